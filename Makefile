@@ -1,0 +1,34 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: help install train test test-all lint benchmark
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+train: install  ## set up if needed, then the main job: YOLO26n with ACmix on the embedded digits
+	$(RUN) -m src.train attention=acmix
+
+test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
+	$(RUN) -m pytest -m "not slow and not gpu"
+
+test-all: install  ## every test, the slow ones too
+	$(RUN) -m pytest
+
+lint: install  ## formatting, lint and import rules
+	$(RUN) -m ruff check src tests benchmarks
+	$(RUN) -m ruff format --check src tests benchmarks
+
+benchmark: install  ## original ACmix against every implementation, ratios taken in one run
+	$(RUN) -m benchmarks.acmix
+
+install: $(VENV)/.installed  ## create .venv and install the project into it
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

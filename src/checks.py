@@ -1,0 +1,174 @@
+"""Everything that can be wrong with a configuration, found before anything is trained.
+
+A checked configuration becomes a `Plan`: what the runner needs, with nothing left to look up.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.data.datasets import Dataset, DatasetError, resolve_dataset
+from src.data.digits import build_digits
+from src.detector.grafting import Graft, graft
+from src.detector.stock import MODELS, build_stock, check_weights, find_weights
+from src.record import identity, readable_name
+from src.trainer import check_arguments, find_device
+
+OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
+DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the key, the value and a way out."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration that passed every check.
+
+    `arguments` are those of Ultralytics' trainer; `folder` is the run's own.
+    """
+
+    config: dict[str, Any]
+    run_id: str
+    folder: Path
+    dataset: Dataset
+    graft: Graft
+    arguments: dict[str, Any]
+    device: torch.device
+
+
+def check(config: Mapping[str, Any]) -> Plan:
+    """Check a resolved configuration (plain values) by resolving data, weights and device and building its model.
+
+    Raises:
+        ConfigError: naming the key, the value and a way out.
+    """
+    output_dir = _writable(config["output_dir"])
+    model = config["model"]
+    if model["name"] not in MODELS:
+        raise ConfigError(f"model.name={model['name']} is unknown; choose one of {', '.join(MODELS)}")
+    device = _device(config["trainer"]["device"])
+    weights = _weights(model["weights"])
+    data = _own_data(config["data"])
+    dataset = _dataset(data, output_dir)
+    config = {**config, "data": data}
+    spec = _graft(config)
+    arguments = _arguments(config, dataset, weights)
+    _build(config, spec, dataset, weights)
+    run_id = identity(config, dataset.identity, weights and _fingerprint(weights))
+    folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
+    arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
+    return Plan(dict(config), run_id, folder, dataset, spec, arguments, device)
+
+
+def _writable(output_dir: str) -> Path:
+    path = Path(output_dir).absolute()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output_dir={output_dir} cannot be made ({error.strerror}); name another folder") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"output_dir={output_dir} cannot be written; name another folder, or change its permissions")
+    return path
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        return find_device(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _weights(name: str | None) -> Path | None:
+    try:
+        return None if name is None else find_weights(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _own_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data.yaml=PATH` beside the default group means a data set of one's own instead of the digits."""
+    if data["name"] != "digits" or data["yaml"] is None:
+        return dict(data)
+    changed = [key for key, value in DIGITS_DEFAULTS.items() if data[key] != value]
+    if changed:
+        raise ConfigError(
+            f"data.{changed[0]}={data[changed[0]]} has no effect on data.yaml={data['yaml']}; give one of the two"
+        )
+    return {"name": Path(data["yaml"]).stem, "yaml": data["yaml"], "download": data["download"]}
+
+
+def _dataset(data: Mapping[str, Any], output_dir: Path) -> Dataset:
+    try:
+        if data["yaml"] is None:
+            options = {key: data[key] for key in DIGITS_DEFAULTS}
+            return resolve_dataset(str(build_digits(output_dir / "data", **options)))
+        return resolve_dataset(data["yaml"], download=data["download"])
+    except (DatasetError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+
+
+def _graft(config: Mapping[str, Any]) -> Graft:
+    attention = dict(config["attention"])
+    attention.pop("name")
+    target = attention.pop("_target_", None)
+    return Graft(target, attention, tuple(config["placement"]["sites"]), config["seed"])
+
+
+def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
+    """Arguments of Ultralytics' trainer, checked by its own rules and by those it leaves out."""
+    trainer = dict(config["trainer"])
+    optimizer = dict(config["optimizer"])
+    name = optimizer.pop("name")
+    if name not in OPTIMIZERS:
+        raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
+    if trainer["epochs"] < 1:
+        raise ConfigError(f"trainer.epochs={trainer['epochs']}: at least 1 is needed")
+    arguments = {
+        **trainer,
+        **optimizer,
+        "task": "detect",
+        "mode": "train",
+        "optimizer": name,
+        "model": f"{config['model']['name']}.yaml",
+        "pretrained": False if weights is None else str(weights),
+        "data": str(dataset.yaml),
+        "seed": config["seed"],
+    }
+    try:
+        check_arguments(arguments)
+    except ValueError as error:
+        raise ConfigError(f"trainer or optimizer: {error}") from error
+    return arguments
+
+
+def _build(config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> None:
+    """Build the very model once, so that options which a site refuses are refused now."""
+    name = config["model"]["name"]
+    model = build_stock(name, len(dataset.names), dataset.channels)
+    stride = int(model.stride.max())
+    for key in ("trainer", "latency"):
+        imgsz = config[key]["imgsz"]
+        if imgsz is not None and (imgsz < stride or imgsz % stride):
+            lower = max(imgsz // stride * stride, stride)
+            raise ConfigError(
+                f"{key}.imgsz={imgsz} is not a multiple of the largest stride of {name}, {stride}; "
+                f"try {lower} or {lower + stride}"
+            )
+    try:
+        if weights is not None:
+            check_weights(weights, model)
+        graft(model, spec)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _fingerprint(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

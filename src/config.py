@@ -1,0 +1,198 @@
+"""The schema behind every group in `conf/`, and its registration with Hydra.
+
+YAML picks, these dataclasses define: a misspelt key, a wrong type or an unknown option fails when the configuration is
+composed. Nothing here imports torch or ultralytics, because `--help`, `--cfg` and completion pass through this file.
+Names of Ultralytics' own arguments are kept as they are (`lr0`, `close_mosaic`), so its documentation applies.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from src.attention.options import ATTENTION_SCHEMAS
+
+
+@dataclass
+class PlacementConfig:
+    """Where the attention goes: sites by role, never layer numbers."""
+
+    sites: list[str] = MISSING
+
+
+@dataclass
+class ModelConfig:
+    """Which YOLO26, and the checkpoint it starts from."""
+
+    name: str = MISSING
+    weights: str | None = None  # null: random start; an official name (yolo26n.pt) or a path
+
+
+@dataclass
+class DigitsConfig:
+    """The embedded data set: real handwritten digits in generated scenes (sizes in pixels)."""
+
+    name: str = "digits"
+    yaml: str | None = None  # a data set of one's own instead: path of its data.yaml
+    train_images: int = 512
+    val_images: int = 128
+    imgsz: int = 160
+    seed: int = 0
+    download: bool = False  # may the YAML's own download step run when images are missing
+
+
+@dataclass
+class PublicDataConfig:
+    """A data set that Ultralytics knows by name."""
+
+    name: str = MISSING
+    yaml: str = MISSING
+    download: bool = False
+
+
+@dataclass
+class OptimizerConfig:
+    """Learning-rate schedule shared by every optimizer; `auto` chooses its own rate and momentum."""
+
+    name: str = MISSING
+    lrf: float = 0.01
+    weight_decay: float = 0.0005
+    warmup_epochs: float = 3.0
+    warmup_momentum: float = 0.8
+    cos_lr: bool = False
+    nbs: int = 64
+
+
+@dataclass
+class TunedOptimizerConfig(OptimizerConfig):
+    """An optimizer whose learning rate and momentum are given rather than chosen by Ultralytics."""
+
+    lr0: float = MISSING
+    momentum: float = 0.937
+    warmup_bias_lr: float = 0.1
+
+
+@dataclass
+class TrainerConfig:
+    """Arguments of Ultralytics' detection trainer, under their own names and with its defaults."""
+
+    epochs: int = MISSING
+    batch: int | float = 16
+    imgsz: int = 640
+    device: str | None = None  # null: the first GPU, else the CPU; 0; 0,1; cpu
+    workers: int = 8
+    time: float | None = None  # hours; overrides epochs
+    patience: int = 100
+    amp: bool | str = True
+    deterministic: bool = True
+    single_cls: bool = False
+    rect: bool = False
+    close_mosaic: int = 10
+    fraction: float | int = 1.0
+    freeze: Any = None  # an integer or a list of layers
+    multi_scale: float = 0.0
+    compile: bool | str = False
+    channels_last: bool | None = None
+    cache: bool | str = False
+    val: bool = True
+    plots: bool = True
+    save_period: int = -1
+    cls_remap: bool = True
+    conf: float | None = None
+    iou: float = 0.7
+    max_det: int = 300
+    box: float = 7.5
+    cls: float = 0.5
+    cls_pw: float = 0.0
+    dfl: float = 1.5
+    hsv_h: float = 0.015
+    hsv_s: float = 0.7
+    hsv_v: float = 0.4
+    degrees: float = 0.0
+    translate: float = 0.1
+    scale: float = 0.5
+    shear: float = 0.0
+    perspective: float = 0.0
+    flipud: float = 0.0
+    fliplr: float = 0.5
+    bgr: float = 0.0
+    mosaic: float = 1.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    copy_paste: float = 0.0
+    copy_paste_mode: str = "flip"
+
+
+class TrackingMode(Enum):
+    """Where the Weights & Biases run goes."""
+
+    offline = "offline"
+    online = "online"
+    disabled = "disabled"
+
+
+@dataclass
+class TrackingConfig:
+    """Weights & Biases: offline needs no account."""
+
+    mode: TrackingMode = TrackingMode.offline
+    project: str = "yolo26-attention"
+    entity: str | None = None
+    tags: list[str] = field(default_factory=list)
+    upload_weights: bool = False  # log best.pt as an artifact
+
+
+@dataclass
+class LatencyConfig:
+    """Forward passes of the trained and the stock model, timed in turn."""
+
+    enabled: bool = True
+    batch: int = 1
+    imgsz: int | None = None  # null: trainer.imgsz
+    seconds: float = 10.0  # time budget of the measurement
+    max_pairs: int = 200
+
+
+@dataclass
+class Config:
+    """The whole program.
+
+    Groups are Any here because the option that is picked brings its own schema (OmegaConf 2.3 also fails to merge a
+    nested schema that has unions).
+    """
+
+    attention: Any = MISSING
+    placement: Any = MISSING
+    model: Any = MISSING
+    data: Any = MISSING
+    optimizer: Any = MISSING
+    trainer: Any = MISSING
+    tracking: Any = MISSING
+    latency: Any = MISSING
+    seed: int = 0
+    study: str = "default"
+    output_dir: str = "outputs"
+    force: bool = False  # train again although the run is finished; the finished one is kept aside
+
+
+SCHEMAS = {
+    "attention": ATTENTION_SCHEMAS,
+    "placement": {"sites": PlacementConfig},
+    "model": {"yolo26": ModelConfig},
+    "data": {"digits": DigitsConfig, "public": PublicDataConfig},
+    "optimizer": {"auto": OptimizerConfig, "tuned": TunedOptimizerConfig},
+    "trainer": {"detection": TrainerConfig},
+    "tracking": {"wandb": TrackingConfig},
+    "latency": {"paired": LatencyConfig},
+}
+
+
+def register_configs() -> None:
+    """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, options in SCHEMAS.items():
+        for name, node in options.items():
+            store.store(group=f"schema/{group}", name=name, node=node)

@@ -1,0 +1,83 @@
+"""The stock model and the checkpoint it starts from."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import nn
+from ultralytics.nn.tasks import DetectionModel, load_checkpoint
+from ultralytics.utils import WEIGHTS_DIR
+from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
+
+MODELS = ("yolo26n", "yolo26s", "yolo26m", "yolo26l", "yolo26x")
+
+
+def build_stock(name: str, classes: int, channels: int) -> DetectionModel:
+    """Build a stock model from its official name, leaving the global random stream as it was."""
+    state = torch.get_rng_state()
+    model = DetectionModel(f"{name}.yaml", ch=channels, nc=classes, verbose=False)
+    torch.set_rng_state(state)
+    return model
+
+
+def find_weights(name: str) -> Path:
+    """Absolute path of a checkpoint given by path, or by an official name such as `yolo26n.pt`, downloaded if need be.
+
+    Raises:
+        ValueError: if there is no such file, or the download fails.
+    """
+    path = Path(name)
+    if not path.exists() and path.name == name and name in GITHUB_ASSETS_NAMES:
+        path = Path(WEIGHTS_DIR) / name
+        try:
+            attempt_download_asset(path)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"model.weights={name} is neither here nor in {WEIGHTS_DIR} and cannot be downloaded "
+                f"({type(error).__name__}); put the file there, or give its path"
+            ) from error
+    if not path.is_file():
+        raise ValueError(
+            f"model.weights={name}: no such file; give the path of a checkpoint, an official name such as "
+            "yolo26n.pt, or null for a random start"
+        )
+    return path.absolute()
+
+
+def check_weights(path: Path, model: nn.Module) -> None:
+    """Check that a file is an Ultralytics checkpoint that fits at least one convolution of the model.
+
+    Raises:
+        ValueError: if it is not, or fits none.
+    """
+    try:
+        source, _ = load_checkpoint(path)
+    except (
+        pickle.UnpicklingError,
+        TypeError,
+        RuntimeError,
+        EOFError,
+        AttributeError,
+        KeyError,
+        ImportError,
+    ) as error:
+        raise ValueError(
+            f"model.weights={path} is not an Ultralytics checkpoint ({type(error).__name__}: {error}); "
+            "give a .pt file that Ultralytics or this program wrote"
+        ) from error
+    shapes = {key: tensor.shape for key, tensor in source.state_dict().items()}
+    fits = (shapes.get(key) == tensor.shape for key, tensor in model.state_dict().items() if tensor.ndim == 4)
+    if not any(fits):
+        raise ValueError(
+            f"model.weights={path} fits no layer of this model; choose the model it was trained as, or other weights"
+        )
+
+
+def loaded_tensors(model: nn.Module, weights: nn.Module) -> list[str]:
+    """Names of the tensors of `model` that hold the very values that `weights` has under the same name."""
+    source = weights.state_dict()
+    return [
+        name
+        for name, tensor in model.state_dict().items()
+        if name in source and source[name].shape == tensor.shape and torch.equal(source[name].to(tensor), tensor)
+    ]

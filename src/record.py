@@ -1,0 +1,162 @@
+"""A run's identity, its folder and its record: the contract with everything that reads a run later.
+
+outputs/runs/NAME-HASH/
+    record.json     status, configuration, metrics, cost, environment, events; written atomically
+    config.yaml     the resolved configuration
+    journal.jsonl   a line an epoch, and one for every event that changed the experiment
+    train/          what Ultralytics writes: weights/best.pt, results.csv, curves, sample predictions
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+# What does not define the experiment: where it runs, where it writes, who watches, how it is timed.
+NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force")
+NOT_IDENTITY_TRAINER = ("device", "workers", "cache", "plots", "save_period")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "ultralytics",
+    "hydra-core",
+    "omegaconf",
+    "wandb",
+    "timm",
+    "numpy",
+)
+
+
+@dataclass
+class Record:
+    """Content of record.json.
+
+    `metrics` are those of best.pt on the validation images (fractions of 1), `latency` is in milliseconds, `seconds` is
+    the wall-clock time of the process that finished the run.
+    """
+
+    run_id: str
+    name: str
+    study: str
+    seed: int
+    config: dict[str, Any]
+    status: str = "running"  # running, finished, failed, interrupted
+    attempts: int = 1
+    metrics: dict[str, float] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    latency: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    error: str | None = None
+    tracking: str | None = None  # folder of the Weights & Biases run
+    seconds: float = 0.0
+
+    def write(self, folder: Path) -> None:
+        """Replace `folder`/record.json in one step, so that no reader ever sees half of it."""
+        write_atomically(folder / "record.json", json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Record | None":
+        """The record of a folder; None where there is none.
+
+        Raises:
+            ValueError: if record.json is there but is not a record.
+        """
+        path = folder / "record.json"
+        if not path.exists():
+            return None
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not a record ({error}); move {folder} away to run it anew") from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file beside its place, flush it to disk, and rename it into place."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
+    """Twelve hexadecimal digits that name an experiment.
+
+    Args:
+        config: the resolved configuration as plain values.
+        data: fingerprint of the data set, in place of its path.
+        weights: fingerprint of the starting checkpoint, in place of its path; None for a random start.
+    """
+    defining = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    defining["trainer"] = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
+    if config["attention"]["name"] == "baseline":
+        del defining["placement"]  # it has no effect there: one baseline serves every placement
+    defining["data"] = data
+    defining["model"] = {"name": config["model"]["name"], "weights": weights}
+    return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def readable_name(config: Mapping[str, Any]) -> str:
+    """What a person wants to read off a folder: attention, sites, model, data set, seed."""
+    attention = config["attention"]["name"]
+    where = [] if attention == "baseline" else ["+".join(config["placement"]["sites"])]
+    return "-".join([attention, *where, config["model"]["name"], config["data"]["name"], f"s{config['seed']}"])
+
+
+@contextmanager
+def run_lock(path: Path) -> Iterator[None]:
+    """Keep a second process off a run; the lock goes with the process, however it ends.
+
+    Raises:
+        RuntimeError: if another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeError(
+                f"another process holds {path}: it is at this very run; wait for it, or change a setting"
+            ) from error
+        yield
+
+
+def set_aside(folder: Path, output_dir: Path) -> Path:
+    """Move a finished run's folder to `output_dir`/replaced, where reports do not look; nothing is deleted."""
+    place = output_dir / "replaced"
+    place.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while (target := place / f"{folder.name}-{number}").exists():
+        number += 1
+    os.replace(folder, target)
+    return target
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, git commit and hardware, as far as the record needs them; `device` in words."""
+    root = Path(__file__).parent.parent
+    git = subprocess.run(
+        ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES if find_spec(name.split("-")[0])},
+        "git": git.stdout.strip() or None,
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "device": device,
+    }

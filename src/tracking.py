@@ -1,0 +1,103 @@
+"""Weights & Biases: one run of ours is one run there, opened and closed by one `with`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from src.record import Record
+
+# Ultralytics' plots that are worth keeping beside the numbers.
+PLOTS = {
+    "BoxPR_curve.png": "PR curve",
+    "confusion_matrix_normalized.png": "confusion matrix",
+    "val_batch0_labels.jpg": "validation labels",
+    "val_batch0_pred.jpg": "validation predictions",
+}
+
+
+class Tracker:
+    """Sends a run's journal and record to Weights & Biases; without a W&B run (tracking=disabled) it does nothing."""
+
+    def __init__(self, run: Any = None) -> None:
+        self._run = run
+        self._epochs_sent = 0
+
+    @property
+    def folder(self) -> Path | None:
+        """Where W&B keeps this run on disk."""
+        return None if self._run is None else Path(self._run.dir).parent
+
+    def follow(self, journal: list[dict[str, Any]]) -> None:
+        """Log the epochs of the journal that have not been logged yet."""
+        epochs = [entry for entry in journal if entry["event"] == "epoch"]
+        for entry in epochs[self._epochs_sent :]:
+            values = {name.replace("(B)", ""): value for name, value in entry["values"].items()}
+            scalars = {f"attention/{name}": value for name, value in entry["scalars"].items()}
+            if self._run is not None:
+                self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
+        self._epochs_sent = len(epochs)
+
+    def finish(self, record: Record, plots: Path) -> None:
+        """Write the results as plain numbers into the summary, and log the plots found in the folder."""
+        if self._run is None:
+            return
+        import wandb
+
+        numbers = {**record.metrics, **record.model}
+        numbers.update({f"latency_{name}": value for name, value in record.latency.items()})
+        self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})
+        self._run.summary.update({"run_id": record.run_id, "seconds": record.seconds})
+        images = {
+            f"plots/{title}": wandb.Image(str(plots / name)) for name, title in PLOTS.items() if (plots / name).exists()
+        }
+        if images:
+            self._run.log(images)
+
+    def upload(self, weights: Path, name: str) -> None:
+        """Log a checkpoint as an artifact of the run."""
+        if self._run is not None:
+            self._run.log_artifact(str(weights), name=name, type="model")
+
+
+@contextmanager
+def open_tracker(
+    options: Mapping[str, Any],
+    *,
+    run_id: str,
+    name: str,
+    group: str,
+    tags: list[str],
+    config: Mapping[str, Any],
+    folder: Path,
+) -> Iterator[Tracker]:
+    """Open the W&B run of one run of ours; an exception inside marks it failed.
+
+    Args:
+        options: the `tracking` group as plain values.
+        run_id: id in W&B; a continued run has a new one, because offline runs cannot be resumed.
+        name: what W&B's table shows.
+        group: the study.
+        tags: what to filter by.
+        config: the resolved configuration as plain values.
+        folder: W&B writes to `folder`/wandb, the same for all runs, so that one `wandb sync` finds them.
+    """
+    if options["mode"] == "disabled":
+        yield Tracker()
+        return
+    import wandb
+
+    with wandb.init(
+        mode=options["mode"],
+        project=options["project"],
+        entity=options["entity"],
+        id=run_id,
+        name=name,
+        group=group,
+        job_type="train",
+        tags=[*tags, *options["tags"]],
+        config=dict(config),
+        dir=str(folder),
+        settings=wandb.Settings(console="off", save_code=False, silent=True),
+    ) as run:
+        yield Tracker(run)

@@ -1,0 +1,188 @@
+"""The training: Ultralytics' own detection trainer, with the graft kept through its whole flow.
+
+What it adds to Ultralytics: the graft after the stock model is built and loaded, a journal of epochs and of events that
+change the experiment, and checkpoints that a killed process cannot leave half-written.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from ultralytics import YOLO
+from ultralytics.cfg import get_cfg
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils import RANK
+from ultralytics.utils.torch_utils import select_device, unwrap_model
+
+from src.detector.grafting import Graft, graft, grafted_scalars
+from src.detector.stock import loaded_tensors
+
+
+class GraftTrainer(DetectionTrainer):
+    """DetectionTrainer that grafts attention onto the model it trains.
+
+    Ultralytics' multi-GPU launcher rebuilds the trainer from its class and arguments alone, so what we add travels on
+    a subclass made by `configured`.
+    """
+
+    graft_spec: Graft = Graft()
+    journal: Path | None = None
+
+    @classmethod
+    def configured(cls, spec: Graft, journal: Path | None = None) -> type["GraftTrainer"]:
+        """A subclass that grafts `spec` and writes its journal (one JSON object a line) to the given file."""
+        return type(cls.__name__, (cls,), {"graft_spec": spec, "journal": journal})
+
+    def get_model(
+        self,
+        cfg: str | dict[str, Any] | None = None,
+        weights: nn.Module | None = None,
+        verbose: bool = True,
+    ) -> DetectionModel:
+        """Build the stock model and load it, graft second; a resumed run then loads the graft's values too."""
+        model = super().get_model(cfg, None if self.resume else weights, verbose)
+        if self.resume:
+            graft(model, self.graft_spec)
+            model.load_state_dict(weights.float().state_dict())
+        else:
+            loaded = loaded_tensors(model, weights) if weights is not None else []
+            self.note("weights", loaded=len(loaded), total=len(model.state_dict()))
+            graft(model, self.graft_spec)
+        return model
+
+    def note(self, event: str, **details: Any) -> None:
+        """Append one line to the journal; only the main process of a run writes."""
+        if self.journal is not None and RANK in {-1, 0}:
+            with self.journal.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"event": event, "time": time.time(), **details}) + "\n")
+
+    def save_metrics(self, metrics: dict[str, float]) -> None:
+        """Write the epoch to Ultralytics' results.csv and, with the graft's scalars, to the journal."""
+        super().save_metrics(metrics)
+        self.note(
+            "epoch",
+            epoch=self.epoch + 1,
+            values={name: float(value) for name, value in metrics.items()},
+            scalars=grafted_scalars(unwrap_model(self.model)),
+        )
+
+    def save_model(self) -> bool:
+        """Save last.pt and best.pt under temporary names first: a killed process leaves the old or the new file."""
+        last, best = self.last, self.best
+        self.last, self.best = last.with_suffix(".partial"), best.with_suffix(".partial")
+        try:
+            saved: bool = super().save_model()
+            for partial, final in ((self.best, best), (self.last, last)):
+                if partial.exists():
+                    os.replace(partial, final)
+        finally:
+            self.last, self.best = last, best
+        return saved
+
+    def _build_train_pipeline(self) -> None:
+        """Note the halved batch when Ultralytics rebuilds its loaders after running out of memory."""
+        rebuilt = self.optimizer is not None
+        super()._build_train_pipeline()
+        if rebuilt:
+            self.note("batch_halved", batch=self.batch_size)
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        """Note when Ultralytics goes back to the last checkpoint because the loss is not finite."""
+        recovered: bool = super()._handle_nan_recovery(epoch)
+        if recovered:
+            self.note("nan_recovery", epoch=epoch + 1, attempt=self.nan_recovery_attempts)
+        return recovered
+
+    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        """Continue behind the checkpoint's epoch, and drop what was written about epochs after it."""
+        super().resume_training(ckpt)
+        if self.resume and RANK in {-1, 0}:
+            if self.journal is not None:
+                _keep_epochs(self.journal, self.start_epoch)
+            _keep_rows(self.csv, self.start_epoch)
+            self.note("resume", epoch=self.start_epoch + 1)
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The journal's entries, in order; a last line cut short by a killed process is left out."""
+    if not path.exists():
+        return []
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return entries
+
+
+def _keep_epochs(journal: Path, last: int) -> None:
+    """Drop the journal's entries about epochs after `last`, which will be trained again."""
+    kept = [entry for entry in read_journal(journal) if entry["event"] != "epoch" or entry["epoch"] <= last]
+    _replace(journal, "".join(json.dumps(entry) + "\n" for entry in kept))
+
+
+def _keep_rows(csv: Path, last: int) -> None:
+    """Drop the rows of results.csv about epochs after `last`."""
+    if csv.exists():
+        header, *rows = csv.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [row for row in rows if row.split(",")[0].strip().isdigit() and int(row.split(",")[0]) <= last]
+        _replace(csv, header + "".join(kept))
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(path.suffix + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def resumable(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds what training needs to go on, and has epochs left to train."""
+    if not checkpoint.exists():
+        return False
+    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    return content.get("optimizer") is not None and 0 <= content["epoch"] + 1 < content["train_args"]["epochs"]
+
+
+def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
+    """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training."""
+    metrics = YOLO(checkpoint).val(
+        data=arguments["data"],
+        imgsz=arguments["imgsz"],
+        batch=arguments["batch"] * 2,
+        device=arguments["device"],
+        plots=arguments["plots"],
+        save_dir=arguments["save_dir"],
+    )
+    results: dict[str, float] = metrics.results_dict
+    return results
+
+
+def check_arguments(arguments: dict[str, Any]) -> None:
+    """Check the trainer's arguments by Ultralytics' own rules.
+
+    Raises:
+        ValueError: naming the argument that Ultralytics refuses.
+    """
+    try:
+        get_cfg(overrides=arguments)
+    except (TypeError, SyntaxError) as error:
+        raise ValueError(str(error)) from error
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device that Ultralytics would choose for `trainer.device`.
+
+    Raises:
+        ValueError: if it is not there, naming those that are.
+    """
+    try:
+        return select_device(name or "", verbose=False)
+    except (ValueError, AssertionError) as error:
+        available = ["cpu", *(str(index) for index in range(torch.cuda.device_count()))]
+        raise ValueError(f"trainer.device={name} is not there; this machine has {', '.join(available)}") from error
