@@ -1,0 +1,1 @@
+"""Data: the embedded digits (`digits`, drawn by `scenes`) and any data set by name or YAML."""

@@ -1,0 +1,250 @@
+"""The embedded data set on disk: handwritten digits in YOLO's format, built once, checked on use.
+
+Images are BMP: the bytes of a compressed format depend on its encoder's version, and the same
+options must give the same bytes on any machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.data.scenes import GENERATOR, SPLITS, Scene, draw_scene
+
+log = logging.getLogger(__name__)
+
+STALE_SECONDS = 3600  # a temporary folder this old belongs to a builder that was killed
+BYPRODUCTS = {".npy", ".cache"}  # what Ultralytics leaves beside images and labels
+
+
+@dataclass(frozen=True)
+class _Options:
+    train_images: int
+    val_images: int
+    imgsz: int
+    seed: int
+
+    def __post_init__(self):
+        self._check("train_images", 1, 99_999)
+        self._check("val_images", 1, 99_999)
+        self._check("imgsz", 64, 640)
+        self._check("seed", 0, 2**32 - 1)
+        if self.imgsz % 32:
+            below = self.imgsz // 32 * 32
+            raise ValueError(
+                f"data.imgsz={self.imgsz} is not a multiple of 32, the largest stride of YOLO26; "
+                f"try {below} or {below + 32}"
+            )
+
+    def _check(self, name: str, low: int, high: int) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"data.{name}={value!r} cannot be used; give a whole number from {low} to {high}")
+
+    def folder(self) -> str:
+        key = json.dumps([GENERATOR, asdict(self)], sort_keys=True)
+        short = hashlib.sha256(key.encode()).hexdigest()[:8]
+        sizes = f"{self.train_images}-{self.val_images}-{self.imgsz}px"
+        return f"digits-{sizes}-seed{self.seed}-{short}"
+
+    def images(self) -> Iterator[tuple[str, int]]:
+        for split in SPLITS:
+            for index in range(getattr(self, f"{split}_images")):
+                yield split, index
+
+
+def build_digits(
+    cache: Path,
+    *,
+    train_images: int = 512,
+    val_images: int = 128,
+    imgsz: int = 160,
+    seed: int = 0,
+) -> Path:
+    """Return the absolute path of the set's `data.yaml`; build what is not there or is damaged.
+
+    Args:
+        cache: folder that holds such sets; made if missing.
+        train_images: images of the training split.
+        val_images: images of the validation split.
+        imgsz: height and width of every image, px: 64 to 640, a multiple of 32. Digits are 16 to
+            56 px long whatever it is, but never longer than 35 % of it.
+        seed: decides which scans go to which split, and every scene.
+
+    Raises:
+        ValueError: an option is out of its range.
+        OSError: the cache cannot be written.
+    """
+    options = _Options(train_images, val_images, imgsz, seed)
+    folder = Path(cache).absolute() / options.folder()
+    if folder.exists():
+        fault = _fault(folder, options)
+        if fault:
+            log.warning("The digits set %s is damaged (%s); building it again.", folder, fault)
+            _discard(folder)
+    if not folder.exists():
+        _build(folder, options)
+    return _write_yaml(folder)
+
+
+def fingerprint(data_yaml: Path) -> str:
+    """Return the SHA-256 over names and bytes of all images and labels, as recorded when built.
+
+    Raises:
+        FileNotFoundError: there is no digits set around `data_yaml`.
+    """
+    return _recorded(Path(data_yaml).parent)
+
+
+def _recorded(folder: Path) -> str:
+    return json.loads((folder / "fingerprint.json").read_text())["fingerprint"]
+
+
+def _image_name(split: str, index: int) -> str:
+    return f"images/{split}/{index:05d}.bmp"
+
+
+def _label_name(split: str, index: int) -> str:
+    return f"labels/{split}/{index:05d}.txt"
+
+
+def _names(options: _Options) -> list[str]:
+    return [name(split, index) for split, index in options.images() for name in (_image_name, _label_name)]
+
+
+def _fingerprint(folder: Path, options: _Options) -> str:
+    digest = hashlib.sha256()
+    for name in _names(options):
+        content = (folder / name).read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _fault(folder: Path, options: _Options) -> str:
+    """Say what is wrong with the set in a folder, or return an empty string."""
+    try:
+        expected = set(_names(options))
+        found = {file.relative_to(folder).as_posix() for file in folder.glob("*/*/*") if file.suffix not in BYPRODUCTS}
+        if found != expected:
+            name = min(found ^ expected)
+            return f"{name} is {'missing' if name in expected else 'not part of it'}"
+        if _fingerprint(folder, options) != _recorded(folder):
+            return "its bytes have changed"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _build(folder: Path, options: _Options) -> None:
+    """Build beside the final place and move there in one step; whoever comes second steps back."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _clean_up(folder)
+    started = time.perf_counter()
+    building = _sibling(folder)
+    try:
+        for kind in ("images", "labels"):
+            for split in SPLITS:
+                (building / kind / split).mkdir(parents=True)
+        for split, index in options.images():
+            scene = draw_scene(split, index, imgsz=options.imgsz, seed=options.seed)
+            (building / _image_name(split, index)).write_bytes(_bmp(scene.image))
+            (building / _label_name(split, index)).write_bytes(_labels(scene))
+        record = {
+            "fingerprint": _fingerprint(building, options),
+            "generator": GENERATOR,
+            "options": asdict(options),
+        }
+        (building / "fingerprint.json").write_text(json.dumps(record, indent=2) + "\n")
+        try:
+            building.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+        else:
+            log.info("Built the digits set %s in %.1f s.", folder, time.perf_counter() - started)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _discard(folder: Path) -> None:
+    away = _sibling(folder)
+    with contextlib.suppress(FileNotFoundError):  # another process was quicker
+        folder.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def _clean_up(folder: Path) -> None:
+    for old in folder.parent.glob(f".{folder.name}.*"):
+        with contextlib.suppress(FileNotFoundError):  # its owner finished meanwhile
+            if time.time() - old.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _sibling(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}")
+
+
+def _write_yaml(folder: Path) -> Path:
+    """Write `data.yaml` unless it is right already: the folder may have been moved."""
+    path = json.dumps(str(folder), ensure_ascii=False)
+    names = "".join(f'  {digit}: "{digit}"\n' for digit in range(10))
+    text = f"path: {path}\ntrain: images/train\nval: images/val\nnames:\n{names}".encode()
+    file = folder / "data.yaml"
+    if not file.is_file() or file.read_bytes() != text:
+        unfinished = folder / f"data.yaml.{uuid.uuid4().hex[:12]}"
+        unfinished.write_bytes(text)
+        os.replace(unfinished, file)
+    return file
+
+
+def _labels(scene: Scene) -> bytes:
+    """Return YOLO's lines: class, then centre and size as fractions of the image."""
+    imgsz = len(scene.image)
+    lines = []
+    for digit, (x1, y1, x2, y2) in zip(scene.classes, scene.boxes, strict=True):
+        doubled = (x1 + x2, y1 + y2, 2 * (x2 - x1), 2 * (y2 - y1))
+        fractions = " ".join(_decimal(int(value), 2 * imgsz) for value in doubled)
+        lines.append(f"{digit} {fractions}\n")
+    return "".join(lines).encode()
+
+
+def _decimal(numerator: int, denominator: int) -> str:
+    """Return a fraction below 1 with six places, rounded in integers."""
+    return f"0.{(2 * numerator * 10**6 + denominator) // (2 * denominator):06d}"
+
+
+def _bmp(image: np.ndarray) -> bytes:
+    """Return (H, W, 3) RGB as a 24-bit BMP: rows bottom up, BGR; W is a multiple of 4."""
+    height, width, _ = image.shape
+    pixels = np.ascontiguousarray(image[::-1, :, ::-1]).tobytes()
+    header = b"BM" + b"".join(
+        value.to_bytes(size, "little")
+        for value, size in (
+            (54 + len(pixels), 4),
+            (0, 4),
+            (54, 4),  # where the pixels start
+            (40, 4),  # size of the rest of the header
+            (width, 4),
+            (height, 4),
+            (1, 2),  # planes
+            (24, 2),  # bits per pixel
+            (0, 4),  # no compression
+            (len(pixels), 4),
+            (2835, 4),  # 72 dpi
+            (2835, 4),
+            (0, 8),  # no palette
+        )
+    )
+    return header + pixels
