@@ -123,7 +123,7 @@ def _graft(config: Mapping[str, Any]) -> Graft:
 
 def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
     """Arguments of Ultralytics' trainer, checked by its own rules and by those it leaves out."""
-    trainer = dict(config["trainer"])
+    trainer = {key: value for key, value in config["trainer"].items() if key != "threads"}
     optimizer = dict(config["optimizer"])
     name = optimizer.pop("name")
     if name not in OPTIMIZERS:
@@ -141,6 +141,10 @@ def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None
         "data": str(dataset.yaml),
         "seed": config["seed"],
     }
+    if config["trainer"]["threads"] is not None and config["trainer"]["threads"] < 1:
+        raise ConfigError(
+            f"trainer.threads={config['trainer']['threads']}: at least 1 is needed, or null to leave it to Ultralytics"
+        )
     try:
         check_arguments(arguments)
     except ValueError as error:

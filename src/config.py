@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from src.attention.options import ATTENTION_SCHEMAS
 
@@ -83,6 +83,7 @@ class TrainerConfig:
     imgsz: int = 640
     device: str | None = None  # null: the first GPU, else the CPU; 0; 0,1; cpu
     workers: int = 8
+    threads: int | None = None  # of a CPU training; null: as Ultralytics chooses, all cores but one, at most 8
     time: float | None = None  # hours; overrides epochs
     patience: int = 100
     amp: bool | str = True
@@ -196,3 +197,14 @@ def register_configs() -> None:
     for group, options in SCHEMAS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
+
+
+def added_keys(config: DictConfig) -> list[str]:
+    """Keys that `+key=value` put past the schema, in full: no option of ours reads them."""
+    schema = OmegaConf.get_type(config)
+    known = getattr(schema, "__dataclass_fields__", None)
+    added = [] if known is None else [str(key) for key in config if key not in known]
+    for key, node in config.items_ex(resolve=False):
+        if isinstance(node, DictConfig) and key not in added:
+            added += [f"{key}.{name}" for name in added_keys(node)]
+    return added

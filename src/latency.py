@@ -56,7 +56,7 @@ def count_gflops(model: nn.Module, channels: int, imgsz: int) -> float:
 def _exact_counts(model: nn.Module, counts: dict[str, int]) -> Iterator[None]:
     """While open, a forward pass fills `counts` with the modules' own statements of their FLOPs."""
 
-    def note(name: str):  # noqa: ANN202
+    def note(name: str):
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             batch, _, height, width = inputs[0].shape
             counts[name] = batch * module.flops(height, width)

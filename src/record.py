@@ -23,7 +23,7 @@ from typing import Any
 
 # What does not define the experiment: where it runs, where it writes, who watches, how it is timed.
 NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force")
-NOT_IDENTITY_TRAINER = ("device", "workers", "cache", "plots", "save_period")
+NOT_IDENTITY_TRAINER = ("device", "workers", "threads", "cache", "plots", "save_period")
 PACKAGES = (
     "torch",
     "torchvision",

@@ -127,7 +127,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     else:
         shutil.rmtree(plan.folder / "train", ignore_errors=True)
         journal.unlink(missing_ok=True)
-    trainer = GraftTrainer.configured(plan.graft, journal)(overrides=arguments)
+    trainer = GraftTrainer.configured(plan.graft, journal, plan.config["trainer"]["threads"])(overrides=arguments)
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import register_configs
+from src.config import added_keys, register_configs
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ def train(config: DictConfig) -> float:
     )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if added := added_keys(config):
+            raise ConfigError(f"+{added[0]}: no such option; see the options with --cfg job")
         plan = check(values)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True))
     except ConfigError as error:

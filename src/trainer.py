@@ -32,11 +32,18 @@ class GraftTrainer(DetectionTrainer):
 
     graft_spec: Graft = Graft()
     journal: Path | None = None
+    threads: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
+        super().__init__(*args, **kwargs)
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
 
     @classmethod
-    def configured(cls, spec: Graft, journal: Path | None = None) -> type["GraftTrainer"]:
-        """A subclass that grafts `spec` and writes its journal (one JSON object a line) to the given file."""
-        return type(cls.__name__, (cls,), {"graft_spec": spec, "journal": journal})
+    def configured(cls, spec: Graft, journal: Path | None = None, threads: int | None = None) -> type["GraftTrainer"]:
+        """A subclass that grafts `spec`, writes its journal (one JSON object a line) and uses so many CPU threads."""
+        return type(cls.__name__, (cls,), {"graft_spec": spec, "journal": journal, "threads": threads})
 
     def get_model(
         self,

@@ -61,8 +61,9 @@ def check_weights(path: Path, model: nn.Module) -> None:
         KeyError,
         ImportError,
     ) as error:
+        reason = str(error).splitlines()[0] if str(error) else "nothing more is known"
         raise ValueError(
-            f"model.weights={path} is not an Ultralytics checkpoint ({type(error).__name__}: {error}); "
+            f"model.weights={path} is not an Ultralytics checkpoint ({type(error).__name__}: {reason}); "
             "give a .pt file that Ultralytics or this program wrote"
         ) from error
     shapes = {key: tensor.shape for key, tensor in source.state_dict().items()}

@@ -1,0 +1,57 @@
+"""Shared fixtures: composed configurations, and runs small enough for the default suite."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import register_configs
+
+CONF = Path(__file__).parent.parent / "conf"
+# One epoch on 16 images of 64 px: about a second of training.
+TINY = (
+    "trainer=debug",
+    "data.train_images=16",
+    "data.val_images=8",
+    "data.imgsz=64",
+    "trainer.plots=false",
+    "tracking=disabled",
+    "latency=disabled",
+)
+
+
+@pytest.fixture(scope="session")
+def output_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One output folder for the session, so that the embedded data set is made once."""
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="session")
+def compose_config(output_dir: Path) -> Callable[..., DictConfig]:
+    """Compose a configuration from overrides."""
+
+    def composed(*overrides: str) -> DictConfig:
+        register_configs()
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("config", [f"output_dir={output_dir}", *overrides])
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def composed(compose_config: Callable[..., DictConfig]) -> Callable[..., dict[str, Any]]:
+    """Compose a configuration from overrides, as plain values."""
+    return lambda *overrides: OmegaConf.to_container(
+        compose_config(*overrides), resolve=True, throw_on_missing=True, enum_to_str=True
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny(composed: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Like `composed`, for a run of about a second."""
+    return lambda *overrides: composed(*TINY, *overrides)

@@ -1,0 +1,77 @@
+"""What cannot be run is refused before training, with the key, the value and a way out."""
+
+import os
+
+import pytest
+import torch
+
+from src.checks import ConfigError, check
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        pytest.param(["attention.heads=5"], r"site p3.*5.*64.*4 or 8", id="heads"),
+        pytest.param(["attention.kernel_att=4"], r"site p3: kernel_att=4 .*try 5", id="even-kernel-att"),
+        pytest.param(["attention.kernel_conv=0"], r"kernel_conv=0", id="zero-kernel-conv"),
+        pytest.param(["placement.sites=[p3,p7]"], r"no site 'p7' here; it has \['p3', 'p4', 'p5'\]", id="site"),
+        pytest.param(["model.name=yolo27n"], r"model.name=yolo27n is unknown; .*yolo26n", id="model"),
+        pytest.param(["optimizer.name=LBFGS"], r"optimizer.name=LBFGS is unknown; .*MuSGD", id="optimizer"),
+        pytest.param(["data.yaml=/no/such.yaml"], r"/no/such.yaml", id="data-yaml"),
+        pytest.param(["data.train_images=0"], r"train_images=0", id="no-images"),
+        pytest.param(["model.weights=/no/such.pt"], r"model.weights=/no/such.pt: no such file", id="weights"),
+        pytest.param(["trainer.device=7"], r"trainer.device=7 is not there; this machine has cpu", id="device"),
+        pytest.param(["trainer.imgsz=100"], r"trainer.imgsz=100 is not a multiple .* 32; try 96 or 128", id="imgsz"),
+        pytest.param(["latency.imgsz=40"], r"latency.imgsz=40 is not a multiple", id="latency-imgsz"),
+        pytest.param(["trainer.epochs=0"], r"trainer.epochs=0: at least 1", id="epochs"),
+        pytest.param(["trainer.threads=0"], r"trainer.threads=0: at least 1", id="threads"),
+        pytest.param(["trainer.mosaic=3"], r"trainer or optimizer: .*mosaic", id="range"),
+        pytest.param(["output_dir=/proc/nowhere"], r"output_dir=/proc/nowhere cannot be", id="output-dir"),
+    ],
+)
+def test_refused_before_training(overrides, message, tiny):
+    with pytest.raises(ConfigError, match=message):
+        check(tiny(*overrides))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_read_only_output_dir(tiny, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigError, match="cannot be"):
+        check(tiny(f"output_dir={tmp_path}"))
+
+
+def test_weights_that_are_no_checkpoint(tiny, tmp_path):
+    path = tmp_path / "letter.pt"
+    path.write_text("not a checkpoint")
+    with pytest.raises(ConfigError, match=r"letter.pt is not an Ultralytics checkpoint .* give a .pt file"):
+        check(tiny(f"model.weights={path}"))
+
+
+def test_weights_of_a_plain_state_dict(tiny, tmp_path):
+    path = tmp_path / "tensors.pt"
+    torch.save({"weight": torch.zeros(1)}, path)
+    with pytest.raises(ConfigError, match=r"tensors.pt is not an Ultralytics checkpoint"):
+        check(tiny(f"model.weights={path}"))
+
+
+def test_official_weights_without_network(tiny, monkeypatch, tmp_path):
+    def unreachable(*args, **kwargs):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("src.detector.stock.attempt_download_asset", unreachable)
+    monkeypatch.setattr("src.detector.stock.WEIGHTS_DIR", tmp_path)
+    with pytest.raises(ConfigError, match=r"yolo26n.pt is neither here nor in .* put the file there"):
+        check(tiny("model.weights=yolo26n.pt"))
+
+
+def test_digits_option_beside_own_data(tiny):
+    with pytest.raises(ConfigError, match=r"has no effect on data.yaml=my.yaml"):
+        check(tiny("data.yaml=my.yaml", "data.seed=3"))
+
+
+def test_own_data_set_is_the_one_that_is_trained_on(tiny, output_dir):
+    digits = check(tiny()).dataset.yaml
+    plan = check(tiny(f"data.yaml={digits}", "data.train_images=512", "data.val_images=128", "data.imgsz=160"))
+    assert plan.dataset.yaml == digits
+    assert plan.config["data"]["name"] == "data"

@@ -1,0 +1,135 @@
+"""The configuration composes as documented, and refuses what it does not know."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+from ultralytics.utils import DEFAULT_CFG_DICT
+
+from src.config import DigitsConfig, TrainerConfig, TunedOptimizerConfig, added_keys
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = [
+    pytest.param(f"{path.parent.name}={path.stem}", id=f"{path.parent.name}={path.stem}")
+    for path in sorted((ROOT / "conf").glob("*/*.yaml"))
+]
+# Arguments of Ultralytics that are not options of ours: set by us, of other tasks, or of other modes than training.
+SET_BY_US = {"task", "mode", "model", "data", "pretrained", "save", "project", "name", "exist_ok", "resume", "seed"}
+SET_BY_US |= {"optimizer", "verbose", "split", "cfg"}
+OTHER_TASKS = {"overlap_mask", "mask_ratio", "dropout", "pose", "kobj", "rle", "angle", "dlog", "dgrad", "dlam"}
+OTHER_TASKS |= {"auto_augment", "erasing", "retina_masks", "agnostic_nms"}
+OTHER_MODES = {
+    *("source", "vid_stride", "stream_buffer", "visualize", "augment", "classes", "embed", "show", "save_frames"),
+    *("save_txt", "save_conf", "save_crop", "show_labels", "show_conf", "show_boxes", "line_width", "format"),
+    *("optimize", "dynamic", "simplify", "opset", "workspace", "nms", "tracker", "dnn", "save_json", "profile"),
+}
+# Another network is trained along (distillation), or the one trained is changed (quantization-aware training).
+OTHER_EXPERIMENTS = {"distill_model", "dis", "quantize"}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes(option, composed):
+    group = option.split("=")[0]
+    assert composed(option)[group]
+
+
+def test_defaults_are_the_main_job(composed):
+    config = composed()
+    assert config["attention"]["name"] == "acmix"
+    assert config["attention"]["heads"] == 4
+    assert config["placement"]["sites"] == ["p3", "p4", "p5"]
+    assert (config["model"]["name"], config["model"]["weights"]) == ("yolo26n", None)
+    assert config["tracking"]["mode"] == "offline"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param("attention.head=4", "Key 'head' not in 'ACmixConfig'", id="misspelt-key"),
+        pytest.param("attention.heads=four", "could not be converted to Integer", id="wrong-type"),
+        pytest.param("attention.paths=none", r"expected one of \[both, attention, convolution\]", id="unknown-choice"),
+        pytest.param("attention=cbma", "Could not find 'attention/cbma'", id="unknown-option"),
+        pytest.param("placement=p9", "Could not find 'placement/p9'", id="unknown-placement"),
+        pytest.param("model=yolo26q", "Could not find 'model/yolo26q'", id="unknown-model"),
+        pytest.param("optimizer=adam2", "Could not find 'optimizer/adam2'", id="unknown-optimizer"),
+        pytest.param("data=cocoo", "Could not find 'data/cocoo'", id="unknown-data"),
+        pytest.param("trainer.epoch=3", "Key 'epoch' not in 'TrainerConfig'", id="misspelt-trainer-key"),
+        pytest.param("tracking.mode=maybe", r"expected one of \[offline, online, disabled\]", id="unknown-mode"),
+        pytest.param("seeds=1", "Could not override 'seeds'", id="misspelt-root-key"),
+    ],
+)
+def test_mistakes_fail_when_composed(override, message, composed):
+    with pytest.raises(HydraException) as caught:
+        composed(override)
+    assert re.search(message, f"{caught.value} {caught.value.__cause__}")
+
+
+def test_added_keys_are_found(compose_config):
+    config = compose_config("+attention.extra=4", "+trainer.epoch=1", "+speed=1")
+    assert added_keys(config) == ["speed", "attention.extra", "trainer.epoch"]
+
+
+def test_auto_has_no_learning_rate_to_set(composed):
+    with pytest.raises(HydraException) as caught:
+        composed("optimizer=auto", "optimizer.lr0=0.1")
+    assert "Key 'lr0' not in 'OptimizerConfig'" in str(caught.value.__cause__)
+
+
+def test_every_argument_of_the_trainer_is_an_option_or_accounted_for():
+    ours = set(TrainerConfig.__dataclass_fields__) | set(TunedOptimizerConfig.__dataclass_fields__)
+    ours -= {"name", "threads"}
+    rest = SET_BY_US | OTHER_TASKS | OTHER_MODES | OTHER_EXPERIMENTS
+    assert ours & rest == set()
+    assert ours | rest == set(DEFAULT_CFG_DICT)
+
+
+def test_defaults_of_trainer_are_those_of_ultralytics():
+    different = {
+        name
+        for name, field in TrainerConfig.__dataclass_fields__.items()
+        if name not in {"threads", "epochs"} and field.default != DEFAULT_CFG_DICT[name]
+    }
+    assert different == set()
+
+
+def test_digits_options_have_the_defaults_of_the_generator(composed):
+    data = composed()["data"]
+    assert {key: data[key] for key in ("train_images", "val_images", "imgsz", "seed")} == {
+        "train_images": 512,
+        "val_images": 128,
+        "imgsz": 160,
+        "seed": 0,
+    }
+    assert DigitsConfig().yaml is None
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(["--help"], id="help"),
+        pytest.param(["--cfg", "job"], id="cfg"),
+        pytest.param(["--shell-completion", "install=bash"], id="completion"),
+    ],
+)
+def test_showing_the_configuration_imports_no_torch(flags):
+    program = (
+        "import sys, runpy; sys.argv = ['src.train', *sys.argv[1:]]\n"
+        "try: runpy.run_module('src.train', run_name='__main__')\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "loaded = {'torch', 'ultralytics', 'wandb'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    result = subprocess.run([sys.executable, "-c", program, *flags], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+
+
+def test_help_names_every_group_and_option():
+    result = subprocess.run(
+        [sys.executable, "-m", "src.train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    missing = [path for path in sorted((ROOT / "conf").glob("*/*.yaml")) if path.stem not in result.stdout]
+    assert missing == []

@@ -1,0 +1,115 @@
+"""What W&B really wrote, read back with its own command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.record import Record
+from src.tracking import Tracker, open_tracker
+
+OPTIONS = {"mode": "offline", "project": "tests", "entity": None, "tags": ["mine"]}
+EPOCHS = [
+    {
+        "event": "epoch",
+        "epoch": epoch,
+        "values": {"train/box_loss": 1.0 / epoch, "metrics/mAP50-95(B)": 0.1 * epoch},
+        "scalars": {"p3/rate1": 0.5 + 0.01 * epoch},
+    }
+    for epoch in (1, 2)
+]
+
+
+def leet(*arguments):
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def track(folder, body):
+    with open_tracker(
+        OPTIONS,
+        run_id="abc-1",
+        name="acmix-p3",
+        group="study-1",
+        tags=["acmix"],
+        config={"attention": {"kernel_att": 7}, "seed": 3},
+        folder=folder,
+    ) as tracker:
+        path = tracker.folder
+        body(tracker)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    record = Record(
+        run_id="abc",
+        name="acmix-p3",
+        study="study-1",
+        seed=3,
+        config={},
+        metrics={"map50_95": 0.25},
+        model={"parameters": 12, "gflops": 0.5},
+        latency={"p50_ms": 3.0, "ratio_to_stock": 1.25},
+        seconds=7.0,
+    )
+
+    def body(tracker):
+        tracker.follow(EPOCHS[:1])
+        tracker.follow(EPOCHS)
+        tracker.finish(record, Path("/nowhere"))
+
+    return track(tmp_path_factory.mktemp("wandb"), body)
+
+
+def test_summary_holds_plain_numbers(finished):
+    run = json.loads(leet("--summary", str(finished)))
+    assert (run["name"], run["state"], run["exit_code"]) == ("acmix-p3", "finished", 0)
+    assert run["tags"] == ["acmix", "mine"]
+    assert run["config"]["attention"] == {"kernel_att": 7}
+    expected = {"map50_95": 0.25, "parameters": 12, "gflops": 0.5, "latency_p50_ms": 3.0}
+    expected |= {"latency_ratio_to_stock": 1.25, "seconds": 7.0, "run_id": "abc"}
+    assert {key: run["summary"][key] for key in expected} == expected
+
+
+def test_every_epoch_is_logged_once_with_the_rates(finished):
+    records = [json.loads(line) for line in leet(str(finished)).splitlines()]
+    history = [entry for entry in records if entry["type"] == "history"]
+    text = json.dumps(history)
+    assert len(history) == 2
+    assert "attention/p3/rate1" in text
+    assert "metrics/mAP50-95" in text
+    assert "(B)" not in text
+
+
+def test_group_is_the_study(finished):
+    assert '"study-1"' in leet(str(finished))
+
+
+def test_failure_is_marked(tmp_path):
+    paths = []
+
+    def body(tracker):
+        paths.append(tracker.folder)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        track(tmp_path, body)
+    run = json.loads(leet("--summary", str(paths[0])))
+    assert (run["state"], run["exit_code"]) == ("failed", 1)
+
+
+def test_disabled_needs_no_wandb(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with open_tracker(
+        {**OPTIONS, "mode": "disabled"}, run_id="a", name="a", group="g", tags=[], config={}, folder=tmp_path
+    ) as tracker:
+        tracker.follow(EPOCHS)
+        assert tracker.folder is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tracker_without_run_keeps_quiet():
+    Tracker().upload(Path("best.pt"), "name")

@@ -1,0 +1,128 @@
+"""The trainer keeps the graft, counts what was loaded, and notes what changed the experiment."""
+
+import json
+
+import pytest
+import torch
+from ultralytics.nn.tasks import DetectionModel, load_checkpoint
+
+from src.checks import check
+from src.detector.grafting import grafted_attention
+from src.detector.stock import build_stock
+from src.trainer import GraftTrainer, read_journal, resumable
+
+
+@pytest.fixture
+def trainer(tiny, tmp_path):
+    """A trainer of one small epoch, from overrides."""
+
+    def build(*overrides):
+        plan = check(tiny("placement=p3", "trainer.val=false", *overrides))
+        arguments = {**plan.arguments, "save_dir": str(tmp_path / "train")}
+        return GraftTrainer.configured(plan.graft, tmp_path / "journal.jsonl")(overrides=arguments)
+
+    return build
+
+
+def events(tmp_path, name):
+    return [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry["event"] == name]
+
+
+def test_graft_survives_training_and_the_checkpoint(trainer, tmp_path):
+    training = trainer()
+    training.train()
+    model, _ = load_checkpoint(tmp_path / "train" / "weights" / "best.pt")
+    assert list(grafted_attention(model)) == ["p3"]
+    (epoch,) = events(tmp_path, "epoch")
+    assert set(epoch["scalars"]) == {"p3/rate1", "p3/rate2"}
+    assert {"train/box_loss", "metrics/mAP50-95(B)", "lr/pg0"} <= set(epoch["values"])
+
+
+def test_graft_has_a_gradient(trainer):
+    training = trainer()
+    before = {}
+
+    def keep(t):
+        before.update({k: v.clone() for k, v in t.model.model[16].attention.state_dict().items()})
+
+    training.add_callback("on_train_start", keep)
+    training.train()
+    after = training.model.model[16].attention.state_dict()
+    # Softmax removes the bias of the position projection (design, identity 1), so it never learns.
+    assert {name for name in before if torch.equal(before[name], after[name])} == {"conv_p.bias"}
+
+
+@pytest.mark.parametrize(
+    ("classes", "loaded"), [pytest.param(10, 708, id="same-classes"), pytest.param(3, 696, id="other-classes")]
+)
+def test_stock_tensors_loaded_are_counted(classes, loaded, trainer, tmp_path):
+    checkpoint = tmp_path / "stock.pt"
+    torch.manual_seed(5)
+    model = build_stock("yolo26n", classes=classes, channels=3)
+    torch.save({"model": model, "train_args": {}}, checkpoint)
+    training = trainer(f"model.weights={checkpoint}")
+    training.setup_model()
+    (entry,) = events(tmp_path, "weights")
+    assert (entry["loaded"], entry["total"]) == (loaded, 708)
+    assert torch.equal(training.model.model[0].conv.weight, model.model[0].conv.weight)
+
+
+def test_running_out_of_memory_is_noted(trainer, tmp_path, monkeypatch):
+    training = trainer()
+    loss = DetectionModel.loss
+    calls = []
+
+    def once_too_large(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("CUDA out of memory")
+        return loss(self, *args, **kwargs)
+
+    monkeypatch.setattr(DetectionModel, "loss", once_too_large)
+    training.train()
+    (entry,) = events(tmp_path, "batch_halved")
+    assert entry["batch"] == 2
+
+
+def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
+    training = trainer("trainer.epochs=2")
+    loss = DetectionModel.loss
+    state = {"calls": 0}
+
+    def once_not_finite(self, *args, **kwargs):
+        value, items = loss(self, *args, **kwargs)
+        if self.training and training.epoch == 1:
+            state["calls"] += 1
+            if state["calls"] <= len(training.train_loader):
+                value = value * float("nan")
+        return value, items
+
+    monkeypatch.setattr(DetectionModel, "loss", once_not_finite)
+    training.train()
+    (entry,) = events(tmp_path, "nan_recovery")
+    assert (entry["epoch"], entry["attempt"]) == (2, 1)
+    assert [entry["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
+
+
+def test_finished_checkpoint_is_not_resumable(trainer, tmp_path):
+    assert not resumable(tmp_path / "nothing.pt")
+    training = trainer()
+    training.train()
+    assert not resumable(training.last)
+
+
+def test_threads_are_set(tiny, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        plan = check(tiny())
+        arguments = {**plan.arguments, "save_dir": str(tmp_path / "train")}
+        GraftTrainer.configured(plan.graft, threads=2)(overrides=arguments)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_journal_cut_short_is_read_up_to_there(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(json.dumps({"event": "epoch", "epoch": 1}) + '\n{"event": "epo')
+    assert read_journal(path) == [{"event": "epoch", "epoch": 1}]
