@@ -1,11 +1,17 @@
 """Options of every attention mechanism, free of torch so that `--help` and completion stay quick.
 
-Each class holds exactly the keyword arguments of the class that `_target_` names, which is called with the channels of
-a site as its first argument.
+Each class holds exactly the keyword arguments of the class or function that `_target_` names, which is called with the
+channels of a site as its first argument. An option means the same wherever it exists: `heads` counts heads,
+`kernel_att` is the side of the window, `reduction` divides the channels, `shortcut` adds the input to the output.
+
+On CUDA no mechanism uses an operation without a deterministic backward (maxima are taken by amax, rings and borders by
+slicing and indexing), fused attention over the whole map aside: see Attention2dConfig.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+
+from src.attention.options_timm import TIMM_SCHEMAS
 
 
 class Paths(Enum):
@@ -68,4 +74,75 @@ class ACmixConfig:
     implementation: Implementation = Implementation.auto
 
 
-ATTENTION_SCHEMAS = {"baseline": BaselineConfig, "acmix": ACmixConfig}
+@dataclass
+class SASAConfig:
+    """Stand-alone self-attention: the attention path of ACmix by itself (Ramachandran et al. 2019)."""
+
+    name: str = "sasa"
+    _target_: str = "src.attention.sasa.SASA"
+    heads: int = 4
+    kernel_att: int = 7  # side of the window in pixels, odd
+    dilation: int = 1  # pixels between neighbouring keys
+    position: bool = True  # relative positions in the logits
+    implementation: Implementation = Implementation.auto
+
+
+@dataclass
+class NeighbourhoodConfig:
+    """Neighbourhood attention: windowed attention with nothing added (Hassani et al. 2023)."""
+
+    name: str = "neighbourhood"
+    _target_: str = "src.attention.neighbourhood.NeighbourhoodAttention"
+    heads: int = 4
+    kernel_att: int = 7  # side of the window in pixels, odd
+    dilation: int = 1  # pixels between neighbouring keys
+    implementation: Implementation = Implementation.auto
+
+
+@dataclass
+class SimAMConfig:
+    """Each pixel weighted by how far it is from its channel's mean; no parameters (Yang et al. 2021)."""
+
+    name: str = "simam"
+    _target_: str = "src.attention.simam.SimAM"
+    e_lambda: float = 1e-4  # added to the variance, the paper's lambda
+
+
+@dataclass
+class AreaConfig:
+    """Area attention: attention within strips of the map, and a 7x7 position convolution (Tian et al. 2025).
+
+    Ultralytics' own class. Where area does not divide H * W, the last row is repeated until area divides the rows, and
+    cut off again. The paper and yolo12.yaml use 4 areas; 1, the class's own default, is attention over the whole map.
+    """
+
+    name: str = "area"
+    _target_: str = "src.detector.from_ultralytics.AreaAttention"
+    heads: int | None = None  # null: one per 32 channels, as A2C2f has it
+    area: int = 4  # number of strips
+
+
+@dataclass
+class PSAConfig:
+    """Position-sensitive attention: attention over the whole map, then a feed-forward layer (Wang et al. 2024).
+
+    Ultralytics' own PSABlock. C2PSA, stock in YOLO26, has this block behind a split and one head per 64 channels.
+    """
+
+    name: str = "psa"
+    _target_: str = "src.detector.from_ultralytics.psa"
+    heads: int = 4
+    attn_ratio: float = 0.5  # channels of a key over those of a head
+    shortcut: bool = True  # add the input to the output, around both halves
+
+
+ATTENTION_SCHEMAS = {
+    "baseline": BaselineConfig,
+    "acmix": ACmixConfig,
+    "sasa": SASAConfig,
+    "neighbourhood": NeighbourhoodConfig,
+    "simam": SimAMConfig,
+    **TIMM_SCHEMAS,
+    "area": AreaConfig,
+    "psa": PSAConfig,
+}

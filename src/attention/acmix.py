@@ -1,0 +1,249 @@
+"""ACmix: self-attention and convolution from the same three projections (Pan et al. 2022)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from src.attention.acmix_convolution import ShiftConv, compose, dense, grouped
+from src.attention.window import IMPLEMENTATIONS, check_heads, window_attention
+
+# Shape legend: B batch, C channels, H height, W width, N heads, D channels per head
+
+MOST_DENSE_CHANNELS = 96
+PATHS = ("both", "attention", "convolution")
+COMBINE = ("learned", "complement", "sum", "fixed")
+SHIFT = ("learned", "fixed", "random")
+
+
+class ACmix(nn.Module):
+    """Add windowed attention and a convolution that share their 1x1 projections q, k and v.
+
+    out = rate1 * attention + rate2 * convolution, from (B, in_channels, H, W) to
+    (B, out_channels, ceil(H / stride), ceil(W / stride)), for any H and W of at least 1.
+
+    Attention: softmax over a kernel_att x kernel_att window of q_i . (k_j + pe_i - pe_j) / sqrt(D), applied to v; pe is
+    a linear map of the pixel's coordinates, each from -1 to 1 over the map. Borders are reflected, repeatedly where the
+    window is larger than the map. Convolution: fc mixes the 3N projections of a head's channel to kernel_conv^2 maps,
+    dep_conv shifts and adds them, with zeros beyond the border of q, k and v.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of q, k, v and the output; those of the input if None.
+        heads: N, must divide out_channels.
+        kernel_att: odd side of the attention's window, in pixels.
+        kernel_conv: odd side of the convolution, in pixels.
+        stride: pixels of the input between neighbouring pixels of the output.
+        dilation: pixels between neighbouring keys of one window; the convolution is not dilated.
+        paths: which paths contribute, "both", "attention" or "convolution"; one path alone has no rate.
+        combine: "learned", two rates; "complement", rate1 learned and rate2 = 1 - rate1; "sum", both 1; "fixed",
+            rate1 and rate2 as given.
+        rate1: weight of the attention; its initial value where it is learned.
+        rate2: weight of the convolution; its initial value where it is learned.
+        shift: dep_conv is "learned" from one-hot shifts, "fixed" at them, or learned from "random" values.
+        position: whether the logits contain pe.
+        implementation: of the windowed attention, "auto" or a name from src.attention.window.IMPLEMENTATIONS.
+
+    Raises:
+        ValueError: if a size does not fit, or if an option is given that the others leave without effect.
+
+    Initial values are drawn from torch's global generator for conv1, conv2, conv3, conv_p, fc and dep_conv, in this
+    order, also where one of them is then not kept: options share what they have in common.
+
+    Source: Pan et al. 2022, section 4: two stages, two paths, learned rates; the options are the paper's ablations of
+    rates and of shifts. Parameter names are those of the authors' code, whose state dicts load as they are, with
+    dep_conv.bias or without. Deviations from that code only where it fails: kernel_conv other than 3, dilation, odd
+    maps with stride 2, maps not larger than the border.
+    conv_p.bias moves all logits of a window alike, which softmax removes, so its gradient is exactly zero.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int | None = None,
+        *,
+        heads: int = 4,
+        kernel_att: int = 7,
+        kernel_conv: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        paths: str = "both",
+        combine: str = "learned",
+        rate1: float = 0.5,
+        rate2: float = 0.5,
+        shift: str = "learned",
+        position: bool = True,
+        implementation: str = "auto",
+    ):
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = in_channels if out_channels is None else out_channels
+        self.heads, self.kernel_att, self.kernel_conv = heads, kernel_att, kernel_conv
+        self.stride, self.dilation = stride, dilation
+        self.paths, self.combine, self.shift, self.position = paths, combine, shift, position
+        self.implementation = implementation
+        self._check()
+        self._check_effect(rate1, rate2)
+        self.head_channels = self.out_channels // heads
+        self._build_projections()
+        if paths == "both":
+            self._build_rates(rate1, rate2)
+
+    def _check(self) -> None:
+        for name in ("in_channels", "out_channels", "heads", "stride", "dilation"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        check_heads(self.heads, self.out_channels)
+        for name in ("kernel_att", "kernel_conv"):
+            side = getattr(self, name)
+            if side < 1 or side % 2 == 0:
+                raise ValueError(f"{name}={side} has no centre; try {max(side, 0) + 1}")
+        choices = {
+            "paths": PATHS,
+            "combine": COMBINE,
+            "shift": SHIFT,
+            "implementation": ("auto", *IMPLEMENTATIONS),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)} is unknown; try {', '.join(allowed)}")
+
+    def _check_effect(self, rate1: float, rate2: float) -> None:
+        # name: (value, the value that asks for nothing)
+        convolution = {"kernel_conv": (self.kernel_conv, 3), "shift": (self.shift, "learned")}
+        attention = {
+            "kernel_att": (self.kernel_att, 7),
+            "dilation": (self.dilation, 1),
+            "position": (self.position, True),
+            "implementation": (self.implementation, "auto"),
+        }
+        idle = {}
+        if self.paths != "both":
+            idle = {
+                "combine": (self.combine, "learned"),
+                "rate1": (rate1, 0.5),
+                "rate2": (rate2, 0.5),
+            }
+            idle |= convolution if self.paths == "attention" else attention
+        elif self.combine == "sum":
+            idle = {"rate1": (rate1, 0.5), "rate2": (rate2, 0.5)}
+        elif self.combine == "complement":
+            idle = {"rate2": (rate2, 0.5)}
+        for name, (value, nothing) in idle.items():
+            if value != nothing:
+                raise ValueError(
+                    f"{name}={value} has no effect with paths={self.paths}, combine={self.combine}; "
+                    f"leave it at {nothing}"
+                )
+
+    def _build_projections(self) -> None:
+        channels, taps = self.out_channels, self.kernel_conv**2
+        conv1, conv2, conv3 = (nn.Conv2d(self.in_channels, channels, 1) for _ in range(3))
+        conv_p = nn.Conv2d(2, self.head_channels, 1)
+        fc = nn.Conv2d(3 * self.heads, taps, 1, bias=False)
+        dep_conv = ShiftConv(taps, channels, self.kernel_conv, groups=self.head_channels, start=self.shift)
+        self.conv1, self.conv2, self.conv3 = conv1, conv2, conv3
+        if self.paths != "convolution" and self.position:
+            self.conv_p = conv_p
+        if self.paths != "attention":
+            self.fc, self.dep_conv = fc, dep_conv
+
+    def _build_rates(self, rate1: float, rate2: float) -> None:
+        if self.combine in ("learned", "complement"):
+            self.rate1 = nn.Parameter(torch.tensor([float(rate1)]))
+        if self.combine == "learned":
+            self.rate2 = nn.Parameter(torch.tensor([float(rate2)]))
+        if self.combine in ("sum", "fixed"):
+            self.rate1, self.rate2 = (1.0, 1.0) if self.combine == "sum" else (float(rate1), float(rate2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Windows want the channels of a pixel side by side, and convolutions take that as well.
+        out = self._sum_paths(x.contiguous(memory_format=torch.channels_last))
+        if x.is_contiguous(memory_format=torch.channels_last) or torch.jit.is_tracing():
+            return out
+        # PyTorch has a fast transposition, for matrices.
+        samples = [y.flatten(1).contiguous() for y in out]
+        return (torch.stack(samples) if len(samples) > 1 else samples[0]).view(out.shape)
+
+    def _sum_paths(self, x: Tensor) -> Tensor:
+        # Each path is linear in weights of which it has few: the rates go there, not over the maps.
+        rate1 = rate2 = 1.0
+        if self.paths == "both":
+            rate1 = self.rate1
+            rate2 = 1 - self.rate1 if self.combine == "complement" else self.rate2
+        if self.paths == "convolution":
+            return self._convolution(x, rate2, None)
+        # The weights of a query sum to 1, so that a bias of the values is one of the result. A bias
+        # of the keys moves all logits of a query alike, which softmax removes: its gradient is 0.
+        bias = self.conv3.bias * rate1 + self.conv2.bias * 0.0
+        attention = self._attention(x, rate1)
+        if self.paths == "attention":
+            return attention + bias.to(attention.dtype).view(-1, 1, 1)
+        return self._convolution(x, rate2, bias).add_(attention)
+
+    def _attention(self, x: Tensor, rate: Tensor | float) -> Tensor:
+        weights = [self.conv1.weight, self.conv2.weight, self.conv3.weight * rate]
+        weight = torch.cat([weight.flatten(1) for weight in weights])
+        q, k, v = F.linear(x.permute(0, 2, 3, 1), weight).chunk(3, -1)
+        q = q + self.conv1.bias.to(q.dtype)
+        if self.position:
+            k = self._subtract_position(k)
+        q = q[:, :: self.stride, :: self.stride]
+        return window_attention(
+            *(y.permute(0, 3, 1, 2) for y in (q, k, v)),
+            heads=self.heads,
+            window=self.kernel_att,
+            stride=self.stride,
+            dilation=self.dilation,
+            implementation=self.implementation,
+        )
+
+    def _subtract_position(self, k_BHWC: Tensor) -> Tensor:
+        # The logits are q_i . (k_j + pe_i - pe_j), and pe_i falls out of the softmax as well.
+        along_x, along_y = self.conv_p.weight.flatten(1).unbind(1)
+        exact = torch.promote_types(along_x.dtype, torch.float32)
+        y, x = (_coordinates(k_BHWC, dim, exact).to(along_x.dtype) for dim in (1, 2))
+        rows = y.unsqueeze(1) * along_y + self.conv_p.bias * 0.0
+        columns = x.unsqueeze(1) * along_x
+        rows, columns = (pe.to(k_BHWC.dtype).repeat(1, self.heads) for pe in (rows, columns))
+        return (k_BHWC - rows.unsqueeze(1)).sub_(columns)
+
+    def _convolution(self, x: Tensor, rate: Tensor | float, bias: Tensor | None) -> Tensor:
+        layers = (self.conv1, self.conv2, self.conv3)
+        projection = torch.cat([layer.weight.flatten(1) for layer in layers])
+        projection_bias = torch.cat([layer.bias for layer in layers])
+        weight = compose(self.fc.weight, self.dep_conv.weight) * rate
+        if self.dep_conv.bias is not None:
+            own = self.dep_conv.bias * rate
+            bias = own if bias is None else bias + own
+        # Measured: with few channels the products that dense adds cost less than what it saves.
+        few = self.in_channels <= MOST_DENSE_CHANNELS and not torch.jit.is_tracing()
+        path = dense if few else grouped
+        options = {"side": self.kernel_conv, "stride": self.stride, "bias": bias}
+        return path(x, projection, projection_bias, weight, **options)
+
+    def flops(self, height: int, width: int) -> int:
+        """Operations for one map of that size, two for each multiply-add of a product that is due.
+
+        Counted are the projections, kernel_att^2 keys and values a query, and 3N maps times
+        kernel_conv^2 taps a channel. Products that an implementation does on top and throws away
+        (masked keys of a tile, the dense form of the convolution) are not, softmax is not either.
+        """
+        channels = self.out_channels
+        outputs = -(-height // self.stride) * -(-width // self.stride)
+        products = height * width * self.in_channels * 3 * channels
+        if self.paths != "convolution":
+            products += outputs * channels * 2 * self.kernel_att**2
+        if self.paths != "attention":
+            products += outputs * channels * 3 * self.heads * self.kernel_conv**2
+        return 2 * products
+
+    def extra_repr(self) -> str:
+        names = "heads kernel_att kernel_conv stride dilation paths combine shift position".split()
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+
+def _coordinates(x: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
+    # -1 to 1 along one side; -1 on a side of one pixel. All in tensors, so that an exported size
+    # stays dynamic.
+    index = torch.arange(x.shape[dim], device=x.device, dtype=dtype)
+    return 2 * index / index[-1].clamp(min=1) - 1

@@ -1,0 +1,94 @@
+"""ACmix's convolution path as one convolution, instead of kernel_conv^2 shifted maps that are added."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# fc and dep_conv are linear with nothing in between. Their product is a grouped convolution of the
+# projections (`grouped`); its product with the projections is a dense convolution of the input
+# (`dense`), which does more products but in one piece, without projections of its own.
+
+# Shape legend: B batch, C channels, I input channels, H height, W width, N heads, D channels per
+# head (the groups of dep_conv), T taps (positions of the kernel)
+
+
+def compose(fc: Tensor, dep_conv: Tensor) -> Tensor:
+    """Weight of fc followed by dep_conv, (D, N T, 3N), each in its Conv2d layout."""
+    mixed = dep_conv.flatten(2).transpose(1, 2) @ fc.flatten(1)  # (C, T, 3N)
+    return mixed.unflatten(0, (-1, fc.shape[1] // 3)).flatten(1, 2)
+
+
+def dense(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor, **convolution) -> Tensor:
+    """The path as one convolution of x, plus a map for the projections' bias.
+
+    Args:
+        x: the input, (B, I, H, W).
+        projection: q, k and v's weights, (3C, I).
+        projection_bias: theirs, (3C,).
+        weight: from compose.
+        convolution: side of the kernel, stride, and bias of the result, (C,) or None.
+    """
+    groups = weight.shape[0]
+    by_group = projection.unflatten(0, (-1, groups)).transpose(0, 1)  # (D, 3N, I)
+    out = _convolve(x, torch.bmm(weight, by_group), groups=1, **convolution)
+    # The zeros beyond the border are those of the projections, not of x: there, no bias either.
+    by_tap = torch.bmm(weight, projection_bias.view(-1, groups).t().unsqueeze(2))  # (D, N T, 1)
+    inside = _taps_inside(x, convolution["side"], convolution["stride"])
+    return out.add_((inside @ by_tap.view(-1, inside.shape[2]).mT).permute(2, 0, 1))
+
+
+def grouped(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor, **convolution) -> Tensor:
+    """The path as a convolution of D groups of 3N projections; arguments as for dense."""
+    groups = weight.shape[0]
+    # dep_conv's groups want the 3N projections of a channel side by side: project in that order.
+    projection = projection.unflatten(0, (-1, groups)).transpose(0, 1).flatten(0, 1)
+    projection_bias = projection_bias.view(-1, groups).t().flatten()
+    maps = F.linear(x.permute(0, 2, 3, 1), projection, projection_bias).permute(0, 3, 1, 2)
+    return _convolve(maps, weight, groups=groups, **convolution)
+
+
+def _convolve(x: Tensor, weight: Tensor, *, groups: int, side: int, stride: int, bias: Tensor | None) -> Tensor:
+    kernel = weight.flatten(0, 1).unflatten(0, (-1, side, side)).permute(0, 3, 1, 2)
+    return F.conv2d(x, kernel, bias, stride, side // 2, groups=groups)
+
+
+def _taps_inside(x: Tensor, side: int, stride: int) -> Tensor:
+    # 1 where a tap of an output pixel lies on the map, (H, W, T).
+    rows, columns = (_inside(length, side, stride, x) for length in x.shape[2:])
+    return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(2)
+
+
+def _inside(length: int, side: int, stride: int, like: Tensor) -> Tensor:
+    taps = torch.arange(side, device=like.device) - side // 2
+    at = torch.arange(0, length, stride, device=like.device).unsqueeze(1) + taps
+    return ((at >= 0) & (at < length)).to(like.dtype)
+
+
+class ShiftConv(nn.Module):
+    """Holds the values of dep_conv: one kernel of `taps` inputs for each output channel, and perhaps a bias.
+
+    Args:
+        taps: positions of the kernel, and inputs of a group.
+        channels: of the output.
+        kernel: side of the kernel.
+        groups: of the convolution.
+        start: "learned" from the one-hot shifts, "fixed" at them, or learned from "random" values.
+    """
+
+    # Fixed shifts are a buffer, not a frozen parameter: Ultralytics' trainer thaws frozen parameters.
+
+    def __init__(self, taps: int, channels: int, kernel: int, *, groups: int, start: str):
+        super().__init__()
+        drawn = nn.Conv2d(taps * groups, channels, kernel, groups=groups, bias=False).weight
+        shifts = torch.eye(taps).view(taps, kernel, kernel).repeat(channels, 1, 1, 1)
+        if start == "fixed":
+            self.register_buffer("weight", shifts)
+        else:
+            self.weight = drawn if start == "random" else nn.Parameter(shifts)
+        self.register_parameter("bias", None)
+
+    def _load_from_state_dict(self, state_dict, prefix, *arguments):
+        # The authors' code has no bias here, some ports of it do: take what the checkpoint has.
+        bias = state_dict.get(f"{prefix}bias")
+        self.bias = None if bias is None else nn.Parameter(torch.zeros_like(bias).to(self.weight))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)

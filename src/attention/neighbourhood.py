@@ -1,0 +1,61 @@
+"""Neighbourhood attention: windowed attention with nothing added (Hassani et al. 2023)."""
+
+from torch import Tensor, nn
+
+from src.attention.window import IMPLEMENTATIONS, check_heads, window_attention
+
+
+class NeighbourhoodAttention(nn.Module):
+    """Let every pixel attend to its window and project the result; (B, channels, H, W) to the same, any H, W >= 1.
+
+    Args:
+        channels: of input and output.
+        heads: must divide channels.
+        kernel_att: odd side of the window, in pixels.
+        dilation: pixels between neighbouring keys of one window.
+        implementation: of the windowed attention, "auto" or a name from src.attention.window.IMPLEMENTATIONS.
+
+    Raises:
+        ValueError: if a size does not fit.
+
+    Source: Hassani et al. 2023, eq. 2 to 4, without the relative position bias. At the border the map is reflected; the
+    authors shift the window inwards instead.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int = 4,
+        kernel_att: int = 7,
+        dilation: int = 1,
+        implementation: str = "auto",
+    ):
+        super().__init__()
+        check_heads(heads, channels)
+        if kernel_att < 1 or kernel_att % 2 == 0:
+            raise ValueError(f"{kernel_att=} has no centre; try {max(kernel_att, 0) + 1}")
+        if dilation < 1:
+            raise ValueError(f"{dilation=} must be at least 1")
+        if implementation not in ("auto", *IMPLEMENTATIONS):
+            raise ValueError(f"{implementation=} is unknown; try auto, {', '.join(IMPLEMENTATIONS)}")
+        self.heads, self.kernel_att, self.dilation = heads, kernel_att, dilation
+        self.implementation = implementation
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, 1)
+        out = window_attention(
+            q,
+            k,
+            v,
+            heads=self.heads,
+            window=self.kernel_att,
+            dilation=self.dilation,
+            implementation=self.implementation,
+        )
+        return self.proj(out)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, kernel_att={self.kernel_att}, dilation={self.dilation}"

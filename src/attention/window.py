@@ -1,0 +1,120 @@
+"""Windowed attention as a function of its own: one meaning, several implementations."""
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from src.attention import window_shifted, window_tiled
+from src.attention.window_border import reflect_pad
+
+__all__ = ["IMPLEMENTATIONS", "check_heads", "reflect_pad", "window_attention"]
+
+# In the order in which "auto" asks them.
+IMPLEMENTATIONS = ("triton", "tiled", "shifted")
+
+logger = logging.getLogger(__name__)
+
+
+def window_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    heads: int,
+    window: int,
+    stride: int = 1,
+    dilation: int = 1,
+    implementation: str = "auto",
+) -> Tensor:
+    """Let every query attend to the window of keys around it.
+
+    Query (i, j) sits at key (i * stride, j * stride) and sees the window x window keys around that, `dilation` apart.
+    Logits are scaled by 1 / sqrt(C / heads). Keys and values are reflected at the border (see reflect_pad).
+
+    Args:
+        q: (B, C, ceil(H / stride), ceil(W / stride)).
+        k: (B, C, H, W).
+        v: (B, Cv, H, W).
+        heads: must divide C and Cv; head n has channels n * C / heads to (n + 1) * C / heads - 1.
+        window: odd side of the window, in keys.
+        stride: keys between neighbouring queries.
+        dilation: keys between neighbouring keys of one window.
+        implementation: "auto", or a name from IMPLEMENTATIONS.
+
+    Returns:
+        (B, Cv, ceil(H / stride), ceil(W / stride)), in the dtype of v.
+
+    Raises:
+        ValueError: if a size does not fit, or if the implementation asked for cannot run here.
+
+    Source: Ramachandran et al. 2019, eq. 2; the reflected border is that of the code of Pan et al. 2022.
+    """
+    _check(q, k, v, heads, window, stride, dilation)
+    run = _choose(implementation, q, k, v, heads, window, stride, dilation)
+    # Each implementation keeps the precision it is given; autocast has had its say in what produced q, k and v.
+    with torch.autocast(q.device.type, enabled=False):
+        return run(q, k, v, heads, window, stride, dilation)
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> None:
+    if torch.jit.is_tracing():
+        return  # sizes are tensors there, and comparing them would fix them in the trace
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"{window=} is not an odd number of at least 1; try {max(window, 0) + 1}")
+    if stride < 1 or dilation < 1:
+        raise ValueError(f"{stride=} and {dilation=} must be at least 1")
+    check_heads(heads, k.shape[1])
+    check_heads(heads, v.shape[1])
+    batch, channels, height, width = k.shape
+    expected = (batch, channels, -(-height // stride), -(-width // stride))
+    if tuple(q.shape) != expected:
+        raise ValueError(f"q is {tuple(q.shape)}; k {tuple(k.shape)} with {stride=} asks for {expected}")
+    if v.shape[0] != batch or v.shape[2:] != k.shape[2:]:
+        raise ValueError(f"v is {tuple(v.shape)}; k {tuple(k.shape)} asks for ({batch}, Cv, {height}, {width})")
+    if not q.dtype == k.dtype == v.dtype:
+        raise ValueError(f"q, k and v differ in dtype: {q.dtype}, {k.dtype}, {v.dtype}")
+
+
+def check_heads(heads: int, channels: int) -> None:
+    """Raise ValueError, with the nearest numbers that fit, unless heads divides channels."""
+    if heads >= 1 and channels % heads == 0:
+        return
+    fitting = [n for n in range(1, channels + 1) if channels % n == 0]
+    below = [n for n in fitting if n < heads][-1:]
+    above = [n for n in fitting if n > heads][:1]
+    near = " or ".join(map(str, below + above))
+    raise ValueError(f"{heads=} does not divide the {channels} channels; try {near}")
+
+
+def _module(name: str) -> ModuleType:
+    if name == "triton":
+        # Imported where it is asked for: importing Triton takes a second.
+        from src.attention import window_triton
+
+        return window_triton
+    return {"tiled": window_tiled, "shifted": window_shifted}[name]
+
+
+def _choose(implementation: str, *arguments) -> Callable[..., Tensor]:
+    if implementation != "auto" and implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"{implementation=} is unknown; try auto, {', '.join(IMPLEMENTATIONS)}")
+    device, dtype = arguments[0].device.type, arguments[0].dtype
+    # Triton's interpreter, which runs without a CUDA device, is for tests that ask for it.
+    offered = [name for name in IMPLEMENTATIONS if name != "triton" or device == "cuda"]
+    for name in offered if implementation == "auto" else [implementation]:
+        reason = _module(name).can_run(*arguments)
+        if reason is None:
+            if not torch.compiler.is_compiling():
+                _log_once(name, device, dtype)
+            return _module(name).run
+    able = [name for name in offered if _module(name).can_run(*arguments) is None]
+    raise ValueError(f"{implementation=} cannot run: {reason}; try {' or '.join(able)}")
+
+
+@cache
+def _log_once(name: str, device: str, dtype: torch.dtype) -> None:
+    logger.info("windowed attention on %s in %s: %s", device, dtype, name)

@@ -1,0 +1,62 @@
+"""Reflected borders whose backward is slicing, flipping and adding, hence deterministic on every device."""
+
+import torch
+from torch import Tensor
+
+
+def reflect_pad(x: Tensor, padding: int, dims: tuple[int, int] = (-2, -1)) -> Tensor:
+    """Extend a map by `padding` pixels on each side, reflected without repeating the edge.
+
+    The reflection goes on where the map is smaller than the padding (a map of side 3, pixels a b c, continues
+    a b c b a b c ...), and a side of 1 repeats its only pixel.
+
+    Args:
+        x: the map, (B, C, H, W) unless `dims` names other axes.
+        padding: pixels on each of the four sides, 0 or more.
+        dims: the two axes to extend.
+    """
+    for dim in dims:
+        x = _extend(x, padding, dim)
+    return x
+
+
+def fold_reflection(grad: Tensor, padding: int, dims: tuple[int, int] = (-2, -1)) -> Tensor:
+    """Adjoint of reflect_pad: add what lies in the border onto the pixels it was reflected from."""
+    for dim in reversed(dims):
+        grad = _fold(grad, padding, dim)
+    return grad
+
+
+def _steps(side: int, padding: int) -> list[int]:
+    # One reflection reaches side - 1 pixels; only a full one leaves a map whose next reflection continues the wave.
+    steps = []
+    while padding > 0:
+        steps.append(min(padding, side - 1))
+        padding -= steps[-1]
+        side += 2 * steps[-1]
+    return steps
+
+
+def _extend(x: Tensor, padding: int, dim: int) -> Tensor:
+    side = x.shape[dim]
+    if side == 1:
+        return x.repeat_interleave(1 + 2 * padding, dim) if padding else x
+    for step in _steps(side, padding):
+        side = x.shape[dim]
+        before = x.narrow(dim, 1, step).flip(dim)
+        after = x.narrow(dim, side - 1 - step, step).flip(dim)
+        x = torch.cat((before, x, after), dim)
+    return x
+
+
+def _fold(grad: Tensor, padding: int, dim: int) -> Tensor:
+    side = grad.shape[dim] - 2 * padding
+    if side == 1:
+        return grad.sum(dim, keepdim=True)
+    for step in reversed(_steps(side, padding)):
+        side = grad.shape[dim] - 2 * step
+        inner = grad.narrow(dim, step, side).clone()
+        inner.narrow(dim, 1, step).add_(grad.narrow(dim, 0, step).flip(dim))
+        inner.narrow(dim, side - 1 - step, step).add_(grad.narrow(dim, side + step, step).flip(dim))
+        grad = inner
+    return grad

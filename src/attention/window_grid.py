@@ -1,0 +1,136 @@
+"""Tiles of queries and the keys that each tile sees: the geometry of src.attention.window_tiled."""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from math import gcd
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Shape legend: B batch, H height, W width, C channels, S strips (columns of tiles), R bands (rows of
+# tiles), N heads, M queries of a tile, K keys of a tile, D channels per head, P pixels
+
+
+# Cost of a strip beside that of its tiles, in products of a query and a key of one head: the calls it
+# takes cost as much on a CPU.
+STRIP_WEIGHT = 18000
+
+
+class Grid:
+    """Queries that share a sub-grid of keys, `dilation` apart, cut into tiles, and those into strips.
+
+    Args:
+        size: H and W of the keys.
+        start: row and column of the first query.
+        apart: queries between neighbouring queries of this grid.
+        window, stride, dilation: of the windowed attention.
+        weight: cost of a tile beside that of its products of a query and a key, in such products.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        start: tuple[int, int],
+        apart: int,
+        window: int,
+        stride: int,
+        dilation: int,
+        weight: int,
+    ):
+        self.size, self.window, self.dilation = size, window, dilation
+        # Where the queries and the keys of this grid lie on (B, H, W, C) maps.
+        self.queries = (slice(None), *(slice(at, None, apart) for at in start))
+        self.keys = (slice(None), *(slice(at * stride, None, dilation) for at in start))
+        self.first = tuple(at * stride - dilation * (window // 2) for at in start)
+        # In keys of the sub-grid, where the dilation is 1.
+        self.step = stride * apart // dilation
+        height, width = (-(-(-(-side // stride) - at) // apart) for side, at in zip(size, start, strict=True))
+        self.rows, self.columns = _tile(height, width, window, self.step, weight)
+        self.bands, self.strips = -(-height // self.rows), -(-width // self.columns)
+        self.key_rows = (self.rows - 1) * self.step + window
+        self.key_columns = (self.columns - 1) * self.step + window
+
+    def mask(self, like: Tensor) -> Tensor:
+        """0 where a query of a tile sees a key and -inf where not, (M, K)."""
+        keys = self.key_rows * self.key_columns
+        mask = like.new_full((self.rows * self.columns, keys), float("-inf"))
+        # From query to query the window moves by `step` keys: the seen keys are one strided view.
+        down, right = self.columns * keys + self.step * self.key_columns, keys + self.step
+        sizes = (self.rows, self.columns, self.window, self.window)
+        mask.as_strided(sizes, (down, right, self.key_columns, 1)).zero_()
+        return mask
+
+    def query_tiles(self, x_HWC: Tensor, strip: int, heads: int) -> Tensor:
+        """The queries of a strip, zeros where its tiles pass the edge of the map, (R, N, M, D)."""
+        x = x_HWC[:, strip * self.columns : (strip + 1) * self.columns]
+        below, right = self.bands * self.rows - x.shape[0], self.columns - x.shape[1]
+        if below or right:
+            x = F.pad(x, (0, 0, 0, right, 0, below))
+        return x.reshape(self.bands, self.rows * self.columns, heads, -1).transpose(1, 2)
+
+    def put(self, tiles: Tensor, strip: int, to_HWC: Tensor) -> None:
+        """Write the tiles of a strip, (R, N, M, D), to a map of queries."""
+        to = to_HWC[:, strip * self.columns : (strip + 1) * self.columns]
+        strip = tiles.transpose(1, 2).reshape(-1, self.columns, to.shape[2])
+        to.copy_(strip[: to.shape[0], : to.shape[1]])
+
+    def key_index(self, device: torch.device) -> Tensor:
+        """Pixels of a flattened map that hold a strip's keys, border reflected, (S, pixels)."""
+        rows = range((self.bands - 1) * self.rows * self.step + self.key_rows)
+        across = self.columns * self.step
+        columns = [at * across + i for at in range(self.strips) for i in range(self.key_columns)]
+        rows, columns = (
+            torch.tensor(self._reflected(dim, keys), device=device) for dim, keys in enumerate((rows, columns))
+        )
+        index = (rows * self.size[1]).view(1, -1, 1) + columns.view(self.strips, 1, -1)
+        return index.flatten(1)
+
+    def _reflected(self, dim: int, keys: Iterable[int]) -> list[int]:
+        last = self.size[dim] - 1
+        period = max(2 * last, 1)
+        positions = (self.first[dim] + self.dilation * key for key in keys)
+        return [last - abs(last - abs(position) % period) for position in positions]
+
+    def key_tiles(self, strip_PC: Tensor, heads: int) -> Tensor:
+        """View the keys of a strip, (P, C), as (R, N, K, D); neighbouring tiles overlap."""
+        channels = strip_PC.shape[1]
+        sizes = self.bands, heads, self.key_rows * self.key_columns, channels // heads
+        band = self.rows * self.step * self.key_columns * channels
+        return strip_PC.as_strided(sizes, (band, channels // heads, channels, 1))
+
+    def add_key_tiles(self, tiles: Tensor, strip: int, to_HWC: Tensor) -> None:
+        """Adjoint of key_index and key_tiles, up to the border, which `to_HWC` has around it."""
+        rows = (self.bands - 1) * self.rows * self.step + self.key_rows
+        total = tiles.new_zeros(rows * self.key_columns, to_HWC.shape[2])
+        views = self.key_tiles(total, tiles.shape[1])
+        # Tiles that do not overlap are added at once.
+        groups = -(-self.key_rows // (self.rows * self.step))
+        for group in range(min(groups, self.bands)):
+            views[group::groups] += tiles[group::groups]
+        here = to_HWC[:rows, strip * self.columns * self.step :][:, : self.key_columns]
+        here += total.unflatten(0, (rows, -1))[: here.shape[0], : here.shape[1]]
+
+
+def grids(size: tuple[int, int], window: int, stride: int, dilation: int, weight: int) -> Iterator[Grid]:
+    """The grids that together hold every query of a map of that size, each with a dilation of 1."""
+    apart = dilation // gcd(stride, dilation)
+    rows, columns = (min(apart, -(-side // stride)) for side in size)
+    for row in range(rows):
+        for column in range(columns):
+            yield Grid(size, (row, column), apart, window, stride, dilation, weight)
+
+
+@cache
+def _tile(height: int, width: int, window: int, step: int, weight: int) -> tuple[int, int]:
+    # A larger tile has fewer products that the mask throws away per product, but more of them. CPU
+    # kernels work on 16 keys at a time, and a rest costs them about as much as 40.
+    def cost(tile: tuple[int, int]) -> int:
+        rows, columns = tile
+        keys = ((rows - 1) * step + window) * ((columns - 1) * step + window)
+        padded = -(-keys // 16) * 16 + (40 if keys % 16 else 0)
+        tiles = -(-height // rows) * -(-width // columns)
+        return tiles * (rows * columns * padded + weight) + -(-width // columns) * STRIP_WEIGHT
+
+    sides = ((rows, columns) for rows in (1, 2, 3, 4, 6, 8) for columns in range(1, 21))
+    return min(sides, key=cost)

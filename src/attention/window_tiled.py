@@ -1,0 +1,98 @@
+"""Windowed attention as dense attention of small tiles of queries: any device, any dtype."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from src.attention.window_border import fold_reflection
+from src.attention.window_grid import Grid, grids
+
+# Cost of a tile beside its products (see window_grid): a call of a small product costs about 660 of
+# them on a CPU; in backward each key of a tile is also added to a map.
+FORWARD_WEIGHT, BACKWARD_WEIGHT = 660, 4000
+
+
+def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> str | None:
+    """Why these arguments cannot run here, or None where they can."""
+    if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+        return "its tiles would fix the size of the map in the exported graph"
+    return None
+
+
+def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> Tensor:
+    """window_attention for arguments that can_run accepts; the result is channels_last.
+
+    channels_last maps, and slices of them along the channels, are read as they are, others copied.
+    Kept for backward are q, k and v: it computes the weights of each tile once more.
+
+    Source: Dao et al. 2022 (FlashAttention), section 3.1, for the recomputation.
+    """
+    return _TiledAttention.apply(q, k, v, heads, window, stride, dilation)
+
+
+class _TiledAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, q, k, v, heads, window, stride, dilation):
+        ctx.save_for_backward(q, k, v)
+        ctx.options = (heads, window, stride, dilation)
+        size = k.shape[2:]
+        q, k, v = q.permute(0, 2, 3, 1), _pixels(k), _pixels(v)
+        out = q.new_empty(*q.shape[:3], v.shape[2])
+        for grid in grids(size, window, stride, dilation, FORWARD_WEIGHT):
+            _forward(grid, q[grid.queries], k, v, heads, out[grid.queries])
+        return out.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_out):
+        q, k, v = ctx.saved_tensors
+        heads, window, stride, dilation = ctx.options
+        size, border = k.shape[2:], dilation * (window // 2)
+        q, grad_out = q.permute(0, 2, 3, 1), grad_out.permute(0, 2, 3, 1)
+        k, v = _pixels(k), _pixels(v)
+        grad_q = torch.empty_like(q, memory_format=torch.contiguous_format)
+        grad_k, grad_v = (x.new_zeros(x.shape[0], *(side + 2 * border for side in size), x.shape[2]) for x in (k, v))
+        for grid in grids(size, window, stride, dilation, BACKWARD_WEIGHT):
+            inputs = q[grid.queries], k, v, grad_out[grid.queries]
+            totals = grad_q[grid.queries], grad_k[grid.keys], grad_v[grid.keys]
+            _backward(grid, inputs, heads, totals)
+        grad_k, grad_v = (fold_reflection(x, border, (1, 2)) for x in (grad_k, grad_v))
+        return *(x.permute(0, 3, 1, 2) for x in (grad_q, grad_k, grad_v)), None, None, None, None
+
+
+def _pixels(x_BCHW: Tensor) -> Tensor:
+    return x_BCHW.permute(0, 2, 3, 1).flatten(1, 2).contiguous()
+
+
+def _forward(grid: Grid, q: Tensor, k: Tensor, v: Tensor, heads: int, out: Tensor) -> None:
+    mask, index = grid.mask(q), grid.key_index(q.device)
+    for sample in range(q.shape[0]):
+        # One strip at a time: its keys and values stay in the cache, and no map of tiles is built.
+        for strip in range(grid.strips):
+            q_tiles = grid.query_tiles(q[sample], strip, heads)
+            k_tiles, v_tiles = (grid.key_tiles(x[sample].index_select(0, index[strip]), heads) for x in (k, v))
+            o = F.scaled_dot_product_attention(q_tiles, k_tiles, v_tiles, attn_mask=mask)
+            grid.put(o, strip, out[sample])
+
+
+def _backward(grid: Grid, inputs: tuple, heads: int, totals: tuple) -> None:
+    q, k, v, grad_out = inputs
+    scale = (q.shape[3] // heads) ** -0.5
+    mask, index = grid.mask(q), grid.key_index(q.device)
+    for sample in range(q.shape[0]):
+        for strip in range(grid.strips):
+            tiles = [grid.query_tiles(x[sample], strip, heads) for x in (q, grad_out)]
+            for x in (k, v):
+                tiles.append(grid.key_tiles(x[sample].index_select(0, index[strip]), heads))
+            # Copies: what the products of one head read then lies together, (R N, M or K, D).
+            q_tiles, grad_tiles, k_tiles, v_tiles = (x.flatten(0, 1) for x in tiles)
+            weights = torch.softmax(torch.baddbmm(mask, q_tiles, k_tiles.mT, alpha=scale), -1)
+            dv = torch.bmm(weights.mT, grad_tiles)
+            d_weights = torch.bmm(grad_tiles, v_tiles.mT)
+            d_logits = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype).mul_(scale)
+            dk, dq = torch.bmm(d_logits.mT, q_tiles), torch.bmm(d_logits, k_tiles)
+            dq, dk, dv = (x.unflatten(0, (-1, heads)) for x in (dq, dk, dv))
+            grid.put(dq, strip, totals[0][sample])
+            grid.add_key_tiles(dk, strip, totals[1][sample])
+            grid.add_key_tiles(dv, strip, totals[2][sample])

@@ -1,0 +1,265 @@
+"""Windowed attention as one fused Triton kernel, with a hand-written backward of two more."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+try:
+    import triton
+
+    from src.attention import window_triton_kernels as kernels
+except ModuleNotFoundError as error:
+    if error.name != "triton":
+        raise
+    kernels = None
+
+# What the kernels take, and up to how many channels per head before they run out of registers.
+MOST_CHANNELS_PER_HEAD = {torch.float32: 64, torch.bfloat16: 128, torch.float16: 128}
+
+# Tiles (rows, columns) to choose from: 16 to 64 elements, the rows of one to four tensor-core tiles;
+# and the elements of the blocks that a tile meets, fewer where heads have more than 64 channels.
+TILES = ((4, 8), (2, 8), (4, 4), (8, 8))
+BLOCK = 32
+
+
+def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> str | None:
+    """Why these arguments cannot run here, or None where they can."""
+    if kernels is None:
+        return "triton is not installed"
+    if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
+        return "an exported graph cannot hold a Triton kernel"
+    devices = {x.device for x in (q, k, v)}
+    if len(devices) > 1:
+        return f"q, k and v are on different devices: {q.device}, {k.device}, {v.device}"
+    if not q.is_cuda and not (q.device.type == "cpu" and kernels.INTERPRETED.value):
+        return f"it needs a CUDA device or TRITON_INTERPRET=1, not {q.device}"
+    if not q.dtype == k.dtype == v.dtype:
+        return f"q, k and v differ in dtype: {q.dtype}, {k.dtype}, {v.dtype}"
+    if q.dtype not in MOST_CHANNELS_PER_HEAD:
+        return f"it takes float32, bfloat16 or float16, not {q.dtype}"
+    if window % 2 == 0:
+        return f"{window=} is even"
+    channels = max(k.shape[1], v.shape[1]) // heads
+    if channels > (most := MOST_CHANNELS_PER_HEAD[q.dtype]):
+        return f"a head may have {most} channels in {q.dtype}, not {channels}"
+    return None
+
+
+def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> Tensor:
+    """window_attention for arguments that can_run accepts.
+
+    The result has the memory format of q. The kernels want the channels of a pixel side by side, so
+    channels_last maps, and slices of them along the channels, are taken as they are; others are
+    copied once. Kept for backward: q, k, v, the result, and the logsumexp of each query.
+
+    Sources: Dao et al. 2022 (FlashAttention), algorithms 1 and 4, for the online softmax and the
+    backward that computes the weights again from their logsumexp; Hassani et al. 2023 (Neighborhood
+    Attention) for windows as tiles with a halo. Deviations: the border is reflected, not clamped;
+    gradients of keys are gathered by the owner of the key, so two backward passes agree bit by bit;
+    block sizes follow a rule instead of a timing, so two runs of one seed agree as well.
+    """
+    channels_last = q.stride(1) == 1
+    q, k, v = (_channels_together(x) for x in (q, k, v))
+    out, _ = window_forward(q, k, v, heads, window, stride, dilation, channels_last)
+    return out
+
+
+def _channels_together(x: Tensor) -> Tensor:
+    return x if x.stride(1) == 1 else x.contiguous(memory_format=torch.channels_last)
+
+
+@torch.library.custom_op("attention::window", mutates_args=())
+def window_forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+    channels_last: bool,
+) -> tuple[Tensor, Tensor]:
+    """Result (B, Cv, Ho, Wo), and logsumexp (B, heads, Ho, Wo) in float32 and powers of two."""
+    q, k, v = (_channels_together(x) for x in (q, k, v))
+    out, lse = _empty_outputs(q, k, v, heads, window, stride, dilation, channels_last)
+    problem = _Problem(q, k, v, heads, window, stride, dilation)
+    strides = (*_strides(q), *_strides(k), *_strides(v), *_strides(out), out.stride(1))
+    problem.launch_over_queries(kernels.forward_kernel, q, k, v, out, lse, *strides)
+    return out, lse
+
+
+@window_forward.register_fake
+def _empty_outputs(q, k, v, heads, window, stride, dilation, channels_last):
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    shape = (q.shape[0], v.shape[1], *q.shape[2:])
+    out = torch.empty(shape, dtype=q.dtype, device=q.device, memory_format=memory_format)
+    lse = q.new_empty((q.shape[0], heads, *q.shape[2:]), dtype=torch.float32)
+    return out, lse
+
+
+@torch.library.custom_op("attention::window_backward", mutates_args=())
+def window_backward(
+    grad_out: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of q, k and v, in channels_last format."""
+    q, k, v, grad_out = (_channels_together(x) for x in (q, k, v, grad_out))
+    grads = _empty_gradients(grad_out, q, k, v, out, lse, heads, window, stride, dilation)
+    grad_q, grad_k, grad_v = grads
+    problem = _Problem(q, k, v, heads, window, stride, dilation)
+    strides = (*_strides(q), *_strides(k), *_strides(v))
+    delta = torch.empty_like(lse)
+    problem.launch_over_queries(
+        kernels.query_gradient_kernel,
+        *(q, k, v, out, lse, grad_out, grad_q, delta),
+        *(*strides, *_strides(out), out.stride(1), *_strides(grad_out), *_strides(grad_q)),
+    )
+    problem.launch_over_keys(
+        kernels.key_gradient_kernel,
+        *(q, k, v, lse, delta, grad_out, grad_k, grad_v),
+        *(*strides, *_strides(grad_out), *_strides(grad_k), *_strides(grad_v)),
+    )
+    return grads
+
+
+@window_backward.register_fake
+def _empty_gradients(grad_out, q, k, v, out, lse, heads, window, stride, dilation):
+    return tuple(torch.empty_like(x, memory_format=torch.channels_last) for x in (q, k, v))
+
+
+def _save(ctx, inputs, output):
+    q, k, v, *ctx.options, _ = inputs
+    ctx.save_for_backward(q, k, v, *output)
+
+
+def _differentiate(ctx, grad_out, _):
+    return *window_backward(grad_out, *ctx.saved_tensors, *ctx.options), *(None,) * 5
+
+
+window_forward.register_autograd(_differentiate, setup_context=_save)
+
+
+@register_flop_formula(torch.ops.attention.window)
+def _forward_flops(q_shape, k_shape, v_shape, heads, window, *_, **__) -> int:
+    # Two products per pair that attends; what the tiles compute beyond their windows is no work.
+    batch, channels, height, width = q_shape
+    return 2 * batch * height * width * window**2 * (channels + v_shape[1])
+
+
+@register_flop_formula(torch.ops.attention.window_backward)
+def _backward_flops(_, q_shape, k_shape, v_shape, out, lse, heads, window, *__, **___) -> int:
+    # Weights once more, gradients of q and k; gradients of the weights and of v. PyTorch counts its
+    # own fused attention so, however often a kernel computes the weights.
+    batch, channels, height, width = q_shape
+    return 2 * batch * height * width * window**2 * (3 * channels + 2 * v_shape[1])
+
+
+class _Problem:
+    """Sizes shared by the kernels, and how large their tiles and blocks are."""
+
+    def __init__(self, q, k, v, heads, window, stride, dilation):
+        self.batch, self.heads = q.shape[0], heads
+        self.map, self.out_map = tuple(k.shape[2:]), tuple(q.shape[2:])
+        # All keys of a window are one and the same along a side of 1: seeing it once is enough.
+        self.windows = tuple(window if side > 1 else 1 for side in self.map)
+        self.device_of = torch.cuda.device_of(q)
+        shared = math.gcd(stride, dilation)
+        self.dilation, self.step_i, self.step_t = dilation, dilation // shared, stride // shared
+        dim_qk, dim_v = q.shape[1] // heads, v.shape[1] // heads
+        pad_qk, pad_v = (max(16, triton.next_power_of_2(dim)) for dim in (dim_qk, dim_v))
+        # Float32 products run outside the tensor cores, where they cost more than the softmax.
+        self.exact = q.dtype == torch.float32
+        self.pad, self.bytes_per_key = max(pad_qk, pad_v), max(dim_qk, dim_v) * q.element_size()
+        self.constants = {
+            "DIM_QK": dim_qk,
+            "DIM_V": dim_v,
+            "PAD_QK": pad_qk,
+            "PAD_V": pad_v,
+            "WINDOW_Y": self.windows[0],
+            "WINDOW_X": self.windows[1],
+            "STRIDE": stride,
+            "DILATION": dilation,
+            "STEP_I": self.step_i,
+            "STEP_T": self.step_t,
+            "REPEAT": any(dilation * (w // 2) >= n for w, n in zip(self.windows, self.map, strict=True)),
+            "SCALE": math.log2(math.e) / math.sqrt(dim_qk),
+        }
+
+    def launch_over_queries(self, kernel, *arguments) -> None:
+        """Run a kernel that owns tiles of queries and walks over the keys in sight."""
+        self._launch(
+            kernel,
+            arguments,
+            self.out_map,
+            self.step_i,
+            lambda tile, window: self.step_t * (tile - 1) + window,
+        )
+
+    def launch_over_keys(self, kernel, *arguments) -> None:
+        """Run a kernel that owns tiles of keys and walks over the queries that see them."""
+        reach = (self.dilation * (window // 2) for window in self.windows)
+        images = [r // (side - 1) + 1 if r else 0 for r, side in zip(reach, self.map, strict=True)]
+        self._launch(
+            kernel,
+            arguments,
+            self.map,
+            self.dilation,
+            lambda tile, window: -(-(tile + window - 1) // self.step_t),
+            images,
+        )
+
+    def _launch(self, kernel, arguments, owned, step, halo: Callable, images=()) -> None:
+        blocking = self._blocking(halo)
+        tile = (blocking["TILE_Y"], blocking["TILE_X"])
+        tiles = [step * triton.cdiv(triton.cdiv(side, step), size) for side, size in zip(owned, tile, strict=True)]
+        if self.batch == 0:
+            return
+        with self.device_of:
+            kernel[(self.heads * tiles[1], tiles[0], self.batch)](
+                *arguments,
+                *(self.heads, *self.map, *self.out_map, *images),
+                **self.constants,
+                **blocking,
+            )
+
+    def _blocking(self, halo: Callable) -> dict[str, int]:
+        # Tensor cores take no notice of a window: every element of a tile meets every element of
+        # each block, and small tiles waste least. Large tiles share more of their halo. The score
+        # weighs pairs computed against bytes read, per element, as an H200's data sheet and the
+        # compiled instructions suggest; it has not been tuned on a GPU.
+        def plan(tile):
+            span_y, span_x = (halo(t, w) for t, w in zip(tile, self.windows, strict=True))
+            block_x = min(triton.next_power_of_2(span_x), 64)
+            block_y = max(1, (BLOCK if self.pad <= 64 else BLOCK // 2) // block_x)
+            blocks = triton.cdiv(span_y, block_y) * triton.cdiv(span_x, block_x)
+            elements = math.prod(tile)
+            pairs = blocks * block_y * block_x
+            score = pairs * (8 if self.exact else 1) + span_y * span_x / elements * self.bytes_per_key
+            return score, elements, tile, (block_y, block_x), blocks
+
+        per_warp = 256 if self.exact else 1024
+        _, elements, tile, block, blocks = min(plan(tile) for tile in TILES)
+        return {
+            "BLOCKS": blocks,
+            "TILE_Y": tile[0],
+            "TILE_X": tile[1],
+            "BLOCK_Y": block[0],
+            "BLOCK_X": block[1],
+            "num_warps": max(1, min(elements // 16, elements * self.pad // per_warp)),
+            "num_stages": 2,
+        }
+
+
+def _strides(x: Tensor) -> tuple[int, int, int]:
+    return x.stride(0), x.stride(2), x.stride(3)
