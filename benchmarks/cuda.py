@@ -1,0 +1,77 @@
+"""The attention kernel by itself on a CUDA device: flex_attention, and the memory roofline.
+
+Not yet run: no machine with a GPU was at hand when it was written.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks.measure import in_turns, milliseconds, ratios, spread
+from src.attention.window import reflect_pad, window_attention
+
+BATCH, CHANNELS, SIDE, HEADS, WINDOW = 16, 64, 80, 4, 7
+
+
+def flex(q: Tensor, k: Tensor, v: Tensor) -> Callable[[], Tensor]:
+    """The same window by flex_attention, on keys whose border is reflected first."""
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    padded = SIDE + WINDOW - 1
+
+    def in_window(batch, head, query, key):
+        row, column = key // padded - query // SIDE, key % padded - query % SIDE
+        return (row >= 0) & (row < WINDOW) & (column >= 0) & (column < WINDOW)
+
+    mask = create_block_mask(in_window, None, None, SIDE**2, padded**2, device="cuda")
+    compiled = torch.compile(flex_attention)
+
+    def run() -> Tensor:
+        keys, values = (reflect_pad(x, WINDOW // 2) for x in (k, v))
+        q_, k_, v_ = (x.unflatten(1, (HEADS, -1)).flatten(3).transpose(2, 3).contiguous() for x in (q, keys, values))
+        return compiled(q_, k_, v_, block_mask=mask)
+
+    return run
+
+
+def tables(rounds: int) -> Iterator[str]:
+    """Markdown: the kernel against flex_attention and against copying the bytes it must move."""
+    shape = (BATCH, CHANNELS, SIDE, SIDE)
+    q, k, v = (
+        torch.randn(shape, device="cuda", dtype=torch.bfloat16)
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+        for _ in range(3)
+    )
+    kernel = lambda: window_attention(q, k, v, heads=HEADS, window=WINDOW)  # noqa: E731
+    runs = {"window_attention": kernel, "flex_attention": flex(q, k, v)}
+    map_bytes = q.numel() * q.element_size()
+    # Forward reads q, k, v and writes the result; backward reads these four and the gradient of the
+    # result, and writes three gradients. A copy reads and writes once.
+    source = torch.empty(64 * 2**20, device="cuda", dtype=torch.float32)
+    target = torch.empty_like(source)
+    copy = in_turns({"copy": lambda: target.copy_(source)}, rounds)["copy"]
+    bandwidth = 2 * source.numel() * source.element_size() / min(copy)
+    yield f"Copy bandwidth {bandwidth / 1e9:.0f} GB/s; shape {shape}, bfloat16, window {WINDOW}."
+    yield ""
+    yield "| pass | implementation | ms | roofline, ms | times the roofline | flex_attention / it |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for label, maps, backward in (("forward", 4, False), ("forward + backward", 12, True)):
+        times = in_turns({name: _step(run, backward) for name, run in runs.items()}, rounds)
+        floor = maps * map_bytes / bandwidth
+        for name, own in times.items():
+            row = label, name, milliseconds(own), f"{floor * 1000:.3f}"
+            above = spread([seconds / floor for seconds in own])
+            against = spread(ratios(times["flex_attention"], own))
+            yield f"| {' | '.join(row)} | {above} | {against} |"
+
+
+def _step(run: Callable[[], Tensor], backward: bool) -> Callable[[], None]:
+    def step() -> None:
+        with torch.set_grad_enabled(backward):
+            out = run()
+        if backward:
+            out.backward(torch.ones_like(out))
+
+    return step
