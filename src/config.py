@@ -59,10 +59,8 @@ class OptimizerConfig:
     name: str = MISSING
     lrf: float = 0.01
     weight_decay: float = 0.0005
-    warmup_epochs: float = 3.0
     warmup_momentum: float = 0.8
     cos_lr: bool = False
-    nbs: int = 64
 
 
 @dataclass
@@ -80,6 +78,8 @@ class TrainerConfig:
 
     epochs: int = MISSING
     batch: int | float = 16
+    nbs: int = 64  # nominal batch: gradients add up over nbs / batch batches before a step
+    warmup_epochs: float = 3.0
     imgsz: int = 640
     device: str | None = None  # null: the first GPU, else the CPU; 0; 0,1; cpu
     workers: int = 8
