@@ -1,8 +1,13 @@
 """Shared fixtures: composed configurations, and runs small enough for the default suite."""
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Importing ultralytics writes a settings file: not the user's own, and before anything here imports it.
+os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.mkdtemp(prefix="yolo-config-"))
 
 import pytest
 from hydra import compose, initialize_config_dir
