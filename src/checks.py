@@ -16,6 +16,7 @@ from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
 from src.detector.grafting import Graft, graft
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
+from src.param_groups import GraftOptions
 from src.record import identity, readable_name
 from src.trainer import check_arguments, find_device
 
@@ -39,6 +40,7 @@ class Plan:
     folder: Path
     dataset: Dataset
     graft: Graft
+    graft_options: GraftOptions
     arguments: dict[str, Any]
     device: torch.device
 
@@ -64,7 +66,8 @@ def check(config: Mapping[str, Any]) -> Plan:
     run_id = identity(config, dataset.identity, weights and _fingerprint(weights))
     folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
     arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
-    return Plan(dict(config), run_id, folder, dataset, spec, arguments, device)
+    options = GraftOptions(**config["optimizer"]["attention"])
+    return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device)
 
 
 def _writable(output_dir: str) -> Path:
@@ -124,7 +127,7 @@ def _graft(config: Mapping[str, Any]) -> Graft:
 def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
     """Arguments of Ultralytics' trainer, checked by its own rules and by those it leaves out."""
     trainer = {key: value for key, value in config["trainer"].items() if key != "threads"}
-    optimizer = dict(config["optimizer"])
+    optimizer = {key: value for key, value in config["optimizer"].items() if key != "attention"}
     name = optimizer.pop("name")
     if name not in OPTIMIZERS:
         raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")

@@ -53,6 +53,20 @@ class PublicDataConfig:
 
 
 @dataclass
+class GraftOptimizerConfig:
+    """How the optimizer treats the graft's own parameters; the defaults are Ultralytics' behaviour.
+
+    MuSGD gives Muon every parameter of 2 or 4 dimensions, ACmix's shift kernels included, and decays whatever is
+    neither bias nor norm, ACmix's two rates included.
+    """
+
+    lr_factor: float = 1.0  # times the learning rate of the group a parameter would be in
+    muon: bool = True  # false: MuSGD updates the graft by SGD alone
+    weight_decay: float | None = None  # null: that of the group a parameter would be in
+    frozen: bool = False  # the graft keeps its initial values
+
+
+@dataclass
 class OptimizerConfig:
     """Learning-rate schedule shared by every optimizer; `auto` chooses its own rate and momentum."""
 
@@ -61,6 +75,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0005
     warmup_momentum: float = 0.8
     cos_lr: bool = False
+    attention: GraftOptimizerConfig = field(default_factory=GraftOptimizerConfig)
 
 
 @dataclass

@@ -53,6 +53,7 @@ class Record:
     attempts: int = 1
     metrics: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
+    optimizer: list[dict[str, Any]] = field(default_factory=list)
     latency: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -101,7 +102,9 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
     defining = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
     defining["trainer"] = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
     if config["attention"]["name"] == "baseline":
-        del defining["placement"]  # it has no effect there: one baseline serves every placement
+        # They have no effect there: one baseline serves every placement and every treatment of the graft.
+        del defining["placement"]
+        defining["optimizer"] = {k: v for k, v in config["optimizer"].items() if k != "attention"}
     defining["data"] = data
     defining["model"] = {"name": config["model"]["name"], "weights": weights}
     return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:12]

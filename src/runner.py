@@ -99,7 +99,7 @@ def _recorded(plan: Plan, record: Record) -> Record:
         record.error = traceback.format_exc()
         raise
     finally:
-        record.events = [entry for entry in _journal(plan) if entry["event"] not in {"epoch", "weights"}]
+        record.events = [entry for entry in _journal(plan) if entry["event"] not in {"epoch", "weights", "optimizer"}]
         record.seconds = time.monotonic() - start
         record.write(plan.folder)
     return record
@@ -127,7 +127,9 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     else:
         shutil.rmtree(plan.folder / "train", ignore_errors=True)
         journal.unlink(missing_ok=True)
-    trainer = GraftTrainer.configured(plan.graft, journal, plan.config["trainer"]["threads"])(overrides=arguments)
+    trainer = GraftTrainer.configured(plan.graft, journal, plan.config["trainer"]["threads"], plan.graft_options)(
+        overrides=arguments
+    )
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
@@ -148,6 +150,7 @@ def _measure(plan: Plan, record: Record) -> None:
         "stock_tensors_loaded": weights["loaded"],
         "stock_tensors_total": weights["total"],
     }
+    record.optimizer = [entry for entry in _journal(plan) if entry["event"] == "optimizer"][-1]["groups"]
     if options["enabled"]:
         stock = fused_stock(plan.config["model"]["name"], len(plan.dataset.names), channels, plan.device)
         image = torch.rand(options["batch"], channels, imgsz, imgsz, generator=torch.Generator().manual_seed(0)).to(

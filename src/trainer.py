@@ -21,6 +21,7 @@ from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from src.detector.grafting import Graft, graft, grafted_scalars
 from src.detector.stock import loaded_tensors
+from src.param_groups import GraftOptions, describe, regroup
 
 
 class GraftTrainer(DetectionTrainer):
@@ -33,6 +34,7 @@ class GraftTrainer(DetectionTrainer):
     graft_spec: Graft = Graft()
     journal: Path | None = None
     threads: int | None = None
+    graft_options: GraftOptions = GraftOptions()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
@@ -41,9 +43,23 @@ class GraftTrainer(DetectionTrainer):
             torch.set_num_threads(self.threads)
 
     @classmethod
-    def configured(cls, spec: Graft, journal: Path | None = None, threads: int | None = None) -> type["GraftTrainer"]:
-        """A subclass that grafts `spec`, writes its journal (one JSON object a line) and uses so many CPU threads."""
-        return type(cls.__name__, (cls,), {"graft_spec": spec, "journal": journal, "threads": threads})
+    def configured(
+        cls,
+        spec: Graft,
+        journal: Path | None = None,
+        threads: int | None = None,
+        graft_options: GraftOptions | None = None,
+    ) -> type["GraftTrainer"]:
+        """A subclass with its own settings.
+
+        Args:
+            spec: what is grafted.
+            journal: file to write the journal to, one JSON object a line.
+            threads: CPU threads; None leaves Ultralytics' choice.
+            graft_options: how the graft's parameters are optimized; None as Ultralytics would.
+        """
+        settings = {"graft_spec": spec, "journal": journal, "threads": threads}
+        return type(cls.__name__, (cls,), {**settings, "graft_options": graft_options or GraftOptions()})
 
     def get_model(
         self,
@@ -61,6 +77,13 @@ class GraftTrainer(DetectionTrainer):
             self.note("weights", loaded=len(loaded), total=len(model.state_dict()))
             graft(model, self.graft_spec)
         return model
+
+    def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """Ultralytics' optimizer, with the graft's parameters treated as `optimizer.attention` says."""
+        optimizer = super().build_optimizer(model, *args, **kwargs)
+        regroup(optimizer, unwrap_model(model), self.graft_options)
+        self.note("optimizer", groups=describe(optimizer, unwrap_model(model)))
+        return optimizer
 
     def note(self, event: str, **details: Any) -> None:
         """Append one line to the journal; only the main process of a run writes."""

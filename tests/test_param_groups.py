@@ -1,0 +1,64 @@
+"""How the optimizer treats the graft."""
+
+import pytest
+import torch
+
+from src.checks import check
+from src.trainer import GraftTrainer, read_journal
+
+
+@pytest.fixture
+def groups(tiny, tmp_path):
+    """Train one small epoch; the optimizer's groups as recorded, and the graft before and after."""
+
+    def run(*overrides):
+        plan = check(tiny("placement=p3", "trainer.val=false", "trainer.warmup_epochs=0", *overrides))
+        trainer = GraftTrainer.configured(plan.graft, tmp_path / "journal.jsonl", graft_options=plan.graft_options)
+        training = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")})
+        before = {}
+        training.add_callback(
+            "on_train_start",
+            lambda t: before.update({k: v.clone() for k, v in t.model.model[16].attention.state_dict().items()}),
+        )
+        training.train()
+        (entry,) = [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry["event"] == "optimizer"]
+        return entry["groups"], before, training.model.model[16].attention.state_dict()
+
+    return run
+
+
+def holding(groups, name):
+    (group,) = [group for group in groups if name in group["attention"]]
+    return group
+
+
+def test_ultralytics_behaviour_is_the_default_and_is_recorded(groups):
+    recorded, _, _ = groups()
+    assert holding(recorded, "p3.conv1.weight")["muon"]
+    assert holding(recorded, "p3.dep_conv.weight")["muon"]
+    assert holding(recorded, "p3.rate1")["weight_decay"] > 0
+    assert holding(recorded, "p3.conv1.bias")["group"] == "bias"
+
+
+def test_learning_rate_factor(groups):
+    recorded, _, _ = groups("optimizer.attention.lr_factor=0.1")
+    assert holding(recorded, "p3.conv1.weight")["lr"] == pytest.approx(0.001)
+    assert {group["lr"] for group in recorded if not group["attention"] and group["parameters"]} == {0.01, 0.03}
+
+
+def test_without_muon(groups):
+    recorded, _, _ = groups("optimizer.attention.muon=false")
+    assert not holding(recorded, "p3.dep_conv.weight")["muon"]
+    assert any(group["muon"] for group in recorded)
+
+
+def test_weight_decay(groups):
+    recorded, _, _ = groups("optimizer.attention.weight_decay=0")
+    assert holding(recorded, "p3.rate1")["weight_decay"] == 0
+    assert any(group["weight_decay"] > 0 for group in recorded)
+
+
+def test_frozen_graft_keeps_its_values(groups):
+    recorded, before, after = groups("optimizer.attention.frozen=true")
+    assert [group for group in recorded if group["attention"]] == []
+    assert all(torch.equal(before[name], after[name]) for name in before)
