@@ -62,7 +62,9 @@ def check(config: Mapping[str, Any]) -> Plan:
     config = {**config, "data": data}
     spec = _graft(config)
     arguments = _arguments(config, dataset, weights)
-    _build(config, spec, dataset, weights)
+    sites = _build(config, spec, dataset, weights)
+    if sites:  # [neck] and [p5,p3,p4] are one experiment
+        config["placement"] = {**config["placement"], "sites": sites}
     run_id = identity(config, dataset.identity, weights and _fingerprint(weights))
     folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
     arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
@@ -121,7 +123,8 @@ def _graft(config: Mapping[str, Any]) -> Graft:
     attention = dict(config["attention"])
     attention.pop("name")
     target = attention.pop("_target_", None)
-    return Graft(target, attention, tuple(config["placement"]["sites"]), config["seed"])
+    placement = config["placement"]
+    return Graft(target, attention, tuple(placement["sites"]), config["seed"], placement["mode"], placement["gate"])
 
 
 def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
@@ -155,8 +158,8 @@ def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None
     return arguments
 
 
-def _build(config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> None:
-    """Build the very model once, so that options which a site refuses are refused now."""
+def _build(config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:
+    """Build the very model once, so that options which a site refuses are refused now; the sites it has grafted."""
     name = config["model"]["name"]
     model = build_stock(name, len(dataset.names), dataset.channels)
     stride = int(model.stride.max())
@@ -171,7 +174,7 @@ def _build(config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Pa
     try:
         if weights is not None:
             check_weights(weights, model)
-        graft(model, spec)
+        return [site.name for site in graft(model, spec)]
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

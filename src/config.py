@@ -15,11 +15,28 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from src.attention.options import ATTENTION_SCHEMAS
 
 
+class Mode(Enum):
+    """How attention joins a site: behind its block, instead of it, or instead of the 3x3 convolutions inside it."""
+
+    append = "append"
+    replace = "replace"
+    bottleneck = "bottleneck"
+
+
+class Gate(Enum):
+    """How much appended attention counts at the start: in full, or nothing, by a learned scalar that starts at 0."""
+
+    none = "none"
+    zero = "zero"
+
+
 @dataclass
 class PlacementConfig:
-    """Where the attention goes: sites by role, never layer numbers."""
+    """Where the attention goes, by role, never by layer number, and how it joins."""
 
-    sites: list[str] = MISSING
+    sites: list[str] = MISSING  # sites and sets of sites: p3, backbone_p3, c2psa, sppf, neck, backbone, all, ...
+    mode: Mode = Mode.append
+    gate: Gate = Gate.none  # zero: with mode append
 
 
 @dataclass

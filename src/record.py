@@ -111,9 +111,13 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
 
 
 def readable_name(config: Mapping[str, Any]) -> str:
-    """What a person wants to read off a folder: attention, sites, model, data set, seed."""
-    attention = config["attention"]["name"]
-    where = [] if attention == "baseline" else ["+".join(config["placement"]["sites"])]
+    """What a person wants to read off a folder: attention, sites, mode and gate if unusual, model, data set, seed."""
+    attention, placement = config["attention"]["name"], config["placement"]
+    where = []
+    if attention != "baseline":
+        where = ["+".join(placement["sites"])]
+        where += [placement["mode"]] if placement["mode"] != "append" else []
+        where += [f"gate_{placement['gate']}"] if placement["gate"] != "none" else []
     return "-".join([attention, *where, config["model"]["name"], config["data"]["name"], f"s{config['seed']}"])
 
 

@@ -14,7 +14,14 @@ from src.checks import ConfigError, check
         pytest.param(["attention.heads=5"], r"site p3.*5.*64.*4 or 8", id="heads"),
         pytest.param(["attention.kernel_att=4"], r"site p3: kernel_att=4 .*try 5", id="even-kernel-att"),
         pytest.param(["attention.kernel_conv=0"], r"kernel_conv=0", id="zero-kernel-conv"),
-        pytest.param(["placement.sites=[p3,p7]"], r"no site 'p7' here; it has \['p3', 'p4', 'p5'\]", id="site"),
+        pytest.param(["placement.sites=[p3,p7]"], r"no site 'p7' here; it has .*, p3, p4, p5", id="site"),
+        pytest.param(["placement.sites=[]"], r"placement.sites=\[\]: attention needs a site", id="no-site"),
+        pytest.param(
+            ["placement=sppf", "placement.mode=bottleneck"], r"site sppf has no bottleneck .*; backbone_p2, ", id="mode"
+        ),
+        pytest.param(
+            ["placement.mode=replace", "placement.gate=zero"], r"gate=zero .* use placement.mode=append", id="gate"
+        ),
         pytest.param(["model.name=yolo27n"], r"model.name=yolo27n is unknown; .*yolo26n", id="model"),
         pytest.param(["optimizer.name=LBFGS"], r"optimizer.name=LBFGS is unknown; .*MuSGD", id="optimizer"),
         pytest.param(["data.yaml=/no/such.yaml"], r"/no/such.yaml", id="data-yaml"),
@@ -75,3 +82,27 @@ def test_own_data_set_is_the_one_that_is_trained_on(tiny, output_dir):
     plan = check(tiny(f"data.yaml={digits}", "data.train_images=512", "data.val_images=128", "data.imgsz=160"))
     assert plan.dataset.yaml == digits
     assert plan.config["data"]["name"] == "data"
+
+
+def test_sites_by_another_name_are_the_same_run(tiny):
+    plan, same = check(tiny("placement=neck")), check(tiny("placement.sites=[p5,p3,p4,p3]"))
+    assert plan.config["placement"] == {"sites": ["p3", "p4", "p5"], "mode": "append", "gate": "none"}
+    assert (same.run_id, same.folder) == (plan.run_id, plan.folder)
+
+
+def test_mode_and_gate_are_other_runs_and_reach_the_graft(tiny):
+    plans = [
+        check(tiny("placement=p4", *overrides))
+        for overrides in ((), ("placement.mode=replace",), ("placement.gate=zero",))
+    ]
+    assert len({plan.run_id for plan in plans}) == 3
+    assert [(plan.graft.mode, plan.graft.gate) for plan in plans] == [
+        ("append", "none"),
+        ("replace", "none"),
+        ("append", "zero"),
+    ]
+
+
+def test_one_baseline_serves_every_mode(tiny):
+    plan, same = (check(tiny("attention=baseline", *more)) for more in ((), ("placement.mode=replace",)))
+    assert same.run_id == plan.run_id

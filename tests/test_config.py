@@ -40,7 +40,7 @@ def test_defaults_are_the_main_job(composed):
     config = composed()
     assert config["attention"]["name"] == "acmix"
     assert config["attention"]["heads"] == 4
-    assert config["placement"]["sites"] == ["p3", "p4", "p5"]
+    assert config["placement"] == {"sites": ["neck"], "mode": "append", "gate": "none"}
     assert (config["model"]["name"], config["model"]["weights"]) == ("yolo26n", None)
     assert config["tracking"]["mode"] == "offline"
 
@@ -53,6 +53,8 @@ def test_defaults_are_the_main_job(composed):
         pytest.param("attention.paths=none", r"expected one of \[both, attention, convolution\]", id="unknown-choice"),
         pytest.param("attention=cbma", "Could not find 'attention/cbma'", id="unknown-option"),
         pytest.param("placement=p9", "Could not find 'placement/p9'", id="unknown-placement"),
+        pytest.param("placement.mode=prepend", r"expected one of \[append, replace, bottleneck\]", id="mode"),
+        pytest.param("placement.gate=one", r"expected one of \[none, zero\]", id="gate"),
         pytest.param("model=yolo26q", "Could not find 'model/yolo26q'", id="unknown-model"),
         pytest.param("optimizer=adam2", "Could not find 'optimizer/adam2'", id="unknown-optimizer"),
         pytest.param("data=cocoo", "Could not find 'data/cocoo'", id="unknown-data"),

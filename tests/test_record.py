@@ -60,6 +60,8 @@ def test_one_baseline_serves_every_placement(composed):
 
 def test_names_a_person_can_read(composed):
     assert readable_name(composed("placement=p3", "seed=7")) == "acmix-p3-yolo26n-digits-s7"
+    assert readable_name(composed("placement=p3", "placement.mode=replace")) == "acmix-p3-replace-yolo26n-digits-s0"
+    assert readable_name(composed("placement=p3", "placement.gate=zero")) == "acmix-p3-gate_zero-yolo26n-digits-s0"
     assert readable_name(composed("attention=baseline")) == "baseline-yolo26n-digits-s0"
 
 

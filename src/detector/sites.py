@@ -1,7 +1,8 @@
 """Finds the sites of a built YOLO26 by role: never by layer number, which differs between models."""
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,43 +11,85 @@ from torch import Tensor, nn
 from ultralytics.nn.modules import Detect
 from ultralytics.nn.tasks import BaseModel
 
+SETS = {"neck": r"p\d+", "backbone": r"backbone_p\d+", "all": r".+"}  # which names of sites a set stands for
+STAGE = "C3k2"  # the block of a backbone stage
+BACKBONE_ENDS = {"SPPF": "sppf", "C2PSA": "c2psa"}  # blocks behind the last stage, and the sites they are
+
 
 @dataclass(frozen=True)
 class Site:
-    """A place in the network: the index of its layer, and the map it puts out at a given image size (pixels)."""
+    """A block of the network: the index of its layer, and the maps it takes and puts out.
+
+    Height and width are those of the output at a given image size, in pixels.
+    """
 
     name: str
     layer: int
+    in_channels: int
     channels: int
     height: int
     width: int
 
 
 def find_sites(model: BaseModel, imgsz: int = 64) -> dict[str, Site]:
-    """Find the sites of a built detection model by role, with the shapes of their maps.
+    """Find the sites of a built YOLO26 of any task by role, in network order, with the shapes of their maps.
 
-    A head that reads maps at strides 8, 16 and 32 gives `p3`, `p4` and `p5`: level k has stride 2**k.
+    `backbone_p2`, `backbone_p3`, ... are the backbone's stages, `sppf` and `c2psa` the blocks behind them. A head that
+    reads maps at strides 8, 16 and 32 gives `p3`, `p4` and `p5`, the outputs of the neck: level k has stride 2**k. A
+    model without a neck (classification) has none of these. A block that is grafted already remains a site.
 
     Args:
-        model: a built Ultralytics detection model.
+        model: a built Ultralytics model.
         imgsz: side of the square image at which heights and widths are measured, a multiple of the largest stride.
 
     Raises:
-        ValueError: if the model has no detection head to name the levels by.
+        ValueError: if the model has none of these blocks.
     """
-    head = model.model[-1]
-    if not isinstance(head, Detect):
-        raise ValueError(f"sites are named by a detection head; this model ends in {type(head).__name__}")
+    maps = _layer_maps(model, imgsz)
+    kinds = {layer.i: layer.type.rpartition(".")[2] for layer in model.model}
+    ends = [index for index, kind in kinds.items() if kind in BACKBONE_ENDS]
     layers = {
-        f"p{round(math.log2(stride))}": index for index, stride in zip(head.f, model.stride.tolist(), strict=True)
+        f"backbone_p{_level(imgsz / maps[index][2])}": index
+        for index, kind in kinds.items()
+        if kind == STAGE and ends and index < ends[0]
     }
-    shapes = _layer_shapes(model, imgsz)
-    return {name: Site(name, index, *shapes[index]) for name, index in layers.items()}
+    layers |= {BACKBONE_ENDS[kinds[index]]: index for index in ends}
+    head = model.model[-1]
+    if isinstance(head, Detect):
+        strides = model.stride.tolist()
+        layers |= {f"p{_level(stride)}": index for index, stride in zip(head.f, strides, strict=True)}
+    if not layers:
+        raise ValueError(f"this model has no block of a YOLO26 to name a site by; it ends in {type(head).__name__}")
+    in_order = sorted(layers.items(), key=lambda item: item[1])
+    return {name: Site(name, index, *maps[index]) for name, index in in_order}
 
 
-def _layer_shapes(model: BaseModel, imgsz: int) -> dict[int, tuple[int, int, int]]:
-    """Run all layers but the head on a blank image; (channels, height, width) of each that puts out one map."""
-    shapes: dict[int, tuple[int, int, int]] = {}
+def choose_sites(names: Sequence[str], sites: Mapping[str, Site]) -> list[Site]:
+    """The sites that a list of sites and sets stands for, each once, in network order.
+
+    Raises:
+        ValueError: for an empty list, and for a name that is neither a site nor a set that has one here.
+    """
+    there = f"it has {', '.join(sites)}, and the sets {', '.join(SETS)}"
+    if not names:
+        raise ValueError(f"placement.sites=[]: attention needs a site; {there}")
+    chosen: set[str] = set()
+    for name in names:
+        pattern = SETS.get(name, re.escape(name))
+        found = [site for site in sites if re.fullmatch(pattern, site)]
+        if not found:
+            raise ValueError(f"placement.sites=[{','.join(names)}]: no site {name!r} here; {there}")
+        chosen.update(found)
+    return [site for name, site in sites.items() if name in chosen]
+
+
+def _level(stride: float) -> int:
+    return round(math.log2(stride))
+
+
+def _layer_maps(model: BaseModel, imgsz: int) -> dict[int, tuple[int, int, int, int]]:
+    """Run all layers but the head on a blank image; of each its input's channels, and (channels, height, width)."""
+    maps: dict[int, tuple[int, int, int, int]] = {}
     weight = next(model.parameters())
     channels = model.yaml.get("channels", 3)
     x = torch.zeros(1, channels, imgsz, imgsz, device=weight.device, dtype=weight.dtype)
@@ -55,10 +98,11 @@ def _layer_shapes(model: BaseModel, imgsz: int) -> dict[int, tuple[int, int, int
         for layer in model.model[:-1]:
             if layer.f != -1:
                 x = outputs[layer.f] if isinstance(layer.f, int) else [x if f == -1 else outputs[f] for f in layer.f]
+            taken = sum(given.shape[1] for given in x) if isinstance(x, list) else x.shape[1]
             x = layer(x)
             outputs.append(x)
-            shapes[layer.i] = tuple(x.shape[1:])
-    return shapes
+            maps[layer.i] = (taken, *x.shape[1:])
+    return maps
 
 
 @contextmanager

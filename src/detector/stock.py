@@ -9,7 +9,7 @@ from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import WEIGHTS_DIR
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
-MODELS = ("yolo26n", "yolo26s", "yolo26m", "yolo26l", "yolo26x")
+MODELS = tuple(f"yolo26{scale}{variant}" for variant in ("", "-p2", "-p6") for scale in "nsmlx")
 
 
 def build_stock(name: str, classes: int, channels: int) -> DetectionModel:

@@ -1,0 +1,71 @@
+"""The modules by which attention joins a block. Checkpoints pickle them: their names are a file format."""
+
+import torch
+from torch import Tensor, nn
+from ultralytics.nn.modules import Bottleneck, Conv
+
+MODES = ("append", "replace", "bottleneck")
+GATES = ("none", "zero")
+
+
+class Gated(nn.Module):
+    """Blend attention in by one learned scalar that starts at 0; (B, C, H, W) to the same.
+
+    The output is x + gate * (attention(x) - x): x itself at the start, as long as the attention's output is finite,
+    and the attention's output at a gate of 1.
+    """
+
+    def __init__(self, attention: nn.Module):
+        super().__init__()
+        self.attention = attention
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Attention may put out another type than x under autocast; the map keeps the one it has without attention.
+        return x + (self.gate * (self.attention(x) - x)).to(x.dtype)
+
+
+class Replacement(nn.Module):
+    """Attention in the place of a block; (B, in_channels, H, W) to (B, channels, H, W).
+
+    A wrapper even where nothing is projected: Ultralytics sets `i`, `f`, `type` and `np` on a layer, and attention may
+    have submodules of these names.
+
+    Args:
+        attention: from `channels` to `channels` if there is a projection before it.
+        project: from the block's input channels to its output channels; None where the attention needs none.
+    """
+
+    def __init__(self, attention: nn.Module, project: nn.Module | None = None):
+        super().__init__()
+        self.project = project
+        self.attention = attention
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x if self.project is None else self.project(x))
+
+
+class AttentionConv(Replacement):
+    """An Ultralytics Conv whose convolution is attention; its batch norm and its activation stay.
+
+    No Conv itself, because fusing a model would fold the batch norm into a convolution that is not there.
+    """
+
+    def __init__(self, attention: nn.Module, project: nn.Module | None, bn: nn.Module, act: nn.Module):
+        super().__init__(attention, project)
+        self.bn = bn
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.bn(super().forward(x)))
+
+
+def bottleneck_convolutions(block: nn.Module) -> dict[str, Conv]:
+    """The 3x3 convolutions inside the bottlenecks of a block, by their path within it; empty if there are none."""
+    return {
+        f"{path}.{name}": child
+        for path, module in block.named_modules()
+        if isinstance(module, Bottleneck)
+        for name, child in module.named_children()
+        if isinstance(child, Conv) and child.conv.kernel_size == (3, 3)
+    }
