@@ -137,6 +137,18 @@ def test_forced_again_every_metric_is_equal_to_the_last_digit(finished):
     assert values[0] == values[1]
 
 
+def test_killed_after_its_last_epoch_it_is_only_measured(tmp_path):
+    train(tmp_path, "attention=acmix", "data.val_images=24")
+    ((folder, record),) = records(tmp_path).items()
+    (folder / "record.json").write_text(json.dumps({**record, "status": "running", "metrics": {}}))
+    lines = (folder / "journal.jsonl").read_text()
+    train(tmp_path, "attention=acmix", "data.val_images=24")
+    ((_, again),) = records(tmp_path).items()
+    assert again["status"] == "finished"
+    assert again["metrics"] == record["metrics"]
+    assert (folder / "journal.jsonl").read_text() == lines
+
+
 def test_sweep_runs_each_once(tmp_path):
     sweep = ("-m", "attention=baseline,acmix", "seed=0,1")
     train(tmp_path, *sweep)

@@ -28,12 +28,12 @@ def find_weights(name: str) -> Path:
     """
     path = Path(name)
     if not path.exists() and path.name == name and name in GITHUB_ASSETS_NAMES:
-        path = Path(WEIGHTS_DIR) / name
+        path = Path(WEIGHTS_DIR).absolute() / name
         try:
             attempt_download_asset(path)
         except (OSError, RuntimeError) as error:
             raise ValueError(
-                f"model.weights={name} is neither here nor in {WEIGHTS_DIR} and cannot be downloaded "
+                f"model.weights={name} is neither here nor in {path.parent} and cannot be downloaded "
                 f"({type(error).__name__}); put the file there, or give its path"
             ) from error
     if not path.is_file():
