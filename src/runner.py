@@ -143,14 +143,14 @@ def _measure(plan: Plan, record: Record) -> None:
     imgsz = options["imgsz"] or plan.arguments["imgsz"]
     channels = plan.dataset.channels
     model = fused_checkpoint(str(_best(plan)), plan.device)
-    weights = [entry for entry in _journal(plan) if entry["event"] == "weights"][-1]
+    latest = {entry["event"]: entry for entry in _journal(plan)}
     record.model = {
         "parameters": count_parameters(model),
         "gflops": count_gflops(model, channels, imgsz),
-        "stock_tensors_loaded": weights["loaded"],
-        "stock_tensors_total": weights["total"],
+        "stock_tensors_loaded": latest["weights"]["loaded"],
+        "stock_tensors_total": latest["weights"]["total"],
     }
-    record.optimizer = [entry for entry in _journal(plan) if entry["event"] == "optimizer"][-1]["groups"]
+    record.optimizer = latest["optimizer"]["groups"]
     if options["enabled"]:
         stock = fused_stock(plan.config["model"]["name"], len(plan.dataset.names), channels, plan.device)
         image = torch.rand(options["batch"], channels, imgsz, imgsz, generator=torch.Generator().manual_seed(0)).to(

@@ -22,6 +22,7 @@ from ultralytics.utils.torch_utils import select_device, unwrap_model
 from src.detector.grafting import Graft, graft, grafted_scalars
 from src.detector.stock import loaded_tensors
 from src.param_groups import GraftOptions, describe, regroup
+from src.record import write_atomically
 
 
 class GraftTrainer(DetectionTrainer):
@@ -154,7 +155,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 def _keep_epochs(journal: Path, last: int) -> None:
     """Drop the journal's entries about epochs after `last`, which will be trained again."""
     kept = [entry for entry in read_journal(journal) if entry["event"] != "epoch" or entry["epoch"] <= last]
-    _replace(journal, "".join(json.dumps(entry) + "\n" for entry in kept))
+    write_atomically(journal, "".join(json.dumps(entry) + "\n" for entry in kept))
 
 
 def _keep_rows(csv: Path, last: int) -> None:
@@ -162,13 +163,7 @@ def _keep_rows(csv: Path, last: int) -> None:
     if csv.exists():
         header, *rows = csv.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [row for row in rows if row.split(",")[0].strip().isdigit() and int(row.split(",")[0]) <= last]
-        _replace(csv, header + "".join(kept))
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+        write_atomically(csv, header + "".join(kept))
 
 
 def resumable(checkpoint: Path) -> bool:
