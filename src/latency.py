@@ -1,14 +1,11 @@
-"""What a model costs: parameters, FLOPs, and latency relative to the stock model of the same size."""
+"""Latency of a model relative to the stock model of the same size."""
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from ultralytics.nn.tasks import load_checkpoint
 
 from src.detector.stock import build_stock
@@ -25,54 +22,6 @@ class Latency:
     stock_p50_ms: float
     ratio_to_stock: float
     pairs: int
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def count_gflops(model: nn.Module, channels: int, imgsz: int) -> float:
-    """FLOPs (two per multiply-add, in units of 1e9) of one image of imgsz x imgsz pixels, counted on the operators run.
-
-    An attention module that does its sums where the counter cannot see them, or that computes masked products, states
-    its exact count in a method `flops(height, width)`; that number takes the place of what the counter saw of it.
-    """
-    weight = next(model.parameters())
-    image = torch.zeros(1, channels, imgsz, imgsz, device=weight.device, dtype=weight.dtype)
-    exact: dict[str, int] = {}
-    counter = FlopCounterMode(display=False)
-    with _exact_counts(model, exact), torch.no_grad(), counter:
-        model(image)
-    total = counter.get_total_flops()
-    seen = counter.get_flop_counts()
-    root = type(model).__name__
-    for name, flops in exact.items():
-        total += flops - sum(seen.get(f"{root}.{name}", {}).values())
-    return total / 1e9
-
-
-@contextmanager
-def _exact_counts(model: nn.Module, counts: dict[str, int]) -> Iterator[None]:
-    """While open, a forward pass fills `counts` with the modules' own statements of their FLOPs."""
-
-    def note(name: str):
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            batch, _, height, width = inputs[0].shape
-            counts[name] = batch * module.flops(height, width)
-
-        return hook
-
-    handles = [
-        module.register_forward_pre_hook(note(name))
-        for name, module in model.named_modules()
-        if hasattr(module, "flops")
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def fused_checkpoint(checkpoint: str, device: torch.device) -> nn.Module:

@@ -11,13 +11,8 @@ from typing import Any
 import torch
 
 from src.checks import Plan
-from src.latency import (
-    compare_latency,
-    count_gflops,
-    count_parameters,
-    fused_checkpoint,
-    fused_stock,
-)
+from src.flops import count_flops, count_parameters
+from src.latency import compare_latency, fused_checkpoint, fused_stock
 from src.record import Record, environment, readable_name, run_lock, set_aside, write_atomically
 from src.tracking import Tracker, open_tracker
 from src.trainer import GraftTrainer, read_journal, resumable, validate
@@ -146,7 +141,7 @@ def _measure(plan: Plan, record: Record) -> None:
     latest = {entry["event"]: entry for entry in _journal(plan)}
     record.model = {
         "parameters": count_parameters(model),
-        "gflops": count_gflops(model, channels, imgsz),
+        "gflops": count_flops(model, channels, imgsz, imgsz) / 1e9,
         "stock_tensors_loaded": latest["weights"]["loaded"],
         "stock_tensors_total": latest["weights"]["total"],
     }

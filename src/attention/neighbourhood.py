@@ -57,5 +57,13 @@ class NeighbourhoodAttention(nn.Module):
         )
         return self.proj(out)
 
+    def flops(self, height: int, width: int) -> int:
+        """Operations for one map of that size, two for each multiply-add of a product that is due.
+
+        Counted are the projections, and kernel_att^2 keys and values a query; softmax and masked products are not.
+        """
+        channels = self.proj.in_channels
+        return 2 * height * width * channels * (4 * channels + 2 * self.kernel_att**2)
+
     def extra_repr(self) -> str:
         return f"heads={self.heads}, kernel_att={self.kernel_att}, dilation={self.dilation}"

@@ -1,0 +1,65 @@
+"""Costs, counted by hand where that is possible."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from src.attention.acmix import ACmix
+from src.attention.neighbourhood import NeighbourhoodAttention
+from src.detector.grafting import Graft, graft
+from src.detector.stock import build_stock
+from src.flops import count_flops, count_parameters
+from src.latency import fused_stock
+
+
+def test_parameters_by_hand():
+    assert count_parameters(nn.Conv2d(3, 8, 3)) == 3 * 8 * 9 + 8
+
+
+def test_flops_by_hand():
+    assert count_flops(nn.Conv2d(3, 8, 3, padding=1), 3, 32, 16) == 2 * 3 * 8 * 9 * 32 * 16
+
+
+def test_modules_own_statement_takes_the_place_of_what_the_counter_saw():
+    attention = ACmix(8, heads=2, kernel_att=3)
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), attention)
+    assert count_flops(model, 3, 16, 16) == 2 * 3 * 8 * 256 + attention.flops(16, 16)
+
+
+def test_windowed_attention_counts_the_window_alone_however_it_is_computed():
+    options = {"heads": 2, "kernel_att": 5}
+    counts = {
+        implementation: count_flops(NeighbourhoodAttention(8, implementation=implementation, **options), 8, 12, 10)
+        for implementation in ("tiled", "shifted")
+    }
+    assert set(counts.values()) == {2 * 120 * 8 * (3 * 8 + 8 + 2 * 25)}
+
+
+def test_module_without_parameters():
+    assert count_flops(nn.SiLU(), 3, 8, 8) == 0
+
+
+def test_count_without_computing_is_the_same():
+    modules = [ACmix(8, heads=2, kernel_att=3), nn.Conv2d(8, 4, 3)]
+    computed = [count_flops(module, 8, 16, 12) for module in modules]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert [count_flops(module, 8, 16, 12) for module in modules] == computed
+
+
+def test_published_flops_of_stock_yolo26n():
+    """Ultralytics publishes 5.4 GFLOPs for the fused model at 640 px (with 80 classes)."""
+    assert count_flops(fused_stock("yolo26n", 80, 3, torch.device("cpu")), 3, 640, 640) == pytest.approx(
+        5.48e9, abs=0.01e9
+    )
+
+
+def test_graft_adds_its_own_flops_and_parameters():
+    stock = build_stock("yolo26n", classes=10, channels=3).eval()
+    grafted = copy.deepcopy(stock)
+    graft(grafted, Graft("src.attention.acmix.ACmix", {}, ("p4",)))
+    attention = grafted.model[19].attention
+    assert count_parameters(grafted) - count_parameters(stock) == count_parameters(attention)
+    assert count_flops(grafted, 3, 64, 64) - count_flops(stock, 3, 64, 64) == attention.flops(4, 4)
