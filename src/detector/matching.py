@@ -1,0 +1,97 @@
+"""Sizes a placebo so that it has as many parameters, or takes as many FLOPs, as the attention it stands for."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from src.attention.placebo import placebo_flops, placebo_parameters
+from src.flops import count_flops, count_parameters
+
+TOLERANCE = 0.02
+# In order of preference: among those that match, the plainest block is taken.
+KERNELS = (3, 1, 5, 7)
+BIASES = (True, False)
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a placebo has to match.
+
+    Args:
+        name: of the attention, for messages.
+        target: dotted path of its class.
+        options: keyword arguments of that class.
+        by: "parameters" or "flops".
+        imgsz: side of the square image at which FLOPs are counted, in pixels.
+    """
+
+    name: str
+    target: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    by: str = "parameters"
+    imgsz: int = 640
+
+
+def match_placebo(
+    reference: nn.Module, channels: int, out_channels: int, height: int, width: int, match: Match, place: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Choose the sizes of the placebo of one place.
+
+    Args:
+        reference: the attention to match, with the projection that it needs in this place.
+        channels: of the map that both are given.
+        out_channels: of the map that both put out.
+        height: of that map at the image size of `match`, in pixels.
+        width: likewise.
+        match: what is matched.
+        place: its name, for messages.
+
+    Returns:
+        Keyword arguments of Placebo, and what was matched as plain values: by, wanted, got, mismatch (a fraction).
+
+    Raises:
+        ValueError: if no placebo comes within 2 %, because the attention has too few parameters or FLOPs.
+    """
+    if match.by == "parameters":
+        wanted = count_parameters(reference)
+    else:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            wanted = count_flops(reference, channels, height, width)
+
+    def count(hidden: int, kernel: int, bias: bool) -> int:
+        if match.by == "parameters":
+            return placebo_parameters(channels, out_channels, hidden, kernel, bias)
+        return placebo_flops(channels, out_channels, hidden, kernel, height * width)
+
+    def badness(sizes: tuple[int, int, bool]) -> tuple[bool, int, bool, float]:
+        hidden, kernel, bias = sizes
+        off = abs(count(*sizes) - wanted) / wanted if wanted else float("inf")
+        return off > TOLERANCE, KERNELS.index(kernel), not bias, off
+
+    sizes = []
+    for kernel, bias in itertools.product(KERNELS, BIASES):
+        fixed, each = count(0, kernel, bias), count(1, kernel, bias) - count(0, kernel, bias)
+        below = max((wanted - fixed) // each, 1)
+        sizes += [(below, kernel, bias), (below + 1, kernel, bias)]
+    best = min(sizes, key=badness)
+    got = count(*best)
+    if not wanted or abs(got - wanted) / wanted > TOLERANCE:
+        nearest = min((count(*each) for each in sizes), key=lambda number: abs(number - wanted))
+        way_out = "match something larger"
+        if match.by == "flops":
+            way_out = "use placebo.by=parameters, or " + way_out
+        raise ValueError(
+            f"placebo.matches={match.name} has {wanted:,} {_unit(match.by)} at {place}, and the nearest placebo "
+            f"{nearest:,}: no plain convolution block comes within {TOLERANCE:.0%}; {way_out}"
+        )
+    hidden, kernel, bias = best
+    matched = {"by": match.by, "wanted": wanted, "got": got, "mismatch": got / wanted - 1}
+    return {"hidden": hidden, "kernel": kernel, "bias": bias}, matched
+
+
+def _unit(by: str) -> str:
+    return {"parameters": "parameters", "flops": "FLOPs"}[by]
