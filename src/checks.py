@@ -4,6 +4,7 @@ A checked configuration becomes a `Plan`: what the runner needs, with nothing le
 """
 
 import hashlib
+import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ from typing import Any
 
 import torch
 
+from src.attention.options import resolve_options
+from src.config import ConfigError
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
+from src.detector.building import find_class
 from src.detector.grafting import Graft, graft
+from src.detector.matching import Match
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.param_groups import GraftOptions
 from src.record import identity, readable_name
@@ -22,10 +27,6 @@ from src.trainer import check_arguments, find_device
 
 OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
 DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be run; the message names the key, the value and a way out."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ def check(config: Mapping[str, Any]) -> Plan:
     data = _own_data(config["data"])
     dataset = _dataset(data, output_dir)
     config = {**config, "data": data}
+    config["attention"] = _own_class(config["attention"])
     spec = _graft(config)
+    if spec.match is not None:
+        config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
     arguments = _arguments(config, dataset, weights)
     sites = _build(config, spec, dataset, weights)
     if sites:  # [neck] and [p5,p3,p4] are one experiment
@@ -119,12 +123,48 @@ def _dataset(data: Mapping[str, Any], output_dir: Path) -> Dataset:
         raise ConfigError(str(error)) from error
 
 
+def _own_class(attention: Mapping[str, Any]) -> dict[str, Any]:
+    """The attention group; of a class from outside with a fingerprint of its file, as another code is another run."""
+    missing = [key for key in ("name", "_target_") if key not in attention]
+    if attention.get("name") == "baseline" or (not missing and attention["_target_"].startswith("src.")):
+        return dict(attention)
+    if missing:
+        raise ConfigError(
+            f"attention: your YAML has no {missing[0]}; it needs `name: NAME` and `_target_: MODULE.CLASS`, and may "
+            "have options of the class"
+        )
+    try:
+        source = inspect.getsourcefile(find_class(attention["_target_"]))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(error)) from error
+    return {**attention, "source": _fingerprint(Path(source)) if source else None}
+
+
 def _graft(config: Mapping[str, Any]) -> Graft:
-    attention = dict(config["attention"])
-    attention.pop("name")
-    target = attention.pop("_target_", None)
+    attention = {key: value for key, value in config["attention"].items() if key != "source"}
+    name, target = attention.pop("name"), attention.pop("_target_", None)
     placement = config["placement"]
-    return Graft(target, attention, tuple(placement["sites"]), config["seed"], placement["mode"], placement["gate"])
+    return Graft(
+        target,
+        attention,
+        tuple(placement["sites"]),
+        config["seed"],
+        placement["mode"],
+        placement["gate"],
+        _match(config) if name == "placebo" else None,
+    )
+
+
+def _match(config: Mapping[str, Any]) -> Match:
+    placebo = config["placebo"]
+    given = {} if placebo["options"] is None else placebo["options"]
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"placebo.options={given} is no set of options; write placebo.options={{kernel_att: 5}}")
+    try:
+        target, options = resolve_options(placebo["matches"], given)
+    except ValueError as error:
+        raise ConfigError(f"placebo.matches={placebo['matches']}: {error}") from error
+    return Match(placebo["matches"], target, options, placebo["by"], config["trainer"]["imgsz"])
 
 
 def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:

@@ -5,14 +5,41 @@ composed. Nothing here imports torch or ultralytics, because `--help`, `--cfg` a
 Names of Ultralytics' own arguments are kept as they are (`lr0`, `close_mosaic`), so its documentation applies.
 """
 
+import sys
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from src.attention.options import ATTENTION_SCHEMAS
+
+
+@dataclass
+class PlaceboAttentionConfig:
+    """A plain convolution block as large as another attention; `placebo` says which, and in what."""
+
+    name: str = "placebo"
+    _target_: str = "src.attention.placebo.Placebo"
+    shortcut: bool = True  # add the input to the output
+
+
+class MatchBy(Enum):
+    """In what a placebo equals what it stands for."""
+
+    parameters = "parameters"
+    flops = "flops"
+
+
+@dataclass
+class PlaceboConfig:
+    """What `attention=placebo` stands for; without effect on any other attention."""
+
+    matches: str = "acmix"  # another attention, or the dotted path of a class
+    options: Any = None  # of that attention, {kernel_att: 5}; null: its defaults
+    by: MatchBy = MatchBy.parameters  # flops: counted at trainer.imgsz
 
 
 class Mode(Enum):
@@ -204,6 +231,7 @@ class Config:
     trainer: Any = MISSING
     tracking: Any = MISSING
     latency: Any = MISSING
+    placebo: PlaceboConfig = field(default_factory=PlaceboConfig)
     seed: int = 0
     study: str = "default"
     output_dir: str = "outputs"
@@ -211,7 +239,7 @@ class Config:
 
 
 SCHEMAS = {
-    "attention": ATTENTION_SCHEMAS,
+    "attention": {**ATTENTION_SCHEMAS, "placebo": PlaceboAttentionConfig},
     "placement": {"sites": PlacementConfig},
     "model": {"yolo26": ModelConfig},
     "data": {"digits": DigitsConfig, "public": PublicDataConfig},
@@ -229,6 +257,27 @@ def register_configs() -> None:
     for group, options in SCHEMAS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the key, the value and a way out."""
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as plain values; the folder given with -cd becomes one to import classes from.
+
+    Raises:
+        ConfigError: for a key that `+key=value` put past the schema.
+    """
+    if added := added_keys(config):
+        raise ConfigError(f"+{added[0]}: no such option; see the options with --cfg job")
+    for source in HydraConfig.get().runtime.config_sources:
+        if source.provider == "command-line" and source.path not in sys.path:
+            sys.path.append(source.path)
+    values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
+        config, resolve=True, throw_on_missing=True, enum_to_str=True
+    )
+    return values
 
 
 def added_keys(config: DictConfig) -> list[str]:

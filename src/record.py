@@ -101,6 +101,8 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
     """
     defining = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
     defining["trainer"] = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
+    if config["attention"]["name"] != "placebo":
+        del defining["placebo"]  # it says what the placebo stands for
     if config["attention"]["name"] == "baseline":
         # They have no effect there: one baseline serves every placement and every treatment of the graft.
         del defining["placement"]
@@ -113,6 +115,8 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
 def readable_name(config: Mapping[str, Any]) -> str:
     """What a person wants to read off a folder: attention, sites, mode and gate if unusual, model, data set, seed."""
     attention, placement = config["attention"]["name"], config["placement"]
+    if attention == "placebo":
+        attention = f"placebo_of_{config['placebo']['matches']}"
     where = []
     if attention != "baseline":
         where = ["+".join(placement["sites"])]

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import added_keys, register_configs
+from src.config import ConfigError, plain_values, register_configs
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +24,12 @@ log = logging.getLogger(__name__)
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
 def train(config: DictConfig) -> float:
     """Bring one run to its end; its mAP50-95 on the validation images."""
-    from src.checks import ConfigError, check
+    from src.checks import check
     from src.runner import run, table
 
-    values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
-        config, resolve=True, throw_on_missing=True, enum_to_str=True
-    )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if added := added_keys(config):
-            raise ConfigError(f"+{added[0]}: no such option; see the options with --cfg job")
-        plan = check(values)
+        plan = check(plain_values(config))
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True))
     except ConfigError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:

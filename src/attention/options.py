@@ -8,8 +8,13 @@ On CUDA no mechanism uses an operation without a deterministic backward (maxima 
 slicing and indexing), fused attention over the whole map aside: see Attention2dConfig.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import Enum
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from src.attention.options_timm import TIMM_SCHEMAS
 
@@ -146,3 +151,34 @@ ATTENTION_SCHEMAS = {
     "area": AreaConfig,
     "psa": PSAConfig,
 }
+
+
+def resolve_options(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The class of a mechanism, as a dotted path, and all its options as plain values, from those that differ.
+
+    Args:
+        name: one of ATTENTION_SCHEMAS but the baseline, or the dotted path of a class of one's own.
+        options: keyword arguments; of a class of one's own they are taken as they are.
+
+    Raises:
+        ValueError: for an unknown name, and for an option that the mechanism does not have or cannot read.
+    """
+    schema = ATTENTION_SCHEMAS.get(name)
+    if schema is None and "." in name:
+        return name, dict(options)
+    if schema is None or schema is BaselineConfig:
+        known = ", ".join(known for known in ATTENTION_SCHEMAS if known != "baseline")
+        raise ValueError(f"{name} is no attention; choose one of {known}, or give the dotted path of a class")
+    have = [field.name for field in fields(schema) if field.name not in {"name", "_target_"}]
+    unknown = [key for key in options if key not in have]
+    if unknown:
+        raise ValueError(f"{name} has no option {unknown[0]}; it has {', '.join(have)}")
+    config = OmegaConf.structured(schema)
+    for key, value in options.items():
+        try:
+            config[key] = value
+        except OmegaConfBaseException as error:
+            raise ValueError(f"{name}: {key}={value}: {str(error).splitlines()[0]}") from error
+    values: dict[str, Any] = OmegaConf.to_container(config, enum_to_str=True)  # type: ignore[assignment]
+    del values["name"]
+    return values.pop("_target_"), values

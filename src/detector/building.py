@@ -149,7 +149,8 @@ def _last_line(error: Exception) -> str:
     """The last line of a traceback, and where the error was raised."""
     raised = traceback.extract_tb(error.__traceback__)[-1]
     last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    return last if raised.filename.startswith("<frozen") else f"{last} ({raised.filename}, line {raised.lineno})"
+    theirs = raised.filename != __file__ and not raised.filename.startswith("<frozen")
+    return f"{last} ({raised.filename}, line {raised.lineno})" if theirs else last
 
 
 def _like(module: nn.Module, place: nn.Module) -> nn.Module:
