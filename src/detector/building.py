@@ -92,7 +92,7 @@ def find_class(target: str) -> Callable[..., nn.Module]:
     module_name, _, class_name = target.rpartition(".")
     try:
         found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # noqa: BLE001 - a user's module may raise anything while it is imported
+    except Exception as error:
         prefixes = (sys.prefix, sys.base_prefix)
         own = [os.path.abspath(folder) for folder in sys.path if not os.path.abspath(folder).startswith(prefixes)]
         raise ValueError(
@@ -114,7 +114,7 @@ def _construct(
         attention = attention_class(place.channels, **options)
     except ValueError as error:
         raise ValueError(f"attention at site {place}: {error}") from error
-    except Exception as error:  # noqa: BLE001 - a user's class may raise anything
+    except Exception as error:
         called = ", ".join([str(place.channels), *(f"{key}={value!r}" for key, value in options.items())])
         raise ValueError(
             f"attention at site {place}: {attention_class.__module__}.{attention_class.__name__}({called}) failed: "
@@ -132,7 +132,7 @@ def _check_map(whole: Replacement, attention_class: Callable[..., nn.Module], pl
     try:
         with inference(whole):
             shape = tuple(whole(torch.zeros(given)).shape)
-    except Exception as error:  # noqa: BLE001 - a user's class may raise anything
+    except Exception as error:
         raise ValueError(
             f"attention at site {place}: {attention_class.__name__} failed on a map of {given}: {_last_line(error)}"
         ) from error

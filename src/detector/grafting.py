@@ -5,7 +5,7 @@ its value whatever is grafted, and the global random stream is left untouched.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -86,7 +86,9 @@ def graft(model: BaseModel, spec: Graft) -> list[Site]:
     for site in chosen:
         block = model.model[site.layer]
         block.np = sum(p.numel() for p in block.parameters())
-    model.grafted_sites = {site.name: site.layer for site in chosen}  # plain types: checkpoints pickle it
+    # Plain types: checkpoints pickle both.
+    model.grafted_sites = {site.name: site.layer for site in chosen}
+    model.grafted_spec = asdict(spec)
     return chosen
 
 
@@ -181,6 +183,34 @@ def grafted_scalars(model: nn.Module) -> dict[str, float]:
         for name, parameter in attention.named_parameters()
         if parameter.numel() == 1
     }
+
+
+def graft_of(model: nn.Module) -> Graft:
+    """The graft that a model has, also one that a checkpoint brought; the baseline's for a stock model."""
+    values = dict(getattr(model, "grafted_spec", {}))
+    if values.get("match"):
+        values["match"] = Match(**values["match"])
+    return Graft(**values)
+
+
+def load_graft(model: nn.Module, weights: nn.Module) -> list[str]:
+    """Load the graft's own tensors from a model that has them under the same names and of the same shapes.
+
+    Returns:
+        The names of those loaded; none from a stock model.
+    """
+    inside = [f"model.{layer}." for layer in getattr(model, "grafted_sites", {}).values()]
+    source, own = weights.state_dict(), model.state_dict()
+    fitting = {
+        name: source[name]
+        for name, tensor in own.items()
+        if "attention." in name
+        and name.startswith(tuple(inside))
+        and name in source
+        and source[name].shape == tensor.shape
+    }
+    model.load_state_dict(fitting, strict=False)
+    return list(fitting)
 
 
 def placebo_matches(model: nn.Module) -> dict[str, dict[str, Any]]:

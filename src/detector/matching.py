@@ -67,9 +67,9 @@ def match_placebo(
             return placebo_parameters(channels, out_channels, hidden, kernel, bias)
         return placebo_flops(channels, out_channels, hidden, kernel, height * width)
 
-    def badness(sizes: tuple[int, int, bool]) -> tuple[bool, int, bool, float]:
-        hidden, kernel, bias = sizes
-        off = abs(count(*sizes) - wanted) / wanted if wanted else float("inf")
+    def badness(size: tuple[int, int, bool]) -> tuple[bool, int, bool, float]:
+        _, kernel, bias = size
+        off = abs(count(*size) - wanted) / wanted if wanted else float("inf")
         return off > TOLERANCE, KERNELS.index(kernel), not bias, off
 
     sizes = []
@@ -80,7 +80,7 @@ def match_placebo(
     best = min(sizes, key=badness)
     got = count(*best)
     if not wanted or abs(got - wanted) / wanted > TOLERANCE:
-        nearest = min((count(*each) for each in sizes), key=lambda number: abs(number - wanted))
+        nearest = min((count(*size) for size in sizes), key=lambda number: abs(number - wanted))
         way_out = "match something larger"
         if match.by == "flops":
             way_out = "use placebo.by=parameters, or " + way_out
