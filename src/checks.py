@@ -3,6 +3,7 @@
 A checked configuration becomes a `Plan`: what the runner needs, with nothing left to look up.
 """
 
+import dataclasses
 import hashlib
 import inspect
 import os
@@ -169,7 +170,7 @@ def _match(config: Mapping[str, Any]) -> Match:
 
 def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
     """Arguments of Ultralytics' trainer, checked by its own rules and by those it leaves out."""
-    trainer = {key: value for key, value in config["trainer"].items() if key != "threads"}
+    trainer = {key: value for key, value in config["trainer"].items() if key not in {"threads", "steps"}}
     optimizer = {key: value for key, value in config["optimizer"].items() if key != "attention"}
     name = optimizer.pop("name")
     if name not in OPTIMIZERS:
@@ -191,11 +192,39 @@ def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None
         raise ConfigError(
             f"trainer.threads={config['trainer']['threads']}: at least 1 is needed, or null to leave it to Ultralytics"
         )
+    _budget(config["trainer"])
+    _graft_options(config["optimizer"]["attention"], name)
     try:
         check_arguments(arguments)
     except ValueError as error:
         raise ConfigError(f"trainer or optimizer: {error}") from error
     return arguments
+
+
+def _budget(trainer: Mapping[str, Any]) -> None:
+    if trainer["steps"] is None:
+        return
+    if trainer["steps"] < 1:
+        raise ConfigError(f"trainer.steps={trainer['steps']}: at least 1 is needed, or null for trainer.epochs")
+    if trainer["time"] is not None:
+        raise ConfigError(
+            f"trainer.steps={trainer['steps']} and trainer.time={trainer['time']} both end the training; give one"
+        )
+
+
+def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
+    """Refuse what would have no effect."""
+    key = "optimizer.attention"
+    if not options["muon"] and optimizer not in {"MuSGD", "auto"}:
+        raise ConfigError(
+            f"{key}.muon=false has no effect on optimizer.name={optimizer}, which has no Muon; leave it out"
+        )
+    defaults = dataclasses.asdict(GraftOptions())
+    changed = [name for name, value in options.items() if name != "frozen" and value != defaults[name]]
+    if options["frozen"] and changed:
+        raise ConfigError(
+            f"{key}.{changed[0]}={options[changed[0]]} has no effect on {key}.frozen=true; leave one of them out"
+        )
 
 
 def _build(config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:

@@ -144,6 +144,7 @@ class TrainerConfig:
     workers: int = 8
     threads: int | None = None  # of a CPU training; null: as Ultralytics chooses, all cores but one, at most 8
     time: float | None = None  # hours; overrides epochs
+    steps: int | None = None  # steps of the optimizer; overrides epochs, which are then as many as the steps need
     patience: int = 100
     amp: bool | str = True
     deterministic: bool = True

@@ -5,6 +5,8 @@ import logging
 import shutil
 import time
 import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from src.tracking import Tracker, open_tracker
 from src.trainer import GraftTrainer, read_journal, resumable, validate
 
 log = logging.getLogger(__name__)
+MOST_NAMES = 4
+# What every run notes, so that it is no event that sets a run apart.
+NOT_EVENTS = {"epoch", "weights", "graft", "optimizer"}
 METRICS = {
     "map50_95": "metrics/mAP50-95(B)",
     "map50": "metrics/mAP50(B)",
@@ -94,7 +99,7 @@ def _recorded(plan: Plan, record: Record) -> Record:
         record.error = traceback.format_exc()
         raise
     finally:
-        record.events = [entry for entry in _journal(plan) if entry["event"] not in {"epoch", "weights", "optimizer"}]
+        record.events = [entry for entry in _journal(plan) if entry["event"] not in NOT_EVENTS]
         record.seconds = time.monotonic() - start
         record.write(plan.folder)
     return record
@@ -122,7 +127,8 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     else:
         shutil.rmtree(plan.folder / "train", ignore_errors=True)
         journal.unlink(missing_ok=True)
-    trainer = GraftTrainer.configured(plan.graft, journal, plan.config["trainer"]["threads"], plan.graft_options)(
+    options = plan.config["trainer"]
+    trainer = GraftTrainer.configured(plan.graft, journal, options["threads"], plan.graft_options, options["steps"])(
         overrides=arguments
     )
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
@@ -144,6 +150,9 @@ def _measure(plan: Plan, record: Record) -> None:
         "gflops": count_flops(model, channels, imgsz, imgsz) / 1e9,
         "stock_tensors_loaded": latest["weights"]["loaded"],
         "stock_tensors_total": latest["weights"]["total"],
+        "stock_tensors_lost": latest["weights"]["lost"],
+        "graft_tensors_loaded": latest["weights"]["graft_loaded"],
+        "placebo": latest["graft"]["placebo"],
     }
     record.optimizer = latest["optimizer"]["groups"]
     if options["enabled"]:
@@ -157,6 +166,30 @@ def _measure(plan: Plan, record: Record) -> None:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _tensors(model: Mapping[str, Any]) -> str:
+    """How many stock tensors came from weights, and which have no place any more, block by block."""
+    text = f"{model['stock_tensors_loaded']} of {model['stock_tensors_total']} loaded from weights"
+    if lost := model["stock_tensors_lost"]:
+        text += f"; {len(lost)} have no place: {shorten_names(lost)}"
+    return text
+
+
+def _placebo(matches: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The placebo's worst match, as a row of the table."""
+    if not matches:
+        return []
+    worst = max(matches.values(), key=lambda match: abs(match["mismatch"]))
+    return [("placebo", f"{worst['by']} within {abs(worst['mismatch']):.2%} of what it stands for, at every place")]
+
+
+def shorten_names(names: Sequence[str]) -> str:
+    """Names of tensors with what they share said once: model.16.cv1.conv.weight, ... is model.16.* (18 tensors)."""
+    blocks = Counter(".".join(name.split(".")[:2]) for name in names)
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return ", ".join(f"{block}.* ({count} tensors)" for block, count in blocks.items())
 
 
 def table(record: Record, folder: Path) -> str:
@@ -178,10 +211,8 @@ def table(record: Record, folder: Path) -> str:
         ("recall", f"{record.metrics['recall']:.4f}"),
         ("parameters", f"{model['parameters']:,} (fused)"),
         ("GFLOPs", f"{model['gflops']:.3f}"),
-        (
-            "stock tensors",
-            f"{model['stock_tensors_loaded']} of {model['stock_tensors_total']} loaded from weights",
-        ),
+        ("stock tensors", _tensors(model)),
+        *_placebo(model["placebo"]),
         *timed,
         ("time", f"{record.seconds:.0f} s"),
         ("events", ", ".join(entry["event"] for entry in record.events) or "none"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
@@ -19,14 +20,15 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
-from src.detector.grafting import Graft, graft, grafted_scalars
+from src.budget import batch_of_step
+from src.detector.grafting import Graft, graft, grafted_scalars, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
 from src.param_groups import GraftOptions, describe, regroup
 from src.record import write_atomically
 
 
-class GraftTrainer(DetectionTrainer):
-    """DetectionTrainer that grafts attention onto the model it trains.
+class Grafting:
+    """What is added to any of Ultralytics' trainers, put before it among the base classes.
 
     Ultralytics' multi-GPU launcher rebuilds the trainer from its class and arguments alone, so what we add travels on
     a subclass made by `configured`.
@@ -36,12 +38,18 @@ class GraftTrainer(DetectionTrainer):
     journal: Path | None = None
     threads: int | None = None
     graft_options: GraftOptions = GraftOptions()
+    steps: int | None = None
+    last_batch: int = 0  # of the budget of steps, counted over all epochs
+    batches: int = 0  # of this epoch, behind us
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
         super().__init__(*args, **kwargs)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        if self.steps is not None:
+            self.add_callback("on_train_epoch_start", _count_batches_from_zero)
+            self.add_callback("on_train_batch_end", _stop_after_last_step)
 
     @classmethod
     def configured(
@@ -50,7 +58,8 @@ class GraftTrainer(DetectionTrainer):
         journal: Path | None = None,
         threads: int | None = None,
         graft_options: GraftOptions | None = None,
-    ) -> type["GraftTrainer"]:
+        steps: int | None = None,
+    ) -> type:
         """A subclass with its own settings.
 
         Args:
@@ -58,8 +67,9 @@ class GraftTrainer(DetectionTrainer):
             journal: file to write the journal to, one JSON object a line.
             threads: CPU threads; None leaves Ultralytics' choice.
             graft_options: how the graft's parameters are optimized; None as Ultralytics would.
+            steps: of the optimizer, after which training ends; None ends it after its epochs.
         """
-        settings = {"graft_spec": spec, "journal": journal, "threads": threads}
+        settings = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
         return type(cls.__name__, (cls,), {**settings, "graft_options": graft_options or GraftOptions()})
 
     def get_model(
@@ -68,15 +78,23 @@ class GraftTrainer(DetectionTrainer):
         weights: nn.Module | None = None,
         verbose: bool = True,
     ) -> DetectionModel:
-        """Build the stock model and load it, graft second; a resumed run then loads the graft's values too."""
+        """Build the stock model and load it, graft second; a grafted checkpoint then gives the graft its values too."""
         model = super().get_model(cfg, None if self.resume else weights, verbose)
+        stock = list(model.state_dict())
+        loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
+        graft(model, self.graft_spec)
+        kept = model.state_dict()
         if self.resume:
-            graft(model, self.graft_spec)
             model.load_state_dict(weights.float().state_dict())
         else:
-            loaded = loaded_tensors(model, weights) if weights is not None else []
-            self.note("weights", loaded=len(loaded), total=len(model.state_dict()))
-            graft(model, self.graft_spec)
+            self.note(
+                "weights",
+                loaded=sum(name in kept for name in loaded),
+                total=len(stock),
+                lost=[name for name in stock if name not in kept],
+                graft_loaded=len(load_graft(model, weights)) if weights is not None else 0,
+            )
+            self.note("graft", placebo=placebo_matches(model))
         return model
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
@@ -85,6 +103,15 @@ class GraftTrainer(DetectionTrainer):
         regroup(optimizer, unwrap_model(model), self.graft_options)
         self.note("optimizer", groups=describe(optimizer, unwrap_model(model)))
         return optimizer
+
+    def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> DataLoader:
+        """Ultralytics' loader; a budget of steps becomes epochs here, where their length is first known."""
+        loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
+        if self.steps is not None and mode == "train":
+            accumulate = max(round(self.args.nbs / self.batch_size), 1)
+            self.last_batch = batch_of_step(self.steps, len(loader), accumulate, self.args.warmup_epochs)
+            self.epochs = self.args.epochs = self.last_batch // len(loader) + 1
+        return loader
 
     def note(self, event: str, **details: Any) -> None:
         """Append one line to the journal; only the main process of a run writes."""
@@ -137,6 +164,19 @@ class GraftTrainer(DetectionTrainer):
                 _keep_epochs(self.journal, self.start_epoch)
             _keep_rows(self.csv, self.start_epoch)
             self.note("resume", epoch=self.start_epoch + 1)
+
+
+class GraftTrainer(Grafting, DetectionTrainer):
+    """DetectionTrainer that grafts attention onto the model it trains."""
+
+
+def _count_batches_from_zero(trainer: Grafting) -> None:
+    trainer.batches = 0
+
+
+def _stop_after_last_step(trainer: Grafting) -> None:
+    trainer.stop = trainer.stop or trainer.epoch * len(trainer.train_loader) + trainer.batches >= trainer.last_batch
+    trainer.batches += 1
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

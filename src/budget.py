@@ -1,0 +1,40 @@
+"""A budget in steps of the optimizer, told in batches, which is what Ultralytics' training loop counts."""
+
+import itertools
+
+import numpy as np
+
+
+def batch_of_step(steps: int, batches: int, accumulate: int, warmup_epochs: float) -> int:
+    """The batch, counted from 0 over all epochs, behind which the optimizer makes its last step.
+
+    Ultralytics adds gradients up over `accumulate` batches, over fewer during the warm-up: there the number grows from
+    1, so steps come more often. The warm-up leaves the last epoch alone.
+
+    Args:
+        steps: of the optimizer, at least 1.
+        batches: of one epoch.
+        accumulate: batches to a step after the warm-up.
+        warmup_epochs: as in Ultralytics' arguments.
+
+    Source: the loop in ultralytics/engine/trainer.py (8.4.190); its steps are counted in tests/test_budget.py.
+    """
+    for epochs in itertools.count(1):
+        # Ultralytics never lets one step take more batches than the training has.
+        capped, warmup = min(accumulate, batches * epochs), min(warmup_epochs, epochs - 1)
+        last = _batch_of_step(steps, batches, capped, warmup)
+        if last < batches * epochs or (capped == accumulate and warmup == warmup_epochs):
+            return last  # more epochs would not change it
+    raise AssertionError("unreachable")
+
+
+def _batch_of_step(steps: int, batches: int, accumulate: int, warmup_epochs: float) -> int:
+    warmup = round(warmup_epochs * batches) if warmup_epochs > 0 else 0
+    done, last = 0, -1
+    for batch in range(warmup + 1 if warmup else 0):
+        now = max(1, int(np.interp(batch, [0, warmup], [1, accumulate]).round()))
+        if batch - last >= now:
+            done, last = done + 1, batch
+            if done == steps:
+                return batch
+    return last + accumulate * (steps - done)
