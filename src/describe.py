@@ -1,0 +1,92 @@
+"""Entry: print the network that a configuration stands for, site by site, and train nothing.
+
+python -m src.describe attention=acmix placement=neck trainer.imgsz=640
+"""
+
+import copy
+import sys
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src.config import ConfigError, plain_values, register_configs
+
+if TYPE_CHECKING:
+    from src.checks import Plan
+
+
+def describe(plan: "Plan") -> str:
+    """The network of a plan as lines of text: its sites, their maps, and what the graft costs and loses."""
+    from src.detector.costs import site_costs
+    from src.detector.grafting import graft, placebo_matches
+    from src.detector.stock import build_stock
+    from src.flops import count_flops, count_parameters
+
+    name, imgsz = plan.config["model"]["name"], plan.arguments["imgsz"]
+    stock = build_stock(name, len(plan.dataset.names), plan.dataset.channels).eval()
+    grafted = copy.deepcopy(stock)
+    graft(grafted, plan.graft)
+    attention = plan.config["attention"]["name"]
+    rows = [("site", "layer", "channels", "map", "attention", "parameters", "GFLOPs")]
+    for cost in site_costs(stock, grafted, imgsz):
+        added = ("-", "", "")
+        if cost.parameters is not None and cost.flops is not None:
+            added = (f"{plan.graft.mode} {attention}", f"{cost.parameters:+,}", f"{cost.flops / 1e9:+.3f}")
+        rows.append((cost.name, str(cost.layer), str(cost.channels), f"{cost.height}x{cost.width}", *added))
+    fused = [copy.deepcopy(model).fuse(verbose=False) for model in (stock, grafted)]
+    parameters = [count_parameters(model) for model in fused]
+    gflops = [count_flops(model, plan.dataset.channels, imgsz, imgsz) / 1e9 for model in fused]
+    kept = grafted.state_dict()
+    lost = [tensor for tensor in stock.state_dict() if tensor not in kept]
+    total = len(stock.state_dict())
+    lines = [
+        f"{name} at {imgsz} px, {len(plan.dataset.names)} classes, fused as it is deployed",
+        "",
+        *_aligned(rows),
+        "",
+        f"stock          {parameters[0]:>12,} parameters  {gflops[0]:9.3f} GFLOPs",
+        f"{attention:<14} {parameters[1]:>12,} parameters  {gflops[1]:9.3f} GFLOPs  "
+        f"({parameters[1] / parameters[0] - 1:+.1%}, {gflops[1] / gflops[0] - 1:+.1%})",
+        f"stock tensors  {total - len(lost)} of {total} keep their place",
+    ]
+    if lost:
+        lines.append(f"lost           {', '.join(lost)}")
+    for place, match in placebo_matches(grafted).items():
+        lines.append(
+            f"placebo        {place}: {match['got']:,} {match['by']} for {match['wanted']:,} ({match['mismatch']:+.2%})"
+        )
+    return "\n".join(lines)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns to the left for words, to the right for numbers."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    numbers = {1, 2, 3, 5, 6}
+    return [
+        "  ".join(
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+@hydra.main(config_path="../conf", config_name="config", version_base="1.3")
+def main(config: DictConfig) -> None:
+    """Print the network."""
+    from src.checks import check
+
+    try:
+        print(describe(check(plain_values(config))))
+    except ConfigError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    register_configs()
+    main()

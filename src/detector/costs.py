@@ -1,0 +1,48 @@
+"""What a graft adds to the network, site by site."""
+
+import copy
+from dataclasses import dataclass, replace
+
+from torch._subclasses.fake_tensor import FakeTensorMode
+from ultralytics.nn.tasks import BaseModel
+
+from src.detector.sites import find_sites
+from src.flops import count_flops, count_parameters
+
+
+@dataclass(frozen=True)
+class SiteCost:
+    """A site of the network, and what the graft adds to it, fused as it is deployed.
+
+    Height and width in pixels; parameters and FLOPs are None at a site without attention.
+    """
+
+    name: str
+    layer: int
+    channels: int
+    height: int
+    width: int
+    parameters: int | None = None
+    flops: int | None = None
+
+
+def site_costs(stock: BaseModel, grafted: BaseModel, imgsz: int) -> list[SiteCost]:
+    """Compare a stock model with its grafted copy site by site, in network order; both stay as they are.
+
+    Args:
+        stock: the model without the graft.
+        grafted: the same model with it.
+        imgsz: side of the square image, in pixels.
+    """
+    before, after = (copy.deepcopy(model).eval().fuse(verbose=False).model for model in (stock, grafted))
+    costs = []
+    for site in find_sites(stock, imgsz).values():
+        cost = SiteCost(site.name, site.layer, site.channels, site.height, site.width)
+        if site.name in getattr(grafted, "grafted_sites", {}):
+            blocks = before[site.layer], after[site.layer]
+            parameters = [count_parameters(block) for block in blocks]
+            with FakeTensorMode(allow_non_fake_inputs=True):
+                flops = [count_flops(block, site.in_channels, site.height, site.width) for block in blocks]
+            cost = replace(cost, parameters=parameters[1] - parameters[0], flops=flops[1] - flops[0])
+        costs.append(cost)
+    return costs
