@@ -22,6 +22,7 @@ from src.detector.building import find_class
 from src.detector.grafting import Graft, graft
 from src.detector.matching import Match
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
+from src.latency.backends import check_backend
 from src.param_groups import GraftOptions
 from src.record import identity, readable_name
 from src.trainer import check_arguments, find_device
@@ -67,6 +68,7 @@ def check(config: Mapping[str, Any]) -> Plan:
     if spec.match is not None:
         config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
     arguments = _arguments(config, dataset, weights)
+    _latency(config["latency"], device)
     sites = _build(config, spec, dataset, weights)
     if sites:  # [neck] and [p5,p3,p4] are one experiment
         config["placement"] = {**config["placement"], "sites": sites}
@@ -225,6 +227,30 @@ def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
         raise ConfigError(
             f"{key}.{changed[0]}={options[changed[0]]} has no effect on {key}.frozen=true; leave one of them out"
         )
+
+
+def _latency(latency: Mapping[str, Any], device: torch.device) -> None:
+    """Refuse what cannot be measured, while nothing is trained yet."""
+    if not latency["enabled"]:
+        return
+    sizes = [("batch", latency["batch"]), ("max_pairs", latency["max_pairs"])]
+    sizes += [("threads", latency["threads"])] if latency["threads"] is not None else []
+    sizes += [("throughput_batches", size) for size in latency["throughput_batches"]]
+    for key, value in sizes:
+        if value < 1:
+            raise ConfigError(f"latency.{key}={value}: at least 1 is needed")
+    for key in ("seconds", "width"):
+        if latency[key] < 0:
+            raise ConfigError(f"latency.{key}={latency[key]} is negative; 0 is the least")
+    if latency["threads"] is not None and device.type != "cpu":
+        raise ConfigError(
+            f"latency.threads={latency['threads']} has no effect on {device.type}; leave it out, or use "
+            "trainer.device=cpu"
+        )
+    try:
+        check_backend(latency["backend"], latency["precision"], device)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _build(config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:

@@ -205,15 +205,39 @@ class TrackingConfig:
     upload_weights: bool = False  # log best.pt as an artifact
 
 
+class Backend(Enum):
+    """The runtime that the trained and the stock model are deployed on."""
+
+    eager = "eager"
+    compiled = "compiled"
+    cuda_graph = "cuda_graph"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+    tensorrt = "tensorrt"
+
+
+class Precision(Enum):
+    """What a deployed model computes in."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
 @dataclass
 class LatencyConfig:
-    """Forward passes of the trained and the stock model, timed in turn."""
+    """The trained and the stock model, deployed alike and timed in turn on real images."""
 
     enabled: bool = True
+    backend: Backend = Backend.eager
+    precision: Precision = Precision.fp32
     batch: int = 1
     imgsz: int | None = None  # null: trainer.imgsz
-    seconds: float = 10.0  # time budget of the measurement
-    max_pairs: int = 200
+    threads: int | None = None  # of a CPU; null: as many as the training had
+    seconds: float = 10.0  # time budget of the model alone, and again from image to boxes
+    max_pairs: int = 10_000
+    width: float = 0.01  # stop when the 95 % interval of the ratio is narrower than this share of it
+    throughput_batches: list[int] = field(default_factory=lambda: [8])  # batches for images per second; []: none
 
 
 @dataclass
@@ -239,6 +263,19 @@ class Config:
     force: bool = False  # train again although the run is finished; the finished one is kept aside
 
 
+@dataclass
+class ExportConfig:
+    """What `python -m src.export` takes."""
+
+    run: str = MISSING  # name, hash or folder
+    format: str = "onnx"
+    imgsz: int | None = None  # null: that of the training
+    batch: int = 1  # largest batch of a TensorRT engine
+    half: bool = False  # 16-bit weights
+    check: bool = True  # compare with PyTorch on the validation images
+    output_dir: str = "outputs"
+
+
 SCHEMAS = {
     "attention": {**ATTENTION_SCHEMAS, "placebo": PlaceboAttentionConfig},
     "placement": {"sites": PlacementConfig},
@@ -255,6 +292,7 @@ def register_configs() -> None:
     """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
+    store.store(name="schema_export", node=ExportConfig)
     for group, options in SCHEMAS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)

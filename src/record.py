@@ -3,6 +3,7 @@
 outputs/runs/NAME-HASH/
     record.json     status, configuration, metrics, cost, environment, events; written atomically
     config.yaml     the resolved configuration
+    latency.npz     every time that was taken, in milliseconds
     journal.jsonl   a line an epoch, and one for every event that changed the experiment
     train/          what Ultralytics writes: weights/best.pt, results.csv, curves, sample predictions
 """
@@ -54,7 +55,7 @@ class Record:
     metrics: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: list[dict[str, Any]] = field(default_factory=list)
-    latency: dict[str, float] = field(default_factory=dict)
+    latency: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None

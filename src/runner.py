@@ -1,6 +1,5 @@
 """The life of one run: found finished, continued, or trained; measured; recorded."""
 
-import dataclasses
 import logging
 import shutil
 import time
@@ -13,8 +12,9 @@ from typing import Any
 import torch
 
 from src.checks import Plan
-from src.flops import count_flops, count_parameters
-from src.latency import compare_latency, fused_checkpoint, fused_stock
+from src.flops import count_flops, count_flops_by_thop, count_parameters
+from src.latency.run import SAMPLES, fused, load_best, measure_run
+from src.latency.text import latency_rows
 from src.record import Record, environment, readable_name, run_lock, set_aside, write_atomically
 from src.tracking import Tracker, open_tracker
 from src.trainer import GraftTrainer, read_journal, resumable, validate
@@ -90,7 +90,7 @@ def _recorded(plan: Plan, record: Record) -> Record:
             _measure(plan, record)
             record.seconds = time.monotonic() - start
             record.status = "finished"
-            tracker.finish(record, plan.folder / "train")
+            tracker.finish(record, plan.folder / "train", plan.folder / SAMPLES)
             if plan.config["tracking"]["upload_weights"]:
                 tracker.upload(_best(plan), plan.folder.name)
             record.tracking = None if tracker.folder is None else str(tracker.folder)
@@ -139,15 +139,17 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
 
 
 def _measure(plan: Plan, record: Record) -> None:
-    """Parameters, FLOPs and latency of best.pt as it is deployed: fused, float32."""
+    """Parameters, FLOPs and latency of best.pt as it is deployed, fused."""
     options = plan.config["latency"]
     imgsz = options["imgsz"] or plan.arguments["imgsz"]
     channels = plan.dataset.channels
-    model = fused_checkpoint(str(_best(plan)), plan.device)
+    trained = load_best(_best(plan), plan.device)
+    model = fused(trained)
     latest = {entry["event"]: entry for entry in _journal(plan)}
     record.model = {
         "parameters": count_parameters(model),
         "gflops": count_flops(model, channels, imgsz, imgsz) / 1e9,
+        "thop_gflops": count_flops_by_thop(model, channels, imgsz, imgsz) / 1e9,
         "stock_tensors_loaded": latest["weights"]["loaded"],
         "stock_tensors_total": latest["weights"]["total"],
         "stock_tensors_lost": latest["weights"]["lost"],
@@ -156,12 +158,7 @@ def _measure(plan: Plan, record: Record) -> None:
     }
     record.optimizer = latest["optimizer"]["groups"]
     if options["enabled"]:
-        stock = fused_stock(plan.config["model"]["name"], len(plan.dataset.names), channels, plan.device)
-        image = torch.rand(options["batch"], channels, imgsz, imgsz, generator=torch.Generator().manual_seed(0)).to(
-            plan.device
-        )
-        latency = compare_latency(model, stock, image, seconds=options["seconds"], max_pairs=options["max_pairs"])
-        record.latency = dataclasses.asdict(latency)
+        record.latency = measure_run(plan, trained, imgsz, record.metrics["map50_95"])
 
 
 def _device_name(device: torch.device) -> str:
@@ -194,14 +191,6 @@ def shorten_names(names: Sequence[str]) -> str:
 
 def table(record: Record, folder: Path) -> str:
     """The run's results as lines of text for a terminal."""
-    latency = record.latency
-    timed = [("latency", "not measured (latency.enabled=false)")]
-    if latency:
-        stock = f"stock p50 {latency['stock_p50_ms']:.2f} ms, {latency['pairs']} pairs timed in turn"
-        timed = [
-            ("latency p50, p95", f"{latency['p50_ms']:.2f} ms, {latency['p95_ms']:.2f} ms"),
-            ("latency / stock", f"{latency['ratio_to_stock']:.3f} ({stock})"),
-        ]
     model = record.model
     rows = [
         ("run", record.name),
@@ -210,10 +199,10 @@ def table(record: Record, folder: Path) -> str:
         ("precision", f"{record.metrics['precision']:.4f}"),
         ("recall", f"{record.metrics['recall']:.4f}"),
         ("parameters", f"{model['parameters']:,} (fused)"),
-        ("GFLOPs", f"{model['gflops']:.3f}"),
+        ("GFLOPs", f"{model['gflops']:.3f} (thop counts {model['thop_gflops']:.3f})"),
         ("stock tensors", _tensors(model)),
         *_placebo(model["placebo"]),
-        *timed,
+        *latency_rows(record.latency),
         ("time", f"{record.seconds:.0f} s"),
         ("events", ", ".join(entry["event"] for entry in record.events) or "none"),
         ("folder", str(folder)),

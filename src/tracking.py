@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from src.record import Record
 
 # Ultralytics' plots that are worth keeping beside the numbers.
@@ -38,16 +40,25 @@ class Tracker:
                 self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
         self._epochs_sent = len(epochs)
 
-    def finish(self, record: Record, plots: Path) -> None:
-        """Write the results as plain numbers into the summary, and log the plots found in the folder."""
+    def finish(self, record: Record, plots: Path, samples: Path | None = None) -> None:
+        """Write the results as plain numbers into the summary, and log plots and distributions.
+
+        Args:
+            record: of the run.
+            plots: folder in which Ultralytics' plots may be.
+            samples: file of arrays, each of which becomes a histogram; it need not be there.
+        """
         if self._run is None:
             return
         import wandb
 
         numbers = {**record.metrics, **record.model}
-        numbers.update({f"latency_{name}": value for name, value in record.latency.items()})
+        numbers.update(_numbers(record.latency, "latency"))
         self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})
         self._run.summary.update({"run_id": record.run_id, "seconds": record.seconds})
+        if samples is not None and samples.exists():
+            with np.load(samples) as arrays:
+                self._run.log({f"latency/{name}": wandb.Histogram(arrays[name]) for name in arrays.files})
         images = {
             f"plots/{title}": wandb.Image(str(plots / name)) for name, title in PLOTS.items() if (plots / name).exists()
         }
@@ -58,6 +69,14 @@ class Tracker:
         """Log a checkpoint as an artifact of the run."""
         if self._run is not None:
             self._run.log_artifact(str(weights), name=name, type="model")
+
+
+def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of nested mappings under names joined by underscores."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _numbers(value, f"{prefix}_{name}") if isinstance(value, Mapping) else {f"{prefix}_{name}": value}
+    return flat
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -12,7 +11,7 @@ from src.attention.neighbourhood import NeighbourhoodAttention
 from src.detector.grafting import Graft, graft
 from src.detector.stock import build_stock
 from src.flops import count_flops, count_parameters
-from src.latency import fused_stock
+from src.latency.run import fused
 
 
 def test_parameters_by_hand():
@@ -51,9 +50,7 @@ def test_count_without_computing_is_the_same():
 
 def test_published_flops_of_stock_yolo26n():
     """Ultralytics publishes 5.4 GFLOPs for the fused model at 640 px (with 80 classes)."""
-    assert count_flops(fused_stock("yolo26n", 80, 3, torch.device("cpu")), 3, 640, 640) == pytest.approx(
-        5.48e9, abs=0.01e9
-    )
+    assert count_flops(fused(build_stock("yolo26n", 80, 3).eval()), 3, 640, 640) == pytest.approx(5.48e9, abs=0.01e9)
 
 
 def test_graft_adds_its_own_flops_and_parameters():
