@@ -33,12 +33,30 @@ from src.checks import ConfigError, check
         pytest.param(["trainer.epochs=0"], r"trainer.epochs=0: at least 1", id="epochs"),
         pytest.param(["trainer.threads=0"], r"trainer.threads=0: at least 1", id="threads"),
         pytest.param(["trainer.mosaic=3"], r"trainer or optimizer: .*mosaic", id="range"),
+        pytest.param(
+            ["latency=default", "latency.backend=cuda_graph"], r"latency.backend=cuda_graph runs on cuda", id="backend"
+        ),
+        pytest.param(
+            ["latency=default", "latency.precision=fp16"], r"latency.precision=fp16 .* use fp32", id="precision"
+        ),
+        pytest.param(["latency=default", "latency.batch=0"], r"latency.batch=0: at least 1", id="latency-batch"),
+        pytest.param(["latency=default", "latency.threads=0"], r"latency.threads=0: at least 1", id="latency-threads"),
+        pytest.param(
+            ["latency=default", "latency.seconds=-1"], r"latency.seconds=-1.0 is negative", id="latency-seconds"
+        ),
+        pytest.param(
+            ["latency=default", "latency.throughput_batches=[4,0]"], r"latency.throughput_batches=0", id="throughput"
+        ),
         pytest.param(["output_dir=/proc/nowhere"], r"output_dir=/proc/nowhere cannot be", id="output-dir"),
     ],
 )
 def test_refused_before_training(overrides, message, tiny):
     with pytest.raises(ConfigError, match=message):
         check(tiny(*overrides))
+
+
+def test_latency_that_is_not_measured_is_not_refused(tiny):
+    assert check(tiny("latency.backend=cuda_graph")).config["latency"]["enabled"] is False
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")

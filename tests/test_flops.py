@@ -5,6 +5,8 @@ import copy
 import pytest
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from ultralytics.nn.modules import Conv
+from ultralytics.utils.torch_utils import fuse_conv_and_bn
 
 from src.attention.acmix import ACmix
 from src.attention.neighbourhood import NeighbourhoodAttention
@@ -35,6 +37,30 @@ def test_windowed_attention_counts_the_window_alone_however_it_is_computed():
         for implementation in ("tiled", "shifted")
     }
     assert set(counts.values()) == {2 * 120 * 8 * (3 * 8 + 8 + 2 * 25)}
+
+
+def test_thop_counts_layers_and_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), ACmix(8, heads=2, kernel_att=3)).eval()
+    convolution = nn.Conv2d(3, 8, 3, padding=1)
+    assert count_flops_by_thop(convolution, 3, 32, 16) == 2 * 3 * 8 * 9 * 32 * 16
+    names = set(model.state_dict())
+    count_flops_by_thop(model, 3, 16, 16)
+    assert set(model.state_dict()) == names
+
+
+def test_thop_misses_products_of_attention():
+    """Which is why both figures stand in the record."""
+    model = NeighbourhoodAttention(8, heads=2, kernel_att=5)
+    missed = count_flops(model, 8, 12, 10) - count_flops_by_thop(model, 8, 12, 10)
+    assert missed == 2 * 120 * 8 * 2 * 25
+
+
+def test_fused_block_by_hand():
+    """A convolution with its batch norm inside is one convolution."""
+    block = Conv(3, 8, 3, 2).eval()
+    expected = 2 * 3 * 8 * 9 * 16 * 8
+    assert count_flops(block, 3, 32, 16) == expected
+    assert count_flops_by_thop(fuse_conv_and_bn(block.conv, block.bn), 3, 32, 16) == expected
 
 
 def test_module_without_parameters():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from src.record import Record
@@ -52,14 +53,22 @@ def finished(tmp_path_factory):
         config={},
         metrics={"map50_95": 0.25},
         model={"parameters": 12, "gflops": 0.5},
-        latency={"p50_ms": 3.0, "ratio_to_stock": 1.25},
+        latency={
+            "p50_ms": 3.0,
+            "ratio_to_stock": 1.25,
+            "busy": False,
+            "memory": {"peak_mb": 9.5, "counted": "bytes"},
+            "throughput": {"8": {"images_per_second": 80.0}},
+        },
         seconds=7.0,
     )
 
     def body(tracker):
         tracker.follow(EPOCHS[:1])
         tracker.follow(EPOCHS)
-        tracker.finish(record, Path("/nowhere"))
+        samples = tmp_path_factory.mktemp("run") / "latency.npz"
+        np.savez(samples, model_ms=np.array([1.0, 1.0, 2.0]))
+        tracker.finish(record, Path("/nowhere"), samples)
 
     return track(tmp_path_factory.mktemp("wandb"), body)
 
@@ -70,6 +79,7 @@ def test_summary_holds_plain_numbers(finished):
     assert run["tags"] == ["acmix", "mine"]
     assert run["config"]["attention"] == {"kernel_att": 7}
     expected = {"map50_95": 0.25, "parameters": 12, "gflops": 0.5, "latency_p50_ms": 3.0}
+    expected |= {"latency_memory_peak_mb": 9.5, "latency_throughput_8_images_per_second": 80.0, "latency_busy": False}
     expected |= {"latency_ratio_to_stock": 1.25, "seconds": 7.0, "run_id": "abc"}
     assert {key: run["summary"][key] for key in expected} == expected
 
@@ -78,10 +88,20 @@ def test_every_epoch_is_logged_once_with_the_rates(finished):
     records = [json.loads(line) for line in leet(str(finished)).splitlines()]
     history = [entry for entry in records if entry["type"] == "history"]
     text = json.dumps(history)
-    assert len(history) == 2
+    assert len(history) == 3  # two epochs, and the distribution of latencies
     assert "attention/p3/rate1" in text
     assert "metrics/mAP50-95" in text
     assert "(B)" not in text
+
+
+def test_latencies_are_a_histogram(finished):
+    assert '"_type":"histogram"' in leet(str(finished)).replace("\\", "").replace(" ", "")
+
+
+def test_missing_samples_are_no_histogram(tmp_path):
+    record = Record(run_id="abc", name="a", study="s", seed=3, config={})
+    path = track(tmp_path, lambda tracker: tracker.finish(record, tmp_path, tmp_path / "none.npz"))
+    assert "histogram" not in leet(str(path))
 
 
 def test_group_is_the_study(finished):

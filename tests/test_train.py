@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 
 from tests.conftest import TINY
@@ -50,7 +51,11 @@ def test_record_is_complete(finished):
     assert set(record["metrics"]) == {"map50_95", "map50", "precision", "recall"}
     assert record["model"]["parameters"] > 2_000_000
     assert (record["model"]["stock_tensors_loaded"], record["model"]["stock_tensors_total"]) == (0, 708)
-    assert record["latency"]["ratio_to_stock"] > 0
+    latency = record["latency"]
+    keys = {"p50_ms", "p95_ms", "p99_ms", "stock_p50_ms", "ratio_to_stock", "ratio_low", "ratio_high", "pairs"}
+    assert keys | {"busy", "throttled", "backend", "precision", "batch", "imgsz", "memory"} <= set(latency)
+    assert keys <= set(latency["end_to_end"])
+    assert (latency["ratio_to_stock"] > 0, latency["backend"], latency["imgsz"]) == (True, "eager", 64)
     assert record["environment"]["packages"]["ultralytics"] == "8.4.190"
     assert record["events"] == []
     assert record["seconds"] > 0
@@ -58,10 +63,18 @@ def test_record_is_complete(finished):
 
 
 def test_folder_holds_what_the_readme_lists(finished):
-    folder, _, _ = finished
-    assert {path.name for path in folder.iterdir()} == {"config.yaml", "journal.jsonl", "record.json", "train"}
+    folder, record, _ = finished
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "journal.jsonl",
+        "latency.npz",
+        "record.json",
+        "train",
+    }
     assert (folder / "train" / "weights" / "best.pt").exists()
     assert (folder / "train" / "results.csv").exists()
+    with numpy.load(folder / "latency.npz") as samples:
+        assert len(samples["model_ms"]) == record["latency"]["pairs"]
     assert not list(folder.rglob("*.partial"))
 
 
@@ -85,6 +98,8 @@ def test_wandb_run_of_the_run(finished):
         "lr/pg0",
         "plots/PR curve",
         "plots/validation predictions",
+        "latency/model_ms",
+        "latency/end_to_end_stock_ms",
     ):
         assert expected in output
     summary = json.loads(

@@ -73,9 +73,9 @@ def compare(
     """Warm both up, then time them in turn on the same inputs.
 
     Each pair has one call of either network on one input; which of the two comes first is drawn anew for each pair, so
-    that nothing periodic in the machine falls upon one of them. The interval is looked at whenever half as many pairs again
-    are there, and has to be narrow twice in a row: stopping at the first narrow interval would prefer those that are
-    narrow by chance and hold the true ratio less often than they promise.
+    that nothing periodic in the machine falls upon one of them. The interval is looked at whenever half as many pairs
+    again are there, and has to be narrow twice in a row: stopping at the first narrow interval would prefer those that
+    are narrow by chance and hold the true ratio less often than they promise.
 
     Args:
         model: the network under test, called with an input.
