@@ -40,8 +40,8 @@ def count_flops(model: nn.Module, channels: int, height: int, width: int) -> int
 def count_flops_by_thop(model: nn.Module, channels: int, height: int, width: int) -> int:
     """FLOPs (two per multiply-add) of one map as thop counts them, for comparison with published tables.
 
-    It knows layers, not operators: products between activations, as in attention, are not in it, nor is any layer that
-    it has no rule for.
+    It takes what is computed for what is needed: masked products of tiled attention are in it, sums of shifted products
+    and layers that it has no rule for are not, so the figure depends on the implementation.
     """
     weight = next(model.parameters(), torch.empty(0))
     x = torch.zeros(1, channels, height, width, device=weight.device, dtype=weight.dtype)

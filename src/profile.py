@@ -65,7 +65,7 @@ def report(plan: "Plan", cost: dict[str, Any]) -> str:
     from src.latency.text import latency_rows
 
     rows = [
-        ("GFLOPs by thop", f"{cost['thop_gflops']:.3f} at {cost['latency']['imgsz']} px, without attention products")
+        ("GFLOPs by thop", f"{cost['thop_gflops']:.3f} at {cost['latency']['imgsz']} px, as published tables count")
     ]
     rows += latency_rows(cost["latency"])
     width = max(len(name) for name, _ in rows)

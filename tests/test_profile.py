@@ -33,7 +33,7 @@ def test_sweep_ends_with_one_sorted_table(swept):
     ratios = [float(re.findall(r"\d+\.\d{3}", line)[2]) for line in lines[1:4]]
     assert ratios == sorted(ratios)
     assert "attention=acmix placement=p3" in "\n".join(lines[1:4])
-    assert "placement.mode" not in result.stdout[result.stdout.rindex("variant ") :]
+    assert "placement.mode" not in "\n".join(lines[:4])  # every variant has it
 
 
 def test_variant_that_cannot_be_run_is_in_the_table_and_in_the_exit_status(swept):
