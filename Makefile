@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
-.PHONY: help install train test test-all lint benchmark
+.PHONY: help install train test test-all lint benchmark self-test zoo
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +21,12 @@ test-all: install  ## every test, the slow ones too
 lint: install  ## formatting, lint and import rules
 	$(RUN) -m ruff check src tests benchmarks
 	$(RUN) -m ruff format --check src tests benchmarks
+
+self-test: install  ## the latency instrument's own test: stock against stock, quiet and disturbed (up to 40 minutes)
+	$(RUN) -m benchmarks.latency_self_test
+
+zoo: install  ## what every attention costs at p3 and at the neck, as one table (about an hour on two cores)
+	$(RUN) -m src.profile -m attention=$(ATTENTIONS) placement=p3,neck latency.imgsz=320
 
 benchmark: install  ## original ACmix against every implementation, ratios taken in one run
 	$(RUN) -m benchmarks.acmix

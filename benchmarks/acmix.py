@@ -132,6 +132,8 @@ def report(rounds: int, device: str) -> Iterator[str]:
     yield ""
     if device == "cuda":
         yield from cuda.tables(rounds)
+        yield ""
+        yield from cuda.deployed_tables(seconds=20.0)
     else:
         yield "CUDA, flex_attention and the memory roofline: not yet run on this machine (no GPU)."
 

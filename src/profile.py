@@ -7,6 +7,7 @@ The attention has random weights (or those of `model.weights` are left aside), w
 not what it costs, with one exception: how many boxes go through non-maximum suppression, in the figures end to end.
 """
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -69,9 +70,10 @@ def report(plan: "Plan", cost: dict[str, Any]) -> str:
     ]
     rows += latency_rows(cost["latency"])
     width = max(len(name) for name, _ in rows)
+    shown = dataclasses.replace(plan, arguments={**plan.arguments, "imgsz": cost["latency"]["imgsz"]})
     return "\n".join(
         [
-            describe(plan),
+            describe(shown),
             "",
             *(f"{name:<{width}}  {value}" for name, value in rows),
             "",
