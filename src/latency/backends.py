@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 from ultralytics.engine.exporter import Exporter, export_formats
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 from ultralytics.utils import SETTINGS
+
+from src.latency.networks import CapturedGraphs, Compiled, InPrecision
 
 # Those that run an exported file, with Ultralytics' name of its format.
 EXPORTED = {"onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "engine"}
@@ -142,7 +142,7 @@ def deploy(
     if precision == "bf16":
         network = InPrecision(network, torch.bfloat16)
     if backend == "compiled":
-        network = torch.compile(network)
+        network = Compiled(network)
     if backend == "cuda_graph":
         network = CapturedGraphs(network)
     if network is not deployed.backend.model:
@@ -209,64 +209,6 @@ def _configure(deployed: AutoBackend, backend: str, precision: str, file: Path) 
         deployed.backend.ov_compiled_model = core.compile_model(
             core.read_model(next(file.glob("*.xml"))), "CPU", config
         )
-
-
-class InPrecision(nn.Module):
-    """A network that computes in another precision than it is given, and answers in float32.
-
-    Args:
-        model: the network; its parameters are converted.
-        dtype: to compute in.
-    """
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype):
-        super().__init__()
-        self.model = model.to(dtype)
-        self.dtype = dtype
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Predictions (B, 4 + classes, anchors) of images (B, C, H, W)."""
-        return predictions(self.model(x.to(self.dtype))).float()
-
-
-class CapturedGraphs(nn.Module):
-    """A network whose GPU work is recorded once for each shape and played back from then on.
-
-    Args:
-        model: the network, on a CUDA device.
-    """
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-        self.graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Predictions (B, 4 + classes, anchors) of images (B, C, H, W); the next call overwrites them."""
-        if x.shape not in self.graphs:
-            self.graphs[x.shape] = self._capture(x)
-        graph, given, answer = self.graphs[x.shape]
-        given.copy_(x)
-        graph.replay()
-        return answer
-
-    def _capture(self, x: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
-        given = x.clone()
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # libraries choose their kernels and allocate in these calls
-            for _ in range(3):
-                self.model(given)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            answer = predictions(self.model(given))
-        return graph, given, answer
-
-
-def predictions(answer: Any) -> Tensor:
-    """The predictions in what a detection network answers, which may bring the head's raw maps along."""
-    return answer if isinstance(answer, Tensor) else answer[0]
 
 
 @contextmanager

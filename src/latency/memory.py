@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from ultralytics.nn.autobackend import AutoBackend
 
-from src.latency.backends import CapturedGraphs
+from src.latency.networks import CapturedGraphs
 
 
 def peak_memory(network: AutoBackend, x: Tensor, device: torch.device) -> int:

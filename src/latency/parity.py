@@ -11,7 +11,8 @@ from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
-from src.latency.backends import Deployed, cpu_threads, predictions
+from src.latency.backends import Deployed, cpu_threads
+from src.latency.networks import predictions
 
 # Of a score, or of a box as a share of the image's side; float32 arithmetic in another order stays far below.
 LARGEST_DIFFERENCE = 0.001

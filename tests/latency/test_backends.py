@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from src.latency import backends
-from src.latency.backends import CapturedGraphs, InPrecision, check_backend, check_format, deploy, predictions
+from src.latency.backends import check_backend, check_format, deploy
+from src.latency.networks import CapturedGraphs, InPrecision, predictions
 from src.latency.parity import check_parity
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
