@@ -85,7 +85,7 @@ def validate_deployed(network: AutoBackend, data: str, imgsz: int, batch: int, f
     validator.AutoBackend = lambda *args, **kwargs: network
     try:
         with cpu_threads(None):
-            results = checked(model=network)
+            results = checked()
     finally:
         validator.AutoBackend = loading
     return float(results["metrics/mAP50-95(B)"])
