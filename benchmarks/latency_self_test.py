@@ -7,6 +7,7 @@ process burning one core, every one has to be flagged as busy.
 import argparse
 import datetime
 import platform
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -36,14 +37,14 @@ def once(images: list[np.ndarray], arguments: argparse.Namespace, seed: int) -> 
         AutoBackend(build_stock("yolo26n", 10, 3).eval(), device=device, verbose=False, end2end=False) for _ in range(2)
     ]
     inputs = [EndToEnd(networks[0], arguments.imgsz, device).prepare([image]) for image in images]
-    pairs = 0
+    pairs, draw = 0, random.Random(seed)
 
     def between() -> None:
         nonlocal pairs
         pairs += 1
         if pairs % RELOCATE_PAIRS == 0:
+            relocate(networks, draw)
             for network in networks:
-                relocate(network.backend.model)
                 network(inputs[0])
 
     machine = Machine(device).start()

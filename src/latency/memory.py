@@ -1,7 +1,11 @@
 """What one forward pass has in memory, and where it lies there."""
 
+import copy
+import random
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from ultralytics.nn.autobackend import AutoBackend
 
@@ -47,14 +51,17 @@ def _peak_cpu(network: AutoBackend, x: Tensor) -> int:
     return highest
 
 
-def relocate(model: nn.Module) -> None:
-    """Move the weights to other addresses.
+def relocate(networks: Sequence[AutoBackend], draw: random.Random) -> None:
+    """Put copies of the networks, at other addresses, in their place; which is copied first is drawn.
 
-    Two equal networks may differ by a few parts in a thousand for as long as a process lives, only because of where
-    their weights lie. Moved now and then, that becomes noise, which the interval knows of. Curtsinger and Berger,
+    Two equal networks differ by half a percent for as long as a process lives, only because of what was built first and
+    where it lies. Moved now and then, that becomes noise, which the interval knows of. Curtsinger and Berger,
     Stabilizer, ASPLOS 2013.
+
+    Args:
+        networks: that compute with PyTorch, eagerly.
+        draw: of the order.
     """
-    with torch.inference_mode(False), torch.no_grad():
-        for parameter in model.parameters():
-            if not parameter.is_inference():
-                parameter.data = parameter.data.clone()
+    with torch.inference_mode(False):
+        for network in draw.sample(list(networks), len(networks)):
+            network.backend.model = copy.deepcopy(network.backend.model)

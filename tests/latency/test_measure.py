@@ -1,6 +1,7 @@
 """The whole measurement, on real networks and in a fraction of a second."""
 
 import copy
+import random
 
 import numpy as np
 import pytest
@@ -110,12 +111,21 @@ def test_batches(size, expected):
     assert _batches(["a", "b", "c"], size) == expected
 
 
-def test_relocated_weights_are_equal_and_elsewhere(stock):
-    model = copy.deepcopy(stock)
-    before = {name: parameter.data_ptr() for name, parameter in model.named_parameters()}
-    relocate(model)
-    assert all(torch.equal(parameter, stock.state_dict()[name]) for name, parameter in model.named_parameters())
-    assert sum(parameter.data_ptr() != before[name] for name, parameter in model.named_parameters()) > len(before) / 2
+def test_relocated_networks_are_equal_and_elsewhere_in_an_order_that_is_drawn(stock, tmp_path, monkeypatch):
+    networks = [
+        deploy(copy.deepcopy(stock), "eager", "fp32", CPU, imgsz=64, batch=1, folder=tmp_path).network for _ in range(2)
+    ]
+    before = [network.backend.model for network in networks]
+    relocate(networks, random.Random(0))
+    for old, network in zip(before, networks, strict=True):
+        pairs = list(zip(old.parameters(), network.backend.model.parameters(), strict=True))
+        assert all(torch.equal(*pair) and pair[0].data_ptr() != pair[1].data_ptr() for pair in pairs)
+    order = []
+    monkeypatch.setattr(copy, "deepcopy", lambda model: order.append(model) or model)
+    draw = random.Random(0)
+    for _ in range(20):
+        relocate(networks, draw)
+    assert 0 < sum(first is networks[0].backend.model for first in order[::2]) < 20
 
 
 def test_wall_clock_measures_the_call():
