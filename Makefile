@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help install train test test-all lint benchmark
+.PHONY: help install train test test-all zoo lint benchmark
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ test: install  ## set up if needed, then the default tests (under 10 minutes on 
 
 test-all: install  ## every test, the slow ones too
 	$(RUN) -m pytest
+
+zoo: install  ## every attention in every mode, trained, saved, exported: prints the table (half an hour)
+	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md
 
 lint: install  ## formatting, lint and import rules
 	$(RUN) -m ruff check src tests benchmarks

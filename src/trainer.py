@@ -20,7 +20,7 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
-from src.budget import batch_of_step
+from src.budget import epochs_of_steps
 from src.detector.grafting import Graft, graft, grafted_scalars, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
 from src.param_groups import GraftOptions, describe, regroup
@@ -109,8 +109,8 @@ class Grafting:
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
         if self.steps is not None and mode == "train":
             accumulate = max(round(self.args.nbs / self.batch_size), 1)
-            self.last_batch = batch_of_step(self.steps, len(loader), accumulate, self.args.warmup_epochs)
-            self.epochs = self.args.epochs = self.last_batch // len(loader) + 1
+            epochs, self.last_batch = epochs_of_steps(self.steps, len(loader), accumulate, self.args.warmup_epochs)
+            self.epochs = self.args.epochs = epochs
         return loader
 
     def note(self, event: str, **details: Any) -> None:
