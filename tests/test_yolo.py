@@ -82,7 +82,7 @@ def test_a_checkpoint_goes_on_with_its_graft_and_its_values(trained, digits, tmp
 
 @pytest.mark.slow
 def test_export_has_the_graft(trained, tmp_path):
-    model, folder = trained
+    _, folder = trained
     path = folder / "first" / "weights" / "best.pt"
     exported = YOLO(path).export(format="onnx", imgsz=64, device="cpu")
     x = torch.rand(1, 3, 64, 64)

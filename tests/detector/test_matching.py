@@ -14,11 +14,7 @@ from src.flops import count_flops, count_parameters
 # Too few parameters for any convolution block at 64 channels: simam has none, the largest of them a few hundred.
 TOO_SMALL = {"simam", "eca", "ceca", "lcbam", "strip"}
 NAMES = [name for name in ATTENTION_SCHEMAS if name != "baseline"]
-MODES = [
-    pytest.param("append", id="append"),
-    pytest.param("replace", id="replace"),
-    pytest.param("bottleneck", id="in"),
-]
+MODES = [pytest.param(mode, id=mode) for mode in ("append", "replace", "bottleneck")]
 
 
 def placebo_of(name, by="parameters", **options):
