@@ -4,6 +4,7 @@ outputs/runs/NAME-HASH/
     record.json     status, configuration, metrics, cost, environment, events; written atomically
     config.yaml     the resolved configuration
     journal.jsonl   a line an epoch, and one for every event that changed the experiment
+    matches.npz     what best.pt found on each validation image, and which of it was right
     train/          what Ultralytics writes: weights/best.pt, results.csv, curves, sample predictions
 """
 
@@ -40,8 +41,9 @@ PACKAGES = (
 class Record:
     """Content of record.json.
 
-    `metrics` are those of best.pt on the validation images (fractions of 1), `latency` is in milliseconds, `seconds` is
-    the wall-clock time of the process that finished the run.
+    `metrics` are those of best.pt on the validation images (fractions of 1), `ap_by_size` and `ap_by_class` AP50-95 of
+    the same detections (None where there is no object of the size), `latency` is in milliseconds, `seconds` is the
+    wall-clock time of the process that finished the run.
     """
 
     run_id: str
@@ -52,6 +54,8 @@ class Record:
     status: str = "running"  # running, finished, failed, interrupted
     attempts: int = 1
     metrics: dict[str, float] = field(default_factory=dict)
+    ap_by_size: dict[str, float | None] = field(default_factory=dict)
+    ap_by_class: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: list[dict[str, Any]] = field(default_factory=list)
     latency: dict[str, float] = field(default_factory=dict)

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from src.checks import Plan
+from src.coco import ap_by_size
 from src.flops import count_flops, count_parameters
 from src.latency import compare_latency, fused_checkpoint, fused_stock
+from src.matches import read_matches
 from src.record import Record, environment, readable_name, run_lock, set_aside, write_atomically
 from src.tracking import Tracker, open_tracker
 from src.trainer import GraftTrainer, read_journal, resumable, validate
@@ -87,6 +89,8 @@ def _recorded(plan: Plan, record: Record) -> Record:
         ) as tracker:
             metrics = _train(plan, tracker)
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
+            kept = read_matches(_matches(plan))
+            record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
             _measure(plan, record)
             record.seconds = time.monotonic() - start
             record.status = "finished"
@@ -113,6 +117,10 @@ def _best(plan: Plan) -> Path:
     return plan.folder / "train" / "weights" / "best.pt"
 
 
+def _matches(plan: Plan) -> Path:
+    return plan.folder / "matches.npz"
+
+
 def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train to the end from wherever the folder stands; Ultralytics' metrics of best.pt on the validation images."""
     journal = plan.folder / "journal.jsonl"
@@ -123,7 +131,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         tracker.follow(_journal(plan))
     elif last.exists() and _best(plan).exists():  # every epoch is trained; killed before the result was written
         tracker.follow(_journal(plan))
-        return validate(_best(plan), arguments)
+        return validate(_best(plan), arguments, _matches(plan))
     else:
         shutil.rmtree(plan.folder / "train", ignore_errors=True)
         journal.unlink(missing_ok=True)
@@ -135,7 +143,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
     tracker.follow(_journal(plan))
-    return validate(_best(plan), arguments) if trainer.ddp else trainer.metrics
+    return validate(_best(plan), arguments, _matches(plan)) if trainer.ddp else trainer.metrics
 
 
 def _measure(plan: Plan, record: Record) -> None:
@@ -176,6 +184,11 @@ def _tensors(model: Mapping[str, Any]) -> str:
     return text
 
 
+def _sizes(ap: Mapping[str, float | None]) -> str:
+    """AP of small, medium and large objects as one line."""
+    return ", ".join(f"{size} {'none here' if value is None else f'{value:.4f}'}" for size, value in ap.items())
+
+
 def _placebo(matches: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The placebo's worst match, as a row of the table."""
     if not matches:
@@ -207,6 +220,7 @@ def table(record: Record, folder: Path) -> str:
         ("run", record.name),
         ("mAP50-95", f"{record.metrics['map50_95']:.4f}"),
         ("mAP50", f"{record.metrics['map50']:.4f}"),
+        ("AP by size", _sizes(record.ap_by_size)),
         ("precision", f"{record.metrics['precision']:.4f}"),
         ("recall", f"{record.metrics['recall']:.4f}"),
         ("parameters", f"{model['parameters']:,} (fused)"),

@@ -7,6 +7,7 @@ change the experiment, and checkpoints that a killed process cannot leave half-w
 import json
 import os
 import time
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from src.detector.grafting import Graft, graft, grafted_scalars, load_graft, pla
 from src.detector.stock import loaded_tensors
 from src.param_groups import GraftOptions, describe, regroup
 from src.record import write_atomically
+from src.validator import MatchValidator
 
 
 class Grafting:
@@ -167,7 +169,12 @@ class Grafting:
 
 
 class GraftTrainer(Grafting, DetectionTrainer):
-    """DetectionTrainer that grafts attention onto the model it trains."""
+    """DetectionTrainer that grafts attention onto the model it trains, and keeps what best.pt matched."""
+
+    def get_validator(self) -> MatchValidator:
+        """Ultralytics' validator; after the training it writes matches.npz beside the journal."""
+        validator = MatchValidator.writing_to(self.journal and self.journal.with_name("matches.npz"))
+        return validator(self.test_loader, save_dir=self.save_dir, args=copy(self.args), _callbacks=self.callbacks)
 
 
 def _count_batches_from_zero(trainer: Grafting) -> None:
@@ -214,9 +221,16 @@ def resumable(checkpoint: Path) -> bool:
     return content.get("optimizer") is not None and 0 <= content["epoch"] + 1 < content["train_args"]["epochs"]
 
 
-def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
-    """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training."""
+def validate(checkpoint: Path, arguments: dict[str, Any], matches: Path) -> dict[str, float]:
+    """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training.
+
+    Args:
+        checkpoint: what is validated.
+        arguments: of its training.
+        matches: file to write what it matched to.
+    """
     metrics = YOLO(checkpoint).val(
+        validator=MatchValidator.writing_to(matches),
         data=arguments["data"],
         imgsz=arguments["imgsz"],
         batch=arguments["batch"] * 2,

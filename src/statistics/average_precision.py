@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RECALLS = np.linspace(0, 1, 101)
+BLOCK = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,28 +57,30 @@ class Matches:
         return np.unique(self.object_cls)
 
     @cached_property
-    def _curves(self) -> "_Curves":
-        return _Curves.of(self)
+    def _blocks(self) -> "list[_Block]":
+        """Classes in blocks of about `BLOCK` detections: what is computed of one stays in the cache."""
+        number = np.searchsorted(np.sort(self.cls), self.classes, "right") // BLOCK
+        return [_Block.of(self, self.classes[number == block]) for block in np.unique(number)]
 
 
 @dataclass(frozen=True, eq=False)
-class _Curves:
-    """Indices that do not depend on how often an image is drawn.
+class _Block:
+    """What does not depend on how often an image is drawn, for some of the classes: C of them here.
 
-    Detections are sorted by class, true positives by class and threshold; K of them.
+    Its N detections are sorted by class, its K true positives by class and threshold.
     """
 
     detection_image: NDArray[np.intp]  # (N,)
     positive: NDArray[np.intp]  # (K,) the detection
-    positive_class: NDArray[np.intp]  # (K,) first detection of its class
+    ahead: NDArray[np.intp]  # (K,) first detection of its class
+    lift: NDArray[np.float64]  # (K,) falls by 2 from segment to segment, so that no maximum crosses
     segment: NDArray[np.intp]  # (C * T + 1,) first true positive of each class and threshold
-    lift: NDArray[np.float64]  # (K,) falls by 2 from segment to segment, so that no maximum crosses from one to another
     object_image: NDArray[np.intp]  # (M,), sorted by class
     first_object: NDArray[np.intp]  # (C,)
 
     @classmethod
-    def of(cls, matches: Matches) -> "_Curves":
-        classes, thresholds = matches.classes, matches.tp.shape[1]
+    def of(cls, matches: Matches, classes: NDArray[np.integer]) -> "_Block":
+        thresholds = matches.tp.shape[1]
         kept = np.flatnonzero(np.isin(matches.cls, classes))
         number = np.searchsorted(classes, matches.cls[kept])
         by_class = np.argsort(number, kind="stable")
@@ -86,14 +89,14 @@ class _Curves:
         segment = number[detection] * thresholds + threshold
         by_segment = np.argsort(segment, kind="stable")
         detection, segment = detection[by_segment], segment[by_segment]
-        first_of_class = np.searchsorted(number, np.arange(len(classes)))
-        objects = np.argsort(matches.object_cls, kind="stable")
+        objects = np.flatnonzero(np.isin(matches.object_cls, classes))
+        objects = objects[np.argsort(matches.object_cls[objects], kind="stable")]
         return cls(
             detection_image=matches.image[kept].astype(np.intp),
             positive=detection,
-            positive_class=first_of_class[segment // thresholds],
-            segment=np.searchsorted(segment, np.arange(len(classes) * thresholds + 1)),
+            ahead=np.searchsorted(number, segment // thresholds),
             lift=2.0 * (len(classes) * thresholds - segment),
+            segment=np.searchsorted(segment, np.arange(len(classes) * thresholds + 1)),
             object_image=matches.object_image[objects].astype(np.intp),
             first_object=np.searchsorted(matches.object_cls[objects], classes),
         )
@@ -109,44 +112,56 @@ def average_precision(matches: Matches, counts: NDArray[np.integer] | None = Non
     Returns:
         (C, T), rows in the order of `matches.classes`; NaN for a class without an object in the images drawn.
     """
-    curves = matches._curves
-    classes, thresholds = len(matches.classes), matches.tp.shape[1]
-    if not classes:
-        return np.zeros((0, thresholds))
+    thresholds = matches.tp.shape[1]
     if counts is None:
         counts = np.ones(len(matches.images), dtype=np.int64)
-    objects = np.add.reduceat(counts[curves.object_image], curves.first_object)
-    if not len(curves.positive):
+    if not len(matches.classes):
+        return np.zeros((0, thresholds))
+    return np.concatenate([_average_precision(block, counts, thresholds) for block in matches._blocks])
+
+
+def _average_precision(block: _Block, counts: NDArray[np.integer], thresholds: int) -> NDArray[np.float64]:
+    """(C, T) of a block's classes."""
+    objects = np.add.reduceat(counts[block.object_image], block.first_object)
+    if not len(block.positive):
         return np.where(objects > 0, 0.0, np.nan)[:, None].repeat(thresholds, axis=1)
-    drawn = counts[curves.detection_image]
-    ahead = np.concatenate(([0], np.cumsum(drawn)))
-    own = drawn[curves.positive]
-    found = np.concatenate(([0], np.cumsum(own)))
-    # For each true positive: true positives and detections of its class ahead of it, and precision with it.
-    before = found[:-1] - np.repeat(found[curves.segment[:-1]], np.diff(curves.segment))
-    rank = ahead[curves.positive] - ahead[curves.positive_class]
-    with np.errstate(invalid="ignore"):
-        precision = np.nan_to_num((before + own) / (rank + own))
-        # The precision just before it; nothing ahead of the first detection counts as 1, as in Ultralytics.
-        fallen = np.where(rank > 0, before / rank, 1.0)
-    envelope = np.maximum.accumulate((precision + curves.lift)[::-1])[::-1] - curves.lift
-    which = np.append(np.repeat(np.arange(len(own)), own), 0)
+    drawn = counts[block.detection_image]
+    ahead = _running(drawn)
+    own = drawn[block.positive]
+    found = _running(own)
+    first = found[block.segment]
+    # For each true positive: true positives and detections of its class ahead of it.
+    before = found[:-1] - np.repeat(first[:-1], np.diff(block.segment))
+    rank = ahead[block.positive] - ahead[block.ahead]
+    precision = (before + own) / np.maximum(rank + own, 1)
+    envelope = np.maximum.accumulate((precision + block.lift)[::-1])[::-1]
     # Recall x lies between those of `reached` objects found and of one more: `beyond` of the way.
     total = np.maximum(objects, 1)[:, None]
     reached = np.floor(RECALLS * total).astype(np.intp)
     reached += (reached + 1) / total <= RECALLS
     reached -= reached / total > RECALLS
-    beyond = RECALLS * total - reached
-    first = found[curves.segment].reshape(-1)
-    some = reached[:, None] < np.diff(first).reshape(classes, thresholds, 1)
-    unit = np.where(some, first[:-1].reshape(classes, thresholds, 1) + reached[:, None], -1)
-    following = which[unit]
-    height = envelope[following]
-    drop = np.maximum(fallen[following] - height, 0) * (1 - beyond)[:, None]
-    curve = np.where(some, height + np.where(before[following] == reached[:, None], drop, 0), 0)
+    beyond = (RECALLS * total - reached)[:, None]
+    reached = reached[:, None]
+    some = reached < np.diff(first).reshape(-1, thresholds, 1)
+    unit = np.where(some, first[:-1].reshape(-1, thresholds, 1) + reached, -1)
+    following = np.append(np.repeat(np.arange(len(own)), own), 0)[unit]
+    height = envelope[following] - block.lift[following]
+    # Where exactly `reached` are found, the curve comes from the last detection ahead of the next true positive; if
+    # there is none, from the precision of 1 that Ultralytics starts with.
+    ranks = rank[following]
+    fallen = np.where(ranks > 0, reached / np.maximum(ranks, 1), 1.0)
+    drop = np.maximum(fallen - height, 0) * (1 - beyond)
+    curve = np.where(some, height + np.where(before[following] == reached, drop, 0), 0)
     area = (curve.sum(-1) - (curve[..., 0] + curve[..., -1]) / 2) / (len(RECALLS) - 1)
     area[objects == 0] = np.nan
     return area
+
+
+def _running(counts: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Sums of the first 0, 1, 2, ... entries."""
+    sums = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=sums[1:])
+    return sums
 
 
 def mean_average_precision(matches: Matches, counts: NDArray[np.integer] | None = None) -> tuple[float, float]:
