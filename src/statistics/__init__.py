@@ -1,13 +1,14 @@
 """Estimates with intervals: NumPy and SciPy only, arrays in, dataclasses out, nothing of ours imported.
 
-Two sources of chance are kept apart: the seeds of the training (`seeds`, `groups`) and the images of the validation
-(`images`).
+Two sources of chance are kept apart: the seeds of the training (`paired`, `seeds`, `groups`) and the validation images
+(`ap`, `images`).
 """
 
-from src.statistics.average_precision import Matches, average_precision, mean_average_precision
+from src.statistics.ap import Matches, average_precision, mean_average_precision
 from src.statistics.groups import indistinguishable
 from src.statistics.images import ImageDifference, Interval, compare_images, resampled_map
-from src.statistics.seeds import Comparison, Estimate, compare_seeds, holm, mean_interval, seeds_to_decide, sign_flip
+from src.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
+from src.statistics.seeds import Comparison, compare_seeds
 
 __all__ = [
     "Comparison",

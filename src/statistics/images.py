@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from src.statistics.average_precision import Matches, mean_average_precision
+from src.statistics.ap import Matches, mean_average_precision
 
 
 @dataclass(frozen=True)
