@@ -89,8 +89,6 @@ def _recorded(plan: Plan, record: Record) -> Record:
         ) as tracker:
             metrics = _train(plan, tracker)
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
-            kept = read_matches(_matches(plan))
-            record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
             _measure(plan, record)
             record.seconds = time.monotonic() - start
             record.status = "finished"
@@ -117,10 +115,6 @@ def _best(plan: Plan) -> Path:
     return plan.folder / "train" / "weights" / "best.pt"
 
 
-def _matches(plan: Plan) -> Path:
-    return plan.folder / "matches.npz"
-
-
 def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train to the end from wherever the folder stands; Ultralytics' metrics of best.pt on the validation images."""
     journal = plan.folder / "journal.jsonl"
@@ -131,7 +125,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         tracker.follow(_journal(plan))
     elif last.exists() and _best(plan).exists():  # every epoch is trained; killed before the result was written
         tracker.follow(_journal(plan))
-        return validate(_best(plan), arguments, _matches(plan))
+        return validate(_best(plan), arguments)
     else:
         shutil.rmtree(plan.folder / "train", ignore_errors=True)
         journal.unlink(missing_ok=True)
@@ -143,11 +137,13 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
     tracker.follow(_journal(plan))
-    return validate(_best(plan), arguments, _matches(plan)) if trainer.ddp else trainer.metrics
+    return validate(_best(plan), arguments) if trainer.ddp else trainer.metrics
 
 
 def _measure(plan: Plan, record: Record) -> None:
-    """Parameters, FLOPs and latency of best.pt as it is deployed: fused, float32."""
+    """AP by size and by class; parameters, FLOPs and latency of best.pt as it is deployed: fused, float32."""
+    kept = read_matches(plan.folder / "matches.npz")
+    record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
     options = plan.config["latency"]
     imgsz = options["imgsz"] or plan.arguments["imgsz"]
     channels = plan.dataset.channels

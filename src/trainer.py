@@ -221,16 +221,13 @@ def resumable(checkpoint: Path) -> bool:
     return content.get("optimizer") is not None and 0 <= content["epoch"] + 1 < content["train_args"]["epochs"]
 
 
-def validate(checkpoint: Path, arguments: dict[str, Any], matches: Path) -> dict[str, float]:
+def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
     """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training.
 
-    Args:
-        checkpoint: what is validated.
-        arguments: of its training.
-        matches: file to write what it matched to.
+    What it matched is written to matches.npz beside the folder of the training.
     """
     metrics = YOLO(checkpoint).val(
-        validator=MatchValidator.writing_to(matches),
+        validator=MatchValidator.writing_to(Path(arguments["save_dir"]).with_name("matches.npz")),
         data=arguments["data"],
         imgsz=arguments["imgsz"],
         batch=arguments["batch"] * 2,

@@ -9,8 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from src.matches import read_matches
+from src.statistics import mean_average_precision
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -59,10 +62,26 @@ def test_record_is_complete(finished):
 
 def test_folder_holds_what_the_readme_lists(finished):
     folder, _, _ = finished
-    assert {path.name for path in folder.iterdir()} == {"config.yaml", "journal.jsonl", "record.json", "train"}
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "journal.jsonl",
+        "matches.npz",
+        "record.json",
+        "train",
+    }
     assert (folder / "train" / "weights" / "best.pt").exists()
     assert (folder / "train" / "results.csv").exists()
     assert not list(folder.rglob("*.partial"))
+
+
+def test_matches_give_the_recorded_map(finished):
+    folder, record, _ = finished
+    kept = read_matches(folder / "matches.npz")
+    maps = record["metrics"]["map50_95"], record["metrics"]["map50"]
+    assert mean_average_precision(kept.matches) == pytest.approx(maps, abs=1e-9)
+    assert len(kept.images) == 8
+    assert set(record["ap_by_size"]) == {"small", "medium", "large"}
+    assert np.mean(list(record["ap_by_class"].values())) == pytest.approx(maps[0])
 
 
 def test_table_shows_the_record(finished):
@@ -142,11 +161,16 @@ def test_killed_after_its_last_epoch_it_is_only_measured(tmp_path):
     ((folder, record),) = records(tmp_path).items()
     (folder / "record.json").write_text(json.dumps({**record, "status": "running", "metrics": {}}))
     lines = (folder / "journal.jsonl").read_text()
+    matches = read_matches(folder / "matches.npz")
+    (folder / "matches.npz").unlink()
     train(tmp_path, "attention=acmix", "data.val_images=24")
     ((_, again),) = records(tmp_path).items()
     assert again["status"] == "finished"
     assert again["metrics"] == record["metrics"]
     assert (folder / "journal.jsonl").read_text() == lines
+    kept = read_matches(folder / "matches.npz")
+    assert np.array_equal(kept.conf, matches.conf)
+    assert np.array_equal(kept.boxes, matches.boxes)
 
 
 def test_sweep_runs_each_once(tmp_path):
