@@ -24,8 +24,9 @@ lint: install  ## formatting, lint and import rules
 	$(RUN) -m ruff check src tests benchmarks
 	$(RUN) -m ruff format --check src tests benchmarks
 
-benchmark: install  ## original ACmix against every implementation, ratios taken in one run
+benchmark: install  ## original ACmix against every implementation, and the bootstrap over images against Ultralytics' mAP
 	$(RUN) -m benchmarks.acmix
+	$(RUN) -m benchmarks.bootstrap
 
 install: $(VENV)/.installed  ## create .venv and install the project into it
 
