@@ -61,6 +61,7 @@ def scene(*objects, wrong=(), classes=None):
         pytest.param(scene((95.9, FOUND), (96.1, MISSED)), None, 1, 0, id="beside-the-line-of-96"),
         pytest.param(scene((32, FOUND)), 1, 1, None, id="on-the-line"),
         pytest.param(scene((32.0004, FOUND)), 1, 1, None, id="on-the-line-but-for-rounding"),
+        pytest.param(scene((20, FOUND), (20, FOUND), classes=[0, 7]), 1, None, None, id="several-classes"),
         pytest.param(scene((20, FOUND), (20, MISSED), classes=[0, 7]), 0.5, None, None, id="mean-over-classes"),
         pytest.param(scene((20, MISSED), (50, MISSED)), 0, 0, None, id="no-detection"),
         pytest.param(scene(), None, None, None, id="no-object"),

@@ -132,7 +132,6 @@ def compare_seeds(
         needed = None
         if verdict == "undecided" and estimate.low is not None:
             needed = seeds_to_decide(estimate.mean, estimate.sd, margin, level=level, family=tested)
-            needed = None if needed is None else max(needed, estimate.n + 1)
         comparisons[name] = Comparison(
             difference=estimate,
             margin=margin,

@@ -18,6 +18,11 @@ def test_clear_differences_rank():
     assert indistinguishable(scores) == [["high"], ["middle"], ["low"]]
 
 
+def test_group_within_another_is_not_named():
+    scores = {"a": noisy(0.9, 0.001, 0), "b": noisy(0.5, 0.02, 1), "c": noisy(0.499, 0.02, 2)}
+    assert indistinguishable(scores) == [["a"], ["b", "c"]]
+
+
 def test_one_in_between_is_in_both_groups():
     scores = {"a": noisy(0.50, 0.01, 0), "b": noisy(0.48, 0.1, 1), "c": noisy(0.46, 0.01, 2)}
     assert indistinguishable(scores) == [["a", "b"], ["b", "c"]]

@@ -44,10 +44,12 @@ def test_p_of_paired_t_is_that_of_scipy():
 @pytest.mark.parametrize(
     "margin", [pytest.param(0.03, id="mean-inside"), pytest.param(0.005, id="mean-outside"), pytest.param(1, id="far")]
 )
-def test_equivalence_is_two_one_sided_tests(margin):
-    above = stats.ttest_1samp(DIFFERENCES, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(DIFFERENCES, margin, alternative="less").pvalue
-    assert equivalence(mean_interval(DIFFERENCES), margin) == pytest.approx(max(above, below))
+@pytest.mark.parametrize("sign", [pytest.param(1, id="higher"), pytest.param(-1, id="lower")])
+def test_equivalence_is_two_one_sided_tests(margin, sign):
+    differences = sign * np.array(DIFFERENCES)
+    above = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+    assert equivalence(mean_interval(differences), margin) == pytest.approx(max(above, below))
 
 
 @pytest.mark.parametrize(
