@@ -16,8 +16,8 @@ SIZES = ("small", "medium", "large")
 def ap_by_size(detections: Detections) -> dict[str, float | None]:
     """AP50-95 of small, medium and large objects; None where the validation images have none of that size.
 
-    Sides of objects are taken to a hundredth of a pixel, about as well as a label file of six decimals tells them, so that an
-    object of exactly 32 x 32 is one, whichever way its numbers were rounded. As in COCO, the 100 most confident
+    Sides of objects are taken to a hundredth of a pixel, about as well as a label file of six decimals tells them, so
+    that an object of exactly 32 x 32 is one, whichever way its numbers were rounded. As in COCO, the 100 most confident
     detections of an image and class count, and an object on the line belongs to both sizes.
     """
     if not len(detections.object_cls):
