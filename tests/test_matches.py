@@ -1,11 +1,16 @@
 """matches.npz, written and read."""
 
+import subprocess
+import sys
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from src.matches import Detections, read_matches
+
+ROOT = Path(__file__).parent.parent
 
 
 def detections(count=300, images=5):
@@ -70,3 +75,9 @@ def test_archive_of_something_else(tmp_path):
     np.savez(tmp_path / "matches.npz", images=np.zeros(3))
     with pytest.raises(ValueError, match="does not hold a run's matches"):
         read_matches(tmp_path / "matches.npz")
+
+
+def test_reading_needs_neither_torch_nor_ultralytics():
+    program = "import sys, src.matches; print(sorted({'torch', 'ultralytics', 'src.trainer'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
