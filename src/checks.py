@@ -7,23 +7,24 @@ import dataclasses
 import hashlib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from src.attention.options import resolve_options
 from src.config import ConfigError
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
 from src.detector.building import find_class
-from src.detector.grafting import Graft, graft
+from src.detector.grafting import Graft, prepare
 from src.detector.matching import Match
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.param_groups import GraftOptions
-from src.record import identity, readable_name
+from src.record import OBJECTIVES, identity, readable_name
 from src.trainer import check_arguments, find_device
 
 OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
@@ -53,28 +54,69 @@ def check(config: Mapping[str, Any]) -> Plan:
     Raises:
         ConfigError: naming the key, the value and a way out.
     """
-    output_dir = _writable(config["output_dir"])
-    model = config["model"]
-    if model["name"] not in MODELS:
-        raise ConfigError(f"model.name={model['name']} is unknown; choose one of {', '.join(MODELS)}")
-    device = _device(config["trainer"]["device"])
-    weights = _weights(model["weights"])
-    data = _own_data(config["data"])
-    dataset = _dataset(data, output_dir)
-    config = {**config, "data": data}
-    config["attention"] = _own_class(config["attention"])
-    spec = _graft(config)
-    if spec.match is not None:
-        config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
-    arguments = _arguments(config, dataset, weights)
-    sites = _build(config, spec, dataset, weights)
-    if sites:  # [neck] and [p5,p3,p4] are one experiment
-        config["placement"] = {**config["placement"], "sites": sites}
-    run_id = identity(config, dataset.identity, weights and _fingerprint(weights))
-    folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
-    arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
-    options = GraftOptions(**config["optimizer"]["attention"])
-    return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device)
+    return Checker().check(config)
+
+
+class Checker:
+    """Checks many configurations: what several of them share is looked up, built or refused only once."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], Any] = {}
+
+    def check(self, config: Mapping[str, Any]) -> Plan:
+        """As the function `check`.
+
+        Raises:
+            ConfigError: naming the key, the value and a way out.
+        """
+        output_dir = self._once(_writable, config["output_dir"])
+        model = config["model"]
+        if model["name"] not in MODELS:
+            raise ConfigError(f"model.name={model['name']} is unknown; choose one of {', '.join(MODELS)}")
+        device = self._once(_device, config["trainer"]["device"])
+        weights = self._once(_weights, model["weights"])
+        data = _own_data(config["data"])
+        dataset = self._once(_dataset, data, output_dir)
+        config = {**config, "data": data}
+        config["attention"] = dict(self._once(_own_class, config["attention"]))
+        spec = _graft(config)
+        if spec.match is not None:
+            config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
+        _objectives(config)
+        arguments = _arguments(config, dataset, weights)
+        sites = self._build(config, spec, dataset, weights)
+        if sites:  # [neck] and [p5,p3,p4] are one experiment
+            config["placement"] = {**config["placement"], "sites": list(sites)}
+        run_id = identity(config, dataset.identity, weights and self._once(_fingerprint, weights))
+        folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
+        arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
+        options = GraftOptions(**config["optimizer"]["attention"])
+        return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device)
+
+    def _build(self, config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:
+        """Build what the model is made of, so that options which a site refuses are refused now; the grafted sites."""
+        name = config["model"]["name"]
+        stock = self._once(build_stock, name, len(dataset.names), dataset.channels)
+        for key in ("trainer", "latency"):
+            _image_size(key, config[key]["imgsz"], name, int(stock.stride.max()))
+        if weights is not None:
+            self._once(_fits, weights, name, len(dataset.names), dataset.channels, use=stock)
+        # The seed decides on values, not on what fits.
+        spec = dataclasses.replace(spec, seed=0)
+        return self._once(_grafted_sites, spec, name, len(dataset.names), dataset.channels, use=stock)
+
+    def _once(self, function: Callable[..., Any], *arguments: Any, use: Any = None) -> Any:
+        """The function's answer to these arguments, or its refusal; `use` goes before them and follows from them."""
+        key = (function.__name__, repr(arguments))
+        if key not in self._answers:
+            try:
+                self._answers[key] = function(*arguments) if use is None else function(use, arguments[0])
+            except ConfigError as error:
+                self._answers[key] = error
+        answer = self._answers[key]
+        if isinstance(answer, ConfigError):
+            raise ConfigError(str(answer))
+        return answer
 
 
 def _writable(output_dir: str) -> Path:
@@ -227,25 +269,41 @@ def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
         )
 
 
-def _build(config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:
-    """Build the very model once, so that options which a site refuses are refused now; the sites it has grafted."""
-    name = config["model"]["name"]
-    model = build_stock(name, len(dataset.names), dataset.channels)
-    stride = int(model.stride.max())
-    for key in ("trainer", "latency"):
-        imgsz = config[key]["imgsz"]
-        if imgsz is not None and (imgsz < stride or imgsz % stride):
-            lower = max(imgsz // stride * stride, stride)
-            raise ConfigError(
-                f"{key}.imgsz={imgsz} is not a multiple of the largest stride of {name}, {stride}; "
-                f"try {lower} or {lower + stride}"
-            )
+def _image_size(key: str, imgsz: int | None, model: str, stride: int) -> None:
+    if imgsz is not None and (imgsz < stride or imgsz % stride):
+        lower = max(imgsz // stride * stride, stride)
+        raise ConfigError(
+            f"{key}.imgsz={imgsz} is not a multiple of the largest stride of {model}, {stride}; "
+            f"try {lower} or {lower + stride}"
+        )
+
+
+def _fits(stock: nn.Module, weights: Path) -> None:
     try:
-        if weights is not None:
-            check_weights(weights, model)
-        return [site.name for site in graft(model, spec)]
+        check_weights(weights, stock)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _grafted_sites(stock: nn.Module, spec: Graft) -> list[str]:
+    """The names of the sites that a graft would take; the stock model stays as it is, for the next graft."""
+    try:
+        return [site.name for site in prepare(stock, spec).sites]
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _objectives(config: Mapping[str, Any]) -> None:
+    """Refuse objectives that no record has."""
+    for name in config["objectives"]:
+        if name not in OBJECTIVES:
+            raise ConfigError(
+                f"objectives={config['objectives']}: {name} is unknown; choose of {', '.join(OBJECTIVES)}"
+            )
+        if OBJECTIVES[name][0] == "latency" and not config["latency"]["enabled"]:
+            raise ConfigError(f"objectives: {name} needs latency.enabled=true")
+    if not config["objectives"]:
+        raise ConfigError(f"objectives=[]: name at least one of {', '.join(OBJECTIVES)}")
 
 
 def _fingerprint(path: Path) -> str:

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,8 +24,19 @@ from pathlib import Path
 from typing import Any
 
 # What does not define the experiment: where it runs, where it writes, who watches, how it is timed.
-NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force")
+NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force", "retry", "objectives")
+LOCK_ATTEMPTS = 5
 NOT_IDENTITY_TRAINER = ("device", "workers", "threads", "cache", "plots", "save_period")
+# What a search may look for, and where the record has it.
+OBJECTIVES = {
+    "map50_95": ("metrics", "map50_95"),
+    "map50": ("metrics", "map50"),
+    "precision": ("metrics", "precision"),
+    "recall": ("metrics", "recall"),
+    "latency_ratio": ("latency", "ratio_to_stock"),
+    "parameters": ("model", "parameters"),
+    "gflops": ("model", "gflops"),
+}
 PACKAGES = (
     "torch",
     "torchvision",
@@ -35,6 +47,10 @@ PACKAGES = (
     "timm",
     "numpy",
 )
+
+
+class RunSkippedError(RuntimeError):
+    """A run that is left alone: another process is at it, or it failed and nobody asked for another try."""
 
 
 @dataclass
@@ -69,6 +85,11 @@ class Record:
         """Replace `folder`/record.json in one step, so that no reader ever sees half of it."""
         write_atomically(folder / "record.json", json.dumps(asdict(self), indent=2) + "\n")
 
+    def objective(self, name: str) -> float:
+        """A value of OBJECTIVES."""
+        part, key = OBJECTIVES[name]
+        return float(getattr(self, part)[key])
+
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
         """The record of a folder; None where there is none.
@@ -93,6 +114,19 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The journal's entries, in order; a last line cut short by a killed process is left out."""
+    if not path.exists():
+        return []
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return entries
 
 
 def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
@@ -134,17 +168,33 @@ def run_lock(path: Path) -> Iterator[None]:
     """Keep a second process off a run; the lock goes with the process, however it ends.
 
     Raises:
-        RuntimeError: if another process holds it.
+        RunSkippedError: if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RuntimeError(
-                f"another process holds {path}: it is at this very run; wait for it, or change a setting"
-            ) from error
+    with path.open("a") as file:
+        for attempt in range(LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if attempt == LOCK_ATTEMPTS - 1:
+                    raise RunSkippedError(
+                        f"another process holds {path}: it is at this very run; wait for it, or change a setting"
+                    ) from error
+                time.sleep(0.02)  # `is_locked` holds it for an instant, too
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process is at the run of this lock."""
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def set_aside(folder: Path, output_dir: Path) -> Path:

@@ -17,9 +17,20 @@ from src.coco import ap_by_size
 from src.flops import count_flops, count_parameters
 from src.latency import compare_latency, fused_checkpoint, fused_stock
 from src.matches import read_matches
-from src.record import Record, environment, readable_name, run_lock, set_aside, write_atomically
+from src.record import (
+    Record,
+    RunSkippedError,
+    environment,
+    read_journal,
+    readable_name,
+    run_lock,
+    set_aside,
+    write_atomically,
+)
+from src.study.progress import entry_of
+from src.study.text import tags as study_tags
 from src.tracking import Tracker, open_tracker
-from src.trainer import GraftTrainer, read_journal, resumable, validate
+from src.trainer import GraftTrainer, resumable, validate
 
 log = logging.getLogger(__name__)
 MOST_NAMES = 4
@@ -44,7 +55,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         The run's record, and whether this call trained (False: it had been finished before).
 
     Raises:
-        RuntimeError: if another process is at this run.
+        RunSkippedError: if another process is at this run, or it failed before and retry=false.
         Exception: whatever stopped the training; the record then says failed or interrupted.
     """
     output_dir = Path(plan.config["output_dir"])
@@ -55,6 +66,10 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
                 return previous, False
             log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
             previous = None
+        if previous is not None and previous.status == "failed" and not plan.config["retry"]:
+            raise RunSkippedError(
+                f"it failed before, see error in {plan.folder / 'record.json'}; retry=true tries again"
+            )
         plan.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(plan.folder / "config.yaml", config_yaml)
         record = Record(
@@ -83,6 +98,7 @@ def _recorded(plan: Plan, record: Record) -> Record:
                 plan.config["attention"]["name"],
                 plan.config["model"]["name"],
                 plan.config["data"]["name"],
+                *study_tags(entry_of(Path(plan.config["output_dir"]), record.study, record.name)),
             ],
             config={**plan.config, "run_id": plan.run_id, "attempt": record.attempts},
             folder=Path(plan.config["output_dir"]).absolute(),

@@ -60,6 +60,14 @@ class Tracker:
             self._run.log_artifact(str(weights), name=name, type="model")
 
 
+def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
+    """Create a sweep on the server; its path, which `wandb agent` takes."""
+    import wandb
+
+    sweep_id = wandb.sweep(dict(definition), project=project, entity=entity)
+    return "/".join(part for part in (entity, project, sweep_id) if part)
+
+
 @contextmanager
 def open_tracker(
     options: Mapping[str, Any],

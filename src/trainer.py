@@ -25,7 +25,7 @@ from src.budget import epochs_of_steps
 from src.detector.grafting import Graft, graft, grafted_scalars, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
 from src.param_groups import GraftOptions, describe, regroup
-from src.record import write_atomically
+from src.record import read_journal, write_atomically
 from src.validator import MatchValidator
 
 
@@ -184,19 +184,6 @@ def _count_batches_from_zero(trainer: Grafting) -> None:
 def _stop_after_last_step(trainer: Grafting) -> None:
     trainer.stop = trainer.stop or trainer.epoch * len(trainer.train_loader) + trainer.batches >= trainer.last_batch
     trainer.batches += 1
-
-
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The journal's entries, in order; a last line cut short by a killed process is left out."""
-    if not path.exists():
-        return []
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return entries
 
 
 def _keep_epochs(journal: Path, last: int) -> None:
