@@ -20,8 +20,9 @@ from src.config import ConfigError
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
 from src.detector.building import find_class
-from src.detector.grafting import Graft, prepare
+from src.detector.grafting import Graft, prepare, probe_sites
 from src.detector.matching import Match
+from src.detector.sites import Site
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.param_groups import GraftOptions
 from src.record import OBJECTIVES, identity, readable_name
@@ -96,21 +97,22 @@ class Checker:
     def _build(self, config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:
         """Build what the model is made of, so that options which a site refuses are refused now; the grafted sites."""
         name = config["model"]["name"]
-        stock = self._once(build_stock, name, len(dataset.names), dataset.channels)
+        network = (name, len(dataset.names), dataset.channels)
+        stock, sites = self._once(_stock, *network)
         for key in ("trainer", "latency"):
             _image_size(key, config[key]["imgsz"], name, int(stock.stride.max()))
         if weights is not None:
-            self._once(_fits, weights, name, len(dataset.names), dataset.channels, use=stock)
+            self._once(_fits, weights, network, use=(stock,))
         # The seed decides on values, not on what fits.
         spec = dataclasses.replace(spec, seed=0)
-        return self._once(_grafted_sites, spec, name, len(dataset.names), dataset.channels, use=stock)
+        return self._once(_grafted_sites, spec, network, use=(stock, sites))
 
-    def _once(self, function: Callable[..., Any], *arguments: Any, use: Any = None) -> Any:
-        """The function's answer to these arguments, or its refusal; `use` goes before them and follows from them."""
+    def _once(self, function: Callable[..., Any], *arguments: Any, use: tuple[Any, ...] = ()) -> Any:
+        """The function's answer to these arguments, or its refusal; `use` are further ones, which follow from them."""
         key = (function.__name__, repr(arguments))
         if key not in self._answers:
             try:
-                self._answers[key] = function(*arguments) if use is None else function(use, arguments[0])
+                self._answers[key] = function(*arguments, *use)
             except ConfigError as error:
                 self._answers[key] = error
         answer = self._answers[key]
@@ -278,17 +280,24 @@ def _image_size(key: str, imgsz: int | None, model: str, stride: int) -> None:
         )
 
 
-def _fits(stock: nn.Module, weights: Path) -> None:
+def _stock(name: str, classes: int, channels: int) -> tuple[nn.Module, Mapping[str, Site]]:
+    stock = build_stock(name, classes, channels)
+    return stock, probe_sites(stock)
+
+
+def _fits(weights: Path, network: tuple[str, int, int], stock: nn.Module) -> None:
     try:
         check_weights(weights, stock)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-def _grafted_sites(stock: nn.Module, spec: Graft) -> list[str]:
+def _grafted_sites(
+    spec: Graft, network: tuple[str, int, int], stock: nn.Module, sites: Mapping[str, Site]
+) -> list[str]:
     """The names of the sites that a graft would take; the stock model stays as it is, for the next graft."""
     try:
-        return [site.name for site in prepare(stock, spec).sites]
+        return [site.name for site in prepare(stock, spec, sites).sites]
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -154,7 +154,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
             returns = _launch(base, [[*state.entry["overrides"], *added] for state in todo])
         except KeyboardInterrupt:
             stopped = True
-    log.info("%s", summary(output_dir, request.name, _lost(output_dir, todo, returns), request.command))
+    print(summary(output_dir, request.name, _lost(output_dir, todo, returns), request.command))
     finished = all(state.state == "finished" for state in run_states(output_dir, entries))
     return 130 if stopped else int(not finished)
 

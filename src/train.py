@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import ConfigError, plain_values, register_configs
 from src.record import RunSkippedError
 from src.study.points import register_points
+from src.study.search import register_search
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def interrupt(signum: int, frame: Any) -> None:
 def main() -> None:
     """Register the schemas and hand over to Hydra."""
     register_configs()
+    register_search()
     try:
         register_points(sys.argv[1:])
     except ConfigError as error:

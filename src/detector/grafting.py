@@ -49,12 +49,23 @@ class Prepared:
     built: list[tuple[Place, nn.Module, nn.Module | None]]
 
 
-def prepare(model: BaseModel, spec: Graft) -> Prepared:
+def probe_sites(model: BaseModel) -> dict[str, Site]:
+    """The sites of a model at the image size at which grafts are checked."""
+    return find_sites(model, _probe_size(model))
+
+
+def _probe_size(model: BaseModel) -> int:
+    """Two pixels a side at the coarsest level: there a module that halves the map is noticed, which one pixel hides."""
+    return 2 * max(32, int(model.stride.max()))
+
+
+def prepare(model: BaseModel, spec: Graft, sites: Mapping[str, Site] | None = None) -> Prepared:
     """Build attention for the named sites and check that it fits there; the model stays as it is.
 
     Args:
         model: a stock model.
         spec: what, where, how and from which seed.
+        sites: what `probe_sites` gives for the model; None to look for them.
 
     Raises:
         ValueError: for a site that the model does not have, a mode or gate that is unknown or that a site cannot take,
@@ -64,14 +75,13 @@ def prepare(model: BaseModel, spec: Graft) -> Prepared:
     if spec.target is None:
         return Prepared([], [])
     _check_mode(spec)
-    # Two pixels a side at the coarsest level: there a module that halves the map is noticed, which one pixel hides.
-    imgsz = 2 * max(32, int(model.stride.max()))
-    sites = find_sites(model, imgsz)
+    if sites is None:
+        sites = probe_sites(model)
     chosen = choose_sites(spec.sites, sites)
     if spec.mode == "bottleneck":
         _check_bottlenecks(model, sites, chosen)
     how = {"seed": spec.seed, "mode": spec.mode, "match": spec.match}
-    scale = spec.match.imgsz / imgsz if spec.match else 1.0
+    scale = spec.match.imgsz / _probe_size(model) if spec.match else 1.0
     built = [
         (place, *build(spec.target, spec.options, place, scale=scale, **how))
         for site in chosen

@@ -103,10 +103,16 @@ def _failures(output_dir: Path, states: Sequence[RunState]) -> list[str]:
     lines = []
     for state in distinct(states):
         if state.state == "failed" and state.record is not None:
-            last = (state.record.error or "no traceback").strip().splitlines()[-1]
-            lines.append(f"failed: {_label(state)}: {last}")
+            lines.append(f"failed: {_label(state)}: {error_line(state.record.error or 'no traceback')}")
             lines.append(f"        see error in {output_dir / 'runs' / state.entry['run'] / 'record.json'}")
     return lines
+
+
+def error_line(traceback: str) -> str:
+    """The line of a traceback that names the error: the first one behind the last frame."""
+    lines = traceback.strip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    return lines[min(frames[-1] + 1 if frames else len(lines) - 1, len(lines) - 1)]
 
 
 def tags(entry: Mapping[str, Any] | None) -> list[str]:
