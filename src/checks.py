@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from src.arguments import check_image_size, check_objectives, training_arguments
 from src.attention.options import resolve_options
 from src.config import ConfigError
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
@@ -25,10 +26,9 @@ from src.detector.matching import Match
 from src.detector.sites import Site
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.param_groups import GraftOptions
-from src.record import OBJECTIVES, identity, readable_name
-from src.trainer import check_arguments, find_device
+from src.record import identity, readable_name
+from src.trainer import find_device
 
-OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
 DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
 
 
@@ -83,8 +83,8 @@ class Checker:
         spec = _graft(config)
         if spec.match is not None:
             config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
-        _objectives(config)
-        arguments = _arguments(config, dataset, weights)
+        check_objectives(config)
+        arguments = training_arguments(config, dataset, weights)
         sites = self._build(config, spec, dataset, weights)
         if sites:  # [neck] and [p5,p3,p4] are one experiment
             config["placement"] = {**config["placement"], "sites": list(sites)}
@@ -100,7 +100,7 @@ class Checker:
         network = (name, len(dataset.names), dataset.channels)
         stock, sites = self._once(_stock, *network)
         for key in ("trainer", "latency"):
-            _image_size(key, config[key]["imgsz"], name, int(stock.stride.max()))
+            check_image_size(key, config[key]["imgsz"], name, int(stock.stride.max()))
         if weights is not None:
             self._once(_fits, weights, network, use=(stock,))
         # The seed decides on values, not on what fits.
@@ -212,74 +212,6 @@ def _match(config: Mapping[str, Any]) -> Match:
     return Match(placebo["matches"], target, options, placebo["by"], config["trainer"]["imgsz"])
 
 
-def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
-    """Arguments of Ultralytics' trainer, checked by its own rules and by those it leaves out."""
-    trainer = {key: value for key, value in config["trainer"].items() if key not in {"threads", "steps"}}
-    optimizer = {key: value for key, value in config["optimizer"].items() if key != "attention"}
-    name = optimizer.pop("name")
-    if name not in OPTIMIZERS:
-        raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
-    if trainer["epochs"] < 1:
-        raise ConfigError(f"trainer.epochs={trainer['epochs']}: at least 1 is needed")
-    arguments = {
-        **trainer,
-        **optimizer,
-        "task": "detect",
-        "mode": "train",
-        "optimizer": name,
-        "model": f"{config['model']['name']}.yaml",
-        "pretrained": False if weights is None else str(weights),
-        "data": str(dataset.yaml),
-        "seed": config["seed"],
-    }
-    if config["trainer"]["threads"] is not None and config["trainer"]["threads"] < 1:
-        raise ConfigError(
-            f"trainer.threads={config['trainer']['threads']}: at least 1 is needed, or null to leave it to Ultralytics"
-        )
-    _budget(config["trainer"])
-    _graft_options(config["optimizer"]["attention"], name)
-    try:
-        check_arguments(arguments)
-    except ValueError as error:
-        raise ConfigError(f"trainer or optimizer: {error}") from error
-    return arguments
-
-
-def _budget(trainer: Mapping[str, Any]) -> None:
-    if trainer["steps"] is None:
-        return
-    if trainer["steps"] < 1:
-        raise ConfigError(f"trainer.steps={trainer['steps']}: at least 1 is needed, or null for trainer.epochs")
-    if trainer["time"] is not None:
-        raise ConfigError(
-            f"trainer.steps={trainer['steps']} and trainer.time={trainer['time']} both end the training; give one"
-        )
-
-
-def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
-    """Refuse what would have no effect."""
-    key = "optimizer.attention"
-    if not options["muon"] and optimizer not in {"MuSGD", "auto"}:
-        raise ConfigError(
-            f"{key}.muon=false has no effect on optimizer.name={optimizer}, which has no Muon; leave it out"
-        )
-    defaults = dataclasses.asdict(GraftOptions())
-    changed = [name for name, value in options.items() if name != "frozen" and value != defaults[name]]
-    if options["frozen"] and changed:
-        raise ConfigError(
-            f"{key}.{changed[0]}={options[changed[0]]} has no effect on {key}.frozen=true; leave one of them out"
-        )
-
-
-def _image_size(key: str, imgsz: int | None, model: str, stride: int) -> None:
-    if imgsz is not None and (imgsz < stride or imgsz % stride):
-        lower = max(imgsz // stride * stride, stride)
-        raise ConfigError(
-            f"{key}.imgsz={imgsz} is not a multiple of the largest stride of {model}, {stride}; "
-            f"try {lower} or {lower + stride}"
-        )
-
-
 def _stock(name: str, classes: int, channels: int) -> tuple[nn.Module, Mapping[str, Site]]:
     stock = build_stock(name, classes, channels)
     return stock, probe_sites(stock)
@@ -300,19 +232,6 @@ def _grafted_sites(
         return [site.name for site in prepare(stock, spec, sites).sites]
     except ValueError as error:
         raise ConfigError(str(error)) from error
-
-
-def _objectives(config: Mapping[str, Any]) -> None:
-    """Refuse objectives that no record has."""
-    for name in config["objectives"]:
-        if name not in OBJECTIVES:
-            raise ConfigError(
-                f"objectives={config['objectives']}: {name} is unknown; choose of {', '.join(OBJECTIVES)}"
-            )
-        if OBJECTIVES[name][0] == "latency" and not config["latency"]["enabled"]:
-            raise ConfigError(f"objectives: {name} needs latency.enabled=true")
-    if not config["objectives"]:
-        raise ConfigError(f"objectives=[]: name at least one of {', '.join(OBJECTIVES)}")
 
 
 def _fingerprint(path: Path) -> str:

@@ -33,7 +33,7 @@ from src.study.progress import RunState, distinct, read_study, run_states, study
 from src.study.request import Request, parse
 from src.study.text import counted, matrix, status, summary
 from src.study.wandb_sweep import sweep_definition
-from src.train import interrupt, train_one
+from src.train import train_one
 
 log = logging.getLogger(__name__)
 CONF = Path(__file__).parent.parent / "conf"
@@ -149,7 +149,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     stopped, returns = False, []
     if todo:
         added = [f"study={request.name}", f"retry={str(retry).lower()}"]
-        signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGTERM, _stop)
         try:
             returns = _launch(base, [[*state.entry["overrides"], *added] for state in todo])
         except KeyboardInterrupt:
@@ -187,6 +187,11 @@ def _lost(output_dir: Path, todo: Sequence[RunState], returns: Sequence[JobRetur
             error = job._return_value
             lines.append(f"{state.entry['variant']}, seed {state.entry['seed']}: {type(error).__name__}: {error}")
     return lines
+
+
+def _stop(signum: int, frame: Any) -> None:
+    """A signal between two runs ends the study as Ctrl-C does; a run has a handler of its own."""
+    raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
 def main() -> None:

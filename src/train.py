@@ -32,7 +32,7 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
     from src.study.text import announcement
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         plan = check(plain_values(config))
         if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
@@ -62,8 +62,7 @@ def train(config: DictConfig) -> float | tuple[float, ...]:
     return train_one(config)
 
 
-def interrupt(signum: int, frame: Any) -> None:
-    """Handler that makes a signal stop a run as Ctrl-C does."""
+def _interrupt(signum: int, frame: Any) -> None:
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from src.checks import ConfigError, check
+from src.checks import Checker, ConfigError, check
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,9 @@ from src.checks import ConfigError, check
         ),
         pytest.param(["attention=placebo", "placebo.options=5"], r"placebo.options=5 is no set", id="placebo-options"),
         pytest.param(["trainer.mosaic=3"], r"trainer or optimizer: .*mosaic", id="range"),
+        pytest.param(["objectives=[map95]"], r"map95 is unknown; choose of map50_95, ", id="objective"),
+        pytest.param(["objectives=[]"], r"objectives=\[\]: name at least one", id="no-objective"),
+        pytest.param(["objectives=[latency_ratio]"], r"latency_ratio needs latency.enabled=true", id="not-measured"),
         pytest.param(["output_dir=/proc/nowhere"], r"output_dir=/proc/nowhere cannot be", id="output-dir"),
     ],
 )
@@ -141,3 +144,21 @@ def test_placebos_of_other_things_are_other_runs(tiny):
 
 def test_placebo_group_has_no_effect_on_other_attention(tiny):
     assert check(tiny("placebo.matches=sasa")).run_id == check(tiny()).run_id
+
+
+def test_a_checker_gives_each_configuration_its_own_answer(tiny):
+    checker = Checker()
+    plans = [checker.check(tiny(*more)) for more in ((), ("seed=1",), ("placement=p3",), ("model=yolo26s",))]
+    alone = [check(tiny(*more)) for more in ((), ("seed=1",), ("placement=p3",), ("model=yolo26s",))]
+    assert [plan.folder for plan in plans] == [plan.folder for plan in alone]
+    assert [plan.config for plan in plans] == [plan.config for plan in alone]
+    assert plans[1].graft.seed == 1
+
+
+def test_a_checker_refuses_again_what_it_refused(tiny):
+    checker = Checker()
+    with pytest.raises(ConfigError, match=r"try 4 or 8"):
+        checker.check(tiny("attention.heads=5"))
+    with pytest.raises(ConfigError, match=r"try 4 or 8"):
+        checker.check(tiny("attention.heads=5", "seed=1"))
+    assert checker.check(tiny("attention.heads=4")).folder.name.startswith("acmix-p3")

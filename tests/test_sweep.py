@@ -29,6 +29,12 @@ class Breaks(torch.nn.Module):
         if self.training and torch.is_grad_enabled():
             raise FloatingPointError("broke in training")
         return self.rate * x
+
+class Exits(Breaks):
+    def forward(self, x):
+        if self.training and torch.is_grad_enabled():
+            raise SystemExit(0)
+        return self.rate * x
 """
 STUDY = """
 question: Does a study survive a run that fails?
@@ -36,6 +42,7 @@ seeds: [0]
 variants:
   baseline: {attention: baseline}
   breaks: {attention: breaks, placement: p3}
+  exits: {attention: exits, placement: p3}
   simam: {attention: simam, placement: [p3, p4]}
 """
 
@@ -52,6 +59,7 @@ def study(folder):
     """A study file and an attention of one's own that fails in training; the arguments that name both."""
     (folder / "attention").mkdir(parents=True)
     (folder / "attention" / "breaks.yaml").write_text("name: breaks\n_target_: breaks.Breaks\n")
+    (folder / "attention" / "exits.yaml").write_text("name: exits\n_target_: breaks.Exits\n")
     (folder / "breaks.py").write_text(BREAKS)
     (folder / "survives.yaml").write_text(STUDY)
     return str(folder / "survives.yaml"), "-cd", str(folder)
@@ -68,7 +76,7 @@ def records(folder):
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """A study of four runs in which one fails: its folder, its arguments, and what the command did."""
+    """A study of five runs in which two fail: its folder, its arguments, and what the command did."""
     folder = tmp_path_factory.mktemp("study")
     arguments = study(folder)
     return folder, arguments, sweep(folder, *arguments)
@@ -81,10 +89,12 @@ def test_a_failing_run_is_recorded_and_the_study_goes_on(started):
     assert {name: record["status"] for name, record in found.items()} == {
         "baseline-yolo26n-digits-s0": "finished",
         "breaks-p3-yolo26n-digits-s0": "failed",
+        "exits-p3-yolo26n-digits-s0": "failed",
         "simam-p3-yolo26n-digits-s0": "finished",
         "simam-p4-yolo26n-digits-s0": "finished",
     }
     assert "Traceback" in found["breaks-p3-yolo26n-digits-s0"]["error"]
+    assert "SystemExit: 0" in found["exits-p3-yolo26n-digits-s0"]["error"]
     assert "FloatingPointError: broke in training" in found["breaks-p3-yolo26n-digits-s0"]["error"]
 
 
@@ -95,6 +105,7 @@ def test_study_json_lists_the_runs_of_the_study(started):
     assert [(run["variant"], run["seed"], run["swept"]) for run in content["runs"]] == [
         ("baseline", 0, {}),
         ("breaks", 0, {}),
+        ("exits", 0, {}),
         ("simam placement=p3", 0, {"placement": "p3"}),
         ("simam placement=p4", 0, {"placement": "p4"}),
     ]
@@ -104,9 +115,9 @@ def test_study_json_lists_the_runs_of_the_study(started):
 
 def test_what_a_person_sees(started):
     folder, _, result = started
-    assert "study survives: run 1 of 4, baseline, seed 0; time left unknown" in result.stdout
-    assert "study survives: run 4 of 4, simam placement=p4, seed 0; time left about" in result.stdout
-    assert "4 runs: 3 finished, 1 failed" in result.stdout
+    assert "study survives: run 1 of 5, baseline, seed 0; time left unknown" in result.stdout
+    assert "study survives: run 5 of 5, simam placement=p4, seed 0; time left about" in result.stdout
+    assert "5 runs: 3 finished, 2 failed" in result.stdout
     assert "failed: breaks, seed 0: FloatingPointError: broke in training" in result.stdout
     assert "retry=true" in result.stdout
     assert f"wandb sync {folder}/outputs/wandb/offline-run-*" in result.stdout
@@ -128,7 +139,7 @@ def test_started_again_it_trains_nothing_and_leaves_the_failed_one(started):
     before = records(folder)
     again = sweep(folder, *arguments)
     assert again.returncode == 1
-    assert "4 runs: 3 finished, 1 failed" in again.stdout
+    assert "5 runs: 3 finished, 2 failed" in again.stdout
     assert records(folder) == before
 
 
@@ -143,7 +154,7 @@ def test_status_needs_no_torch(started, monkeypatch, capsys):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert result.returncode == 0, result.stderr
-    assert "4 runs: 3 finished, 1 failed" in result.stdout
+    assert "5 runs: 3 finished, 2 failed" in result.stdout
 
 
 def call(monkeypatch, *arguments):
@@ -227,6 +238,7 @@ def test_failed_runs_are_tried_again_when_asked(tmp_path):
     assert {name: record["attempts"] for name, record in records(tmp_path).items()} == {
         "baseline-yolo26n-digits-s0": 1,
         "breaks-p3-yolo26n-digits-s0": 2,
+        "exits-p3-yolo26n-digits-s0": 2,
         "simam-p3-yolo26n-digits-s0": 1,
         "simam-p4-yolo26n-digits-s0": 1,
     }
@@ -248,6 +260,7 @@ def test_a_run_that_another_process_is_at_is_skipped(tmp_path):
     assert {name: record["status"] for name, record in records(tmp_path).items()} == {
         "baseline-yolo26n-digits-s0": "finished",
         "breaks-p3-yolo26n-digits-s0": "failed",
+        "exits-p3-yolo26n-digits-s0": "failed",
         "simam-p3-yolo26n-digits-s0": "finished",
     }
 
@@ -267,7 +280,7 @@ def test_a_stopped_study_says_how_to_go_on_and_goes_on(number, tmp_path):
     assert before["simam-p3-yolo26n-digits-s0"]["status"] == "interrupted"
     assert "simam-p4-yolo26n-digits-s0" not in before
 
-    assert sweep(tmp_path, *arguments).returncode == 1  # the one that fails
+    assert sweep(tmp_path, *arguments).returncode == 1  # two fail
     after = records(tmp_path)
     assert after["simam-p3-yolo26n-digits-s0"]["status"] == "finished"
     assert after["simam-p4-yolo26n-digits-s0"]["status"] == "finished"
@@ -284,6 +297,7 @@ def test_two_processes_share_one_study(tmp_path):
     assert {name: (record["status"], record["attempts"]) for name, record in records(tmp_path).items()} == {
         "baseline-yolo26n-digits-s0": ("finished", 1),
         "breaks-p3-yolo26n-digits-s0": ("failed", 1),
+        "exits-p3-yolo26n-digits-s0": ("failed", 1),
         "simam-p3-yolo26n-digits-s0": ("finished", 1),
         "simam-p4-yolo26n-digits-s0": ("finished", 1),
     }
