@@ -77,10 +77,11 @@ def test_each_variant_is_compared_with_the_stock_model_of_its_kind():
     }
 
 
-def test_what_the_optimizer_does_to_the_graft_is_part_of_the_treatment():
-    compared = {point.variant: point.baseline for point in load_study("optimizer").points((0,))}
-    assert compared["acmix_without_muon"] == "baseline"
-    assert compared["acmix optimizer=adamw"] == "stock optimizer=adamw"
+def test_what_the_optimizer_does_to_the_graft_is_part_of_the_treatment(tmp_path):
+    frozen = {"attention": "acmix", "optimizer": "sgd", "optimizer.attention.frozen": True}
+    stock = {"attention": "baseline", "optimizer": "sgd"}
+    text = content(variants={"baseline": {"attention": "baseline"}, "stock": stock, "frozen": frozen})
+    assert [point.baseline for point in study(tmp_path, text).points((0,))] == ["baseline", "stock", "stock"]
 
 
 @pytest.mark.parametrize(

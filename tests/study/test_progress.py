@@ -69,6 +69,7 @@ def test_time_left_is_that_of_the_variant_then_of_the_study_then_of_others(tmp_p
     put(tmp_path, "base0", "finished", seconds=10.0)
     put(tmp_path, "acmix0", "finished", seconds=30.0)
     runs = [entry("base0", "baseline"), entry("acmix0"), entry("base1", "baseline", 1), entry("acmix1", seed=1)]
+    assert time_left(states(tmp_path, *runs[:3])).seconds == 10.0
     assert time_left(states(tmp_path, *runs)).seconds == 40.0
     assert time_left(states(tmp_path, *runs, entry("se0", "se"))).seconds == 60.0
     assert time_left(states(tmp_path, entry("se0", "se")), [7.0]).seconds == 7.0
