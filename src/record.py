@@ -79,6 +79,7 @@ class Record:
     events: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     tracking: str | None = None  # folder of the Weights & Biases run
+    tracking_id: str | None = None  # its id, the same however often the run is continued
     seconds: float = 0.0
 
     def write(self, folder: Path) -> None:
@@ -106,27 +107,17 @@ class Record:
             raise ValueError(f"{path} is not a record ({error}); move {folder} away to run it anew") from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file beside its place, flush it to disk, and rename it into place."""
+def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
+    """Write a file beside its place, flush it to disk, and rename it into place; a failure leaves nothing behind."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The journal's entries, in order; a last line cut short by a killed process is left out."""
-    if not path.exists():
-        return []
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return entries
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:

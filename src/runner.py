@@ -1,6 +1,7 @@
 """The life of one run: found finished, continued, or trained; measured; recorded."""
 
 import dataclasses
+import errno
 import logging
 import shutil
 import time
@@ -12,16 +13,18 @@ from typing import Any
 
 import torch
 
+from src.checkpoint import remove_state, settle
 from src.checks import Plan
 from src.coco import ap_by_size
 from src.flops import count_flops, count_parameters
+from src.interrupts import interruptible
+from src.journal import append_entry, read_journal
 from src.latency import compare_latency, fused_checkpoint, fused_stock
 from src.matches import read_matches
 from src.record import (
     Record,
     RunSkippedError,
     environment,
-    read_journal,
     readable_name,
     run_lock,
     set_aside,
@@ -30,18 +33,23 @@ from src.record import (
 from src.study.progress import entry_of
 from src.study.text import tags as study_tags
 from src.tracking import Tracker, open_tracker
-from src.trainer import GraftTrainer, resumable, validate
+from src.trainer import GraftTrainer, validate
 
 log = logging.getLogger(__name__)
 MOST_NAMES = 4
 # What every run notes, so that it is no event that sets a run apart.
 NOT_EVENTS = {"epoch", "weights", "graft", "optimizer"}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 METRICS = {
     "map50_95": "metrics/mAP50-95(B)",
     "map50": "metrics/mAP50(B)",
     "precision": "metrics/precision(B)",
     "recall": "metrics/recall(B)",
 }
+
+
+class DiskFullError(RuntimeError):
+    """There is no room for what a run writes; what it wrote before is whole."""
 
 
 def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
@@ -56,13 +64,15 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
 
     Raises:
         RunSkippedError: if another process is at this run, or it failed before and retry=false.
-        Exception: whatever stopped the training; the record then says failed or interrupted.
+        DiskFullError: if there is no room for what the run writes; started again it goes on behind its last epoch.
+        Exception: whatever else stopped the training; the record then says failed or interrupted.
     """
     output_dir = Path(plan.config["output_dir"])
     with run_lock(output_dir / "locks" / f"{plan.folder.name}.lock"):
         previous = Record.read(plan.folder)
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
+                remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
                 return previous, False
             log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
             previous = None
@@ -80,18 +90,22 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             config=plan.config,
             attempts=1 if previous is None else previous.attempts + 1,
             environment=environment(_device_name(plan.device)),
+            tracking_id=f"{plan.run_id}-{int(time.time())}" if previous is None else previous.tracking_id,
         )
         record.write(plan.folder)
-        return _recorded(plan, record), True
+        with interruptible():
+            _recorded(plan, record)
+        remove_state(_state(plan))
+        return record, True
 
 
-def _recorded(plan: Plan, record: Record) -> Record:
+def _recorded(plan: Plan, record: Record) -> None:
     """Train, measure and track; whatever happens, the record says so."""
     start = time.monotonic()
     try:
         with open_tracker(
             plan.config["tracking"],
-            run_id=f"{plan.run_id}-{record.attempts}-{int(time.time())}",
+            run_id=record.tracking_id,
             name=readable_name(plan.config),
             group=record.study,
             tags=[
@@ -103,28 +117,44 @@ def _recorded(plan: Plan, record: Record) -> Record:
             config={**plan.config, "run_id": plan.run_id, "attempt": record.attempts},
             folder=Path(plan.config["output_dir"]).absolute(),
         ) as tracker:
+            record.tracking = None if tracker.folder is None else str(tracker.folder)
             metrics = _train(plan, tracker)
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
             _measure(plan, record)
             record.seconds = time.monotonic() - start
-            record.status = "finished"
             tracker.finish(record, plan.folder / "train")
             if plan.config["tracking"]["upload_weights"]:
                 tracker.upload(_best(plan), plan.folder.name)
-            record.tracking = None if tracker.folder is None else str(tracker.folder)
+        _close(record, plan, "finished", start)
     except BaseException as error:
-        record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        no_room = isinstance(error, OSError) and error.errno in NO_ROOM
         record.error = traceback.format_exc()
+        try:
+            _close(record, plan, "interrupted" if no_room or isinstance(error, KeyboardInterrupt) else "failed", start)
+        except OSError as unwritten:
+            log.error("the record still says running, as it cannot be written (%s)", unwritten)
+        if no_room:
+            free = shutil.disk_usage(plan.folder).free / 1e6
+            raise DiskFullError(
+                f"{plan.folder} has no room for what the run writes ({error.strerror}; {free:.0f} MB are free); make "
+                "room there and start the same command again: it goes on behind the last epoch that was saved"
+            ) from error
         raise
-    finally:
-        record.events = [entry for entry in _journal(plan) if entry["event"] not in NOT_EVENTS]
-        record.seconds = time.monotonic() - start
-        record.write(plan.folder)
-    return record
+
+
+def _close(record: Record, plan: Plan, status: str, start: float) -> None:
+    record.status = status
+    record.events = [entry for entry in _journal(plan) if entry["event"] not in NOT_EVENTS]
+    record.seconds = time.monotonic() - start
+    record.write(plan.folder)
 
 
 def _journal(plan: Plan) -> list[dict[str, Any]]:
     return read_journal(plan.folder / "journal.jsonl")
+
+
+def _state(plan: Plan) -> Path:
+    return plan.folder / "state.pt"
 
 
 def _best(plan: Plan) -> Path:
@@ -133,27 +163,25 @@ def _best(plan: Plan) -> Path:
 
 def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train to the end from wherever the folder stands; Ultralytics' metrics of best.pt on the validation images."""
-    journal = plan.folder / "journal.jsonl"
-    last = _best(plan).with_name("last.pt")
-    arguments = dict(plan.arguments)
-    if resumable(last):
-        arguments["resume"] = str(last)
+    journal, state = plan.folder / "journal.jsonl", _state(plan)
+    damaged = settle(state, _best(plan))
+    if state.exists():
         tracker.follow(_journal(plan))
-    elif last.exists() and _best(plan).exists():  # every epoch is trained; killed before the result was written
-        tracker.follow(_journal(plan))
-        return validate(_best(plan), arguments)
     else:
         shutil.rmtree(plan.folder / "train", ignore_errors=True)
         journal.unlink(missing_ok=True)
+    for problem in damaged:
+        log.warning("%s; the run goes on from %s", problem, "the epoch before" if state.exists() else "its start")
+        append_entry(journal, "checkpoint_damaged", problem=problem)
     options = plan.config["trainer"]
-    trainer = GraftTrainer.configured(plan.graft, journal, options["threads"], plan.graft_options, options["steps"])(
-        overrides=arguments
-    )
+    trainer = GraftTrainer.configured(
+        plan.graft, journal, options["threads"], plan.graft_options, options["steps"], state
+    )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
     tracker.follow(_journal(plan))
-    return validate(_best(plan), arguments) if trainer.ddp else trainer.metrics
+    return validate(_best(plan), plan.arguments) if trainer.ddp else trainer.metrics
 
 
 def _measure(plan: Plan, record: Record) -> None:

@@ -1,5 +1,6 @@
 """Weights & Biases: one run of ours is one run there, opened and closed by one `with`."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ class Tracker:
         for entry in epochs[self._epochs_sent :]:
             values = {name.replace("(B)", ""): value for name, value in entry["values"].items()}
             scalars = {f"attention/{name}": value for name, value in entry["scalars"].items()}
-            if self._run is not None:
+            if self._run is not None and entry["epoch"] >= self._run.starting_step:  # the server may have it already
                 self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
         self._epochs_sent = len(epochs)
 
@@ -83,7 +84,8 @@ def open_tracker(
 
     Args:
         options: the `tracking` group as plain values.
-        run_id: id in W&B; a continued run has a new one, because offline runs cannot be resumed.
+        run_id: id in W&B, the same for a run that is continued. Offline runs cannot be resumed: there, what an earlier
+            process wrote under this id is removed, and the whole journal is to be logged again.
         name: what W&B's table shows.
         group: the study.
         tags: what to filter by.
@@ -95,8 +97,11 @@ def open_tracker(
         return
     import wandb
 
+    for earlier in (folder / "wandb").glob(f"*run-*-{run_id}"):
+        shutil.rmtree(earlier)
     with wandb.init(
         mode=options["mode"],
+        resume="allow" if options["mode"] == "online" else None,
         project=options["project"],
         entity=options["entity"],
         id=run_id,

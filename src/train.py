@@ -7,10 +7,8 @@ torch and ultralytics are imported only when a run starts, so that `--help`, `--
 """
 
 import logging
-import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -28,17 +26,16 @@ log = logging.getLogger(__name__)
 def train_one(config: DictConfig) -> float | tuple[float, ...]:
     """Bring one run to its end; what `objectives` names, by default its mAP50-95 on the validation images."""
     from src.checks import check
-    from src.runner import run, table
+    from src.runner import DiskFullError, run, table
     from src.study.text import announcement
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         plan = check(plain_values(config))
         if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
             log.info("\n%s", line)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True))
-    except (ConfigError, RunSkippedError) as error:
+    except (ConfigError, RunSkippedError, DiskFullError) as error:
         if sweeping:
             log.info("skipped: %s", error)
             raise  # the launcher goes on with the other runs
@@ -62,10 +59,6 @@ def train(config: DictConfig) -> float | tuple[float, ...]:
     return train_one(config)
 
 
-def _interrupt(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt(signal.Signals(signum).name)
-
-
 def main() -> None:
     """Register the schemas and hand over to Hydra."""
     register_configs()
@@ -74,7 +67,10 @@ def main() -> None:
         register_points(sys.argv[1:])
     except ConfigError as error:
         sys.exit(f"error: {error}")
-    train()
+    try:
+        train()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; started again, the same command goes on behind the last whole epoch")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from src.checks import check
 from src.detector.grafting import grafted_attention
 from src.detector.stock import build_stock
-from src.trainer import GraftTrainer, read_journal, resumable
+from src.journal import read_journal
+from src.trainer import GraftTrainer
 
 
 @pytest.fixture

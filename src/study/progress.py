@@ -13,7 +13,8 @@ from statistics import mean
 from typing import Any
 
 from src.config import ConfigError
-from src.record import Record, is_locked, read_journal, write_atomically
+from src.journal import read_journal
+from src.record import Record, is_locked, write_atomically
 
 STATES = ("finished", "running", "interrupted", "failed", "pending")
 
