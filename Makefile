@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help install train test test-all zoo lint benchmark
+.PHONY: help install train test test-all test-chaos zoo lint benchmark
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,10 +12,13 @@ train: install  ## set up if needed, then the main job: YOLO26n with ACmix on th
 	$(RUN) -m src.train attention=acmix
 
 test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
-	$(RUN) -m pytest -m "not slow and not gpu"
+	$(RUN) -m pytest -m "not slow and not gpu and not chaos"
 
 test-all: install  ## every test, the slow ones too
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m "not chaos"
+
+test-chaos: install  ## a study killed with SIGKILL at 20 random moments ends as one that was not
+	$(RUN) -m pytest -m chaos -s tests/test_chaos.py
 
 zoo: install  ## every attention in every mode, trained, saved, exported: prints the table (half an hour)
 	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md

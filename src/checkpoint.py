@@ -1,10 +1,11 @@
 """The exact state of a training at an epoch's end: what is in it, and its file, which is whole or not there.
 
 Ultralytics' last.pt cannot be continued exactly: it holds the averaged weights and the optimizer in half precision, and
-no random stream. This state holds everything in full. It is the one truth about an interrupted run: it is written first,
-by one rename, and last.pt and best.pt follow from it.
+no random stream. This state holds everything in full. It is the one truth about an interrupted run: it is written
+first, by one rename, and last.pt and best.pt follow from it.
 """
 
+import hashlib
 import io
 import os
 import pickle
@@ -151,3 +152,16 @@ def set_loader_position(loader: DataLoader, position: dict[str, Any]) -> None:
     loader.generator.set_state(position["generator"])
     for index in position["buffer"]:
         loader.dataset.load_image(index)  # puts it into the buffer
+
+
+def start_epoch_anew(loader: DataLoader, *where: int) -> None:
+    """Start a loader with worker processes anew, with everything random a function of `where`: seed, epoch, ..."""
+    seed = int.from_bytes(hashlib.sha256(repr(where).encode()).digest()[:8])
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    loader.reset()
+    loader.generator.manual_seed(seed)
+    if loader.dataset.cache != "ram":
+        # New workers would find Ultralytics' buffer empty, and the first mosaics of every epoch alike.
+        loader.dataset.buffer = random.sample(range(loader.dataset.ni), max(loader.dataset.max_buffer_length - 1, 0))

@@ -1,24 +1,14 @@
 """A training that goes on exactly where its process ended: to the last bit on a CPU, as if nothing had happened.
 
-Ultralytics builds everything as for a fresh start; then the state of the last whole epoch takes its place. What its loop
-keeps in local variables (the batch of the last optimizer step, whether mosaic is closed, the first epoch) is handed to
-it through what it reads. Read from ultralytics/engine/trainer.py (8.4.190).
+Ultralytics builds everything as for a fresh start; then the state of the last whole epoch takes its place. What its
+loop keeps in local variables (the batch of the last optimizer step, whether mosaic is closed, the first epoch) is
+handed to it through what it reads. Read from ultralytics/engine/trainer.py (8.4.190).
 """
 
-import errno
-import hashlib
-import json
-import os
-import random
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
@@ -28,16 +18,15 @@ from src.checkpoint import (
     read_state,
     set_loader_position,
     set_random_streams,
+    start_epoch_anew,
     write_state,
 )
-from src.journal import append_entry
+from src.journal import append_entry, restore_journal
 from src.record import write_atomically
-
-# Entries that tell of the processes a run took, not of its training: no state replaces them.
-OF_PROCESSES = {"resume", "checkpoint_damaged"}
+from src.whole_files import WholeFiles
 
 
-class Resuming:
+class Resuming(WholeFiles):
     """What is put before any of Ultralytics' trainers so that it can be continued exactly.
 
     With worker processes (never on a CPU, where Ultralytics reads images in the main process) the loader has read ahead
@@ -77,7 +66,7 @@ class Resuming:
             append_entry(self.journal, event, **details)
 
     def run_callbacks(self, event: str) -> None:
-        """Count batches and take up the state; no callbacks, as those are copied into the workers of a multi-GPU run."""
+        """Count batches and take up the state; not as callbacks, which a multi-GPU run would have twice."""
         if event == "on_train_start" and self._state is not None:
             self._prepare_loop(self._state)
         if event == "on_train_epoch_start":
@@ -112,45 +101,7 @@ class Resuming:
         """Save the state, then last.pt and best.pt; a process killed between them writes these again from the state."""
         if self.state_file is not None and RANK in {-1, 0}:
             write_state(self.state_file, self._capture())
-        return self._save_checkpoints()
-
-    def _save_checkpoints(self) -> bool:
-        with self._whole_files():
-            saved: bool = super().save_model()
-        return saved
-
-    def final_eval(self) -> None:
-        """Ultralytics' last validation, which also strips both checkpoints: copies of them."""
-        if RANK != -1:  # every process of a multi-GPU run validates the file in its place
-            return super().final_eval()
-        with self._whole_files() as folder:
-            for name in ("last.pt", "best.pt"):
-                if (folder.parent / name).exists():
-                    shutil.copyfile(folder.parent / name, folder / name)
-            try:
-                super().final_eval()
-            except RuntimeError as error:
-                if "inline_container" not in str(error):
-                    raise
-                raise OSError(errno.ENOSPC, f"a checkpoint cannot be written ({error})") from error  # torch's own word
-
-    @contextmanager
-    def _whole_files(self) -> Iterator[Path]:
-        """Let Ultralytics write into a folder aside, and move what it wrote into place, each file in one step."""
-        places = self.wdir, self.last, self.best
-        aside = self.wdir / "writing.partial"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        self.wdir, self.last, self.best = aside, aside / self.last.name, aside / self.best.name
-        try:
-            yield aside
-            for file in sorted(aside.iterdir()):
-                with file.open("rb") as written:
-                    os.fsync(written.fileno())
-                os.replace(file, places[0] / file.name)
-        finally:
-            self.wdir, self.last, self.best = places
-            shutil.rmtree(aside, ignore_errors=True)
+        return super().save_model()
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
         """Put the state into everything that was built for a fresh start.
@@ -246,17 +197,14 @@ class Resuming:
         self.last_opt_step = state["last_opt_step"]
         if RANK in {-1, 0}:
             self._restore_texts(state["texts"])
-            self._save_checkpoints()
+            super().save_model()  # the process may have ended before it was saved
             self.note("resume", epoch=self.start_epoch + 1)
 
     def _restore_texts(self, texts: dict[str, str]) -> None:
         """Drop what was written about epochs that are trained again; a power cut may also have lost a line."""
         write_atomically(self.csv, texts["results.csv"])
         if self.journal is not None:
-            kept = texts["journal"].splitlines(keepends=True)
-            written = self.journal.read_text(encoding="utf-8", errors="replace") if self.journal.exists() else ""
-            late = [line for line in written.splitlines(keepends=True) if line not in kept and _of_processes(line)]
-            write_atomically(self.journal, "".join([*kept, *late]))
+            restore_journal(self.journal, texts["journal"])
 
     def _prepare_loop(self, state: dict[str, Any]) -> None:
         """Before the loop sets its local variables."""
@@ -280,24 +228,10 @@ class Resuming:
                 set_loader_position(self.train_loader, state["loader"])
                 set_random_streams(state["streams"], self.device)
         if self._seeded_by_epoch():
-            self._seed_epoch()
+            start_epoch_anew(self.train_loader, self.args.seed, self.epoch, self.nan_recovery_attempts, RANK)
 
     def _seeded_by_epoch(self) -> bool:
         return self.state_file is not None and (self.train_loader.num_workers > 0 or RANK != -1)
-
-    def _seed_epoch(self) -> None:
-        """Start the loader anew, with everything random a function of seed, epoch, attempt and process."""
-        where = f"{self.args.seed} {self.epoch} {self.nan_recovery_attempts} {RANK}"
-        seed = int.from_bytes(hashlib.sha256(where.encode()).digest()[:8])
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
-        self.train_loader.reset()
-        self.train_loader.generator.manual_seed(seed)
-        dataset = self.train_loader.dataset
-        if dataset.cache != "ram":
-            # New workers would find Ultralytics' buffer empty, and the first mosaics of every epoch alike.
-            dataset.buffer = random.sample(range(dataset.ni), max(dataset.max_buffer_length - 1, 0))
 
 
 def _schedule(criterion: Any) -> dict[str, Any]:
@@ -308,10 +242,3 @@ def _schedule(criterion: Any) -> dict[str, Any]:
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """NumPy's numbers as Python's, which a state may hold."""
     return {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
-
-
-def _of_processes(line: str) -> bool:
-    try:
-        return json.loads(line)["event"] in OF_PROCESSES
-    except json.JSONDecodeError:
-        return False
