@@ -1,5 +1,6 @@
 """A study that is killed with SIGKILL again and again ends as one that nobody touched."""
 
+import hashlib
 import json
 import random
 import signal
@@ -53,7 +54,10 @@ def numbers(folder):
         found[name] = {
             "metrics": record["metrics"],
             "epochs": [(entry["epoch"], entry["values"], entry["scalars"]) for entry in epochs],
-            "weights": {key: tensor.double().sum().item() for key, tensor in best["model"].state_dict().items()},
+            "weights": {
+                key: hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+                for key, tensor in best["model"].state_dict().items()
+            },
         }
     return found
 

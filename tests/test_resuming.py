@@ -232,15 +232,15 @@ def undisturbed(build, tmp_path_factory):
 @pytest.mark.parametrize(
     "moment",
     [
-        before_the_first_batch,
-        in_validation,
         in_the_middle_of_a_state,
-        between_old_and_new_state,
         between_state_and_checkpoints,
-        between_best_and_last,
         while_checkpoints_are_stripped,
-        in_the_last_validation,
-        at_the_very_end,
+        pytest.param(before_the_first_batch, marks=pytest.mark.slow),
+        pytest.param(in_validation, marks=pytest.mark.slow),
+        pytest.param(between_old_and_new_state, marks=pytest.mark.slow),
+        pytest.param(between_best_and_last, marks=pytest.mark.slow),
+        pytest.param(in_the_last_validation, marks=pytest.mark.slow),
+        pytest.param(at_the_very_end, marks=pytest.mark.slow),
     ],
     ids=lambda moment: moment.__name__,
 )
