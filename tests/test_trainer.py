@@ -1,7 +1,5 @@
 """The trainer keeps the graft, counts what was loaded, and notes what changed the experiment."""
 
-import json
-
 import pytest
 import torch
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
@@ -134,13 +132,6 @@ def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
     assert [entry["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
 
 
-def test_finished_checkpoint_is_not_resumable(trainer, tmp_path):
-    assert not resumable(tmp_path / "nothing.pt")
-    training = trainer()
-    training.train()
-    assert not resumable(training.last)
-
-
 def test_threads_are_set(tiny, tmp_path):
     before = torch.get_num_threads()
     try:
@@ -150,9 +141,3 @@ def test_threads_are_set(tiny, tmp_path):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-
-
-def test_journal_cut_short_is_read_up_to_there(tmp_path):
-    path = tmp_path / "journal.jsonl"
-    path.write_text(json.dumps({"event": "epoch", "epoch": 1}) + '\n{"event": "epo')
-    assert read_journal(path) == [{"event": "epoch", "epoch": 1}]
