@@ -80,6 +80,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             raise RunSkippedError(
                 f"it failed before, see error in {plan.folder / 'record.json'}; retry=true tries again"
             )
+        tracking_id = f"{plan.run_id}-{int(time.time())}" if previous is None else previous.tracking_id
         plan.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(plan.folder / "config.yaml", config_yaml)
         record = Record(
@@ -90,7 +91,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             config=plan.config,
             attempts=1 if previous is None else previous.attempts + 1,
             environment=environment(_device_name(plan.device)),
-            tracking_id=f"{plan.run_id}-{int(time.time())}" if previous is None else previous.tracking_id,
+            tracking_id=tracking_id,
         )
         record.write(plan.folder)
         with interruptible():
@@ -165,9 +166,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train to the end from wherever the folder stands; Ultralytics' metrics of best.pt on the validation images."""
     journal, state = plan.folder / "journal.jsonl", _state(plan)
     damaged = settle(state, _best(plan))
-    if state.exists():
-        tracker.follow(_journal(plan))
-    else:
+    if not state.exists():
         shutil.rmtree(plan.folder / "train", ignore_errors=True)
         journal.unlink(missing_ok=True)
     for problem in damaged:
