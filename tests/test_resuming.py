@@ -152,6 +152,15 @@ def test_epochs_of_worker_processes_differ(begin):
     assert not any(torch.equal(one, other) for one in first for other in second)
 
 
+class BestFirst(GraftTrainer):
+    """The first epoch stays the best, so that best.pt cannot be made again from a later state."""
+
+    def validate(self):
+        metrics, _ = super().validate()
+        self.best_fitness = 1.0
+        return metrics, 1.0 / (1 + self.epoch)
+
+
 SHORT = ("attention=baseline", "trainer.fraction=8", "trainer.epochs=3", "trainer.close_mosaic=1")
 
 
@@ -185,7 +194,7 @@ def between_old_and_new_state(training, monkeypatch):
 
 def between_state_and_checkpoints(training, monkeypatch):
     def save(self):
-        killed_in_epoch(training, 1)
+        killed_in_epoch(training, 2)
         return saved(self)
 
     saved = WholeFiles.save_model
@@ -226,7 +235,7 @@ def killed_in_epoch(training, epoch):
 @pytest.fixture(scope="module")
 def undisturbed(build, tmp_path_factory):
     """The outcome of a short run, found once."""
-    return finish(build(tmp_path_factory.mktemp("undisturbed"), *SHORT))
+    return finish(build(tmp_path_factory.mktemp("undisturbed"), *SHORT, trainer=BestFirst))
 
 
 @pytest.mark.parametrize(
@@ -246,13 +255,14 @@ def undisturbed(build, tmp_path_factory):
 )
 def test_killed_at_any_moment_it_ends_the_same(moment, undisturbed, begin, monkeypatch):
     with monkeypatch.context() as patched:
-        training = begin("killed", *SHORT)
+        training = begin("killed", *SHORT, trainer=BestFirst)
         moment(training, patched)
         with pytest.raises(Killed):
             training.train()
-    last = begin("killed", *SHORT)
+    last = begin("killed", *SHORT, trainer=BestFirst)
     last.train()
     assert_same(last, undisturbed)
+    assert "resume" in [entry["event"] for entry in read_journal(last.journal)]
     assert not list(last.save_dir.rglob("*.partial"))
 
 
