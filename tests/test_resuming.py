@@ -132,7 +132,7 @@ class WithWorkers(GraftTrainer):
 
 @pytest.mark.slow
 def test_with_worker_processes_it_ends_the_same(begin):
-    overrides = ("attention=baseline", "trainer.epochs=3")
+    overrides = ("attention=baseline", "trainer.epochs=3", "trainer.close_mosaic=1")
     expected = finish(begin("undisturbed", *overrides, trainer=WithWorkers))
     kill(begin("killed", *overrides, trainer=WithWorkers), "on_train_batch_end", 1, batch=0)
     last = begin("killed", *overrides, trainer=WithWorkers)
