@@ -1,6 +1,6 @@
 """Memory of one process over eight runs: resident after each, and the peak so far.
 
-    python -m benchmarks.memory_runs
+python -m benchmarks.memory_runs
 """
 
 import gc
@@ -20,13 +20,13 @@ RUNS = 8
 OVERRIDES = (
     "attention=acmix",
     "trainer=debug",
-    "trainer.epochs=3",
-    "data.train_images=64",
-    "data.val_images=32",
-    "trainer.fraction=1.0",
+    "trainer.epochs=2",
+    "data.train_images=32",
+    "data.val_images=16",
+    "data.imgsz=64",
     "trainer.plots=false",
     "tracking=offline",
-    "latency.seconds=1",
+    "latency.seconds=0.5",
 )
 
 
