@@ -1,11 +1,14 @@
 """A training that is interrupted, wherever that is, ends with the very numbers of one that is not."""
 
+import time
+
 import pytest
 import torch
 from ultralytics.engine import trainer as engine
 from ultralytics.nn.tasks import DetectionModel
 
-from src.checkpoint import settle
+from src import checkpoint
+from src.checkpoint import read_state, settle
 from src.checks import check
 from src.journal import read_journal
 from src.trainer import GraftTrainer
@@ -306,3 +309,17 @@ def test_a_halved_batch_stays_halved_behind_an_interruption(begin, monkeypatch):
     training.train()
     assert training.batch_size == 2
     assert_same(training, expected)
+
+
+@pytest.mark.slow
+def test_hours_of_training_count_on_behind_an_interruption(begin):
+    overrides = (*SHORT, "trainer.time=1.0")
+    killed = begin("run", *overrides)
+    kill(killed, "on_train_batch_end", 1, batch=0)
+    seconds = read_state(killed.state_file)["seconds"]
+    passed = []
+    last = begin("run", *overrides)
+    last.add_callback("on_train_start", lambda training: passed.append(time.time() - training.train_time_start))
+    kill(last, "on_train_batch_end", 2, batch=0)
+    assert passed[0] >= seconds > 0
+    assert last.epochs > 3  # as many as the hours are estimated to allow
