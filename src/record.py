@@ -120,6 +120,19 @@ def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
         partial.unlink(missing_ok=True)
 
 
+def defining(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a resolved configuration defines the experiment, without what has no effect on its result."""
+    content = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
+    if config["attention"]["name"] != "placebo":
+        del content["placebo"]  # it says what the placebo stands for
+    if config["attention"]["name"] == "baseline":
+        # They have no effect there: one baseline serves every placement and every treatment of the graft.
+        del content["placement"]
+        content["optimizer"] = {k: v for k, v in config["optimizer"].items() if k != "attention"}
+    return content
+
+
 def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
     """Twelve hexadecimal digits that name an experiment.
 
@@ -128,17 +141,10 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
         data: fingerprint of the data set, in place of its path.
         weights: fingerprint of the starting checkpoint, in place of its path; None for a random start.
     """
-    defining = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
-    defining["trainer"] = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
-    if config["attention"]["name"] != "placebo":
-        del defining["placebo"]  # it says what the placebo stands for
-    if config["attention"]["name"] == "baseline":
-        # They have no effect there: one baseline serves every placement and every treatment of the graft.
-        del defining["placement"]
-        defining["optimizer"] = {k: v for k, v in config["optimizer"].items() if k != "attention"}
-    defining["data"] = data
-    defining["model"] = {"name": config["model"]["name"], "weights": weights}
-    return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:12]
+    content = defining(config)
+    content["data"] = data
+    content["model"] = {"name": config["model"]["name"], "weights": weights}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def readable_name(config: Mapping[str, Any]) -> str:
