@@ -1,7 +1,9 @@
 """Weights & Biases: one run of ours is one run there, opened and closed by one `with`."""
 
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,10 +57,16 @@ class Tracker:
         if images:
             self._run.log(images)
 
-    def upload(self, weights: Path, name: str) -> None:
-        """Log a checkpoint as an artifact of the run."""
+    def log(self, points: Iterable[Mapping[str, float]]) -> None:
+        """Log numbers that belong together, one step after the other."""
+        for point in points:
+            if self._run is not None:
+                self._run.log(dict(point))
+
+    def upload(self, path: Path, name: str, kind: str = "model") -> None:
+        """Log a checkpoint, or a folder, as an artifact of the run."""
         if self._run is not None:
-            self._run.log_artifact(str(weights), name=name, type="model")
+            self._run.log_artifact(str(path), name=name, type=kind)
 
 
 def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
@@ -79,6 +87,7 @@ def open_tracker(
     tags: list[str],
     config: Mapping[str, Any],
     folder: Path,
+    job_type: str = "train",
 ) -> Iterator[Tracker]:
     """Open the W&B run of one run of ours; an exception inside marks it failed.
 
@@ -91,6 +100,7 @@ def open_tracker(
         tags: what to filter by.
         config: the resolved configuration as plain values.
         folder: W&B writes to `folder`/wandb, the same for all runs, so that one `wandb sync` finds them.
+        job_type: what the run is for: train, report.
     """
     if options["mode"] == "disabled":
         yield Tracker()
@@ -107,10 +117,59 @@ def open_tracker(
         id=run_id,
         name=name,
         group=group,
-        job_type="train",
+        job_type=job_type,
         tags=[*tags, *options["tags"]],
         config=dict(config),
         dir=str(folder),
         settings=wandb.Settings(console="off", save_code=False, silent=True),
     ) as run:
         yield Tracker(run)
+
+
+def log_report(
+    options: Mapping[str, Any], study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
+) -> str:
+    """Log a study's report in the study's group: its folder as an artifact, and what was swept as a history.
+
+    Args:
+        options: the `tracking` group of the study's runs.
+        study: name of the study.
+        report: folder with the report's files.
+        folder: as of `open_tracker`.
+        points: numbers to log together, so that a plot can have one of them as its axis.
+
+    Returns:
+        Where it went: a command that uploads it, or the artifact's name.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"report-{study}")
+    with open_tracker(
+        options,
+        run_id=f"{name}-{int(time.time())}",
+        name=name,
+        group=study,
+        tags=["report"],
+        config={"study": study},
+        folder=folder,
+        job_type="report",
+    ) as tracker:
+        tracker.log(points)
+        tracker.upload(report, name, "report")
+        place = tracker.folder
+    return f"wandb sync {place}" if options["mode"] == "offline" else f"artifact {name}"
+
+
+def save_workspace(workspace: Any) -> str:
+    """Save a wandb_workspaces Workspace on the server; its address.
+
+    Raises:
+        RuntimeError: with the reason and a way out, if the server is out of reach or refuses.
+    """
+    import wandb
+
+    try:
+        address: str = workspace.save().url
+    except (wandb.Error, ValueError) as error:
+        raise RuntimeError(
+            f"the dashboard could not be saved ({error}); is this machine logged in (wandb login)?"
+        ) from error
+    return address
