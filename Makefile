@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help install train test test-all test-chaos zoo lint benchmark
+.PHONY: help install train study test test-all test-browser test-chaos zoo lint benchmark
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -11,11 +11,20 @@ help:  ## list the targets
 train: install  ## set up if needed, then the main job: YOLO26n with ACmix on the embedded digits
 	$(RUN) -m src.train attention=acmix
 
-test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
-	$(RUN) -m pytest -m "not slow and not gpu and not chaos"
+study: install  ## a whole study on the digits and its report: hours on two CPU cores, go on where it stopped
+	$(RUN) -m src.sweep kernel_att
+	$(RUN) -m src.report kernel_att
 
-test-all: install  ## every test, the slow ones too
-	$(RUN) -m pytest -m "not chaos"
+test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
+	$(RUN) -m pytest -m "not slow and not gpu and not chaos and not browser"
+
+test-all: install  ## every test but those of test-chaos and test-browser, the slow ones too
+	$(RUN) -m pytest -m "not chaos and not browser"
+
+test-browser: install  ## the report's page in headless Chromium, which Debian's package brings if it is not there
+	@test -x /usr/bin/chromium || { apt-get update --quiet && apt-get install --quiet --yes chromium; }
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
+	$(RUN) -m pytest -m browser
 
 test-chaos: install  ## a study killed with SIGKILL at 20 random moments ends as one that was not
 	$(RUN) -m pytest -m chaos -s tests/test_chaos.py
