@@ -12,8 +12,8 @@ train: install  ## set up if needed, then the main job: YOLO26n with ACmix on th
 	$(RUN) -m src.train attention=acmix
 
 study: install  ## a whole study on the digits and its report: hours on two CPU cores, go on where it stopped
-	$(RUN) -m src.sweep kernel_att
-	$(RUN) -m src.report kernel_att
+	$(RUN) -m src.sweep digits
+	$(RUN) -m src.report digits
 
 test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
 	$(RUN) -m pytest -m "not slow and not gpu and not chaos and not browser"
