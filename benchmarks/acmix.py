@@ -118,7 +118,7 @@ def report(rounds: int, device: str) -> Iterator[str]:
     yield f"## {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {name}"
     yield ""
     yield (
-        f"{_processor()}, {torch.get_num_threads()} threads, {precision}, heads 4; torch "
+        f"{processor()}, {torch.get_num_threads()} threads, {precision}, heads 4; torch "
         f"{torch.__version__}, ultralytics {ultralytics.__version__}, Python "
         f"{platform.python_version()}. Median (quartiles) of {rounds} rounds; in a round each "
         "contender has one turn of 0.1 s or one call, and a ratio is taken within its round."
@@ -138,7 +138,7 @@ def report(rounds: int, device: str) -> Iterator[str]:
         yield "CUDA, flex_attention and the memory roofline: not yet run on this machine (no GPU)."
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -261,6 +261,8 @@ class Config:
     study: str = "default"
     output_dir: str = "outputs"
     force: bool = False  # train again although the run is finished; the finished one is kept aside
+    retry: bool = True  # false: leave a run that failed as it is; python -m src.sweep says so unless told retry=true
+    objectives: list[str] = field(default_factory=lambda: ["map50_95"])  # returned to Hydra's sweepers, in this order
 
 
 @dataclass
@@ -311,7 +313,7 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     if added := added_keys(config):
         raise ConfigError(f"+{added[0]}: no such option; see the options with --cfg job")
     for source in HydraConfig.get().runtime.config_sources:
-        if source.provider == "command-line" and source.path not in sys.path:
+        if "command-line" in source.provider and source.path not in sys.path:
             sys.path.append(source.path)
     values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         config, resolve=True, throw_on_missing=True, enum_to_str=True

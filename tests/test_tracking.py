@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,6 +120,30 @@ def test_failure_is_marked(tmp_path):
         track(tmp_path, body)
     run = json.loads(leet("--summary", str(paths[0])))
     assert (run["state"], run["exit_code"]) == ("failed", 1)
+
+
+def test_continued_it_is_one_run_with_every_epoch(tmp_path):
+    def cut_off(tracker):
+        tracker.follow(EPOCHS[:1])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        track(tmp_path, cut_off)
+    other = tmp_path / "wandb" / "offline-run-20260101_000000-other"
+    other.mkdir()
+    path = track(tmp_path, lambda tracker: tracker.follow(EPOCHS))
+    assert set(tmp_path.glob("wandb/offline-run-*")) == {path, other}
+    run = json.loads(leet("--summary", str(path)))
+    assert (run["run_id"], run["state"]) == ("abc-1", "finished")
+    records = [json.loads(line) for line in leet(str(path)).splitlines()]
+    assert [entry["history"]["item"]["epoch"] for entry in records if entry["type"] == "history"] == [1, 2]
+
+
+def test_continued_online_it_logs_what_the_server_lacks():
+    logged = []
+    run = SimpleNamespace(starting_step=2, log=lambda values, step: logged.append(step))
+    Tracker(run).follow(EPOCHS)
+    assert logged == [2]
 
 
 def test_disabled_needs_no_wandb(monkeypatch, tmp_path):
