@@ -7,9 +7,9 @@ process burning one core, every one has to be flagged as busy.
 import argparse
 import datetime
 import platform
-import random
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ from src.detector.stock import build_stock
 from src.latency.backends import cpu_threads
 from src.latency.clocks import wall_clock
 from src.latency.machine import Machine
-from src.latency.measure import RELOCATE_PAIRS, EndToEnd, validation_images
-from src.latency.memory import relocate
+from src.latency.measure import EndToEnd, validation_images
+from src.latency.memory import Relocation
 from src.latency.protocol import Comparison, compare
 
 BURN = "while True: pass"
@@ -37,16 +37,7 @@ def once(images: list[np.ndarray], arguments: argparse.Namespace, seed: int) -> 
         AutoBackend(build_stock("yolo26n", 10, 3).eval(), device=device, verbose=False, end2end=False) for _ in range(2)
     ]
     inputs = [EndToEnd(networks[0], arguments.imgsz, device).prepare([image]) for image in images]
-    pairs, draw = 0, random.Random(seed)
-
-    def between() -> None:
-        nonlocal pairs
-        pairs += 1
-        if pairs % RELOCATE_PAIRS == 0:
-            relocate(networks, draw)
-            for network in networks:
-                network(inputs[0])
-
+    relocation = Relocation(networks, [partial(network, inputs[0]) for network in networks], seed)
     machine = Machine(device).start()
     with torch.inference_mode(), cpu_threads(arguments.threads):
         measured = compare(
@@ -57,7 +48,7 @@ def once(images: list[np.ndarray], arguments: argparse.Namespace, seed: int) -> 
             max_pairs=100_000,
             width=arguments.width,
             seed=seed,
-            between=between,
+            between=relocation,
         )
     return measured, machine.stop()
 

@@ -29,6 +29,13 @@ TINY = (
 )
 
 
+@pytest.fixture(autouse=True)
+def own_wandb_service():
+    """No process that a test starts uses the W&B service of this one, where a killed one leaves its run open."""
+    yield
+    os.environ.pop("WANDB_SERVICE", None)
+
+
 @pytest.fixture(scope="session")
 def output_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One output folder for the session, so that the embedded data set is made once."""

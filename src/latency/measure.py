@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,11 @@ from ultralytics.nn.tasks import BaseModel
 from src.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
 from src.latency.clocks import Clock, event_clock, wall_clock
 from src.latency.machine import Machine
-from src.latency.memory import peak_memory, relocate
+from src.latency.memory import Relocation, peak_memory
 from src.latency.parity import check_parity
 from src.latency.protocol import Comparison, compare
 
 IMAGES = 32
-RELOCATE_PAIRS = 25
 THROUGHPUT_SHARE = 0.1  # of the time, for each batch size
 THROUGHPUT_ROUNDS = 3
 ENERGY_SECONDS = 2.0
@@ -178,16 +177,13 @@ def _compare(
 ) -> tuple[Comparison, Comparison]:
     """The networks alone on prepared images, then from images to boxes."""
     alone = [deployed.network for deployed in both]
-    pairs, draw = 0, random.Random(0)
+    relocation = Relocation(alone, [partial(end, batches[0]) for end in ends])
+    moves = options["backend"] == "eager" and device.type == "cpu"
 
     def between() -> None:
-        nonlocal pairs
-        pairs += 1
         machine.sample()
-        if options["backend"] == "eager" and device.type == "cpu" and pairs % RELOCATE_PAIRS == 0:
-            relocate(alone, draw)
-            for end in ends:
-                end(batches[0])
+        if moves:
+            relocation()
 
     settings = {
         "seconds": options["seconds"],

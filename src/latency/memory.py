@@ -2,7 +2,8 @@
 
 import copy
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch.profiler import ProfilerActivity, profile
 from ultralytics.nn.autobackend import AutoBackend
 
 from src.latency.networks import CapturedGraphs
+
+# Pairs between two moves: two moves in a section of the shortest series that may stop, 300 pairs in 20 sections.
+RELOCATE_PAIRS = 7
 
 
 def peak_memory(network: AutoBackend, x: Tensor, device: torch.device) -> int:
@@ -51,17 +55,35 @@ def _peak_cpu(network: AutoBackend, x: Tensor) -> int:
     return highest
 
 
-def relocate(networks: Sequence[AutoBackend], draw: random.Random) -> None:
-    """Put copies of the networks, at other addresses, in their place; which is copied first is drawn.
+class Relocation:
+    """Puts copies of two networks, at other addresses, in their place after every few pairs; called after each pair.
 
     Two equal networks differ by half a percent for as long as a process lives, only because of what was built first and
-    where it lies. Moved now and then, that becomes noise, which the interval knows of. Curtsinger and Berger,
-    Stabilizer, ASPLOS 2013.
+    where it lies. Moved now and then, that becomes noise, which the interval knows of: Curtsinger and Berger,
+    Stabilizer, ASPLOS 2013. Which is copied first, and runs first afterwards, is drawn for one move and turned round
+    for the next, so that it evens out within every section of the interval.
 
     Args:
         networks: that compute with PyTorch, eagerly.
-        draw: of the order.
+        calls: one for each, which runs it once; a fresh copy is slow at first.
+        seed: of the order.
     """
-    with torch.inference_mode(False):
-        for network in draw.sample(list(networks), len(networks)):
-            network.backend.model = copy.deepcopy(network.backend.model)
+
+    def __init__(self, networks: Sequence[AutoBackend], calls: Sequence[Callable[[], Any]], seed: int = 0):
+        self._both = list(zip(networks, calls, strict=True))
+        self._draw = random.Random(seed)
+        self._pairs = 0
+
+    def __call__(self) -> None:
+        self._pairs += 1
+        if self._pairs % RELOCATE_PAIRS:
+            return
+        if self._pairs // RELOCATE_PAIRS % 2:
+            self._draw.shuffle(self._both)
+        else:
+            self._both.reverse()
+        with torch.inference_mode(False):
+            for network, _ in self._both:
+                network.backend.model = copy.deepcopy(network.backend.model)
+        for _, call in self._both:
+            call()

@@ -1,7 +1,8 @@
 """The whole measurement, on real networks and in a fraction of a second."""
 
 import copy
-import random
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from src.data.digits import build_digits
 from src.latency.backends import deploy
 from src.latency.clocks import event_clock, wall_clock
 from src.latency.measure import EndToEnd, _batches, measure, validation_images
-from src.latency.memory import peak_memory, relocate
+from src.latency.memory import RELOCATE_PAIRS, Relocation, peak_memory
 from src.latency.text import latency_rows, machine_text, ratio_text
 
 CPU = torch.device("cpu")
@@ -111,21 +112,33 @@ def test_batches(size, expected):
     assert _batches(["a", "b", "c"], size) == expected
 
 
-def test_relocated_networks_are_equal_and_elsewhere_in_an_order_that_is_drawn(stock, tmp_path, monkeypatch):
+def test_relocated_networks_are_equal_and_elsewhere(stock, tmp_path):
     networks = [
         deploy(copy.deepcopy(stock), "eager", "fp32", CPU, imgsz=64, batch=1, folder=tmp_path).network for _ in range(2)
     ]
     before = [network.backend.model for network in networks]
-    relocate(networks, random.Random(0))
+    relocation = Relocation(networks, [lambda: None] * 2)
+    for _ in range(RELOCATE_PAIRS - 1):
+        relocation()
+    assert [network.backend.model for network in networks] == before
+    relocation()
     for old, network in zip(before, networks, strict=True):
         pairs = list(zip(old.parameters(), network.backend.model.parameters(), strict=True))
         assert all(torch.equal(*pair) and pair[0].data_ptr() != pair[1].data_ptr() for pair in pairs)
-    order = []
-    monkeypatch.setattr(copy, "deepcopy", lambda model: order.append(model) or model)
-    draw = random.Random(0)
-    for _ in range(20):
-        relocate(networks, draw)
-    assert 0 < sum(first is networks[0].backend.model for first in order[::2]) < 20
+
+
+def test_order_of_relocation_is_drawn_and_then_turned_round(monkeypatch):
+    networks = [SimpleNamespace(backend=SimpleNamespace(model=name)) for name in "ab"]
+    copied, called = [], []
+    monkeypatch.setattr(copy, "deepcopy", lambda model: copied.append(model) or model)
+    relocation = Relocation(networks, [partial(called.append, name) for name in "ab"])
+    for _ in range(40 * RELOCATE_PAIRS):
+        relocation()
+    assert copied == called
+    first = copied[::2]
+    assert len(first) == 40
+    assert all(one != other for one, other in zip(first[::2], first[1::2], strict=True))
+    assert set(first[::2]) == {"a", "b"}
 
 
 def test_wall_clock_measures_the_call():
