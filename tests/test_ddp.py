@@ -1,0 +1,132 @@
+"""Several GPUs in one run, as far as it can be shown without them: what Ultralytics' launcher hands to its workers.
+
+The launcher pickles trainer class, arguments and callbacks, and starts a file that knows nothing else. That file is
+started here as it is, in one process, and by torch's own launcher in two that share gradients over gloo on the CPU.
+What stands in for GPUs in the two is the device and the backend, and the validation behind the last epoch is left out.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from ultralytics.nn.tasks import load_checkpoint
+from ultralytics.utils.dist import ddp_cleanup, generate_ddp_command, generate_ddp_file
+
+from src.checks import ConfigError, check
+from src.detector.grafting import grafted_attention
+from src.param_groups import GraftOptions
+from src.trainer import GraftTrainer
+
+ON_CPU = """
+    import torch.distributed as dist
+    from ultralytics.engine.trainer import BaseTrainer
+    from ultralytics.utils import RANK
+    wrapped = torch.nn.parallel.DistributedDataParallel
+    torch.nn.parallel.DistributedDataParallel = lambda model, device_ids, **options: wrapped(model, **options)
+    BaseTrainer._setup_ddp = lambda self: dist.init_process_group("gloo", rank=RANK, world_size=2)
+"""
+# Behind the last epoch a worker validates best.pt on CUDA by name; src.runner does that again itself (matches.npz).
+AS_TWO = """    trainer.world_size = 2
+    trainer.final_eval = lambda: None
+"""
+TELL = """
+    from ultralytics.utils.torch_utils import unwrap_model
+    weights = torch.cat([p.detach().flatten() for p in unwrap_model(trainer.model).parameters()])
+    print("RANK", RANK, "WEIGHTS", weights.double().sum().item(), flush=True)
+    dist.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def trainer(tiny, tmp_path):
+    """A trainer as src.runner configures it, in a run's folder that has a record, a configuration and a journal."""
+
+    def build(*overrides, cls=GraftTrainer, **settings):
+        plan = check(tiny("placement=p3", *overrides))
+        folder = tmp_path / "run"
+        folder.mkdir(exist_ok=True)
+        for name in ("record.json", "config.yaml"):
+            (folder / name).touch()
+        arguments = {**plan.arguments, "save_dir": str(folder / "train")}
+        settings = {"journal": folder / "journal.jsonl", "state_file": folder / "state.pt", **settings}
+        return cls.configured(plan.graft, **settings)(overrides=arguments)
+
+    return build
+
+
+def start(command, folder):
+    """In another folder, without a way to our package but the one that the launcher gives."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+def journal(folder):
+    return [json.loads(line) for line in (folder / "run" / "journal.jsonl").read_text().splitlines()]
+
+
+def test_a_fresh_process_trains_what_the_launcher_hands_it(trainer, tmp_path):
+    training = trainer(graft_options=GraftOptions(lr_factor=0.5), steps=3)
+    file = generate_ddp_file(training)
+    start([sys.executable, file], tmp_path)
+    ddp_cleanup(training, file)
+    entries = {entry["event"]: entry for entry in journal(tmp_path)}
+    assert set(entries["epoch"]["scalars"]) == {"p3/rate1", "p3/rate2"}
+    assert {group["lr"] for group in entries["optimizer"]["groups"] if group["attention"]} == {0.005}
+    model, _ = load_checkpoint(tmp_path / "run" / "train" / "weights" / "best.pt")
+    assert list(grafted_attention(model)) == ["p3"]
+    assert (tmp_path / "run" / "state.pt").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(trainer, tmp_path):
+    training = trainer("trainer.epochs=2")
+    file = generate_ddp_file(training)
+    with open(file, encoding="utf-8") as opened:
+        lines = opened.read().replace("import sys\n", "import sys, torch\n", 1)
+    lines = lines.replace("    state = torch_load", ON_CPU + "    state = torch_load")
+    lines = lines.replace("    trainer.train()", AS_TWO + "    trainer.train()") + TELL
+    with open(file, "w", encoding="utf-8") as opened:
+        opened.write(lines)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29511"]
+    told = [line.split() for line in start([*launcher, file], tmp_path).splitlines() if line.startswith("RANK")]
+    ddp_cleanup(training, file)
+    assert sorted(line[1] for line in told) == ["0", "1"]
+    assert told[0][3] == told[1][3], "both hold the same weights, so gradients were shared"
+    assert [entry["epoch"] for entry in journal(tmp_path) if entry["event"] == "epoch"] == [1, 2], "one of them writes"
+    model, _ = load_checkpoint(tmp_path / "run" / "train" / "weights" / "best.pt")
+    assert list(grafted_attention(model)) == ["p3"]
+
+
+class Launching(GraftTrainer):
+    """As if several GPUs had been chosen."""
+
+    ddp = property(lambda self: True, lambda self, value: None)
+
+
+def test_the_launcher_leaves_the_runs_folder_alone(trainer, tmp_path):
+    training = trainer(cls=Launching)
+    training.note("resume")
+    command, file = generate_ddp_command(training)
+    ddp_cleanup(training, file)
+    assert command[1:3] == ["-m", "torch.distributed.run"]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"record.json", "config.yaml", "journal.jsonl"}
+
+
+def test_the_launcher_leaves_the_checkpoints_of_a_run_that_goes_on(trainer, tmp_path):
+    trainer().train()
+    training = trainer("trainer.epochs=2", cls=Launching)
+    _, file = generate_ddp_command(training)
+    ddp_cleanup(training, file)
+    assert (tmp_path / "run" / "train" / "weights" / "last.pt").exists()
+
+
+def test_several_gpus_need_cloudpickle(tiny, monkeypatch):
+    monkeypatch.setattr("src.checks.find_device", lambda name: torch.device("cpu"))
+    monkeypatch.setattr("src.checks.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"trainer.device=0,1 needs cloudpickle; install with: pip install"):
+        check(tiny("trainer.device='0,1'"))
