@@ -91,4 +91,6 @@ def _returned(job: "Job[JobReturn]", overrides: Sequence[str]) -> JobReturn:
         cause = str(error).split("\n" + "-" * 22 + "\n")[1].strip().splitlines()[-1]
         return failed(overrides, RuntimeError(f"{cause} (Slurm job {job.job_id}, {job.paths.stderr})"))
     except UncompletedJobError:  # killed, cancelled, out of memory, or its node is gone
-        return failed(overrides, RuntimeError(f"Slurm job {job.job_id} is {job.state} without a result; see {job.paths.stderr}"))
+        return failed(
+            overrides, RuntimeError(f"Slurm job {job.job_id} is {job.state} without a result; see {job.paths.stderr}")
+        )
