@@ -116,7 +116,7 @@ class SlurmCluster:
         return dict(line.split() for line in lines)
 
     def signal(self, job: str, name: str) -> None:
-        """Signal a job's processes, as Slurm does before a time limit; scancel itself waits long for a job that left."""
+        """Signal a job as Slurm does before its time limit; scancel itself waits long for a job that left."""
         try:
             subprocess.run(["scancel", f"--signal={name}", job], env=self.env, check=False, timeout=5)
         except subprocess.TimeoutExpired:
