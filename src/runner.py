@@ -95,8 +95,7 @@ def _recorded(plan: Plan, record: Record) -> Record:
                 tracker.upload(_best(plan), plan.folder.name)
             record.tracking = None if tracker.folder is None else str(tracker.folder)
     except BaseException as error:
-        # SystemExit: submitit has requeued the job and leaves.
-        record.status = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
+        record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         record.error = traceback.format_exc()
         raise
     finally:

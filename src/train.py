@@ -27,8 +27,7 @@ def train(config: DictConfig) -> float:
     from src.checks import check
     from src.runner import run, table
 
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # submitit has its own: it requeues the job
-        signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         plan = check(plain_values(config))
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True))

@@ -1,10 +1,12 @@
 """hydra/launcher=slurm: every run a task of one job array, submitted by submitit."""
 
 import logging
+import signal
 from collections.abc import Sequence
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.singleton import Singleton
@@ -39,7 +41,11 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
 
             Raises:
                 Exception: whatever stopped the run.
+                KeyboardInterrupt: if Slurm starts the job again, or its time is used up: the run is not a failed one.
             """
+            from submitit import JobEnvironment
+
+            _interrupt_after(JobEnvironment._usr_sig())
             returned = super().__call__(*args, **kwargs)
             if returned.status == JobStatus.FAILED:
                 raise returned._return_value
@@ -79,6 +85,22 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
                 raise
             tell_outcome(returns)
             return returns
+
+
+def _interrupt_after(number: int) -> None:
+    """Let submitit handle its signal, then end the run as Ctrl-C does; submitit alone would exit as for an error."""
+    from submitit.core.utils import UncompletedJobError
+
+    requeue = signal.getsignal(number)
+    assert callable(requeue)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        try:
+            requeue(number, frame)
+        except (SystemExit, UncompletedJobError) as error:
+            raise KeyboardInterrupt(f"{signal.Signals(number).name}: {error}") from error
+
+    signal.signal(number, interrupt)
 
 
 def _returned(job: "Job[JobReturn]", overrides: Sequence[str]) -> JobReturn:
