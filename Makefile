@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
-.PHONY: help install train test test-all lint benchmark
+.PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark self-test
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -11,18 +12,45 @@ help:  ## list the targets
 train: install  ## set up if needed, then the main job: YOLO26n with ACmix on the embedded digits
 	$(RUN) -m src.train attention=acmix
 
-test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
-	$(RUN) -m pytest -m "not slow and not gpu"
+study: install  ## a whole study on the digits and its report: hours on two CPU cores, go on where it stopped
+	$(RUN) -m src.sweep digits
+	$(RUN) -m src.report digits
 
-test-all: install  ## every test, the slow ones too
-	$(RUN) -m pytest
+test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
+	$(RUN) -m pytest -m "not slow and not gpu and not chaos and not browser and not cluster"
+
+test-all: install  ## every test but those of test-chaos, test-browser and test-cluster, the slow ones too
+	$(RUN) -m pytest -m "not chaos and not browser and not cluster"
+
+test-browser: install  ## the report's page in headless Chromium, which Debian's package brings if it is not there
+	@test -x /usr/bin/chromium || { apt-get update --quiet && apt-get install --quiet --yes chromium; }
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
+	$(RUN) -m pytest -m browser
+
+test-chaos: install  ## a study killed with SIGKILL at 20 random moments ends as one that was not
+	$(RUN) -m pytest -m chaos -s tests/test_chaos.py
+
+test-cluster: install  ## studies on a real Slurm cluster of two nodes on this machine (as root, Debian: for a container)
+	@test "$$(id -u)" != 0 || command -v slurmctld slurmdbd mariadbd > /dev/null || { apt-get update --quiet && \
+		apt-get install --quiet --yes --no-install-recommends slurm-wlm slurmdbd mariadb-server; }
+	$(RUN) -m pytest -m cluster -rs tests/cluster
+
+test-zoo: install  ## every attention in every mode, trained, saved, exported: prints the table (half an hour)
+	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md
 
 lint: install  ## formatting, lint and import rules
-	$(RUN) -m ruff check src tests benchmarks
-	$(RUN) -m ruff format --check src tests benchmarks
+	$(RUN) -m ruff check src tests benchmarks hydra_plugins
+	$(RUN) -m ruff format --check src tests benchmarks hydra_plugins
 
-benchmark: install  ## original ACmix against every implementation, ratios taken in one run
+self-test: install  ## the latency instrument's own test: stock against stock, quiet and disturbed (up to 40 minutes)
+	$(RUN) -m benchmarks.latency_self_test
+
+zoo: install  ## what every attention costs at p3 and at the neck, as one table (about an hour on two cores)
+	$(RUN) -m src.profile -m attention=$(ATTENTIONS) placement=p3,neck latency.imgsz=320
+
+benchmark: install  ## original ACmix against every implementation, and the bootstrap over images against Ultralytics' mAP
 	$(RUN) -m benchmarks.acmix
+	$(RUN) -m benchmarks.bootstrap
 
 install: $(VENV)/.installed  ## create .venv and install the project into it
 

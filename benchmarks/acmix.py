@@ -118,7 +118,7 @@ def report(rounds: int, device: str) -> Iterator[str]:
     yield f"## {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {name}"
     yield ""
     yield (
-        f"{_processor()}, {torch.get_num_threads()} threads, {precision}, heads 4; torch "
+        f"{processor()}, {torch.get_num_threads()} threads, {precision}, heads 4; torch "
         f"{torch.__version__}, ultralytics {ultralytics.__version__}, Python "
         f"{platform.python_version()}. Median (quartiles) of {rounds} rounds; in a round each "
         "contender has one turn of 0.1 s or one call, and a ratio is taken within its round."
@@ -132,11 +132,13 @@ def report(rounds: int, device: str) -> Iterator[str]:
     yield ""
     if device == "cuda":
         yield from cuda.tables(rounds)
+        yield ""
+        yield from cuda.deployed_tables(seconds=20.0)
     else:
         yield "CUDA, flex_attention and the memory roofline: not yet run on this machine (no GPU)."
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,16 +1,24 @@
-"""The attention kernel by itself on a CUDA device: flex_attention, and the memory roofline.
+"""On a CUDA device: the attention kernel beside flex_attention and the memory roofline, and whole networks deployed.
 
 Not yet run: no machine with a GPU was at hand when it was written.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.measure import in_turns, milliseconds, ratios, spread
+from src.attention.options import resolve_options
 from src.attention.window import reflect_pad, window_attention
+from src.detector.grafting import Graft, graft
+from src.detector.stock import build_stock
+from src.latency.measure import measure
+from src.latency.text import machine_text, ratio_text
 
+DEPLOYED = ("acmix", "cbam", "se", "nl")
 BATCH, CHANNELS, SIDE, HEADS, WINDOW = 16, 64, 80, 4, 7
 
 
@@ -65,6 +73,53 @@ def tables(rounds: int) -> Iterator[str]:
             above = spread([seconds / floor for seconds in own])
             against = spread(ratios(times["flex_attention"], own))
             yield f"| {' | '.join(row)} | {above} | {against} |"
+
+
+def deployed_tables(seconds: float) -> Iterator[str]:
+    """Markdown: YOLO26n at 640 px with attention at p3, p4 and p5 on each of PyTorch's backends, beside stock."""
+    device = torch.device("cuda")
+    stock = build_stock("yolo26n", 80, 3).eval()
+    draw = np.random.default_rng(0)
+    images = [draw.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(8)]
+    columns = ["attention", "backend", "p50, p95, p99 ms", "/ stock", "end to end / stock"]
+    columns += ["images/s at 32", "J each", "MB"]
+    yield f"| {' | '.join(columns)} | machine |"
+    yield f"|{' --- |' * (len(columns) + 1)}"
+    for name in ("baseline", *DEPLOYED):
+        model = copy.deepcopy(stock)
+        if name != "baseline":
+            target, options = resolve_options(name, {})
+            graft(model, Graft(target, options, ("neck",)))
+        for backend in ("eager", "compiled", "cuda_graph"):
+            found = measure(
+                model,
+                stock,
+                {
+                    "backend": backend,
+                    "precision": "fp16",
+                    "batch": 1,
+                    "threads": None,
+                    "seconds": seconds,
+                    "max_pairs": 100_000,
+                    "width": 0.01,
+                    "throughput_batches": [32],
+                },
+                images=images,
+                imgsz=640,
+                device=device,
+            ).record
+            throughput = found["throughput"]["32"]
+            cells = [
+                name,
+                backend,
+                ", ".join(f"{found[key]:.2f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
+                ratio_text(found),
+                ratio_text(found["end_to_end"]),
+                f"{throughput.get('images_per_second', float('nan')):.0f}",
+                f"{throughput.get('joules_per_image', float('nan')):.3f}",
+                f"{found['memory']['peak_mb']:.0f}",
+            ]
+            yield f"| {' | '.join(cells)} | {machine_text(found) or 'quiet'} |"
 
 
 def _step(run: Callable[[], Tensor], backward: bool) -> Callable[[], None]:

@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 
 
-def batch_of_step(steps: int, batches: int, accumulate: int, warmup_epochs: float) -> int:
-    """The batch, counted from 0 over all epochs, behind which the optimizer makes its last step.
+def epochs_of_steps(steps: int, batches: int, accumulate: int, warmup_epochs: float) -> tuple[int, int]:
+    """The epochs to ask Ultralytics for, and the batch behind which the optimizer then makes its last step.
 
     Ultralytics adds gradients up over `accumulate` batches, over fewer during the warm-up: there the number grows from
-    1, so steps come more often. The warm-up leaves the last epoch alone.
+    1, so steps come more often. The warm-up leaves the last of the epochs asked for alone, so that its length depends
+    on their number. The batch is counted from 0 over all epochs.
 
     Args:
         steps: of the optimizer, at least 1.
@@ -24,7 +25,7 @@ def batch_of_step(steps: int, batches: int, accumulate: int, warmup_epochs: floa
         capped, warmup = min(accumulate, batches * epochs), min(warmup_epochs, epochs - 1)
         last = _batch_of_step(steps, batches, capped, warmup)
         if last < batches * epochs or (capped == accumulate and warmup == warmup_epochs):
-            return last  # more epochs would not change it
+            return max(epochs, last // batches + 1), last
     raise AssertionError("unreachable")
 
 

@@ -7,26 +7,28 @@ import dataclasses
 import hashlib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from src.arguments import check_image_size, check_latency, check_objectives, training_arguments
 from src.attention.options import resolve_options
 from src.config import ConfigError
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
 from src.detector.building import find_class
-from src.detector.grafting import Graft, graft
+from src.detector.grafting import Graft, prepare, probe_sites
 from src.detector.matching import Match
+from src.detector.sites import Site
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.param_groups import GraftOptions
 from src.record import identity, readable_name
-from src.trainer import check_arguments, find_device
+from src.trainer import find_device
 
-OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
 DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
 
 
@@ -53,28 +55,71 @@ def check(config: Mapping[str, Any]) -> Plan:
     Raises:
         ConfigError: naming the key, the value and a way out.
     """
-    output_dir = _writable(config["output_dir"])
-    model = config["model"]
-    if model["name"] not in MODELS:
-        raise ConfigError(f"model.name={model['name']} is unknown; choose one of {', '.join(MODELS)}")
-    device = _device(config["trainer"]["device"])
-    weights = _weights(model["weights"])
-    data = _own_data(config["data"])
-    dataset = _dataset(data, output_dir)
-    config = {**config, "data": data}
-    config["attention"] = _own_class(config["attention"])
-    spec = _graft(config)
-    if spec.match is not None:
-        config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
-    arguments = _arguments(config, dataset, weights)
-    sites = _build(config, spec, dataset, weights)
-    if sites:  # [neck] and [p5,p3,p4] are one experiment
-        config["placement"] = {**config["placement"], "sites": sites}
-    run_id = identity(config, dataset.identity, weights and _fingerprint(weights))
-    folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
-    arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
-    options = GraftOptions(**config["optimizer"]["attention"])
-    return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device)
+    return Checker().check(config)
+
+
+class Checker:
+    """Checks many configurations: what several of them share is looked up, built or refused only once."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], Any] = {}
+
+    def check(self, config: Mapping[str, Any]) -> Plan:
+        """As the function `check`.
+
+        Raises:
+            ConfigError: naming the key, the value and a way out.
+        """
+        output_dir = self._once(_writable, config["output_dir"])
+        model = config["model"]
+        if model["name"] not in MODELS:
+            raise ConfigError(f"model.name={model['name']} is unknown; choose one of {', '.join(MODELS)}")
+        device = self._once(_device, config["trainer"]["device"])
+        weights = self._once(_weights, model["weights"])
+        data = _own_data(config["data"])
+        dataset = self._once(_dataset, data, output_dir)
+        config = {**config, "data": data}
+        config["attention"] = dict(self._once(_own_class, config["attention"]))
+        spec = _graft(config)
+        if spec.match is not None:
+            config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
+        check_objectives(config)
+        arguments = training_arguments(config, dataset, weights)
+        self._once(check_latency, config["latency"], device)
+        sites = self._build(config, spec, dataset, weights)
+        if sites:  # [neck] and [p5,p3,p4] are one experiment
+            config["placement"] = {**config["placement"], "sites": list(sites)}
+        run_id = identity(config, dataset.identity, weights and self._once(_fingerprint, weights))
+        folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
+        arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
+        options = GraftOptions(**config["optimizer"]["attention"])
+        return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device)
+
+    def _build(self, config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:
+        """Build what the model is made of, so that options which a site refuses are refused now; the grafted sites."""
+        name = config["model"]["name"]
+        network = (name, len(dataset.names), dataset.channels)
+        stock, sites = self._once(_stock, *network)
+        for key in ("trainer", "latency"):
+            check_image_size(key, config[key]["imgsz"], name, int(stock.stride.max()))
+        if weights is not None:
+            self._once(_fits, weights, network, use=(stock,))
+        # The seed decides on values, not on what fits.
+        spec = dataclasses.replace(spec, seed=0)
+        return self._once(_grafted_sites, spec, network, use=(stock, sites))
+
+    def _once(self, function: Callable[..., Any], *arguments: Any, use: tuple[Any, ...] = ()) -> Any:
+        """The function's answer to these arguments, or its refusal; `use` are further ones, which follow from them."""
+        key = (function.__name__, repr(arguments))
+        if key not in self._answers:
+            try:
+                self._answers[key] = function(*arguments, *use)
+            except ConfigError as error:
+                self._answers[key] = error
+        answer = self._answers[key]
+        if isinstance(answer, ConfigError):
+            raise ConfigError(str(answer))
+        return answer
 
 
 def _writable(output_dir: str) -> Path:
@@ -168,82 +213,24 @@ def _match(config: Mapping[str, Any]) -> Match:
     return Match(placebo["matches"], target, options, placebo["by"], config["trainer"]["imgsz"])
 
 
-def _arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
-    """Arguments of Ultralytics' trainer, checked by its own rules and by those it leaves out."""
-    trainer = {key: value for key, value in config["trainer"].items() if key not in {"threads", "steps"}}
-    optimizer = {key: value for key, value in config["optimizer"].items() if key != "attention"}
-    name = optimizer.pop("name")
-    if name not in OPTIMIZERS:
-        raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
-    if trainer["epochs"] < 1:
-        raise ConfigError(f"trainer.epochs={trainer['epochs']}: at least 1 is needed")
-    arguments = {
-        **trainer,
-        **optimizer,
-        "task": "detect",
-        "mode": "train",
-        "optimizer": name,
-        "model": f"{config['model']['name']}.yaml",
-        "pretrained": False if weights is None else str(weights),
-        "data": str(dataset.yaml),
-        "seed": config["seed"],
-    }
-    if config["trainer"]["threads"] is not None and config["trainer"]["threads"] < 1:
-        raise ConfigError(
-            f"trainer.threads={config['trainer']['threads']}: at least 1 is needed, or null to leave it to Ultralytics"
-        )
-    _budget(config["trainer"])
-    _graft_options(config["optimizer"]["attention"], name)
+def _stock(name: str, classes: int, channels: int) -> tuple[nn.Module, Mapping[str, Site]]:
+    stock = build_stock(name, classes, channels)
+    return stock, probe_sites(stock)
+
+
+def _fits(weights: Path, network: tuple[str, int, int], stock: nn.Module) -> None:
     try:
-        check_arguments(arguments)
+        check_weights(weights, stock)
     except ValueError as error:
-        raise ConfigError(f"trainer or optimizer: {error}") from error
-    return arguments
+        raise ConfigError(str(error)) from error
 
 
-def _budget(trainer: Mapping[str, Any]) -> None:
-    if trainer["steps"] is None:
-        return
-    if trainer["steps"] < 1:
-        raise ConfigError(f"trainer.steps={trainer['steps']}: at least 1 is needed, or null for trainer.epochs")
-    if trainer["time"] is not None:
-        raise ConfigError(
-            f"trainer.steps={trainer['steps']} and trainer.time={trainer['time']} both end the training; give one"
-        )
-
-
-def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
-    """Refuse what would have no effect."""
-    key = "optimizer.attention"
-    if not options["muon"] and optimizer not in {"MuSGD", "auto"}:
-        raise ConfigError(
-            f"{key}.muon=false has no effect on optimizer.name={optimizer}, which has no Muon; leave it out"
-        )
-    defaults = dataclasses.asdict(GraftOptions())
-    changed = [name for name, value in options.items() if name != "frozen" and value != defaults[name]]
-    if options["frozen"] and changed:
-        raise ConfigError(
-            f"{key}.{changed[0]}={options[changed[0]]} has no effect on {key}.frozen=true; leave one of them out"
-        )
-
-
-def _build(config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:
-    """Build the very model once, so that options which a site refuses are refused now; the sites it has grafted."""
-    name = config["model"]["name"]
-    model = build_stock(name, len(dataset.names), dataset.channels)
-    stride = int(model.stride.max())
-    for key in ("trainer", "latency"):
-        imgsz = config[key]["imgsz"]
-        if imgsz is not None and (imgsz < stride or imgsz % stride):
-            lower = max(imgsz // stride * stride, stride)
-            raise ConfigError(
-                f"{key}.imgsz={imgsz} is not a multiple of the largest stride of {name}, {stride}; "
-                f"try {lower} or {lower + stride}"
-            )
+def _grafted_sites(
+    spec: Graft, network: tuple[str, int, int], stock: nn.Module, sites: Mapping[str, Site]
+) -> list[str]:
+    """The names of the sites that a graft would take; the stock model stays as it is, for the next graft."""
     try:
-        if weights is not None:
-            check_weights(weights, model)
-        return [site.name for site in graft(model, spec)]
+        return [site.name for site in prepare(stock, spec, sites).sites]
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -205,15 +205,39 @@ class TrackingConfig:
     upload_weights: bool = False  # log best.pt as an artifact
 
 
+class Backend(Enum):
+    """The runtime that the trained and the stock model are deployed on."""
+
+    eager = "eager"
+    compiled = "compiled"
+    cuda_graph = "cuda_graph"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+    tensorrt = "tensorrt"
+
+
+class Precision(Enum):
+    """What a deployed model computes in."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
 @dataclass
 class LatencyConfig:
-    """Forward passes of the trained and the stock model, timed in turn."""
+    """The trained and the stock model, deployed alike and timed in turn on real images."""
 
     enabled: bool = True
+    backend: Backend = Backend.eager
+    precision: Precision = Precision.fp32
     batch: int = 1
     imgsz: int | None = None  # null: trainer.imgsz
-    seconds: float = 10.0  # time budget of the measurement
-    max_pairs: int = 200
+    threads: int | None = None  # of a CPU; null: as many as the training had
+    seconds: float = 10.0  # time budget of the model alone, and again from image to boxes
+    max_pairs: int = 10_000
+    width: float = 0.01  # stop when the 95 % interval of the ratio is narrower than this share of it
+    throughput_batches: list[int] = field(default_factory=lambda: [8])  # batches for images per second; []: none
 
 
 @dataclass
@@ -237,6 +261,21 @@ class Config:
     study: str = "default"
     output_dir: str = "outputs"
     force: bool = False  # train again although the run is finished; the finished one is kept aside
+    retry: bool = True  # false: leave a run that failed as it is; python -m src.sweep says so unless told retry=true
+    objectives: list[str] = field(default_factory=lambda: ["map50_95"])  # returned to Hydra's sweepers, in this order
+
+
+@dataclass
+class ExportConfig:
+    """What `python -m src.export` takes."""
+
+    run: str = MISSING  # name, hash or folder
+    format: str = "onnx"
+    imgsz: int | None = None  # null: that of the training
+    batch: int = 1  # largest batch of a TensorRT engine
+    half: bool = False  # 16-bit weights
+    check: bool = True  # compare with PyTorch on the validation images
+    output_dir: str = "outputs"
 
 
 SCHEMAS = {
@@ -255,6 +294,7 @@ def register_configs() -> None:
     """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
+    store.store(name="schema_export", node=ExportConfig)
     for group, options in SCHEMAS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
@@ -273,7 +313,7 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     if added := added_keys(config):
         raise ConfigError(f"+{added[0]}: no such option; see the options with --cfg job")
     for source in HydraConfig.get().runtime.config_sources:
-        if source.provider == "command-line" and source.path not in sys.path:
+        if "command-line" in source.provider and source.path not in sys.path:
             sys.path.append(source.path)
     values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         config, resolve=True, throw_on_missing=True, enum_to_str=True

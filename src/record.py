@@ -3,7 +3,9 @@
 outputs/runs/NAME-HASH/
     record.json     status, configuration, metrics, cost, environment, events; written atomically
     config.yaml     the resolved configuration
+    latency.npz     every time that was taken, in milliseconds
     journal.jsonl   a line an epoch, and one for every event that changed the experiment
+    matches.npz     what best.pt found on each validation image, and which of it was right
     train/          what Ultralytics writes: weights/best.pt, results.csv, curves, sample predictions
 """
 
@@ -13,6 +15,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,8 +25,19 @@ from pathlib import Path
 from typing import Any
 
 # What does not define the experiment: where it runs, where it writes, who watches, how it is timed.
-NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force")
+NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force", "retry", "objectives")
+LOCK_ATTEMPTS = 5
 NOT_IDENTITY_TRAINER = ("device", "workers", "threads", "cache", "plots", "save_period")
+# What a search may look for, and where the record has it.
+OBJECTIVES = {
+    "map50_95": ("metrics", "map50_95"),
+    "map50": ("metrics", "map50"),
+    "precision": ("metrics", "precision"),
+    "recall": ("metrics", "recall"),
+    "latency_ratio": ("latency", "ratio_to_stock"),
+    "parameters": ("model", "parameters"),
+    "gflops": ("model", "gflops"),
+}
 PACKAGES = (
     "torch",
     "torchvision",
@@ -36,12 +50,17 @@ PACKAGES = (
 )
 
 
+class RunSkippedError(RuntimeError):
+    """A run that is left alone: another process is at it, or it failed and nobody asked for another try."""
+
+
 @dataclass
 class Record:
     """Content of record.json.
 
-    `metrics` are those of best.pt on the validation images (fractions of 1), `latency` is in milliseconds, `seconds` is
-    the wall-clock time of the process that finished the run.
+    `metrics` are those of best.pt on the validation images (fractions of 1), `ap_by_size` and `ap_by_class` AP50-95 of
+    the same detections (None where there is no object of the size), `latency` is in milliseconds, `seconds` is the
+    wall-clock time of the process that finished the run.
     """
 
     run_id: str
@@ -52,18 +71,26 @@ class Record:
     status: str = "running"  # running, finished, failed, interrupted
     attempts: int = 1
     metrics: dict[str, float] = field(default_factory=dict)
+    ap_by_size: dict[str, float | None] = field(default_factory=dict)
+    ap_by_class: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: list[dict[str, Any]] = field(default_factory=list)
-    latency: dict[str, float] = field(default_factory=dict)
+    latency: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     tracking: str | None = None  # folder of the Weights & Biases run
+    tracking_id: str | None = None  # its id, the same however often the run is continued
     seconds: float = 0.0
 
     def write(self, folder: Path) -> None:
         """Replace `folder`/record.json in one step, so that no reader ever sees half of it."""
         write_atomically(folder / "record.json", json.dumps(asdict(self), indent=2) + "\n")
+
+    def objective(self, name: str) -> float:
+        """A value of OBJECTIVES."""
+        part, key = OBJECTIVES[name]
+        return float(getattr(self, part)[key])
 
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
@@ -81,14 +108,30 @@ class Record:
             raise ValueError(f"{path} is not a record ({error}); move {folder} away to run it anew") from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file beside its place, flush it to disk, and rename it into place."""
+def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
+    """Write a file beside its place, flush it to disk, and rename it into place; a failure leaves nothing behind."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def defining(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a resolved configuration defines the experiment, without what has no effect on its result."""
+    content = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
+    if config["attention"]["name"] != "placebo":
+        del content["placebo"]  # it says what the placebo stands for
+    if config["attention"]["name"] == "baseline":
+        # They have no effect there: one baseline serves every placement and every treatment of the graft.
+        del content["placement"]
+        content["optimizer"] = {k: v for k, v in config["optimizer"].items() if k != "attention"}
+    return content
 
 
 def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
@@ -99,17 +142,10 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
         data: fingerprint of the data set, in place of its path.
         weights: fingerprint of the starting checkpoint, in place of its path; None for a random start.
     """
-    defining = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
-    defining["trainer"] = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
-    if config["attention"]["name"] != "placebo":
-        del defining["placebo"]  # it says what the placebo stands for
-    if config["attention"]["name"] == "baseline":
-        # They have no effect there: one baseline serves every placement and every treatment of the graft.
-        del defining["placement"]
-        defining["optimizer"] = {k: v for k, v in config["optimizer"].items() if k != "attention"}
-    defining["data"] = data
-    defining["model"] = {"name": config["model"]["name"], "weights": weights}
-    return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()[:12]
+    content = defining(config)
+    content["data"] = data
+    content["model"] = {"name": config["model"]["name"], "weights": weights}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def readable_name(config: Mapping[str, Any]) -> str:
@@ -130,17 +166,33 @@ def run_lock(path: Path) -> Iterator[None]:
     """Keep a second process off a run; the lock goes with the process, however it ends.
 
     Raises:
-        RuntimeError: if another process holds it.
+        RunSkippedError: if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RuntimeError(
-                f"another process holds {path}: it is at this very run; wait for it, or change a setting"
-            ) from error
+    with path.open("a") as file:
+        for attempt in range(LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if attempt == LOCK_ATTEMPTS - 1:
+                    raise RunSkippedError(
+                        f"another process holds {path}: it is at this very run; wait for it, or change a setting"
+                    ) from error
+                time.sleep(0.02)  # `is_locked` holds it for an instant, too
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process is at the run of this lock."""
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def set_aside(folder: Path, output_dir: Path) -> Path:

@@ -1,34 +1,51 @@
 """The life of one run: found finished, continued, or trained; measured; recorded."""
 
-import dataclasses
+import errno
 import logging
 import shutil
 import time
 import traceback
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from src.checkpoint import remove_state, settle
 from src.checks import Plan
-from src.flops import count_flops, count_parameters
-from src.latency import compare_latency, fused_checkpoint, fused_stock
-from src.record import Record, environment, readable_name, run_lock, set_aside, write_atomically
+from src.coco import ap_by_size
+from src.flops import count_flops, count_flops_by_thop, count_parameters
+from src.interrupts import interruptible
+from src.journal import append_entry, read_journal
+from src.latency.run import SAMPLES, fused, load_best, measure_run
+from src.matches import read_matches
+from src.record import (
+    Record,
+    RunSkippedError,
+    environment,
+    readable_name,
+    run_lock,
+    set_aside,
+    write_atomically,
+)
+from src.study.progress import entry_of
+from src.study.text import tags as study_tags
 from src.tracking import Tracker, open_tracker
-from src.trainer import GraftTrainer, read_journal, resumable, validate
+from src.trainer import GraftTrainer, validate
 
 log = logging.getLogger(__name__)
-MOST_NAMES = 4
 # What every run notes, so that it is no event that sets a run apart.
 NOT_EVENTS = {"epoch", "weights", "graft", "optimizer"}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 METRICS = {
     "map50_95": "metrics/mAP50-95(B)",
     "map50": "metrics/mAP50(B)",
     "precision": "metrics/precision(B)",
     "recall": "metrics/recall(B)",
 }
+
+
+class DiskFullError(RuntimeError):
+    """There is no room for what a run writes; what it wrote before is whole."""
 
 
 def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
@@ -42,17 +59,24 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         The run's record, and whether this call trained (False: it had been finished before).
 
     Raises:
-        RuntimeError: if another process is at this run.
-        Exception: whatever stopped the training; the record then says failed or interrupted.
+        RunSkippedError: if another process is at this run, or it failed before and retry=false.
+        DiskFullError: if there is no room for what the run writes; started again it goes on behind its last epoch.
+        Exception: whatever else stopped the training; the record then says failed or interrupted.
     """
     output_dir = Path(plan.config["output_dir"])
     with run_lock(output_dir / "locks" / f"{plan.folder.name}.lock"):
         previous = Record.read(plan.folder)
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
+                remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
                 return previous, False
             log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
             previous = None
+        if previous is not None and previous.status == "failed" and not plan.config["retry"]:
+            raise RunSkippedError(
+                f"it failed before, see error in {plan.folder / 'record.json'}; retry=true tries again"
+            )
+        tracking_id = f"{plan.run_id}-{int(time.time())}" if previous is None else previous.tracking_id
         plan.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(plan.folder / "config.yaml", config_yaml)
         record = Record(
@@ -63,50 +87,71 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             config=plan.config,
             attempts=1 if previous is None else previous.attempts + 1,
             environment=environment(_device_name(plan.device)),
+            tracking_id=tracking_id,
         )
         record.write(plan.folder)
-        return _recorded(plan, record), True
+        with interruptible():
+            _recorded(plan, record)
+        remove_state(_state(plan))
+        return record, True
 
 
-def _recorded(plan: Plan, record: Record) -> Record:
+def _recorded(plan: Plan, record: Record) -> None:
     """Train, measure and track; whatever happens, the record says so."""
     start = time.monotonic()
     try:
         with open_tracker(
             plan.config["tracking"],
-            run_id=f"{plan.run_id}-{record.attempts}-{int(time.time())}",
+            run_id=record.tracking_id,
             name=readable_name(plan.config),
             group=record.study,
             tags=[
                 plan.config["attention"]["name"],
                 plan.config["model"]["name"],
                 plan.config["data"]["name"],
+                *study_tags(entry_of(Path(plan.config["output_dir"]), record.study, record.name)),
             ],
             config={**plan.config, "run_id": plan.run_id, "attempt": record.attempts},
             folder=Path(plan.config["output_dir"]).absolute(),
         ) as tracker:
+            record.tracking = None if tracker.folder is None else str(tracker.folder)
             metrics = _train(plan, tracker)
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
             _measure(plan, record)
             record.seconds = time.monotonic() - start
-            record.status = "finished"
-            tracker.finish(record, plan.folder / "train")
+            tracker.finish(record, plan.folder / "train", plan.folder / SAMPLES)
             if plan.config["tracking"]["upload_weights"]:
                 tracker.upload(_best(plan), plan.folder.name)
-            record.tracking = None if tracker.folder is None else str(tracker.folder)
+        _close(record, plan, "finished", start)
     except BaseException as error:
-        record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        no_room = isinstance(error, OSError) and error.errno in NO_ROOM
         record.error = traceback.format_exc()
+        try:
+            _close(record, plan, "interrupted" if no_room or isinstance(error, KeyboardInterrupt) else "failed", start)
+        except OSError as unwritten:
+            log.error("the record still says running, as it cannot be written (%s)", unwritten)
+        if no_room:
+            free = shutil.disk_usage(plan.folder).free / 1e6
+            raise DiskFullError(
+                f"{plan.folder} has no room for what the run writes ({error.strerror}; {free:.0f} MB are free); make "
+                "room there and start the same command again: it goes on behind the last epoch that was saved"
+            ) from error
         raise
-    finally:
-        record.events = [entry for entry in _journal(plan) if entry["event"] not in NOT_EVENTS]
-        record.seconds = time.monotonic() - start
-        record.write(plan.folder)
-    return record
+
+
+def _close(record: Record, plan: Plan, status: str, start: float) -> None:
+    record.status = status
+    record.events = [entry for entry in _journal(plan) if entry["event"] not in NOT_EVENTS]
+    record.seconds = time.monotonic() - start
+    record.write(plan.folder)
 
 
 def _journal(plan: Plan) -> list[dict[str, Any]]:
     return read_journal(plan.folder / "journal.jsonl")
+
+
+def _state(plan: Plan) -> Path:
+    return plan.folder / "state.pt"
 
 
 def _best(plan: Plan) -> Path:
@@ -115,39 +160,39 @@ def _best(plan: Plan) -> Path:
 
 def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train to the end from wherever the folder stands; Ultralytics' metrics of best.pt on the validation images."""
-    journal = plan.folder / "journal.jsonl"
-    last = _best(plan).with_name("last.pt")
-    arguments = dict(plan.arguments)
-    if resumable(last):
-        arguments["resume"] = str(last)
-        tracker.follow(_journal(plan))
-    elif last.exists() and _best(plan).exists():  # every epoch is trained; killed before the result was written
-        tracker.follow(_journal(plan))
-        return validate(_best(plan), arguments)
-    else:
+    journal, state = plan.folder / "journal.jsonl", _state(plan)
+    damaged = settle(state, _best(plan))
+    if not state.exists():
         shutil.rmtree(plan.folder / "train", ignore_errors=True)
         journal.unlink(missing_ok=True)
+    for problem in damaged:
+        log.warning("%s; the run goes on from %s", problem, "the epoch before" if state.exists() else "its start")
+        append_entry(journal, "checkpoint_damaged", problem=problem)
     options = plan.config["trainer"]
-    trainer = GraftTrainer.configured(plan.graft, journal, options["threads"], plan.graft_options, options["steps"])(
-        overrides=arguments
-    )
+    trainer = GraftTrainer.configured(
+        plan.graft, journal, options["threads"], plan.graft_options, options["steps"], state
+    )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
     tracker.follow(_journal(plan))
-    return validate(_best(plan), arguments) if trainer.ddp else trainer.metrics
+    return validate(_best(plan), plan.arguments) if trainer.ddp else trainer.metrics
 
 
 def _measure(plan: Plan, record: Record) -> None:
-    """Parameters, FLOPs and latency of best.pt as it is deployed: fused, float32."""
+    """AP by size and by class; parameters, FLOPs and latency of best.pt as it is deployed, fused."""
+    kept = read_matches(plan.folder / "matches.npz")
+    record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
     options = plan.config["latency"]
     imgsz = options["imgsz"] or plan.arguments["imgsz"]
     channels = plan.dataset.channels
-    model = fused_checkpoint(str(_best(plan)), plan.device)
+    trained = load_best(_best(plan), plan.device)
+    model = fused(trained)
     latest = {entry["event"]: entry for entry in _journal(plan)}
     record.model = {
         "parameters": count_parameters(model),
         "gflops": count_flops(model, channels, imgsz, imgsz) / 1e9,
+        "thop_gflops": count_flops_by_thop(model, channels, imgsz, imgsz) / 1e9,
         "stock_tensors_loaded": latest["weights"]["loaded"],
         "stock_tensors_total": latest["weights"]["total"],
         "stock_tensors_lost": latest["weights"]["lost"],
@@ -156,73 +201,8 @@ def _measure(plan: Plan, record: Record) -> None:
     }
     record.optimizer = latest["optimizer"]["groups"]
     if options["enabled"]:
-        stock = fused_stock(plan.config["model"]["name"], len(plan.dataset.names), channels, plan.device)
-        image = torch.rand(options["batch"], channels, imgsz, imgsz, generator=torch.Generator().manual_seed(0)).to(
-            plan.device
-        )
-        latency = compare_latency(model, stock, image, seconds=options["seconds"], max_pairs=options["max_pairs"])
-        record.latency = dataclasses.asdict(latency)
+        record.latency = measure_run(plan, trained, imgsz, record.metrics["map50_95"])
 
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _tensors(model: Mapping[str, Any]) -> str:
-    """How many stock tensors came from weights, and which have no place any more, block by block."""
-    text = f"{model['stock_tensors_loaded']} of {model['stock_tensors_total']} loaded from weights"
-    if lost := model["stock_tensors_lost"]:
-        text += f"; {len(lost)} have no place: {shorten_names(lost)}"
-    return text
-
-
-def _placebo(matches: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The placebo's worst match, as a row of the table."""
-    if not matches:
-        return []
-    worst = max(matches.values(), key=lambda match: abs(match["mismatch"]))
-    return [("placebo", f"{worst['by']} within {abs(worst['mismatch']):.2%} of what it stands for, at every place")]
-
-
-def shorten_names(names: Sequence[str]) -> str:
-    """Names of tensors with what they share said once: model.16.cv1.conv.weight, ... is model.16.* (18 tensors)."""
-    blocks = Counter(".".join(name.split(".")[:2]) for name in names)
-    if len(names) <= MOST_NAMES:
-        return ", ".join(names)
-    return ", ".join(f"{block}.* ({count} tensors)" for block, count in blocks.items())
-
-
-def table(record: Record, folder: Path) -> str:
-    """The run's results as lines of text for a terminal."""
-    latency = record.latency
-    timed = [("latency", "not measured (latency.enabled=false)")]
-    if latency:
-        stock = f"stock p50 {latency['stock_p50_ms']:.2f} ms, {latency['pairs']} pairs timed in turn"
-        timed = [
-            ("latency p50, p95", f"{latency['p50_ms']:.2f} ms, {latency['p95_ms']:.2f} ms"),
-            ("latency / stock", f"{latency['ratio_to_stock']:.3f} ({stock})"),
-        ]
-    model = record.model
-    rows = [
-        ("run", record.name),
-        ("mAP50-95", f"{record.metrics['map50_95']:.4f}"),
-        ("mAP50", f"{record.metrics['map50']:.4f}"),
-        ("precision", f"{record.metrics['precision']:.4f}"),
-        ("recall", f"{record.metrics['recall']:.4f}"),
-        ("parameters", f"{model['parameters']:,} (fused)"),
-        ("GFLOPs", f"{model['gflops']:.3f}"),
-        ("stock tensors", _tensors(model)),
-        *_placebo(model["placebo"]),
-        *timed,
-        ("time", f"{record.seconds:.0f} s"),
-        ("events", ", ".join(entry["event"] for entry in record.events) or "none"),
-        ("folder", str(folder)),
-        ("weights", str(folder / "train" / "weights" / "best.pt")),
-    ]
-    if record.tracking is not None:
-        rows += [
-            ("look at it", f"wandb leet {record.tracking}"),
-            ("upload it", f"wandb sync {record.tracking}"),
-        ]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

@@ -1,9 +1,14 @@
 """Weights & Biases: one run of ours is one run there, opened and closed by one `with`."""
 
-from collections.abc import Iterator, Mapping
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from src.record import Record
 
@@ -34,30 +39,61 @@ class Tracker:
         for entry in epochs[self._epochs_sent :]:
             values = {name.replace("(B)", ""): value for name, value in entry["values"].items()}
             scalars = {f"attention/{name}": value for name, value in entry["scalars"].items()}
-            if self._run is not None:
+            if self._run is not None and entry["epoch"] >= self._run.starting_step:  # the server may have it already
                 self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
         self._epochs_sent = len(epochs)
 
-    def finish(self, record: Record, plots: Path) -> None:
-        """Write the results as plain numbers into the summary, and log the plots found in the folder."""
+    def finish(self, record: Record, plots: Path, samples: Path | None = None) -> None:
+        """Write the results as plain numbers into the summary, and log plots and distributions.
+
+        Args:
+            record: of the run.
+            plots: folder in which Ultralytics' plots may be.
+            samples: file of arrays, each of which becomes a histogram; it need not be there.
+        """
         if self._run is None:
             return
         import wandb
 
         numbers = {**record.metrics, **record.model}
-        numbers.update({f"latency_{name}": value for name, value in record.latency.items()})
+        numbers.update(_numbers(record.latency, "latency"))
         self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})
         self._run.summary.update({"run_id": record.run_id, "seconds": record.seconds})
+        if samples is not None and samples.exists():
+            with np.load(samples) as arrays:
+                self._run.log({f"latency/{name}": wandb.Histogram(arrays[name]) for name in arrays.files})
         images = {
             f"plots/{title}": wandb.Image(str(plots / name)) for name, title in PLOTS.items() if (plots / name).exists()
         }
         if images:
             self._run.log(images)
 
-    def upload(self, weights: Path, name: str) -> None:
-        """Log a checkpoint as an artifact of the run."""
+    def log(self, points: Iterable[Mapping[str, float]]) -> None:
+        """Log numbers that belong together, one step after the other."""
+        for point in points:
+            if self._run is not None:
+                self._run.log(dict(point))
+
+    def upload(self, path: Path, name: str, kind: str = "model") -> None:
+        """Log a checkpoint, or a folder, as an artifact of the run."""
         if self._run is not None:
-            self._run.log_artifact(str(weights), name=name, type="model")
+            self._run.log_artifact(str(path), name=name, type=kind)
+
+
+def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
+    """Create a sweep on the server; its path, which `wandb agent` takes."""
+    import wandb
+
+    sweep_id = wandb.sweep(dict(definition), project=project, entity=entity)
+    return "/".join(part for part in (entity, project, sweep_id) if part)
+
+
+def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of nested mappings under names joined by underscores."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _numbers(value, f"{prefix}_{name}") if isinstance(value, Mapping) else {f"{prefix}_{name}": value}
+    return flat
 
 
 @contextmanager
@@ -70,34 +106,89 @@ def open_tracker(
     tags: list[str],
     config: Mapping[str, Any],
     folder: Path,
+    job_type: str = "train",
 ) -> Iterator[Tracker]:
     """Open the W&B run of one run of ours; an exception inside marks it failed.
 
     Args:
         options: the `tracking` group as plain values.
-        run_id: id in W&B; a continued run has a new one, because offline runs cannot be resumed.
+        run_id: id in W&B, the same for a run that is continued. Offline runs cannot be resumed: there, what an earlier
+            process wrote under this id is removed, and the whole journal is to be logged again.
         name: what W&B's table shows.
         group: the study.
         tags: what to filter by.
         config: the resolved configuration as plain values.
         folder: W&B writes to `folder`/wandb, the same for all runs, so that one `wandb sync` finds them.
+        job_type: what the run is for: train, report.
     """
     if options["mode"] == "disabled":
         yield Tracker()
         return
     import wandb
 
+    for earlier in (folder / "wandb").glob(f"*run-*-{run_id}"):
+        shutil.rmtree(earlier)
     with wandb.init(
         mode=options["mode"],
+        resume="allow" if options["mode"] == "online" else None,
         project=options["project"],
         entity=options["entity"],
         id=run_id,
         name=name,
         group=group,
-        job_type="train",
+        job_type=job_type,
         tags=[*tags, *options["tags"]],
         config=dict(config),
         dir=str(folder),
         settings=wandb.Settings(console="off", save_code=False, silent=True),
     ) as run:
         yield Tracker(run)
+
+
+def log_report(
+    options: Mapping[str, Any], study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
+) -> str:
+    """Log a study's report in the study's group: its folder as an artifact, and what was swept as a history.
+
+    Args:
+        options: the `tracking` group of the study's runs.
+        study: name of the study.
+        report: folder with the report's files.
+        folder: as of `open_tracker`.
+        points: numbers to log together, so that a plot can have one of them as its axis.
+
+    Returns:
+        Where it went: a command that uploads it, or the artifact's name.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"report-{study}")
+    with open_tracker(
+        options,
+        run_id=f"{name}-{int(time.time())}",
+        name=name,
+        group=study,
+        tags=["report"],
+        config={"study": study},
+        folder=folder,
+        job_type="report",
+    ) as tracker:
+        tracker.log(points)
+        tracker.upload(report, name, "report")
+        place = tracker.folder
+    return f"wandb sync {place}" if options["mode"] == "offline" else f"artifact {name}"
+
+
+def save_workspace(workspace: Any) -> str:
+    """Save a wandb_workspaces Workspace on the server; its address.
+
+    Raises:
+        RuntimeError: with the reason and a way out, if the server is out of reach or refuses.
+    """
+    import wandb
+
+    try:
+        address: str = workspace.save().url
+    except (wandb.Error, ValueError) as error:
+        raise RuntimeError(
+            f"the dashboard could not be saved ({error}); is this machine logged in (wandb login)?"
+        ) from error
+    return address

@@ -7,9 +7,8 @@ torch and ultralytics are imported only when a run starts, so that `--help`, `--
 """
 
 import logging
-import signal
 import sys
-from typing import Any
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,38 +16,62 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import ConfigError, plain_values, register_configs
+from src.record import RunSkippedError
+from src.study.points import register_points
+from src.study.search import register_search
 
 log = logging.getLogger(__name__)
 
 
-@hydra.main(config_path="../conf", config_name="config", version_base="1.3")
-def train(config: DictConfig) -> float:
-    """Bring one run to its end; its mAP50-95 on the validation images."""
+def train_one(config: DictConfig) -> float | tuple[float, ...]:
+    """Bring one run to its end; what `objectives` names, by default its mAP50-95 on the validation images."""
     from src.checks import check
-    from src.runner import run, table
+    from src.runner import DiskFullError, run
+    from src.study.text import announcement
+    from src.summary import table
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         plan = check(plain_values(config))
+        if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
+            log.info("\n%s", line)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True))
-    except ConfigError as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # the launcher goes on with the other runs and reports this one
+    except (ConfigError, RunSkippedError, DiskFullError) as error:
+        if sweeping:
+            log.info("skipped: %s", error)
+            raise  # the launcher goes on with the other runs
         sys.exit(f"error: {error}")
+    except (Exception, SystemExit) as error:
+        if sweeping:
+            log.info("failed: %s: %s", type(error).__name__, error)
+        if sweeping and isinstance(error, SystemExit):
+            raise RuntimeError(f"something in the run called sys.exit({error.code!r})") from error
+        raise
     if not trained:
         log.info("\nfinished before; nothing was trained (force=true trains it again)")
     log.info("\n%s", table(record, plan.folder))
-    return record.metrics["map50_95"]
+    found = tuple(record.objective(name) for name in config.objectives)
+    return found[0] if len(found) == 1 else found
 
 
-def _interrupt(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt(signal.Signals(signum).name)
+@hydra.main(config_path="../conf", config_name="config", version_base="1.3")
+def train(config: DictConfig) -> float | tuple[float, ...]:
+    """`train_one`, with Hydra's command line before it."""
+    return train_one(config)
 
 
 def main() -> None:
     """Register the schemas and hand over to Hydra."""
     register_configs()
-    train()
+    register_search()
+    try:
+        register_points(sys.argv[1:])
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+    try:
+        train()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; started again, the same command goes on behind the last whole epoch")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """The training: Ultralytics' own detection trainer, with the graft kept through its whole flow.
 
 What it adds to Ultralytics: the graft after the stock model is built and loaded, a journal of epochs and of events that
-change the experiment, and checkpoints that a killed process cannot leave half-written.
+change the experiment, and going on exactly where a process ended (src/resuming.py).
 """
 
-import json
-import os
-import time
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,17 @@ from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
-from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
-from src.budget import batch_of_step
+from src.budget import epochs_of_steps
 from src.detector.grafting import Graft, graft, grafted_scalars, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
 from src.param_groups import GraftOptions, describe, regroup
-from src.record import write_atomically
+from src.resuming import Resuming
+from src.validator import MatchValidator
 
 
-class Grafting:
+class Grafting(Resuming):
     """What is added to any of Ultralytics' trainers, put before it among the base classes.
 
     Ultralytics' multi-GPU launcher rebuilds the trainer from its class and arguments alone, so what we add travels on
@@ -35,12 +33,10 @@ class Grafting:
     """
 
     graft_spec: Graft = Graft()
-    journal: Path | None = None
     threads: int | None = None
     graft_options: GraftOptions = GraftOptions()
     steps: int | None = None
     last_batch: int = 0  # of the budget of steps, counted over all epochs
-    batches: int = 0  # of this epoch, behind us
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
@@ -48,7 +44,6 @@ class Grafting:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         if self.steps is not None:
-            self.add_callback("on_train_epoch_start", _count_batches_from_zero)
             self.add_callback("on_train_batch_end", _stop_after_last_step)
 
     @classmethod
@@ -59,6 +54,7 @@ class Grafting:
         threads: int | None = None,
         graft_options: GraftOptions | None = None,
         steps: int | None = None,
+        state_file: Path | None = None,
     ) -> type:
         """A subclass with its own settings.
 
@@ -68,9 +64,11 @@ class Grafting:
             threads: CPU threads; None leaves Ultralytics' choice.
             graft_options: how the graft's parameters are optimized; None as Ultralytics would.
             steps: of the optimizer, after which training ends; None ends it after its epochs.
+            state_file: where the exact state is kept while training, and found to go on from; None keeps none.
         """
         settings = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
-        return type(cls.__name__, (cls,), {**settings, "graft_options": graft_options or GraftOptions()})
+        settings |= {"graft_options": graft_options or GraftOptions(), "state_file": state_file}
+        return type(cls.__name__, (cls,), settings)
 
     def get_model(
         self,
@@ -109,15 +107,9 @@ class Grafting:
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
         if self.steps is not None and mode == "train":
             accumulate = max(round(self.args.nbs / self.batch_size), 1)
-            self.last_batch = batch_of_step(self.steps, len(loader), accumulate, self.args.warmup_epochs)
-            self.epochs = self.args.epochs = self.last_batch // len(loader) + 1
+            epochs, self.last_batch = epochs_of_steps(self.steps, len(loader), accumulate, self.args.warmup_epochs)
+            self.epochs = self.args.epochs = epochs
         return loader
-
-    def note(self, event: str, **details: Any) -> None:
-        """Append one line to the journal; only the main process of a run writes."""
-        if self.journal is not None and RANK in {-1, 0}:
-            with self.journal.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"event": event, "time": time.time(), **details}) + "\n")
 
     def save_metrics(self, metrics: dict[str, float]) -> None:
         """Write the epoch to Ultralytics' results.csv and, with the graft's scalars, to the journal."""
@@ -128,19 +120,6 @@ class Grafting:
             values={name: float(value) for name, value in metrics.items()},
             scalars=grafted_scalars(unwrap_model(self.model)),
         )
-
-    def save_model(self) -> bool:
-        """Save last.pt and best.pt under temporary names first: a killed process leaves the old or the new file."""
-        last, best = self.last, self.best
-        self.last, self.best = last.with_suffix(".partial"), best.with_suffix(".partial")
-        try:
-            saved: bool = super().save_model()
-            for partial, final in ((self.best, best), (self.last, last)):
-                if partial.exists():
-                    os.replace(partial, final)
-        finally:
-            self.last, self.best = last, best
-        return saved
 
     def _build_train_pipeline(self) -> None:
         """Note the halved batch when Ultralytics rebuilds its loaders after running out of memory."""
@@ -156,67 +135,27 @@ class Grafting:
             self.note("nan_recovery", epoch=epoch + 1, attempt=self.nan_recovery_attempts)
         return recovered
 
-    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
-        """Continue behind the checkpoint's epoch, and drop what was written about epochs after it."""
-        super().resume_training(ckpt)
-        if self.resume and RANK in {-1, 0}:
-            if self.journal is not None:
-                _keep_epochs(self.journal, self.start_epoch)
-            _keep_rows(self.csv, self.start_epoch)
-            self.note("resume", epoch=self.start_epoch + 1)
-
 
 class GraftTrainer(Grafting, DetectionTrainer):
-    """DetectionTrainer that grafts attention onto the model it trains."""
+    """DetectionTrainer that grafts attention onto the model it trains, and keeps what best.pt matched."""
 
-
-def _count_batches_from_zero(trainer: Grafting) -> None:
-    trainer.batches = 0
+    def get_validator(self) -> MatchValidator:
+        """Ultralytics' validator; after the training it writes matches.npz beside the journal."""
+        validator = MatchValidator.writing_to(self.journal and self.journal.with_name("matches.npz"))
+        return validator(self.test_loader, save_dir=self.save_dir, args=copy(self.args), _callbacks=self.callbacks)
 
 
 def _stop_after_last_step(trainer: Grafting) -> None:
     trainer.stop = trainer.stop or trainer.epoch * len(trainer.train_loader) + trainer.batches >= trainer.last_batch
-    trainer.batches += 1
-
-
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The journal's entries, in order; a last line cut short by a killed process is left out."""
-    if not path.exists():
-        return []
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return entries
-
-
-def _keep_epochs(journal: Path, last: int) -> None:
-    """Drop the journal's entries about epochs after `last`, which will be trained again."""
-    kept = [entry for entry in read_journal(journal) if entry["event"] != "epoch" or entry["epoch"] <= last]
-    write_atomically(journal, "".join(json.dumps(entry) + "\n" for entry in kept))
-
-
-def _keep_rows(csv: Path, last: int) -> None:
-    """Drop the rows of results.csv about epochs after `last`."""
-    if csv.exists():
-        header, *rows = csv.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [row for row in rows if row.split(",")[0].strip().isdigit() and int(row.split(",")[0]) <= last]
-        write_atomically(csv, header + "".join(kept))
-
-
-def resumable(checkpoint: Path) -> bool:
-    """Whether a checkpoint holds what training needs to go on, and has epochs left to train."""
-    if not checkpoint.exists():
-        return False
-    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    return content.get("optimizer") is not None and 0 <= content["epoch"] + 1 < content["train_args"]["epochs"]
 
 
 def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
-    """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training."""
+    """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training.
+
+    What it matched is written to matches.npz beside the folder of the training.
+    """
     metrics = YOLO(checkpoint).val(
+        validator=MatchValidator.writing_to(Path(arguments["save_dir"]).with_name("matches.npz")),
         data=arguments["data"],
         imgsz=arguments["imgsz"],
         batch=arguments["batch"] * 2,

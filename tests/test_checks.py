@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from src.checks import ConfigError, check
+from src.checks import Checker, ConfigError, check
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,54 @@ from src.checks import ConfigError, check
         pytest.param(["latency.imgsz=40"], r"latency.imgsz=40 is not a multiple", id="latency-imgsz"),
         pytest.param(["trainer.epochs=0"], r"trainer.epochs=0: at least 1", id="epochs"),
         pytest.param(["trainer.threads=0"], r"trainer.threads=0: at least 1", id="threads"),
+        pytest.param(["trainer.steps=0"], r"trainer.steps=0: at least 1", id="steps"),
+        pytest.param(["trainer.steps=9", "trainer.time=1"], r"steps=9 and trainer.time=1.* give one", id="two-budgets"),
+        pytest.param(
+            ["optimizer=sgd", "optimizer.attention.muon=false"], r"muon=false has no effect on .*SGD", id="no-muon"
+        ),
+        pytest.param(
+            ["optimizer.attention.frozen=true", "optimizer.attention.lr_factor=2"],
+            r"lr_factor=2.* has no effect on optimizer.attention.frozen=true",
+            id="frozen-and-more",
+        ),
+        pytest.param(
+            ["attention=placebo", "placebo.matches=acmx"], r"placebo.matches=acmx: acmx is no attention", id="placebo"
+        ),
+        pytest.param(
+            ["attention=placebo", "placebo.matches=simam"], r"simam has 0 parameters at p3", id="placebo-of-nothing"
+        ),
+        pytest.param(
+            ["attention=placebo", "placebo.options={head: 2}"], r"acmix has no option head; it has", id="placebo-option"
+        ),
+        pytest.param(["attention=placebo", "placebo.options=5"], r"placebo.options=5 is no set", id="placebo-options"),
         pytest.param(["trainer.mosaic=3"], r"trainer or optimizer: .*mosaic", id="range"),
+        pytest.param(
+            ["latency=default", "latency.backend=cuda_graph"], r"latency.backend=cuda_graph runs on cuda", id="backend"
+        ),
+        pytest.param(
+            ["latency=default", "latency.precision=fp16"], r"latency.precision=fp16 .* use fp32", id="precision"
+        ),
+        pytest.param(["latency=default", "latency.batch=0"], r"latency.batch=0: at least 1", id="latency-batch"),
+        pytest.param(["latency=default", "latency.threads=0"], r"latency.threads=0: at least 1", id="latency-threads"),
+        pytest.param(
+            ["latency=default", "latency.seconds=-1"], r"latency.seconds=-1.0 is negative", id="latency-seconds"
+        ),
+        pytest.param(
+            ["latency=default", "latency.throughput_batches=[4,0]"], r"latency.throughput_batches=0", id="throughput"
+        ),
+        pytest.param(["objectives=[map95]"], r"map95 is unknown; choose of map50_95, ", id="objective"),
+        pytest.param(["objectives=[]"], r"objectives=\[\]: name at least one", id="no-objective"),
+        pytest.param(["objectives=[latency_ratio]"], r"latency_ratio needs latency.enabled=true", id="not-measured"),
         pytest.param(["output_dir=/proc/nowhere"], r"output_dir=/proc/nowhere cannot be", id="output-dir"),
     ],
 )
 def test_refused_before_training(overrides, message, tiny):
     with pytest.raises(ConfigError, match=message):
         check(tiny(*overrides))
+
+
+def test_latency_that_is_not_measured_is_not_refused(tiny):
+    assert check(tiny("latency.backend=cuda_graph")).config["latency"]["enabled"] is False
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
@@ -106,3 +147,36 @@ def test_mode_and_gate_are_other_runs_and_reach_the_graft(tiny):
 def test_one_baseline_serves_every_mode(tiny):
     plan, same = (check(tiny("attention=baseline", *more)) for more in ((), ("placement.mode=replace",)))
     assert same.run_id == plan.run_id
+
+
+def test_placebos_of_other_things_are_other_runs(tiny):
+    plans = [
+        check(tiny("attention=placebo", "placement=p3", *more))
+        for more in ((), ("placebo.matches=sasa",), ("placebo.by=flops",), ("placebo.options={kernel_conv: 5}",))
+    ]
+    assert len({plan.run_id for plan in plans}) == 4
+    same = check(tiny("attention=placebo", "placement=p3", "placebo.options={kernel_conv: 3}"))
+    assert same.run_id == plans[0].run_id, "options are complete, whichever of them were given"
+    assert plans[1].folder.name.startswith("placebo_of_sasa-p3-")
+
+
+def test_placebo_group_has_no_effect_on_other_attention(tiny):
+    assert check(tiny("placebo.matches=sasa")).run_id == check(tiny()).run_id
+
+
+def test_a_checker_gives_each_configuration_its_own_answer(tiny):
+    checker = Checker()
+    plans = [checker.check(tiny(*more)) for more in ((), ("seed=1",), ("placement=p3",), ("model=yolo26s",))]
+    alone = [check(tiny(*more)) for more in ((), ("seed=1",), ("placement=p3",), ("model=yolo26s",))]
+    assert [plan.folder for plan in plans] == [plan.folder for plan in alone]
+    assert [plan.config for plan in plans] == [plan.config for plan in alone]
+    assert plans[1].graft.seed == 1
+
+
+def test_a_checker_refuses_again_what_it_refused(tiny):
+    checker = Checker()
+    with pytest.raises(ConfigError, match=r"try 4 or 8"):
+        checker.check(tiny("attention.heads=5"))
+    with pytest.raises(ConfigError, match=r"try 4 or 8"):
+        checker.check(tiny("attention.heads=5", "seed=1"))
+    assert checker.check(tiny("attention.heads=4")).folder.name.startswith("acmix-p3")

@@ -3,16 +3,17 @@
 import copy
 
 import pytest
-import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from ultralytics.nn.modules import Conv
+from ultralytics.utils.torch_utils import fuse_conv_and_bn
 
 from src.attention.acmix import ACmix
 from src.attention.neighbourhood import NeighbourhoodAttention
 from src.detector.grafting import Graft, graft
 from src.detector.stock import build_stock
-from src.flops import count_flops, count_parameters
-from src.latency import fused_stock
+from src.flops import count_flops, count_flops_by_thop, count_parameters
+from src.latency.run import fused
 
 
 def test_parameters_by_hand():
@@ -38,6 +39,32 @@ def test_windowed_attention_counts_the_window_alone_however_it_is_computed():
     assert set(counts.values()) == {2 * 120 * 8 * (3 * 8 + 8 + 2 * 25)}
 
 
+def test_thop_counts_layers_and_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), ACmix(8, heads=2, kernel_att=3)).eval()
+    convolution = nn.Conv2d(3, 8, 3, padding=1)
+    assert count_flops_by_thop(convolution, 3, 32, 16) == 2 * 3 * 8 * 9 * 32 * 16
+    names = set(model.state_dict())
+    count_flops_by_thop(model, 3, 16, 16)
+    assert set(model.state_dict()) == names
+
+
+def test_thop_depends_on_the_implementation():
+    """Which is why it only stands beside the exact figure."""
+    counts = {}
+    for implementation in ("tiled", "shifted"):
+        model = NeighbourhoodAttention(8, heads=2, kernel_att=5, implementation=implementation).eval()
+        counts[implementation] = count_flops_by_thop(model, 8, 12, 10)
+    assert counts["shifted"] < count_flops(model, 8, 12, 10) < counts["tiled"]
+
+
+def test_fused_block_by_hand():
+    """A convolution with its batch norm inside is one convolution."""
+    block = Conv(3, 8, 3, 2).eval()
+    expected = 2 * 3 * 8 * 9 * 16 * 8
+    assert count_flops(block, 3, 32, 16) == expected
+    assert count_flops_by_thop(fuse_conv_and_bn(block.conv, block.bn), 3, 32, 16) == expected
+
+
 def test_module_without_parameters():
     assert count_flops(nn.SiLU(), 3, 8, 8) == 0
 
@@ -51,9 +78,7 @@ def test_count_without_computing_is_the_same():
 
 def test_published_flops_of_stock_yolo26n():
     """Ultralytics publishes 5.4 GFLOPs for the fused model at 640 px (with 80 classes)."""
-    assert count_flops(fused_stock("yolo26n", 80, 3, torch.device("cpu")), 3, 640, 640) == pytest.approx(
-        5.48e9, abs=0.01e9
-    )
+    assert count_flops(fused(build_stock("yolo26n", 80, 3).eval()), 3, 640, 640) == pytest.approx(5.48e9, abs=0.01e9)
 
 
 def test_graft_adds_its_own_flops_and_parameters():

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from src.checks import check
-from src.trainer import GraftTrainer, read_journal
+from src.journal import read_journal
+from src.trainer import GraftTrainer
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from src.record import Record, identity, readable_name, run_lock, set_aside
+from src.record import Record, identity, is_locked, readable_name, run_lock, set_aside
 
 
 def named(config, data="abc", weights=None):
@@ -37,6 +37,8 @@ def test_what_defines_the_experiment_changes_the_identity(override, composed):
         "study=other",
         "output_dir=/elsewhere",
         "force=true",
+        "retry=false",
+        "objectives=[recall]",
         "trainer.device=0",
         "trainer.threads=1",
         "trainer.workers=2",
@@ -102,6 +104,20 @@ def test_lock_keeps_a_second_process_off(tmp_path):
             pass
     with run_lock(tmp_path / "a.lock"):
         pass
+
+
+def test_objectives_are_values_of_the_record():
+    measured = record(metrics={"map50_95": 0.5}, latency={"ratio_to_stock": 1.25}, model={"parameters": 7})
+    assert [measured.objective(name) for name in ("map50_95", "latency_ratio", "parameters")] == [0.5, 1.25, 7.0]
+
+
+def test_whether_a_process_is_at_a_run(tmp_path):
+    path = tmp_path / "a.lock"
+    assert not is_locked(path)
+    with run_lock(path):
+        assert is_locked(path)
+    assert path.exists()
+    assert not is_locked(path)
 
 
 def test_set_aside_keeps_every_earlier_run(tmp_path):

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from src.record import Record
@@ -52,14 +54,22 @@ def finished(tmp_path_factory):
         config={},
         metrics={"map50_95": 0.25},
         model={"parameters": 12, "gflops": 0.5},
-        latency={"p50_ms": 3.0, "ratio_to_stock": 1.25},
+        latency={
+            "p50_ms": 3.0,
+            "ratio_to_stock": 1.25,
+            "busy": False,
+            "memory": {"peak_mb": 9.5, "counted": "bytes"},
+            "throughput": {"8": {"images_per_second": 80.0}},
+        },
         seconds=7.0,
     )
 
     def body(tracker):
         tracker.follow(EPOCHS[:1])
         tracker.follow(EPOCHS)
-        tracker.finish(record, Path("/nowhere"))
+        samples = tmp_path_factory.mktemp("run") / "latency.npz"
+        np.savez(samples, model_ms=np.array([1.0, 1.0, 2.0]))
+        tracker.finish(record, Path("/nowhere"), samples)
 
     return track(tmp_path_factory.mktemp("wandb"), body)
 
@@ -70,6 +80,7 @@ def test_summary_holds_plain_numbers(finished):
     assert run["tags"] == ["acmix", "mine"]
     assert run["config"]["attention"] == {"kernel_att": 7}
     expected = {"map50_95": 0.25, "parameters": 12, "gflops": 0.5, "latency_p50_ms": 3.0}
+    expected |= {"latency_memory_peak_mb": 9.5, "latency_throughput_8_images_per_second": 80.0, "latency_busy": False}
     expected |= {"latency_ratio_to_stock": 1.25, "seconds": 7.0, "run_id": "abc"}
     assert {key: run["summary"][key] for key in expected} == expected
 
@@ -82,6 +93,16 @@ def test_every_epoch_is_logged_once_with_the_rates(finished):
     assert "attention/p3/rate1" in text
     assert "metrics/mAP50-95" in text
     assert "(B)" not in text
+
+
+def test_latencies_are_a_histogram(finished):
+    assert '"latency/model_ms._type":"histogram"' in leet(str(finished))
+
+
+def test_missing_samples_are_no_histogram(tmp_path):
+    record = Record(run_id="abc", name="a", study="s", seed=3, config={})
+    path = track(tmp_path, lambda tracker: tracker.finish(record, tmp_path, tmp_path / "none.npz"))
+    assert '_type":"histogram"' not in leet(str(path))
 
 
 def test_group_is_the_study(finished):
@@ -99,6 +120,30 @@ def test_failure_is_marked(tmp_path):
         track(tmp_path, body)
     run = json.loads(leet("--summary", str(paths[0])))
     assert (run["state"], run["exit_code"]) == ("failed", 1)
+
+
+def test_continued_it_is_one_run_with_every_epoch(tmp_path):
+    def cut_off(tracker):
+        tracker.follow(EPOCHS[:1])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        track(tmp_path, cut_off)
+    other = tmp_path / "wandb" / "offline-run-20260101_000000-other"
+    other.mkdir()
+    path = track(tmp_path, lambda tracker: tracker.follow(EPOCHS))
+    assert set(tmp_path.glob("wandb/offline-run-*")) == {path, other}
+    run = json.loads(leet("--summary", str(path)))
+    assert (run["run_id"], run["state"]) == ("abc-1", "finished")
+    records = [json.loads(line) for line in leet(str(path)).splitlines()]
+    assert [entry["history"]["item"]["epoch"] for entry in records if entry["type"] == "history"] == [1, 2]
+
+
+def test_continued_online_it_logs_what_the_server_lacks():
+    logged = []
+    run = SimpleNamespace(starting_step=2, log=lambda values, step: logged.append(step))
+    Tracker(run).follow(EPOCHS)
+    assert logged == [2]
 
 
 def test_disabled_needs_no_wandb(monkeypatch, tmp_path):

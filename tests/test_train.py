@@ -9,8 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from src.matches import read_matches
+from src.statistics import mean_average_precision
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +31,10 @@ def train(folder, *overrides, check=True):
     result = subprocess.run(command(folder, *overrides), cwd=ROOT, capture_output=True, text=True)
     assert not check or result.returncode == 0, result.stderr
     return result
+
+
+def start(folder, *overrides):
+    return subprocess.Popen(command(folder, *overrides), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def records(folder):
@@ -50,7 +57,11 @@ def test_record_is_complete(finished):
     assert set(record["metrics"]) == {"map50_95", "map50", "precision", "recall"}
     assert record["model"]["parameters"] > 2_000_000
     assert (record["model"]["stock_tensors_loaded"], record["model"]["stock_tensors_total"]) == (0, 708)
-    assert record["latency"]["ratio_to_stock"] > 0
+    latency = record["latency"]
+    keys = {"p50_ms", "p95_ms", "p99_ms", "stock_p50_ms", "ratio_to_stock", "ratio_low", "ratio_high", "pairs"}
+    assert keys | {"busy", "throttled", "backend", "precision", "batch", "imgsz", "memory"} <= set(latency)
+    assert keys <= set(latency["end_to_end"])
+    assert (latency["ratio_to_stock"] > 0, latency["backend"], latency["imgsz"]) == (True, "eager", 64)
     assert record["environment"]["packages"]["ultralytics"] == "8.4.190"
     assert record["events"] == []
     assert record["seconds"] > 0
@@ -58,11 +69,30 @@ def test_record_is_complete(finished):
 
 
 def test_folder_holds_what_the_readme_lists(finished):
-    folder, _, _ = finished
-    assert {path.name for path in folder.iterdir()} == {"config.yaml", "journal.jsonl", "record.json", "train"}
+    folder, record, _ = finished
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "journal.jsonl",
+        "latency.npz",
+        "matches.npz",
+        "record.json",
+        "train",
+    }
     assert (folder / "train" / "weights" / "best.pt").exists()
     assert (folder / "train" / "results.csv").exists()
+    with np.load(folder / "latency.npz") as samples:
+        assert len(samples["model_ms"]) == record["latency"]["pairs"]
     assert not list(folder.rglob("*.partial"))
+
+
+def test_matches_give_the_recorded_map(finished):
+    folder, record, _ = finished
+    kept = read_matches(folder / "matches.npz")
+    maps = record["metrics"]["map50_95"], record["metrics"]["map50"]
+    assert mean_average_precision(kept.matches) == pytest.approx(maps, abs=1e-9)
+    assert len(kept.images) == 8
+    assert set(record["ap_by_size"]) == {"small", "medium", "large"}
+    assert np.mean(list(record["ap_by_class"].values())) == pytest.approx(maps[0])
 
 
 def test_table_shows_the_record(finished):
@@ -85,6 +115,8 @@ def test_wandb_run_of_the_run(finished):
         "lr/pg0",
         "plots/PR curve",
         "plots/validation predictions",
+        "latency/model_ms",
+        "latency/end_to_end_stock_ms",
     ):
         assert expected in output
     summary = json.loads(
@@ -137,16 +169,19 @@ def test_forced_again_every_metric_is_equal_to_the_last_digit(finished):
     assert values[0] == values[1]
 
 
-def test_killed_after_its_last_epoch_it_is_only_measured(tmp_path):
-    train(tmp_path, "attention=acmix", "data.val_images=24")
+def test_killed_after_its_last_epoch_it_is_not_trained_again(finished, tmp_path):
+    _, expected, _ = finished
+    overrides = ("attention=acmix", "trainer.epochs=2", "trainer.plots=true")
+    process = start(tmp_path, *overrides)
+    wait_for(lambda: journal_events(tmp_path).count("epoch") == 2, process)
+    process.kill()
+    process.wait()
+    train(tmp_path, *overrides)
     ((folder, record),) = records(tmp_path).items()
-    (folder / "record.json").write_text(json.dumps({**record, "status": "running", "metrics": {}}))
-    lines = (folder / "journal.jsonl").read_text()
-    train(tmp_path, "attention=acmix", "data.val_images=24")
-    ((_, again),) = records(tmp_path).items()
-    assert again["status"] == "finished"
-    assert again["metrics"] == record["metrics"]
-    assert (folder / "journal.jsonl").read_text() == lines
+    assert record["metrics"] == expected["metrics"]
+    assert record["events"][-1]["event"] == "resume"
+    assert [entry["epoch"] for entry in journal(folder) if entry["event"] == "epoch"] == [1, 2]
+    assert len(read_matches(folder / "matches.npz").images)
 
 
 def test_sweep_runs_each_once(tmp_path):
@@ -168,9 +203,7 @@ def test_sweep_runs_each_once(tmp_path):
 
 def test_killed_run_continues(tmp_path):
     overrides = ("attention=acmix", "trainer.epochs=3", "data.train_images=64", "trainer.fraction=1.0")
-    process = subprocess.Popen(
-        command(tmp_path, *overrides), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start(tmp_path, *overrides)
     wait_for(lambda: "epoch" in journal_events(tmp_path), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -186,13 +219,22 @@ def test_killed_run_continues(tmp_path):
     assert epochs == [1, 2, 3]
     rows = (folder / "train" / "results.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0].strip() for row in rows] == ["1", "2", "3"]
+    (folder,) = tmp_path.glob("wandb/offline-run-*")
+    assert str(folder) == record["tracking"]
+    assert logged_epochs(folder) == [1, 2, 3]
+
+
+def logged_epochs(folder):
+    """Epochs in a W&B run, read back with its own command."""
+    wandb = str(Path(sys.executable).with_name("wandb"))
+    output = subprocess.run([wandb, "leet", "inspect", "--json", folder], capture_output=True, text=True, check=True)
+    entries = [json.loads(line) for line in output.stdout.splitlines()]
+    return [entry["history"]["item"]["epoch"] for entry in entries if entry["type"] == "history"]
 
 
 def test_terminated_run_is_interrupted_and_continues(tmp_path):
     overrides = ("attention=baseline", "trainer.epochs=3", "data.train_images=64", "trainer.fraction=1.0")
-    process = subprocess.Popen(
-        command(tmp_path, *overrides), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start(tmp_path, *overrides)
     wait_for(lambda: "epoch" in journal_events(tmp_path), process)
     process.terminate()
     assert process.wait() != 0

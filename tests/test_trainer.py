@@ -1,7 +1,5 @@
 """The trainer keeps the graft, counts what was loaded, and notes what changed the experiment."""
 
-import json
-
 import pytest
 import torch
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
@@ -9,7 +7,8 @@ from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from src.checks import check
 from src.detector.grafting import grafted_attention
 from src.detector.stock import build_stock
-from src.trainer import GraftTrainer, read_journal, resumable
+from src.journal import read_journal
+from src.trainer import GraftTrainer
 
 
 @pytest.fixture
@@ -67,6 +66,35 @@ def test_stock_tensors_loaded_are_counted(classes, loaded, trainer, tmp_path):
     assert torch.equal(training.model.model[0].conv.weight, model.model[0].conv.weight)
 
 
+@pytest.mark.parametrize(
+    ("mode", "site", "lost"),
+    [
+        pytest.param("append", "p4", 0, id="append"),
+        pytest.param("replace", "p4", 54, id="replace"),
+        pytest.param("bottleneck", "backbone_p4", 4, id="bottleneck"),
+    ],
+)
+def test_tensors_without_a_place_are_named(mode, site, lost, trainer, tmp_path):
+    checkpoint = tmp_path / "stock.pt"
+    torch.save({"model": build_stock("yolo26n", classes=10, channels=3), "train_args": {}}, checkpoint)
+    training = trainer(f"model.weights={checkpoint}", f"placement.sites=[{site}]", f"placement.mode={mode}")
+    training.setup_model()
+    (entry,) = events(tmp_path, "weights")
+    assert (entry["loaded"], entry["total"], len(entry["lost"])) == (708 - lost, 708, lost)
+    assert not set(entry["lost"]) & set(training.model.state_dict())
+
+
+def test_graft_of_a_checkpoint_is_loaded_too(trainer, tmp_path):
+    training = trainer()
+    training.train()
+    again = trainer(f"model.weights={tmp_path / 'train' / 'weights' / 'best.pt'}", "seed=5")
+    again.setup_model()
+    entry = events(tmp_path, "weights")[-1]
+    attention = again.model.model[16].attention
+    assert entry["graft_loaded"] == len(attention.state_dict())
+    assert torch.equal(attention.conv1.weight.half(), training.ema.ema.model[16].attention.conv1.weight.half())
+
+
 def test_running_out_of_memory_is_noted(trainer, tmp_path, monkeypatch):
     training = trainer()
     loss = DetectionModel.loss
@@ -104,13 +132,6 @@ def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
     assert [entry["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
 
 
-def test_finished_checkpoint_is_not_resumable(trainer, tmp_path):
-    assert not resumable(tmp_path / "nothing.pt")
-    training = trainer()
-    training.train()
-    assert not resumable(training.last)
-
-
 def test_threads_are_set(tiny, tmp_path):
     before = torch.get_num_threads()
     try:
@@ -120,9 +141,3 @@ def test_threads_are_set(tiny, tmp_path):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-
-
-def test_journal_cut_short_is_read_up_to_there(tmp_path):
-    path = tmp_path / "journal.jsonl"
-    path.write_text(json.dumps({"event": "epoch", "epoch": 1}) + '\n{"event": "epo')
-    assert read_journal(path) == [{"event": "epoch", "epoch": 1}]

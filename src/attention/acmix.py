@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from src.attention.acmix_convolution import ShiftConv, compose, dense, grouped
 from src.attention.window import IMPLEMENTATIONS, check_heads, window_attention
+from src.attention.window_shifted import window_weights
 
 # Shape legend: B batch, C channels, H height, W width, N heads, D channels per head
 
@@ -220,6 +221,23 @@ class ACmix(nn.Module):
         path = dense if few else grouped
         options = {"side": self.kernel_conv, "stride": self.stride, "bias": bias}
         return path(x, projection, projection_bias, weight, **options)
+
+    def attention_weights(self, x: Tensor) -> Tensor:
+        """How much each pixel of the output looks at each key of its window, (B, heads, kernel_att^2, H', W').
+
+        Keys stand row by row from the top left, those beyond the border being the reflected ones; weights sum to 1.
+
+        Raises:
+            ValueError: with paths="convolution", which looks at nothing.
+        """
+        if self.paths == "convolution":
+            raise ValueError("paths=convolution has no attention to look at")
+        k = self.conv2(x)
+        if self.position:
+            k = self._subtract_position(k.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        q = self.conv1(x)[..., :: self.stride, :: self.stride]
+        options = {"heads": self.heads, "window": self.kernel_att, "stride": self.stride, "dilation": self.dilation}
+        return window_weights(q, k, **options)
 
     def flops(self, height: int, width: int) -> int:
         """Operations for one map of that size, two for each multiply-add of a product that is due.

@@ -13,15 +13,32 @@ def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: in
 
 def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> Tensor:
     """window_attention for any arguments; in training it keeps window * window copies of the maps."""
-    height, width = k.shape[2:]
+    weights = window_weights(q, k, heads=heads, window=window, stride=stride, dilation=dilation)
+    shifted = _shifted(v, heads, window, stride, dilation)
+    return sum(weights[:, :, i, None] * v_i for i, v_i in enumerate(shifted)).flatten(1, 2)
+
+
+def window_weights(q: Tensor, k: Tensor, *, heads: int, window: int, stride: int = 1, dilation: int = 1) -> Tensor:
+    """How much every query of window_attention looks at each key of its window.
+
+    Args: as of window_attention.
+
+    Returns:
+        (B, heads, window * window, H', W'), H' and W' those of q; keys row by row from the top left, those beyond the
+        border being the reflected ones; the weights of a query sum to 1.
+    """
     q = q.unflatten(1, (heads, -1)) * (k.shape[1] // heads) ** -0.5
+    logits = torch.stack([(q * k_i).sum(2) for k_i in _shifted(k, heads, window, stride, dilation)], 2)
+    return torch.softmax(logits, 2)
+
+
+def _shifted(x: Tensor, heads: int, window: int, stride: int, dilation: int) -> list[Tensor]:
+    # A view of the padded map for each place in the window, (B, N, D, H, W).
+    height, width = x.shape[2:]
     pad = _gather_pad if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() else reflect_pad
-    k, v = (pad(x, dilation * (window // 2)).unflatten(1, (heads, -1)) for x in (k, v))
+    x = pad(x, dilation * (window // 2)).unflatten(1, (heads, -1))
     shifts = [(row * dilation, column * dilation) for row in range(window) for column in range(window)]
-    slices = [(..., slice(row, row + height, stride), slice(column, column + width, stride)) for row, column in shifts]
-    logits = torch.stack([(q * k[at]).sum(2) for at in slices], 2)
-    weights = torch.softmax(logits, 2)  # (B, N, window * window, H, W)
-    return sum(weights[:, :, i, None] * v[at] for i, at in enumerate(slices)).flatten(1, 2)
+    return [x[..., row : row + height : stride, column : column + width : stride] for row, column in shifts]
 
 
 def _gather_pad(x: Tensor, padding: int) -> Tensor:

@@ -41,6 +41,55 @@ class Graft:
     match: Match | None = None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A graft that fits its model, built but not yet joined to it."""
+
+    sites: list[Site]
+    built: list[tuple[Place, nn.Module, nn.Module | None]]
+
+
+def probe_sites(model: BaseModel) -> dict[str, Site]:
+    """The sites of a model at the image size at which grafts are checked."""
+    return find_sites(model, _probe_size(model))
+
+
+def _probe_size(model: BaseModel) -> int:
+    """Two pixels a side at the coarsest level: there a module that halves the map is noticed, which one pixel hides."""
+    return 2 * max(32, int(model.stride.max()))
+
+
+def prepare(model: BaseModel, spec: Graft, sites: Mapping[str, Site] | None = None) -> Prepared:
+    """Build attention for the named sites and check that it fits there; the model stays as it is.
+
+    Args:
+        model: a stock model.
+        spec: what, where, how and from which seed.
+        sites: what `probe_sites` gives for the model; None to look for them.
+
+    Raises:
+        ValueError: for a site that the model does not have, a mode or gate that is unknown or that a site cannot take,
+            a class that cannot be imported, options that it refuses at a site, or a module that puts out a map of
+            another shape than is needed.
+    """
+    if spec.target is None:
+        return Prepared([], [])
+    _check_mode(spec)
+    if sites is None:
+        sites = probe_sites(model)
+    chosen = choose_sites(spec.sites, sites)
+    if spec.mode == "bottleneck":
+        _check_bottlenecks(model, sites, chosen)
+    how = {"seed": spec.seed, "mode": spec.mode, "match": spec.match}
+    scale = spec.match.imgsz / _probe_size(model) if spec.match else 1.0
+    built = [
+        (place, *build(spec.target, spec.options, place, scale=scale, **how))
+        for site in chosen
+        for place in _places(model, spec.mode, site)
+    ]
+    return Prepared(chosen, built)
+
+
 def graft(model: BaseModel, spec: Graft) -> list[Site]:
     """Put attention at the named sites of a built, loaded model, in place; a model that is refused stays as it was.
 
@@ -56,40 +105,25 @@ def graft(model: BaseModel, spec: Graft) -> list[Site]:
         The grafted sites, in network order; empty for the baseline.
 
     Raises:
-        ValueError: for a site that the model does not have, a mode or gate that is unknown or that a site cannot take,
-            a class that cannot be imported, options that it refuses at a site, or a module that puts out a map of
-            another shape than is needed.
+        ValueError: as `prepare`.
     """
-    if spec.target is None:
+    prepared = prepare(model, spec)
+    if not prepared.sites:
         return []
-    _check_mode(spec)
-    # Two pixels a side at the coarsest level: there a module that halves the map is noticed, which one pixel hides.
-    imgsz = 2 * max(32, int(model.stride.max()))
-    sites = find_sites(model, imgsz)
-    chosen = choose_sites(spec.sites, sites)
-    if spec.mode == "bottleneck":
-        _check_bottlenecks(model, sites, chosen)
-    how = {"seed": spec.seed, "mode": spec.mode, "match": spec.match}
-    scale = spec.match.imgsz / imgsz if spec.match else 1.0
-    built = [
-        (place, *build(spec.target, spec.options, place, scale=scale, **how))
-        for site in chosen
-        for place in _places(model, spec.mode, site)
-    ]
-    for place, attention, project in built:
+    for place, attention, project in prepared.built:
         if spec.mode == "append":
             _append(model, place, Gated(attention) if spec.gate == "zero" else attention)
         elif spec.mode == "replace":
             _replace(model, place, Replacement(attention, project))
         else:
             _bottleneck(model, place, attention, project)
-    for site in chosen:
+    for site in prepared.sites:
         block = model.model[site.layer]
         block.np = sum(p.numel() for p in block.parameters())
     # Plain types: checkpoints pickle both.
-    model.grafted_sites = {site.name: site.layer for site in chosen}
+    model.grafted_sites = {site.name: site.layer for site in prepared.sites}
     model.grafted_spec = asdict(spec)
-    return chosen
+    return prepared.sites
 
 
 def _check_mode(spec: Graft) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from src.attention.acmix import ACmix
+from src.attention.window import reflect_pad
 
 
 def build(seed=0, **options):
@@ -181,3 +183,27 @@ def test_strict_loading_still_complains():
 
 def test_shown_options():
     assert "kernel_att=5" in repr(build(kernel_att=5))
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        pytest.param((6, 7), {}, id="plain"),
+        pytest.param((3, 4), {"kernel_att": 5}, id="map_smaller_than_window"),
+        pytest.param((9, 8), {"stride": 2, "dilation": 2, "kernel_att": 3}, id="stride_and_dilation"),
+        pytest.param((6, 7), {"position": False}, id="no_position"),
+    ],
+)
+def test_attention_weights_are_those_the_output_is_made_of(size, options):
+    module = ACmix(8, heads=2, paths="attention", **options).double()
+    x = torch.randn(2, 8, *size, dtype=torch.float64)
+    weights = module.attention_weights(x)
+    border = module.dilation * (module.kernel_att // 2)
+    v = F.unfold(reflect_pad(module.conv3(x), border), module.kernel_att, module.dilation, 0, module.stride)
+    v = v.view(2, 2, 4, module.kernel_att**2, *weights.shape[-2:])
+    torch.testing.assert_close((weights.unsqueeze(2) * v).sum(3).flatten(1, 2), module(x), atol=1e-12, rtol=1e-12)
+
+
+def test_convolution_alone_looks_at_nothing():
+    with pytest.raises(ValueError, match="paths=convolution has no attention"):
+        ACmix(8, paths="convolution").attention_weights(torch.randn(1, 8, 4, 4))

@@ -40,9 +40,9 @@ def cluster(tmp_path_factory):
     assert left == []
 
 
-def start(cluster, output_dir, *overrides):
-    small = [option for option in TINY if option.split("=")[0] not in {part.split("=")[0] for part in overrides}]
-    command = [sys.executable, "-m", "src.train", "-m", "hydra/launcher=slurm", *overrides, *small]
+def start(cluster, output_dir, *arguments, program=("src.train", "-m")):
+    small = [option for option in TINY if option.split("=")[0] not in {part.split("=")[0] for part in arguments}]
+    command = [sys.executable, "-m", *program, "hydra/launcher=slurm", *arguments, *small]
     command += ["hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1", f"output_dir={output_dir}"]
     return subprocess.Popen(
         command, cwd=ROOT, env=cluster.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -56,24 +56,34 @@ def records(output_dir):
     }
 
 
+def statuses(output_dir):
+    return [record["status"] for record in records(output_dir).values()]
+
+
 def trained_an_epoch(output_dir):
     """How many runs have something to go on from."""
     return sum(
-        (folder / "train/weights/last.pt").exists() and '"epoch", ' in (folder / "journal.jsonl").read_text()
+        (folder / "state.pt").exists() and '"epoch", ' in (folder / "journal.jsonl").read_text()
         for folder in output_dir.glob("runs/*")
     )
 
 
 def test_preempted_runs_are_requeued_and_continue(cluster, tmp_path):
-    process = start(cluster, tmp_path, "attention=baseline", "seed=0,1,2,3", *EPOCHS, "hydra.launcher.partition=low")
+    study = tmp_path / "four.yaml"
+    study.write_text("question: Does it survive?\nseeds: [0, 1, 2, 3]\nvariants: {baseline: {attention: baseline}}\n")
+    program = ("src.sweep", str(study))
+    process = start(cluster, tmp_path, *EPOCHS, "hydra.launcher.partition=low", program=program)
     wait_for(lambda: trained_an_epoch(tmp_path) == 2, "two runs have trained an epoch")
     (first, _), (_, node) = cluster.running().items()
     cluster.ask("sbatch", "-p", "high", "-w", node, "-o", "/dev/null", "--wrap=true")  # takes its place
     cluster.signal(first, "USR2")  # what Slurm sends `signal_delay_s` before the time limit
+    wait_for(lambda: "interrupted" in statuses(tmp_path), "the record says interrupted, not failed", 30)
     while process.poll() is None:
         cluster.start_requeued()
         time.sleep(1)
-    assert process.returncode == 0, process.stdout.read()
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "4 runs: 4 finished" in output
     found = records(tmp_path)
     assert {seed: record["status"] for seed, record in found.items()} == dict.fromkeys(range(4), "finished")
     assert sorted(record["attempts"] for record in found.values()) == [1, 1, 2, 2]
@@ -92,7 +102,7 @@ def test_failing_run_does_not_look_successful(cluster, tmp_path):
     assert "1 of 2 runs did not finish" in output
     assert "attention.heads=5: " in output
     assert "heads=5 does not divide the 64 channels" in output
-    assert [record["status"] for record in records(tmp_path).values()] == ["finished"]
+    assert statuses(tmp_path) == ["finished"]
     wait_for(lambda: "RUNNING" not in cluster.states(), "the accounting has heard of both")
     assert sorted(cluster.states()[len(before) :]) == ["COMPLETED", "FAILED"]
 
@@ -106,10 +116,10 @@ def test_killed_job_hides_no_other_and_the_same_command_completes(cluster, tmp_p
     assert process.returncode == 1
     assert "1 of 2 runs did not finish" in output
     assert "without a result" in output
-    assert sorted(record["status"] for record in records(tmp_path).values()) == ["finished", "running"]
+    assert sorted(statuses(tmp_path)) == ["finished", "running"]
 
     process = start(cluster, tmp_path, *overrides)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    assert {record["status"] for record in records(tmp_path).values()} == {"finished"}
+    assert set(statuses(tmp_path)) == {"finished"}
     assert sorted(record["attempts"] for record in records(tmp_path).values()) == [1, 2]

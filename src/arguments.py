@@ -1,0 +1,150 @@
+"""What a configuration says about training and measuring, checked before either starts."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.config import ConfigError
+from src.data.datasets import Dataset
+from src.latency.backends import check_backend
+from src.param_groups import GraftOptions
+from src.record import OBJECTIVES
+from src.trainer import check_arguments
+
+OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
+
+
+def training_arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
+    """Arguments of Ultralytics' trainer, checked by its own rules and by those it leaves out.
+
+    Args:
+        config: the resolved configuration as plain values.
+        dataset: to train on.
+        weights: to start from; None for a random start.
+
+    Raises:
+        ConfigError: naming the key, the value and a way out.
+    """
+    trainer = {key: value for key, value in config["trainer"].items() if key not in {"threads", "steps"}}
+    optimizer = {key: value for key, value in config["optimizer"].items() if key != "attention"}
+    name = optimizer.pop("name")
+    if name not in OPTIMIZERS:
+        raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
+    if trainer["epochs"] < 1:
+        raise ConfigError(f"trainer.epochs={trainer['epochs']}: at least 1 is needed")
+    arguments = {
+        **trainer,
+        **optimizer,
+        "task": "detect",
+        "mode": "train",
+        "optimizer": name,
+        "model": f"{config['model']['name']}.yaml",
+        "pretrained": False if weights is None else str(weights),
+        "data": str(dataset.yaml),
+        "seed": config["seed"],
+    }
+    if config["trainer"]["threads"] is not None and config["trainer"]["threads"] < 1:
+        raise ConfigError(
+            f"trainer.threads={config['trainer']['threads']}: at least 1 is needed, or null to leave it to Ultralytics"
+        )
+    _budget(config["trainer"])
+    _graft_options(config["optimizer"]["attention"], name)
+    try:
+        check_arguments(arguments)
+    except ValueError as error:
+        raise ConfigError(f"trainer or optimizer: {error}") from error
+    return arguments
+
+
+def _budget(trainer: Mapping[str, Any]) -> None:
+    if trainer["steps"] is None:
+        return
+    if trainer["steps"] < 1:
+        raise ConfigError(f"trainer.steps={trainer['steps']}: at least 1 is needed, or null for trainer.epochs")
+    if trainer["time"] is not None:
+        raise ConfigError(
+            f"trainer.steps={trainer['steps']} and trainer.time={trainer['time']} both end the training; give one"
+        )
+
+
+def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
+    """Refuse what would have no effect."""
+    key = "optimizer.attention"
+    if not options["muon"] and optimizer not in {"MuSGD", "auto"}:
+        raise ConfigError(
+            f"{key}.muon=false has no effect on optimizer.name={optimizer}, which has no Muon; leave it out"
+        )
+    defaults = dataclasses.asdict(GraftOptions())
+    changed = [name for name, value in options.items() if name != "frozen" and value != defaults[name]]
+    if options["frozen"] and changed:
+        raise ConfigError(
+            f"{key}.{changed[0]}={options[changed[0]]} has no effect on {key}.frozen=true; leave one of them out"
+        )
+
+
+def check_image_size(key: str, imgsz: int | None, model: str, stride: int) -> None:
+    """Refuse an image size that the network cannot take.
+
+    Args:
+        key: of the group it is from.
+        imgsz: in pixels; None passes.
+        model: its name.
+        stride: the largest one of the network, in pixels.
+
+    Raises:
+        ConfigError: naming sizes nearby that it can take.
+    """
+    if imgsz is not None and (imgsz < stride or imgsz % stride):
+        lower = max(imgsz // stride * stride, stride)
+        raise ConfigError(
+            f"{key}.imgsz={imgsz} is not a multiple of the largest stride of {model}, {stride}; "
+            f"try {lower} or {lower + stride}"
+        )
+
+
+def check_objectives(config: Mapping[str, Any]) -> None:
+    """Refuse objectives that no record has, or that this run would not measure.
+
+    Raises:
+        ConfigError: naming the objective.
+    """
+    for name in config["objectives"]:
+        if name not in OBJECTIVES:
+            raise ConfigError(
+                f"objectives={config['objectives']}: {name} is unknown; choose of {', '.join(OBJECTIVES)}"
+            )
+        if OBJECTIVES[name][0] == "latency" and not config["latency"]["enabled"]:
+            raise ConfigError(f"objectives: {name} needs latency.enabled=true")
+    if not config["objectives"]:
+        raise ConfigError(f"objectives=[]: name at least one of {', '.join(OBJECTIVES)}")
+
+
+def check_latency(latency: Mapping[str, Any], device: torch.device) -> None:
+    """Refuse what cannot be measured, while nothing is trained yet.
+
+    Raises:
+        ConfigError: naming the key, the value and a way out.
+    """
+    if not latency["enabled"]:
+        return
+    sizes = [("batch", latency["batch"]), ("max_pairs", latency["max_pairs"])]
+    sizes += [("threads", latency["threads"])] if latency["threads"] is not None else []
+    sizes += [("throughput_batches", size) for size in latency["throughput_batches"]]
+    for key, value in sizes:
+        if value < 1:
+            raise ConfigError(f"latency.{key}={value}: at least 1 is needed")
+    for key in ("seconds", "width"):
+        if latency[key] < 0:
+            raise ConfigError(f"latency.{key}={latency[key]} is negative; 0 is the least")
+    if latency["threads"] is not None and device.type != "cpu":
+        raise ConfigError(
+            f"latency.threads={latency['threads']} has no effect on {device.type}; leave it out, or use "
+            "trainer.device=cpu"
+        )
+    try:
+        check_backend(latency["backend"], latency["precision"], device)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

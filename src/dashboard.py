@@ -1,0 +1,80 @@
+"""Entry: a study's dashboard in Weights & Biases, saved there, or as a definition where there is no server.
+
+python -m src.dashboard kernel_att
+python -m src.dashboard kernel_att save=true entity=my-team
+"""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from src.reporting.arguments import parse_arguments
+from src.reporting.study import StudyError, read_study, tracking_of
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command takes."""
+
+    study: str = field(metadata={"help": "name of the study"})
+    output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
+    entity: str = field(default="", metadata={"help": "user or team; that of the study's runs if empty"})
+    save: bool = field(default=False, metadata={"help": "save it on the server; always for runs with tracking=online"})
+
+
+def dashboard(options: Options) -> str:
+    """Build the study's workspace, write its definition, and save it where a server is wanted; what to do with it.
+
+    Raises:
+        StudyError: if there is no such study, or nothing says where it belongs.
+        RuntimeError: if it cannot be saved.
+    """
+    from src.reporting.comparison import compare, swept_lines
+    from src.reporting.workspace import build_workspace, swept_options
+
+    study = read_study(options.study, Path(options.output_dir))
+    tracking = tracking_of(study)
+    if tracking is None:
+        raise StudyError(f"study={options.study}: no run has begun, so that nothing says which project it is in")
+    entity = options.entity or tracking["entity"] or ""
+    try:
+        workspace = build_workspace(
+            study.name,
+            entity=entity,
+            project=tracking["project"],
+            options=swept_options(study),
+            lines={key: list(lines) for key, lines in swept_lines(compare(study, margin=0.005)).items()},
+        )
+    except ImportError as error:
+        raise StudyError("wandb-workspaces is not installed; pip install -e '.[dashboard]'") from error
+    study.folder.mkdir(parents=True, exist_ok=True)
+    path = study.folder / "dashboard.json"
+    # The library has no public way to a definition without a server.
+    definition = workspace._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)
+    path.write_text(json.dumps(definition, indent=2) + "\n", encoding="utf-8")
+    written = f"definition written to {path}"
+    if not (options.save or tracking["mode"] == "online"):
+        return (
+            f"{written}\nThe runs were not logged to a server. To see the dashboard, upload them and save it there:\n"
+            f"  wandb login\n  wandb sync {options.output_dir}/wandb/offline-run-*\n"
+            f"  python -m src.dashboard {options.study} save=true entity=YOUR_USER_OR_TEAM"
+        )
+    if not entity:
+        raise StudyError("a dashboard is saved under a user or team; give entity=NAME")
+    from src.tracking import save_workspace
+
+    return f"{written}\nsaved: {save_workspace(workspace)}"
+
+
+def main() -> None:
+    """Print what was made."""
+    options = parse_arguments(Options, "python -m src.dashboard", __doc__.splitlines()[0].removeprefix("Entry: "))
+    try:
+        print(dashboard(options))
+    except (StudyError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

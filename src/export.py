@@ -1,0 +1,132 @@
+"""Entry: export a finished run, and compare the exported network with PyTorch.
+
+python -m src.export run=RUN format=onnx
+"""
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from src.config import ConfigError, plain_values, register_configs
+from src.record import Record
+
+MOST_NAMES = 8
+
+
+def find_run(run: str, output_dir: str) -> Path:
+    """The folder of a finished run.
+
+    Args:
+        run: its name, its hash, or its folder.
+        output_dir: in which runs are looked for.
+
+    Raises:
+        ConfigError: if there is none, or it is not finished.
+    """
+    runs = Path(output_dir) / "runs"
+    candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
+    folder = next((path for path in candidates if (path / "record.json").is_file()), None)
+    if folder is None:
+        there = sorted(path.parent.name for path in runs.glob("*/record.json"))
+        known = ", ".join(there[:MOST_NAMES]) + (
+            f" and {len(there) - MOST_NAMES} more" if len(there) > MOST_NAMES else ""
+        )
+        raise ConfigError(f"run={run}: no such run in {runs.absolute()}; there is {known or 'none at all'}")
+    try:
+        record = Record.read(folder)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if record is None or record.status != "finished":
+        status = None if record is None else record.status
+        raise ConfigError(f"run={run} is {status}, not finished; train it to its end first (the same command goes on)")
+    if not (folder / "train" / "weights" / "best.pt").is_file():
+        raise ConfigError(f"run={run}: {folder}/train/weights/best.pt is gone; train it again with force=true")
+    return folder.absolute()
+
+
+def export_run(options: Mapping[str, Any]) -> str:
+    """Export, compare, and say so in lines of text.
+
+    Args:
+        options: of `ExportConfig`, as plain values.
+
+    Raises:
+        ConfigError: naming the key, the value and a way out.
+        ParityError: if the exported network does not compute what it does in PyTorch.
+    """
+    import yaml
+
+    from src.latency.backends import check_format, export, load_export
+    from src.latency.measure import EndToEnd, validation_images
+    from src.latency.parity import check_parity, validate_deployed
+    from src.latency.run import load_best
+
+    folder = find_run(options["run"], options["output_dir"])
+    arguments = yaml.safe_load((folder / "train" / "args.yaml").read_text(encoding="utf-8"))
+    fmt = options["format"]
+    try:
+        device = check_format(fmt)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    weights = folder / "train" / "weights"
+    model = load_best(weights / "best.pt", device)
+    imgsz = options["imgsz"] or arguments["imgsz"]
+    stride = int(model.stride.max())
+    if imgsz < stride or imgsz % stride:
+        raise ConfigError(f"imgsz={imgsz} is not a multiple of {stride}, the network's largest stride")
+    try:
+        file = export(
+            model, fmt, imgsz=imgsz, folder=weights, batch=options["batch"], half=options["half"], name="best"
+        )
+    except (ImportError, AssertionError, ValueError) as error:
+        raise ConfigError(f"format={fmt}: Ultralytics refuses: {error}") from error
+    lines = [f"exported  {file}"]
+    if options["check"]:
+        if not Path(arguments["data"]).is_file():
+            raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; put it back, or use check=false")
+        record = Record.read(folder)
+        deployed = load_export(file, device, half=options["half"])
+        prepare = EndToEnd(deployed.network, imgsz, device).prepare
+        images = validation_images(Path(arguments["data"]), model.yaml["channels"])
+        with tempfile.TemporaryDirectory() as scratch:
+            found = check_parity(
+                deployed,
+                model,
+                fmt,
+                "fp16" if options["half"] else "fp32",
+                [prepare([image]) for image in images],
+                (
+                    record.metrics["map50_95"],
+                    lambda network: validate_deployed(
+                        network, arguments["data"], arguments["imgsz"], options["batch"], scratch
+                    ),
+                ),
+            )
+        lines += [
+            f"largest difference from PyTorch on validation images  {found['largest_difference']:.1e}",
+            f"mAP50-95  {found['map50_95']:.4f}, in PyTorch {found['pytorch_map50_95']:.4f}",
+        ]
+    return "\n".join(lines)
+
+
+@hydra.main(config_path="../conf", config_name="export", version_base="1.3")
+def main(config: DictConfig) -> None:
+    """Export one run."""
+    from omegaconf.errors import MissingMandatoryValue
+
+    try:
+        print(export_run(plain_values(config)))
+    except MissingMandatoryValue:
+        sys.exit("error: run=NAME is missing: the name, hash or folder of a finished run")
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    register_configs()
+    main()

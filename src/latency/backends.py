@@ -1,0 +1,222 @@
+"""The runtimes that a network can be deployed on, all behind Ultralytics' AutoBackend."""
+
+import copy
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from ultralytics.engine.exporter import Exporter, export_formats
+from ultralytics.nn.autobackend import AutoBackend
+from ultralytics.nn.tasks import BaseModel
+from ultralytics.utils import SETTINGS
+
+from src.latency.networks import CapturedGraphs, Compiled, InPrecision
+
+# Those that run an exported file, with Ultralytics' name of its format.
+EXPORTED = {"onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "engine"}
+# Packages that each needs, by the extra of pyproject.toml that installs them.
+NEEDS = {
+    "onnxruntime": ("onnx", "onnxslim", "onnxruntime"),
+    "openvino": ("openvino",),
+    "tensorrt": ("onnx", "onnxslim", "tensorrt"),
+}
+EXTRAS = {"onnxruntime": "export", "openvino": "openvino", "tensorrt": "tensorrt"}
+# What each runs in on a CPU and on a GPU.
+PRECISIONS = {
+    "cpu": {
+        "eager": ("fp32", "bf16"),
+        "compiled": ("fp32", "bf16"),
+        "onnxruntime": ("fp32",),
+        "openvino": ("fp32", "bf16"),
+    },
+    "cuda": {
+        "eager": ("fp32", "fp16", "bf16"),
+        "compiled": ("fp32", "fp16", "bf16"),
+        "cuda_graph": ("fp32", "fp16", "bf16"),
+        "onnxruntime": ("fp32", "fp16"),
+        "tensorrt": ("fp32", "fp16"),
+    },
+}
+DYNAMIC = {"onnx", "openvino", "engine", "torchscript"}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A network as it runs on a backend, and the exported file it came from, if any."""
+
+    network: AutoBackend
+    file: Path | None = None
+
+
+def check_backend(backend: str, precision: str, device: torch.device) -> None:
+    """Check that a backend is installed and can run in this precision on this device.
+
+    Raises:
+        ValueError: with the line that installs it, or with what would work here.
+    """
+    possible = PRECISIONS[device.type]
+    if backend not in possible:
+        where = ", ".join(kind for kind, backends in PRECISIONS.items() if backend in backends)
+        raise ValueError(
+            f"latency.backend={backend} runs on {where}, and this run is on {device.type}; "
+            f"there, use {', '.join(possible)}"
+        )
+    if precision not in possible[backend]:
+        raise ValueError(
+            f"latency.precision={precision} is not possible with latency.backend={backend} on {device.type}; "
+            f"use {' or '.join(possible[backend])}"
+        )
+    missing = [package for package in NEEDS.get(backend, ()) if find_spec(package) is None]
+    if missing:
+        raise ValueError(
+            f"latency.backend={backend} needs {', '.join(missing)}; install with: pip install -e '.[{EXTRAS[backend]}]'"
+        )
+    if backend == "onnxruntime" and device.type == "cuda":
+        import onnxruntime
+
+        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise ValueError(
+                "latency.backend=onnxruntime: the installed onnxruntime has no CUDA; install with: "
+                "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
+            )
+    if (
+        backend == "compiled"
+        and device.type == "cpu"
+        and shutil.which("g++") is None
+        and shutil.which("clang++") is None
+    ):
+        raise ValueError("latency.backend=compiled needs a C++ compiler on a CPU; install with: apt-get install g++")
+
+
+def check_format(fmt: str) -> torch.device:
+    """Check that Ultralytics can export to a format here.
+
+    Returns:
+        The device to export on.
+
+    Raises:
+        ValueError: with the formats there are, or the line that installs what is missing.
+    """
+    formats = export_formats()["Argument"][1:]
+    if fmt not in formats:
+        raise ValueError(f"format={fmt} is unknown; Ultralytics exports to {', '.join(formats)}")
+    if fmt == "engine" and not torch.cuda.is_available():
+        raise ValueError("format=engine needs a CUDA device, which this machine has not; use onnx or openvino")
+    for backend in (backend for backend, of in EXPORTED.items() if of == fmt):
+        if missing := [package for package in NEEDS[backend] if find_spec(package) is None]:
+            raise ValueError(
+                f"format={fmt} needs {', '.join(missing)}; install with: pip install -e '.[{EXTRAS[backend]}]'"
+            )
+    return torch.device("cuda:0" if fmt == "engine" else "cpu")
+
+
+def deploy(
+    model: BaseModel, backend: str, precision: str, device: torch.device, *, imgsz: int, batch: int, folder: Path
+) -> Deployed:
+    """Put a network on a backend; the network given stays as it is unless the backend is eager.
+
+    Args:
+        model: unfused, in evaluation mode.
+        backend: a key of PRECISIONS, already checked.
+        precision: fp32, fp16 or bf16, already checked.
+        device: to run on.
+        imgsz: side of the image that an export is traced with, in pixels; those for CPUs take any.
+        batch: largest batch that a TensorRT engine has to take.
+        folder: for exported files.
+
+    Returns:
+        It in Ultralytics' own wrapper, which its predictor and validator take: (B, C, H, W) in [0, 1] to predictions.
+    """
+    if backend in EXPORTED:
+        file = export(model, EXPORTED[backend], imgsz=imgsz, folder=folder, batch=batch, half=precision == "fp16")
+        exported = load_export(file, device, half=precision == "fp16")
+        _configure(exported.network, backend, precision, file)
+        return exported
+    # As Ultralytics' predictor and validator do: the head whose boxes go through non-maximum suppression.
+    deployed = AutoBackend(model, device=device, fp16=precision == "fp16", verbose=False, end2end=False)
+    network = deployed.backend.model
+    if precision == "bf16":
+        network = InPrecision(network, torch.bfloat16)
+    if backend == "compiled":
+        network = Compiled(network)
+    if backend == "cuda_graph":
+        network = CapturedGraphs(network)
+    if network is not deployed.backend.model:
+        deployed.backend.model = network
+        deployed.backend.base_model = False  # or Ultralytics would pass it arguments of its own networks
+    return Deployed(deployed)
+
+
+def export(
+    model: BaseModel, fmt: str, *, imgsz: int, folder: Path, batch: int = 1, half: bool = False, name: str = "model"
+) -> Path:
+    """Export a network by Ultralytics' exporter, with dynamic sizes where the format knows them.
+
+    Args:
+        model: unfused; it stays as it is.
+        fmt: Ultralytics' name of the format.
+        imgsz: side of the image that is traced, in pixels.
+        folder: to write to.
+        batch: largest batch of a TensorRT engine.
+        half: 16-bit weights.
+        name: of the file, without its ending.
+    """
+    # Ultralytics advertises OpenVINO once and notes in the user's settings file that it did; that file is not ours.
+    dict.__setitem__(SETTINGS, "openvino_msg", False)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = copy.deepcopy(model)
+    model.task, model.pt_path = "detect", str(folder / f"{name}.pt")
+    arguments = {"format": fmt, "imgsz": imgsz, "device": str(next(model.parameters()).device), "verbose": False}
+    arguments |= {"dynamic": True} if fmt in DYNAMIC else {}
+    arguments |= {"batch": batch} if fmt == "engine" else {}
+    arguments |= {"quantize": 16} if half else {}
+    with cpu_threads(None):
+        return Path(Exporter(overrides=arguments)(model=model))
+
+
+def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:
+    """An exported file in the runtime of its format, as Ultralytics opens it."""
+    return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
+
+
+def _configure(deployed: AutoBackend, backend: str, precision: str, file: Path) -> None:
+    """Give a CPU runtime as many threads as torch has, and the precision that was asked for.
+
+    Left alone, ONNX Runtime takes every core, and OpenVINO computes in bfloat16 wherever the CPU knows it.
+    """
+    if deployed.device.type != "cpu":
+        return
+    threads = torch.get_num_threads()
+    if backend == "onnxruntime":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        deployed.backend.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    if backend == "openvino":
+        import openvino
+
+        core = openvino.Core()
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        }
+        deployed.backend.ov_compiled_model = core.compile_model(
+            core.read_model(next(file.glob("*.xml"))), "CPU", config
+        )
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many CPU threads inside, None for as many as there are; Ultralytics changes them at will."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,168 @@
+"""What else the machine does while we measure: other processes, throttling, clocks, power."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pynvml
+import torch
+
+# Other processes on the CPUs we may use: more than a twentieth of them on average, but never less than a tenth of one
+# core, is busy. An idle machine's own services stay well below that; a process that computes takes a whole core.
+BUSY_SHARE = 0.05
+BUSY_CORES = 0.1
+SAMPLE_SECONDS = 0.2
+THERMAL = "/sys/devices/system/cpu/cpu{}/thermal_throttle/core_throttle_count"
+CGROUP = Path("/sys/fs/cgroup/cpu.stat")
+# What NVML calls a reason for lower clocks, apart from an idle GPU and clocks that somebody set.
+THROTTLING = {
+    "power cap": 0x4,
+    "hardware slowdown": 0x8,
+    "thermal, by software": 0x20,
+    "thermal, by hardware": 0x40,
+    "power brake": 0x80,
+}
+
+
+class Machine:
+    """Watches the machine from `start` to `stop`; `sample` is for in between, and reads the GPU now and then.
+
+    Args:
+        device: on which the networks run.
+    """
+
+    def __init__(self, device: torch.device):
+        self.cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
+        self.gpu = Gpu(device) if device.type == "cuda" else None
+
+    def start(self) -> "Machine":
+        """Begin to watch."""
+        self._start = time.perf_counter(), self._used(), _own_cpu_seconds(), self._slowed()
+        if self.gpu is not None:
+            self.gpu.samples = []
+        self._sampled = -SAMPLE_SECONDS
+        return self
+
+    def sample(self) -> None:
+        """Read the GPU, unless that was just done."""
+        if self.gpu is not None and time.perf_counter() - self._sampled >= SAMPLE_SECONDS:
+            self._sampled = time.perf_counter()
+            self.gpu.sample()
+
+    def stop(self) -> dict[str, Any]:
+        """What was seen since `start`.
+
+        Returns:
+            `busy`: whether other processes used more than a twentieth of the CPUs (at least a tenth of a core), or
+            another process was on the GPU; `throttled`: whether the machine slowed itself down, None where nothing
+            tells; `others_cores`: cores that other processes used on average; on a GPU also what `Gpu.summary` says.
+        """
+        begun, used, own, slowed = self._start
+        seconds = max(time.perf_counter() - begun, 1e-9)
+        others = max(0.0, (self._used() - used) - (_own_cpu_seconds() - own)) / seconds
+        throttled = None if slowed is None else self._slowed() != slowed
+        seen = {
+            "busy": others > max(BUSY_CORES, BUSY_SHARE * len(self.cpus)),
+            "throttled": throttled,
+            "others_cores": round(others, 3),
+            "cpus": len(self.cpus),
+        }
+        if self.gpu is not None:
+            gpu = self.gpu.summary()
+            seen |= {
+                "busy": seen["busy"] or (gpu["processes"] or 0) > 1,
+                "throttled": None if gpu["throttle_reasons"] is None else bool(gpu["throttle_reasons"] or throttled),
+                "gpu": gpu,
+            }
+        return seen
+
+    def _used(self) -> float:
+        """Seconds that the CPUs we may run on have worked, for whomever; time that a host took away counts."""
+        total = 0.0
+        for number, cpu in enumerate(psutil.cpu_times(percpu=True)):
+            if number in self.cpus:
+                total += sum(cpu) - cpu.idle - getattr(cpu, "iowait", 0.0)
+                total -= getattr(cpu, "guest", 0.0) + getattr(cpu, "guest_nice", 0.0)  # counted in user and nice, too
+        return total
+
+    def _slowed(self) -> tuple[int, ...] | None:
+        """Counters that grow when the CPU gets too hot or a container's quota is used up; None without any."""
+        counters = [int(path.read_text()) for cpu in self.cpus if (path := Path(THERMAL.format(cpu))).is_file()]
+        if CGROUP.is_file():
+            fields = dict(line.split() for line in CGROUP.read_text().splitlines())
+            counters += [int(fields["nr_throttled"])] if "nr_throttled" in fields else []
+        return tuple(counters) or None
+
+
+class Gpu:
+    """One GPU through NVML; what the card or the driver does not tell is None, and `error` then says why.
+
+    Args:
+        device: a CUDA device.
+    """
+
+    def __init__(self, device: torch.device):
+        self.samples: list[dict[str, Any]] = []
+        self.error: str | None = None
+        self.handle: Any = None
+        try:
+            pynvml.nvmlInit()
+            uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+            self.handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        except pynvml.NVMLError as error:
+            self.error = str(error)
+
+    def sample(self) -> None:
+        """Note clocks (MHz), power (W), temperature (degrees Celsius), throttling, and how many processes compute."""
+        nvml, handle = pynvml, self.handle
+        self.samples.append(
+            {
+                "sm_clock": self._read(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+                "memory_clock": self._read(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+                "watts": self._read(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+                "celsius": self._read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+                "reasons": self._read(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
+                "processes": self._read(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+            }
+        )
+
+    def joules(self) -> float | None:
+        """Energy that the card has used since the driver was loaded; None where it does not tell."""
+        used = self._read(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
+        return None if used is None else used / 1000
+
+    def summary(self) -> dict[str, Any]:
+        """Extremes and means of what was sampled."""
+        known = {
+            key: [sample[key] for sample in self.samples if sample[key] is not None]
+            for key in ("sm_clock", "memory_clock", "watts", "celsius", "reasons", "processes")
+        }
+        seen = 0
+        for bits in known["reasons"]:
+            seen |= bits
+        return {
+            "sm_clock_mhz": [min(known["sm_clock"]), max(known["sm_clock"])] if known["sm_clock"] else None,
+            "memory_clock_mhz": max(known["memory_clock"], default=None),
+            "watts": sum(known["watts"]) / len(known["watts"]) if known["watts"] else None,
+            "celsius": max(known["celsius"], default=None),
+            "throttle_reasons": [name for name, bit in THROTTLING.items() if seen & bit] if known["reasons"] else None,
+            "processes": max(known["processes"], default=None),
+            "error": self.error,
+        }
+
+    def _read(self, call: Any) -> Any:
+        if self.handle is None:
+            return None
+        try:
+            return call()
+        except pynvml.NVMLError as error:
+            self.error = str(error)
+            return None
+
+
+def _own_cpu_seconds() -> float:
+    """CPU time of this process and of those it started and has seen end."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

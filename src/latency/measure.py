@@ -1,0 +1,273 @@
+"""The whole measurement of one network beside the stock network of its size."""
+
+from __future__ import annotations
+
+import copy
+import random
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from ultralytics.data.loaders import LoadImagesAndVideos
+from ultralytics.data.utils import check_det_dataset
+from ultralytics.models.yolo.detect import DetectionPredictor
+from ultralytics.nn.autobackend import AutoBackend
+from ultralytics.nn.tasks import BaseModel
+
+from src.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
+from src.latency.clocks import Clock, event_clock, wall_clock
+from src.latency.machine import Machine
+from src.latency.memory import peak_memory, relocate
+from src.latency.parity import check_parity
+from src.latency.protocol import Comparison, compare
+
+IMAGES = 32
+RELOCATE_PAIRS = 25
+THROUGHPUT_SHARE = 0.1  # of the time, for each batch size
+THROUGHPUT_ROUNDS = 3
+ENERGY_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the record keeps, as plain values, and every time that was taken, in milliseconds."""
+
+    record: dict[str, Any]
+    samples: dict[str, np.ndarray]
+
+
+def measure(
+    model: BaseModel,
+    stock: BaseModel,
+    options: Mapping[str, Any],
+    *,
+    images: Sequence[np.ndarray],
+    imgsz: int,
+    device: torch.device,
+    validated: tuple[float, Callable[[AutoBackend], float]] | None = None,
+) -> Measurement:
+    """Deploy both networks alike and time them in turn: alone, and from an image to its boxes.
+
+    Args:
+        model: unfused, in evaluation mode; it stays as it is.
+        stock: likewise.
+        options: the `latency` group as plain values, already checked.
+        images: real images as they come from disk, (H, W, C) in BGR, 8 bits.
+        imgsz: side of the square that an image is fitted into, in pixels.
+        device: to run on.
+        validated: mAP50-95 of the model in PyTorch, and what computes that of a deployed network; None where the model
+            has not been trained.
+
+    Raises:
+        ParityError: if an exported network does not compute what it does in PyTorch; nothing is timed then.
+    """
+    backend, precision, batch = options["backend"], options["precision"], options["batch"]
+    largest = max([batch, *options["throughput_batches"]])
+    with tempfile.TemporaryDirectory() as folder, cpu_threads(options["threads"]), torch.inference_mode():
+        with torch.inference_mode(False):
+            both = [
+                deploy(
+                    copy.deepcopy(network).to(device),
+                    backend,
+                    precision,
+                    device,
+                    imgsz=imgsz,
+                    batch=largest,
+                    folder=Path(folder) / name,
+                )
+                for name, network in (("model", model), ("stock", stock))
+            ]
+        ends = [EndToEnd(deployed.network, imgsz, device) for deployed in both]
+        parity = check_parity(
+            both[0], model, backend, precision, [ends[0].prepare([image]) for image in images], validated
+        )
+        check_parity(both[1], stock, backend, precision, [ends[1].prepare([image]) for image in images], None)
+        machine = Machine(device).start()
+        alone, whole = _compare(both, ends, _batches(images, batch), options, device, machine)
+        seen = machine.stop()
+        record = {
+            "backend": backend,
+            "precision": precision,
+            "batch": batch,
+            "imgsz": imgsz,
+            "threads": torch.get_num_threads() if device.type == "cpu" else None,
+            "clock": "CUDA events" if _on_stream(backend, device) else "monotonic",
+            "images": len(images),
+            **alone.summary(),
+            "end_to_end": whole.summary(),
+            "throughput": {
+                str(size): _throughput(both, ends, images, size, options["seconds"], device, machine)
+                for size in options["throughput_batches"]
+            },
+            "memory": _memory(both, ends, images, batch, backend, device),
+            "parity": parity,
+            "busy": seen.pop("busy"),
+            "throttled": seen.pop("throttled"),
+            "machine": seen,
+        }
+    samples = {
+        "model_ms": alone.times,
+        "stock_ms": alone.stock_times,
+        "end_to_end_model_ms": whole.times,
+        "end_to_end_stock_ms": whole.stock_times,
+    }
+    return Measurement(record, samples)
+
+
+def validation_images(yaml: Path, channels: int, count: int = IMAGES) -> list[np.ndarray]:
+    """The first images of a data set's validation split, (H, W, C) in BGR, read by Ultralytics' own loader."""
+    loader = LoadImagesAndVideos(check_det_dataset(yaml)["val"], channels=channels)
+    images = []
+    for _, loaded, _ in loader:
+        images += loaded
+        if len(images) >= count:
+            break
+    return images[:count]
+
+
+class EndToEnd:
+    """From images to boxes by the functions of Ultralytics' predictor; called with a list of images.
+
+    Images are fitted into the full square, so that every one costs the network the same.
+
+    Args:
+        network: deployed.
+        imgsz: side of the square, in pixels.
+        device: it is on.
+    """
+
+    def __init__(self, network: AutoBackend, imgsz: int, device: torch.device):
+        self.predictor = DetectionPredictor(overrides={"imgsz": imgsz, "rect": False, "verbose": False})
+        self.predictor.model, self.predictor.device = network, device
+        self.predictor.imgsz = [imgsz, imgsz]
+
+    def prepare(self, images: Sequence[np.ndarray]) -> Tensor:
+        """Letterbox, move to the device, scale to [0, 1]: (B, C, H, W)."""
+        prepared: Tensor = self.predictor.preprocess(list(images))
+        return prepared
+
+    def __call__(self, images: Sequence[np.ndarray]) -> Any:
+        prepared = self.prepare(images)
+        self.predictor.batch = [""] * len(images), images, [""] * len(images)
+        return self.predictor.postprocess(self.predictor.model(prepared), prepared, list(images))
+
+
+def _batches(images: Sequence[np.ndarray], size: int) -> list[list[np.ndarray]]:
+    """Batches that take the images round and round, as many as there are images where one fits into a batch."""
+    count = max(len(images) // size, 1)
+    return [[images[(start * size + i) % len(images)] for i in range(size)] for start in range(count)]
+
+
+def _on_stream(backend: str, device: torch.device) -> bool:
+    """Whether a backend queues its work on PyTorch's stream, where CUDA events see it."""
+    return device.type == "cuda" and backend not in EXPORTED
+
+
+def _compare(
+    both: Sequence[Deployed],
+    ends: Sequence[EndToEnd],
+    batches: Sequence[list[np.ndarray]],
+    options: Mapping[str, Any],
+    device: torch.device,
+    machine: Machine,
+) -> tuple[Comparison, Comparison]:
+    """The networks alone on prepared images, then from images to boxes."""
+    alone = [deployed.network for deployed in both]
+    pairs, draw = 0, random.Random(0)
+
+    def between() -> None:
+        nonlocal pairs
+        pairs += 1
+        machine.sample()
+        if options["backend"] == "eager" and device.type == "cpu" and pairs % RELOCATE_PAIRS == 0:
+            relocate(alone, draw)
+            for end in ends:
+                end(batches[0])
+
+    settings = {
+        "seconds": options["seconds"],
+        "max_pairs": options["max_pairs"],
+        "width": options["width"],
+        "between": between,
+    }
+    clock = event_clock(device) if _on_stream(options["backend"], device) else wall_clock(device)
+    prepared = [ends[0].prepare(batch) for batch in batches]
+    return (
+        compare(*alone, prepared, clock, **settings),
+        compare(*ends, batches, wall_clock(device), **settings),
+    )
+
+
+def _throughput(
+    both: Sequence[Deployed],
+    ends: Sequence[EndToEnd],
+    images: Sequence[np.ndarray],
+    size: int,
+    seconds: float,
+    device: torch.device,
+    machine: Machine,
+) -> dict[str, Any]:
+    """Images per second of either network at a batch size, timed in turn; where the card tells, joules per image."""
+    clock = wall_clock(device)
+    try:
+        (batch,) = [ends[0].prepare(images) for images in _batches(images, size)[:1]]
+        for deployed in both:
+            deployed.network(batch)
+        rounds = compare(
+            *(deployed.network for deployed in both),
+            [batch],
+            clock,
+            seconds=seconds * THROUGHPUT_SHARE,
+            max_pairs=10_000,
+            width=0.0,
+        )
+        result = {
+            "images_per_second": size * 1000 / float(np.median(rounds.times)),
+            "stock_images_per_second": size * 1000 / float(np.median(rounds.stock_times)),
+            "ratio_to_stock": 1 / rounds.ratio,
+            "pairs": len(rounds.times),
+        }
+        joules = [_joules(deployed, batch, clock, machine) for deployed in both]
+    except torch.OutOfMemoryError:
+        return {"error": f"out of memory at batch {size}"}
+    if joules[0] is not None and joules[1] is not None:
+        result |= {"joules_per_image": joules[0], "stock_joules_per_image": joules[1]}
+    return result
+
+
+def _joules(deployed: Deployed, batch: Tensor, clock: Clock, machine: Machine) -> float | None:
+    """Energy of the whole card for one image, its idle power included; None where no card tells."""
+    before = None if machine.gpu is None else machine.gpu.joules()
+    if before is None:
+        return None
+    milliseconds, calls = 0.0, 0
+    while milliseconds < ENERGY_SECONDS * 1000:
+        milliseconds += clock(deployed.network, batch)
+        calls += 1
+    return (machine.gpu.joules() - before) / calls / len(batch)
+
+
+def _memory(
+    both: Sequence[Deployed],
+    ends: Sequence[EndToEnd],
+    images: Sequence[np.ndarray],
+    batch: int,
+    backend: str,
+    device: torch.device,
+) -> dict[str, Any] | None:
+    """Megabytes that one forward pass has in use at most, weights included; None on a runtime that does not tell."""
+    if backend in EXPORTED:
+        return None
+    prepared = ends[0].prepare(_batches(images, batch)[0])
+    used, stock_used = (peak_memory(deployed.network, prepared, device) / 1e6 for deployed in both)
+    return {
+        "peak_mb": used,
+        "stock_peak_mb": stock_used,
+        "ratio_to_stock": used / stock_used,
+        "counted": "PyTorch's allocator on the GPU" if device.type == "cuda" else "PyTorch's allocator on the CPU",
+    }

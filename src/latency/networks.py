@@ -1,0 +1,89 @@
+"""Networks that compute in another precision, compiled, or as recorded GPU work; each behind one call."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class InPrecision(nn.Module):
+    """A network that computes in another precision than it is given, and answers in float32.
+
+    Args:
+        model: the network; its parameters are converted.
+        dtype: to compute in.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        super().__init__()
+        self.model = model.to(dtype)
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions (B, 4 + classes, anchors) of images (B, C, H, W)."""
+        return predictions(self.model(x.to(self.dtype))).float()
+
+
+class Compiled(nn.Module):
+    """A network compiled as one whole for each shape; one that falls apart is an error, not a slower network.
+
+    Args:
+        model: the network.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.compiled = torch.compile(model, fullgraph=True, dynamic=False)
+        self.shape: torch.Size | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions (B, 4 + classes, anchors) of images (B, C, H, W)."""
+        if x.shape != self.shape:
+            self.model(x)  # the head keeps the anchors of the last shape, and must not make them in the graph
+            self.shape = x.shape
+        return predictions(self.compiled(x))
+
+
+class CapturedGraphs(nn.Module):
+    """A network whose GPU work is recorded once for each shape and played back from then on.
+
+    Args:
+        model: the network, on a CUDA device.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self.graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, Tensor, Tensor, list[Tensor]]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predictions (B, 4 + classes, anchors) of images (B, C, H, W); the next call overwrites them."""
+        if x.shape not in self.graphs:
+            self.graphs[x.shape] = self._capture(x)
+        graph, given, answer, _ = self.graphs[x.shape]
+        given.copy_(x)
+        graph.replay()
+        return answer
+
+    def _capture(self, x: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor, list[Tensor]]:
+        given = x.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # libraries choose their kernels and allocate in these calls
+            for _ in range(3):
+                self.model(given)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            answer = predictions(self.model(given))
+        # The head drops the anchors of this shape when another comes; the graph goes on reading them.
+        kept = [
+            value for module in self.model.modules() for value in vars(module).values() if isinstance(value, Tensor)
+        ]
+        return graph, given, answer, kept
+
+
+def predictions(answer: Any) -> Tensor:
+    """The predictions in what a detection network answers, which may bring the head's raw maps along."""
+    return answer if isinstance(answer, Tensor) else answer[0]

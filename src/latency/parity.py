@@ -1,0 +1,99 @@
+"""Whether a deployed network computes what it does in PyTorch."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from ultralytics.engine import validator
+from ultralytics.models.yolo.detect import DetectionValidator
+from ultralytics.nn.autobackend import AutoBackend
+from ultralytics.nn.tasks import BaseModel
+
+from src.latency.backends import Deployed, cpu_threads
+from src.latency.networks import predictions
+
+# Of a score, or of a box as a share of the image's side; float32 arithmetic in another order stays far below.
+LARGEST_DIFFERENCE = 0.001
+MAP_DIFFERENCE = 0.001
+
+
+class ParityError(RuntimeError):
+    """An exported network that does not compute what it was exported from."""
+
+
+def check_parity(
+    deployed: Deployed,
+    model: BaseModel,
+    backend: str,
+    precision: str,
+    images: Sequence[Tensor],
+    validated: tuple[float, Callable[[AutoBackend], float]] | None,
+) -> dict[str, Any] | None:
+    """Compare a deployed network with the network in PyTorch, eager and in float32.
+
+    Args:
+        deployed: the network under test.
+        model: what it was made of.
+        backend: it is on, or the name of its format.
+        precision: it computes in.
+        images: prepared, (B, C, H, W) each.
+        validated: mAP50-95 in PyTorch, and what computes that of a deployed network; None for an untrained network.
+
+    Returns:
+        `largest_difference` over scores and boxes (as a share of the image's side), and where the network is exported
+        or computes in less than float32 and is trained, `map50_95`; None for what would be compared with itself.
+
+    Raises:
+        ParityError: if an exported network differs by more than 0.001 in either.
+    """
+    if (backend, precision) == ("eager", "fp32"):
+        return None
+    device = images[0].device
+    with torch.inference_mode(False):
+        reference = AutoBackend(copy.deepcopy(model).to(device), device=device, verbose=False, end2end=False)
+    largest = max(_difference(reference(x.float()), deployed.network(x), x.shape[-1]) for x in images)
+    result = {"largest_difference": largest}
+    exported = deployed.file is not None
+    if exported and precision == "fp32" and largest > LARGEST_DIFFERENCE:
+        raise ParityError(
+            f"{backend}: the exported network differs from PyTorch by {largest:.2g} on validation images, more than "
+            f"{LARGEST_DIFFERENCE}; it is of no use and was not timed"
+        )
+    if validated is not None and (exported or (backend == "eager" and precision != "fp32")):
+        expected, validate = validated
+        result["map50_95"], result["pytorch_map50_95"] = validate(deployed.network), expected
+        if exported and abs(result["map50_95"] - expected) > MAP_DIFFERENCE:
+            raise ParityError(
+                f"{backend}: mAP50-95 of the exported network is {result['map50_95']:.4f}, in PyTorch {expected:.4f}, "
+                f"more than {MAP_DIFFERENCE} apart; it is of no use and was not timed"
+            )
+    return result
+
+
+def validate_deployed(network: AutoBackend, data: str, imgsz: int, batch: int, folder: str) -> float:
+    """mAP50-95 of a deployed network on the validation images of a data set, by Ultralytics' validator.
+
+    The validator would load a file anew, with the runtime's own threads and precision; here it is given the very
+    network that is timed.
+    """
+    device = network.device
+    arguments = {"data": data, "imgsz": imgsz, "batch": batch, "device": str(device), "plots": False, "task": "detect"}
+    checked = DetectionValidator(args={**arguments, "verbose": False, "save_dir": folder})
+    loading = validator.AutoBackend
+    validator.AutoBackend = lambda *args, **kwargs: network
+    try:
+        with cpu_threads(None):
+            results = checked()
+    finally:
+        validator.AutoBackend = loading
+    return float(results["metrics/mAP50-95(B)"])
+
+
+def _difference(expected: Any, found: Any, side: int) -> float:
+    """The largest difference of predictions (B, 4 + classes, anchors), boxes as a share of the image's side."""
+    scale = torch.ones(predictions(expected).shape[1], device=predictions(expected).device)
+    scale[:4] = 1 / side
+    difference = (predictions(expected).float() - predictions(found).float()).abs()
+    return float((difference * scale[:, None]).max())

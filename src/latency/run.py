@@ -1,0 +1,83 @@
+"""The measurement of a finished training: the very weights that were validated, beside the stock network."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from ultralytics.nn.tasks import BaseModel, load_checkpoint
+
+from src.detector.stock import build_stock
+from src.latency.measure import measure, validation_images
+from src.latency.parity import validate_deployed
+
+if TYPE_CHECKING:
+    from src.checks import Plan
+
+SAMPLES = "latency.npz"
+
+
+def load_best(checkpoint: Path, device: torch.device) -> BaseModel:
+    """The network of a checkpoint, in evaluation mode and not fused."""
+    model, _ = load_checkpoint(checkpoint, device=device)
+    loaded: BaseModel = model.eval()
+    return loaded
+
+
+def fused(model: BaseModel) -> nn.Module:
+    """A copy of a network as it is deployed: batch norms inside the convolutions."""
+    copied: nn.Module = copy.deepcopy(model).fuse(verbose=False)
+    return copied
+
+
+def measurement_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The `latency` group, with the CPU threads of the training where it names none."""
+    threads = config["latency"]["threads"] or config["trainer"]["threads"]
+    return {**config["latency"], "threads": threads}
+
+
+def measure_run(plan: Plan, trained: BaseModel, imgsz: int, map50_95: float) -> dict[str, Any]:
+    """Measure a trained network, and write every time taken to the run's folder.
+
+    Args:
+        plan: of the run.
+        trained: the network of best.pt, not fused.
+        imgsz: side of the image, in pixels.
+        map50_95: of best.pt on the validation images.
+
+    Raises:
+        ParityError: if an export does not compute what PyTorch does.
+    """
+    channels = plan.dataset.channels
+    stock = build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval()
+    data, validated_at = str(plan.dataset.yaml), plan.arguments["imgsz"]
+    batch = max([plan.config["latency"]["batch"], *plan.config["latency"]["throughput_batches"]])
+    with tempfile.TemporaryDirectory() as folder:
+        measured = measure(
+            trained,
+            stock,
+            measurement_options(plan.config),
+            images=validation_images(plan.dataset.yaml, channels),
+            imgsz=imgsz,
+            device=plan.device,
+            validated=(
+                map50_95,
+                lambda network: validate_deployed(network, data, validated_at, batch, folder),
+            ),
+        )
+    write_samples(plan.folder / SAMPLES, measured.samples)
+    return measured.record
+
+
+def write_samples(path: Path, samples: dict[str, np.ndarray]) -> None:
+    """Write arrays beside their place, and rename them into place."""
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
+    np.savez_compressed(partial, **samples)
+    os.replace(partial, path)

@@ -1,0 +1,68 @@
+"""A measurement in words, for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def latency_rows(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of a table, name and value; of an empty measurement, that there is none."""
+    if not latency:
+        return [("latency", "not measured (latency.enabled=false)")]
+    where = f"{latency['backend']}, {latency['precision']}, batch {latency['batch']}, {latency['imgsz']} px"
+    where += f", {latency['threads']} CPU threads" if latency["threads"] else ""
+    rows = [
+        ("deployed", where),
+        ("latency p50, p95, p99", _quantiles(latency)),
+        ("latency / stock", f"{ratio_text(latency)}, stock p50 {latency['stock_p50_ms']:.2f} ms"),
+        ("end to end p50, p95, p99", _quantiles(latency["end_to_end"])),
+        ("end to end / stock", ratio_text(latency["end_to_end"])),
+    ]
+    for size, throughput in latency["throughput"].items():
+        rows.append((f"images/s at batch {size}", _throughput(throughput)))
+    if memory := latency["memory"]:
+        rows.append(
+            ("peak memory", f"{memory['peak_mb']:.1f} MB, stock {memory['stock_peak_mb']:.1f} MB ({memory['counted']})")
+        )
+    if parity := latency["parity"]:
+        rows.append(("against PyTorch", _parity(parity)))
+    if warning := machine_text(latency):
+        rows.append(("machine", warning))
+    return rows
+
+
+def ratio_text(timed: Mapping[str, Any]) -> str:
+    """The ratio with its interval and the number of pairs."""
+    interval = "no interval"
+    if timed["ratio_low"] is not None:
+        interval = f"95 %: {timed['ratio_low']:.3f} to {timed['ratio_high']:.3f}"
+    return f"{timed['ratio_to_stock']:.3f} ({interval}; {timed['pairs']} pairs timed in turn)"
+
+
+def machine_text(latency: Mapping[str, Any]) -> str:
+    """What makes a measurement doubtful; empty for a quiet machine."""
+    said = []
+    if latency["busy"]:
+        said.append(f"BUSY: other processes used {latency['machine']['others_cores']:.2f} cores")
+    if latency["throttled"]:
+        said.append("THROTTLED while it measured")
+    return "; ".join(said)
+
+
+def _quantiles(timed: Mapping[str, Any]) -> str:
+    return f"{timed['p50_ms']:.2f} ms, {timed['p95_ms']:.2f} ms, {timed['p99_ms']:.2f} ms"
+
+
+def _throughput(throughput: Mapping[str, Any]) -> str:
+    if "error" in throughput:
+        return str(throughput["error"])
+    text = f"{throughput['images_per_second']:.1f}, stock {throughput['stock_images_per_second']:.1f}"
+    if "joules_per_image" in throughput:
+        text += f"; {throughput['joules_per_image']:.3f} J each, stock {throughput['stock_joules_per_image']:.3f} J"
+    return text
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    text = f"largest difference {parity['largest_difference']:.1e}"
+    if "map50_95" in parity:
+        text += f", mAP50-95 {parity['map50_95']:.4f} for {parity['pytorch_map50_95']:.4f}"
+    return text

@@ -1,0 +1,162 @@
+"""Entry: print what a configuration costs beside the stock model, and train nothing.
+
+    python -m src.profile attention=acmix placement=neck
+    python -m src.profile -m attention=baseline,acmix,cbam        # ends with one table, sorted by latency
+
+The attention has random weights (or those of `model.weights` are left aside), which change what a network answers and
+not what it costs, with one exception: how many boxes go through non-maximum suppression, in the figures end to end.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from src.config import ConfigError, plain_values, register_configs
+
+if TYPE_CHECKING:
+    from src.checks import Plan
+
+HEADER = ("variant", "parameters", "GFLOPs", "thop", "p50", "p95", "p99", "/ stock", "95 %", "end to end", "MB", "")
+
+
+def measure_plan(plan: "Plan") -> dict[str, Any]:
+    """What the network of a plan costs, as plain values.
+
+    Raises:
+        ConfigError: if `latency.enabled` is false.
+    """
+    from src.detector.grafting import graft
+    from src.detector.stock import build_stock
+    from src.flops import count_flops, count_flops_by_thop, count_parameters
+    from src.latency.measure import measure, validation_images
+    from src.latency.run import fused, measurement_options
+
+    options = measurement_options(plan.config)
+    if not options["enabled"]:
+        raise ConfigError(
+            "latency.enabled=false leaves nothing to profile; python -m src.describe counts without timing"
+        )
+    channels = plan.dataset.channels
+    imgsz = options["imgsz"] or plan.arguments["imgsz"]
+    stock, model = (
+        build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval() for _ in range(2)
+    )
+    graft(model, plan.graft)
+    deployed = fused(model)
+    images = validation_images(plan.dataset.yaml, channels)
+    return {
+        "parameters": count_parameters(deployed),
+        "gflops": count_flops(deployed, channels, imgsz, imgsz) / 1e9,
+        "thop_gflops": count_flops_by_thop(deployed, channels, imgsz, imgsz) / 1e9,
+        "latency": measure(model, stock, options, images=images, imgsz=imgsz, device=plan.device).record,
+    }
+
+
+def report(plan: "Plan", cost: dict[str, Any]) -> str:
+    """The network site by site, and what it costs, as lines of text."""
+    from src.describe import describe
+    from src.latency.text import latency_rows
+
+    rows = [
+        ("GFLOPs by thop", f"{cost['thop_gflops']:.3f} at {cost['latency']['imgsz']} px, as published tables count")
+    ]
+    rows += latency_rows(cost["latency"])
+    width = max(len(name) for name, _ in rows)
+    shown = dataclasses.replace(plan, arguments={**plan.arguments, "imgsz": cost["latency"]["imgsz"]})
+    return "\n".join(
+        [
+            describe(shown),
+            "",
+            *(f"{name:<{width}}  {value}" for name, value in rows),
+            "",
+            "Weights are random: not trained, and no accuracy was looked at.",
+        ]
+    )
+
+
+def table(costs: list[dict[str, Any]]) -> str:
+    """Variants as rows, sorted by their latency relative to stock; what could not be run comes last."""
+    from src.latency.text import machine_text
+
+    overrides = [set(cost["overrides"]) for cost in costs]
+    common = set.intersection(*overrides) if len(costs) > 1 else set()
+    rows = []
+    for cost in sorted(
+        costs, key=lambda cost: cost["latency"]["ratio_to_stock"] if "latency" in cost else float("inf")
+    ):
+        variant = " ".join(item for item in cost["overrides"] if item not in common) or "defaults"
+        if "error" in cost:
+            rows.append((variant, *[""] * (len(HEADER) - 2), cost["error"]))
+            continue
+        latency = cost["latency"]
+        known = latency["ratio_low"] is not None
+        rows.append(
+            (
+                variant,
+                f"{cost['parameters']:,}",
+                f"{cost['gflops']:.3f}",
+                f"{cost['thop_gflops']:.3f}",
+                *(f"{latency[key]:.2f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
+                f"{latency['ratio_to_stock']:.3f}",
+                f"{latency['ratio_low']:.3f} to {latency['ratio_high']:.3f}" if known else "unknown",
+                f"{latency['end_to_end']['ratio_to_stock']:.3f}",
+                f"{latency['memory']['peak_mb']:.1f}" if latency["memory"] else "",
+                machine_text(latency),
+            )
+        )
+    widths = [max(len(row[i]) for row in (HEADER, *rows)) for i in range(len(HEADER) - 1)]
+    lines = []
+    for row in (HEADER, *rows):
+        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:-1], widths[1:], strict=True)), row[-1]]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+class Table(Callback):
+    """Prints the table of a sweep from what its jobs wrote, wherever the launcher ran them."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print it; the exit status is 1 if a variant could not be run."""
+        folder = Path(config.hydra.sweep.dir)
+        costs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+        if not costs:
+            sys.exit(f"error: no variant left a result in {folder}")
+        print(f"\n{table(costs)}\n\nTimes in ms; ratios are to the stock model timed in turn. Each variant: {folder}")
+        if any("error" in cost for cost in costs):
+            sys.exit(1)
+
+
+@hydra.main(config_path="../conf", config_name="profile", version_base="1.3")
+def profile(config: DictConfig) -> None:
+    """Print the cost of one configuration; in a sweep, also leave it for the table."""
+    from src.checks import check
+    from src.record import write_atomically
+
+    job = HydraConfig.get()
+    result: dict[str, Any] = {"overrides": list(job.overrides.task)}
+    try:
+        plan = check(plain_values(config))
+        result |= measure_plan(plan)
+        print(report(plan, result), flush=True)
+    except ConfigError as error:
+        if job.mode != RunMode.MULTIRUN:
+            sys.exit(f"error: {error}")
+        result["error"] = str(error)
+        print(f"error: {error}", file=sys.stderr)
+    if job.mode == RunMode.MULTIRUN:
+        folder = Path(job.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / f"{job.job.num:04d}.json", json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    register_configs()
+    profile()

@@ -1,0 +1,133 @@
+"""Entry: the answer of a study, from its records: does it help, how much, how sure, at what cost.
+
+    python -m src.report kernel_att
+    python -m src.report kernel_att output_dir=/elsewhere margin=0.01
+
+Reads records; torch is imported only to look into checkpoints (looks=true).
+"""
+
+import gc
+import logging
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.reporting.arguments import parse_arguments
+from src.reporting.study import StudyError, read_study, tracking_of
+
+if TYPE_CHECKING:
+    from src.reporting.answer import Answer
+    from src.reporting.comparison import Results
+    from src.reporting.style import Picture
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command takes."""
+
+    study: str = field(metadata={"help": "name of the study"})
+    output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
+    margin: float = field(
+        default=0.005, metadata={"help": "the largest difference of mAP50-95 that does not matter", "least": 1e-9}
+    )
+    resamples: int = field(default=1000, metadata={"help": "of the validation images; 0: no bootstrap", "least": 0})
+    looks: bool = field(default=True, metadata={"help": "draw where ACmix looks and what changed, from checkpoints"})
+    tracking: str = field(
+        default="as_runs",
+        metadata={"help": "log the report to Weights & Biases as the runs were, or disabled",
+                  "choices": ("as_runs", "disabled")},
+    )  # fmt: skip
+
+
+def report(options: Options) -> str:
+    """Write the report of a study into its folder; what the terminal shows.
+
+    Raises:
+        StudyError: if there is no such study.
+    """
+    from src.reporting.answer import answer
+    from src.reporting.comparison import compare
+    from src.reporting.curves import draw_curves
+    from src.reporting.figures import draw_all
+    from src.reporting.images import with_images
+    from src.reporting.page import page
+    from src.reporting.tables import comma_separated, latex, markdown, terminal
+
+    study = read_study(options.study, Path(options.output_dir))
+    results = with_images(compare(study, options.margin), options.resamples)
+    said = answer(results)
+    pictures = [*draw_all(results), *draw_curves(results)]
+    pictures += [picture for picture in _looks(results, said) if picture is not None] if options.looks else []
+    command = f"python -m src.report {options.study}"
+    if options.output_dir != "outputs":
+        command += f" output_dir={options.output_dir}"
+    if options.margin != 0.005:
+        command += f" margin={options.margin:g}"
+    folder = study.folder / "report"
+    files = {
+        "report.md": markdown(results, said, pictures),
+        "table.csv": comma_separated(results),
+        "table.tex": latex(results),
+        "index.html": page(results, said, pictures, command, time.strftime("%Y-%m-%d %H:%M")),
+    }
+    _write(folder, files, {f"{picture.key}.{picture.suffix}": picture.content for picture in pictures})
+    written = [f"written to {folder}: {', '.join(files)}, figures/"]
+    if options.tracking == "as_runs":
+        written += _log(results, folder, Path(options.output_dir))
+    return terminal(results, said, written)
+
+
+def _looks(results: "Results", said: "Answer") -> list["Picture | None"]:
+    """Pictures of what networks do on validation images."""
+    from src.reporting.detections import draw_detections
+
+    pictures = [draw_detections(results, said)]
+    if any((run.folder / "train" / "weights" / "best.pt").is_file() for run in results.study.runs):
+        from src.reporting.looks import draw_windows  # imports torch
+
+        pictures.append(draw_windows(results, said))
+    return pictures
+
+
+def _write(folder: Path, files: dict[str, str], figures: dict[str, bytes]) -> None:
+    """Replace the report; figures of an earlier one that has others do not stay."""
+    from src.record import write_atomically
+
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+    (folder / "figures").mkdir(parents=True)
+    for name, content in figures.items():
+        (folder / "figures" / name).write_bytes(content)
+    for name, text in files.items():
+        write_atomically(folder / name, text)
+
+
+def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
+    """Log the report in the study's group, with the tracking of its latest run."""
+    options = tracking_of(results.study)
+    if options is None or options["mode"] == "disabled":
+        return []
+    from src.reporting.workspace import swept_points
+    from src.tracking import log_report
+
+    place = log_report(options, results.study.name, folder, output_dir.absolute(), swept_points(results))
+    return [f"logged to Weights & Biases: {place}"]
+
+
+def main() -> None:
+    """Print the answer."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    gc.disable()  # records live to the end: looking through 10,000 for garbage took a quarter of the time
+    options = parse_arguments(Options, "python -m src.report", __doc__.splitlines()[0].removeprefix("Entry: "))
+    try:
+        print(report(options))
+    except StudyError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The answer in two sentences: does it help, by how much, how sure, at what cost."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.reporting.comparison import Results, Variant
+from src.statistics import Comparison, compare_seeds
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the first screen says.
+
+    Attributes:
+        variant: the one spoken of; None where nothing can be compared.
+        effect: whether it helps, with number and interval.
+        cost: what it costs.
+        remarks: what keeps the two from being misread, most important first.
+    """
+
+    variant: Variant | None
+    effect: str
+    cost: str
+    remarks: tuple[str, ...]
+
+
+def answer(results: Results) -> Answer:
+    """Speak of the attention with the largest difference to the baseline; of why there is none, otherwise.
+
+    A single pair of seeds is spoken of only where nothing has two.
+    """
+    attention = [v for v in results.compared if not v.is_placebo and not v.is_baseline]
+    if not attention:
+        return _nothing_to_compare(results)
+    attention = [v for v in attention if v.comparison.difference.n > 1] or attention
+    variant = attention[0]
+    comparison, reference = variant.comparison, results.variant(variant.reference)
+    who = variant.label if len(attention) == 1 else f"{variant.label}, the highest of {len(attention)} variants,"
+    verdict = {
+        "better": f"{who} makes {_network(variant)} better",
+        "worse": f"{who} makes {_network(variant)} worse",
+        "equivalent": f"{who} makes no difference larger than {results.margin:g} to {_network(variant)}",
+        "undecided": f"It is undecided whether {who} helps {_network(variant)}",
+    }[comparison.verdict]
+    effect = (
+        f"{verdict}: mAP50-95 is {_fraction(_paired_mean(variant, reference))} instead of "
+        f"{_fraction(_paired_mean(reference, variant))}, {signed(comparison.difference.mean)} ({_sure(comparison)})."
+    )
+    return Answer(variant, effect, _cost(variant, reference), tuple(_remarks(results, variant)))
+
+
+def _nothing_to_compare(results: Results) -> Answer:
+    finished = [v for v in results.variants if v.scores]
+    if not finished:
+        states: dict[str, int] = {}
+        for run in results.study.runs:
+            states[run.status] = states.get(run.status, 0) + 1
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        return Answer(None, f"Nothing can be said yet: no run has a result ({told}).", "", ())
+    best = max(finished, key=lambda v: v.mean.mean)
+    if not any(v.scores for v in results.variants if v.is_baseline):
+        why = "no baseline has finished"
+    elif all(v.is_baseline or v.is_placebo for v in finished):
+        why = "no attention has finished"
+    else:
+        why = "no seed was finished by both an attention and its baseline"
+    return Answer(
+        None,
+        f"Whether attention helps cannot be said: {why}.",
+        f"The highest mAP50-95 is {_fraction(best.mean.mean)}, by {best.label} over {_seeds(best.mean.n)}.",
+        (),
+    )
+
+
+def _network(variant: Variant) -> str:
+    config = variant.counted[0].record.config
+    return f"{config['model']['name']} on {config['data']['name']}"
+
+
+def _paired_mean(variant: Variant, other: Variant) -> float:
+    return float(np.mean([score for seed, score in variant.scores.items() if seed in other.scores]))
+
+
+def _sure(comparison: Comparison) -> str:
+    difference = comparison.difference
+    if difference.low is None:
+        return f"{_seeds(difference.n)}, no interval over seeds"
+    return f"{difference.level:.0%} interval {interval(difference)}, {_seeds(difference.n)}"
+
+
+def _cost(variant: Variant, reference: Variant) -> str:
+    parts = []
+    if variant.ratio.mean is not None:
+        bounds = f" ({variant.ratio.low:.2f} to {variant.ratio.high:.2f})" if variant.ratio.low is not None else ""
+        parts.append(f"{variant.ratio.mean:.2f} times the latency of the stock model{bounds}")
+    for key, unit, scale in (("model.parameters", "M\u00a0parameters", 1e6), ("model.gflops", "GFLOPs", 1)):
+        if key in variant.numbers:
+            text = f"{variant.numbers[key] / scale:.3g}\u00a0{unit}"
+            if reference.numbers.get(key):
+                text += f" ({minus(f'{variant.numbers[key] / reference.numbers[key] - 1:+.1%}')})"
+            parts.append(text)
+    if not parts:
+        return "Its cost was not measured."
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"It takes {listed}."
+
+
+def _remarks(results: Results, variant: Variant) -> list[str]:
+    comparison = variant.comparison
+    remarks = []
+    if comparison.screening:
+        remarks.append("Three seeds or fewer are a screening: they say what to look at next, not what is true.")
+    if comparison.seeds_to_decide is not None:
+        remarks.append(f"With this spread, about {comparison.seeds_to_decide} seeds would decide.")
+    if variant.label in results.images:
+        found = results.images[variant.label]
+        bounds = f" ({interval(found.map50_95)})" if found.map50_95.low is not None else ""
+        remarks.append(
+            f"Over validation images the difference is {signed(found.map50_95.difference)}{bounds}; "
+            f"this {found.covers}."
+        )
+    if (placebo := _placebo(results, variant)) is not None:
+        scores = {placebo.label: placebo.scores, variant.label: variant.scores}
+        generator = np.random.default_rng(0)
+        found = compare_seeds(
+            scores, baseline=placebo.label, margin=results.margin, level=results.level, generator=generator
+        )[variant.label]
+        if found.difference.mean is not None:
+            bounds = f" ({interval(found.difference)})" if found.difference.low is not None else ""
+            remarks.append(
+                f"Against {placebo.label}, a plain convolution as large, it is "
+                f"{signed(found.difference.mean)}{bounds}: {found.words}."
+            )
+    return remarks + [f"{note[0].upper()}{note[1:]}." for note in comparison.notes]
+
+
+def _placebo(results: Results, variant: Variant) -> Variant | None:
+    """The one placebo that stands for this attention."""
+    found = [v for v in results.variants if v.attention == f"placebo of {variant.attention}" and v.scores]
+    return found[0] if len(found) == 1 else None
+
+
+def interval(estimate: object) -> str:
+    """Low to high, signed."""
+    return f"{signed(estimate.low)} to {signed(estimate.high)}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign; a minus as long as a plus."""
+    return minus(f"{value:+.{digits}f}")
+
+
+def minus(text: str) -> str:
+    """Text with minus signs for hyphens."""
+    return text.replace("-", "−")
+
+
+def _fraction(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"

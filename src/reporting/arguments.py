@@ -1,0 +1,66 @@
+"""Arguments of the entries that read: a study's name and key=value, as everywhere, without Hydra's start-up time."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+
+def parse_arguments(schema: type, command: str, about: str, arguments: Sequence[str] | None = None) -> Any:
+    """Fill a dataclass, whose fields have their help in `metadata["help"]`, from NAME key=value ...
+
+    Args:
+        schema: its first field is the study's name, every other one an option with a default.
+        command: as the user types it.
+        about: what the command does.
+        arguments: of the command line if None.
+
+    Exits with a message that names key, value and way out where an argument does not fit.
+    """
+    name, *options = fields(schema)
+    shown = {f"{option.name}={_shown(option.default)}": option.metadata["help"] for option in options}
+    width = max(map(len, shown))
+    lines = [f"  {text:<{width}}  {meaning}" for text, meaning in shown.items()]
+    parser = argparse.ArgumentParser(
+        prog=command,
+        description=about,
+        epilog="options and their defaults:\n" + "\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(name.name, help=name.metadata["help"])
+    parser.add_argument("options", nargs="*", metavar="key=value", help="see below")
+    given = parser.parse_args(arguments)
+    known = {option.name: option for option in options}
+    values: dict[str, Any] = {name.name: getattr(given, name.name)}
+    for text in given.options:
+        key, equals, value = text.partition("=")
+        if not equals or key not in known:
+            close = get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]}=?" if close else f"there are {', '.join(known)}"
+            parser.error(f"{text}: no such option; {hint}")
+        values[key] = _converted(parser, known[key], value)
+    return schema(**values)
+
+
+def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
+    kind = type(option.default)
+    choices = option.metadata.get("choices")
+    if choices is not None and value not in choices:
+        parser.error(f"{option.name}={value}: try {', '.join(choices)}")
+    if kind is bool:
+        if value not in ("true", "false"):
+            parser.error(f"{option.name}={value}: try true or false")
+        return value == "true"
+    try:
+        number = kind(value)
+    except ValueError:
+        parser.error(f"{option.name}={value} is no number; the default is {option.default}")
+    least = option.metadata.get("least")
+    if least is not None and not number >= least:
+        parser.error(f"{option.name}={value} is below {least:g}")
+    return number
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

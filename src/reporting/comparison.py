@@ -1,0 +1,248 @@
+"""From a study's runs to what they say: every variant beside its baseline, with intervals and verdicts."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from src.reporting.study import BASELINE, METRIC, Study, StudyRun, attention_name, surroundings
+from src.statistics import Comparison, Estimate, ImageDifference, compare_seeds, indistinguishable, mean_interval
+
+# Comparing every two of more variants is slow, and nobody reads it.
+MOST_GROUPED = 40
+TIMED_IN = ("backend", "precision", "batch", "imgsz", "threads")
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """The runs of one variant and what they amount to.
+
+    Attributes:
+        attention: its attention's name; the label where no run has a record yet.
+        scores: seed to mAP50-95 of the runs that count.
+        mean: of the scores.
+        reference: label of the variant it is compared with; None for a baseline, and where there is none.
+        comparison: with the reference, over seeds.
+        confounds: settings in which it differs from its reference beside the attention.
+        ratio: latency as a multiple of the stock model's.
+        numbers: means over the runs of whatever else the records have: cost, AP by object size.
+    """
+
+    label: str
+    attention: str
+    runs: tuple[StudyRun, ...]
+    swept: Mapping[str, Any]
+    scores: Mapping[int, float]
+    mean: Estimate
+    ratio: Estimate
+    numbers: Mapping[str, float]
+    reference: str | None = None
+    comparison: Comparison | None = None
+    confounds: tuple[str, ...] = ()
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.attention == BASELINE
+
+    @property
+    def is_placebo(self) -> bool:
+        return self.attention.startswith("placebo")
+
+    @property
+    def counted(self) -> list[StudyRun]:
+        """The runs that take part, by seed."""
+        return sorted((run for run in self.runs if run.counts), key=lambda run: run.seed)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study and everything its report says in numbers.
+
+    Attributes:
+        variants: baselines first, then in the order of the study.
+        groups: labels of variants that cannot be told apart, best first.
+        margin: largest difference of mAP50-95 that does not matter.
+        notes: what a reader must know.
+        images: label of a variant to its difference over validation images.
+    """
+
+    study: Study
+    variants: tuple[Variant, ...]
+    groups: tuple[tuple[str, ...], ...]
+    margin: float
+    level: float
+    notes: tuple[str, ...]
+    images: Mapping[str, ImageDifference] = field(default_factory=dict)
+
+    def variant(self, label: str) -> Variant:
+        """The variant of that label."""
+        return next(variant for variant in self.variants if variant.label == label)
+
+    @property
+    def compared(self) -> list[Variant]:
+        """Variants with a difference to their baseline, largest first."""
+        known = [v for v in self.variants if v.comparison is not None and v.comparison.difference.mean is not None]
+        return sorted(known, key=lambda variant: -variant.comparison.difference.mean)
+
+
+def compare(study: Study, margin: float, level: float = 0.95) -> Results:
+    """Pair every variant with its baseline by seed.
+
+    Args:
+        study: as read.
+        margin: largest difference of mAP50-95 that does not matter.
+        level: of all intervals.
+    """
+    by_label = defaultdict(list)
+    for run in study.runs:
+        by_label[run.variant].append(run)
+    variants = [_summary(label, runs, level) for label, runs in by_label.items()]
+    variants.sort(key=lambda variant: not variant.is_baseline)  # stable: the study's order otherwise
+    variants = _compared(_referenced(variants), margin, level)
+    notes = list(study.notes) + _notes(study, variants)
+    ranked = sorted((v for v in variants if v.scores), key=lambda variant: -variant.mean.mean)
+    if len(ranked) > MOST_GROUPED:
+        notes.append(f"groups are formed of the {MOST_GROUPED} highest of {len(ranked)} variants")
+    scores = {variant.label: variant.scores for variant in ranked[:MOST_GROUPED]}
+    groups = tuple(map(tuple, indistinguishable(scores, level=level))) if len(scores) > 1 else ()
+    return Results(study, tuple(variants), groups, margin, level, tuple(notes))
+
+
+def _summary(label: str, runs: Sequence[StudyRun], level: float) -> Variant:
+    counted = [run for run in runs if run.counts]
+    known = next((run for run in [*counted, *runs] if run.record is not None), None)
+    scores = {run.seed: run.record.metrics[METRIC] for run in counted}
+    numbers = defaultdict(list)
+    for run in counted:
+        for name, value in _numbers(run).items():
+            numbers[name].append(value)
+    return Variant(
+        label=label,
+        attention=label.split(" ")[0] if known is None else attention_name(known.record.config),
+        runs=tuple(runs),
+        swept=runs[0].swept,
+        scores=scores,
+        mean=mean_interval(list(scores.values()), level),
+        ratio=_ratio(counted, level),
+        # Only what every run has: a mean over some of them would not be the variant's.
+        numbers={name: float(np.mean(values)) for name, values in numbers.items() if len(values) == len(counted)},
+    )
+
+
+def _numbers(run: StudyRun) -> dict[str, float]:
+    """The plain numbers of a record, under dotted names."""
+    record = run.record
+    groups: dict[str, Any] = {"metrics": record.metrics, "model": record.model, "latency": record.latency}
+    groups |= {f"latency.{part}": record.latency.get(part) or {} for part in ("end_to_end", "memory")}
+    groups["ap_by_size"] = record.ap_by_size
+    found = {
+        f"{group}.{name}": float(value)
+        for group, values in groups.items()
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return {name: value for name, value in found.items() if np.isfinite(value)} | {"seconds": record.seconds}
+
+
+def _ratio(runs: Sequence[StudyRun], level: float) -> Estimate:
+    """Latency over the stock model's: over seeds; of a single run its own interval over pairs."""
+    timings = [run.record.latency for run in runs if "ratio_to_stock" in run.record.latency]
+    estimate = mean_interval([timing["ratio_to_stock"] for timing in timings], level)
+    if len(timings) == 1 and "ratio_low" in timings[0]:
+        return replace(estimate, low=timings[0]["ratio_low"], high=timings[0]["ratio_high"])
+    return estimate
+
+
+def _referenced(variants: list[Variant]) -> list[Variant]:
+    """Give each variant its baseline, and say in what else it differs.
+
+    The baseline is that of study.json; without one, the baseline that shares the surroundings, else the first.
+    """
+    around = {v.label: _surroundings(v) for v in variants}
+    baselines = [v.label for v in variants if v.is_baseline]
+    if not baselines:
+        return variants
+    main = BASELINE if BASELINE in baselines else baselines[0]
+    own = {}
+    for variant in variants:
+        if not variant.is_baseline:
+            alike = [label for label in baselines if around[label] and around[label] == around[variant.label]]
+            declared = variant.runs[0].baseline
+            own[variant.label] = declared if declared in baselines else main if main in alike or not alike else alike[0]
+    # A further baseline that nothing is compared with (a larger model, say) is a variant itself.
+    own |= {label: main for label in baselines if label != main and label not in own.values()}
+    return [
+        replace(v, reference=own[v.label], confounds=_difference(around[own[v.label]], around[v.label]))
+        if v.label in own
+        else v
+        for v in variants
+    ]
+
+
+def _surroundings(variant: Variant) -> dict[str, Any]:
+    known = [*variant.counted, *(run for run in variant.runs if run.record is not None)]
+    return surroundings(known[0].record.config) if known else {}
+
+
+def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(key for key in dict.fromkeys([*a, *b]) if a and b and a.get(key) != b.get(key))
+
+
+def _compared(variants: list[Variant], margin: float, level: float) -> list[Variant]:
+    found: dict[str, Comparison] = {}
+    for reference in dict.fromkeys(v.reference for v in variants if v.reference is not None):
+        scores = {v.label: v.scores for v in variants if reference in (v.label, v.reference)}
+        generator = np.random.default_rng(0)
+        found |= compare_seeds(scores, baseline=reference, margin=margin, level=level, generator=generator)
+    return [replace(v, comparison=found.get(v.label)) for v in variants]
+
+
+def _notes(study: Study, variants: Sequence[Variant]) -> list[str]:
+    """What sets the runs apart beside their variant, and what is missing for a comparison."""
+    notes = []
+    if not any(v.is_baseline for v in variants):
+        notes.append("the study has no baseline, so that no variant has anything to be compared with")
+    for variant in variants:
+        if variant.confounds:
+            notes.append(
+                f"{variant.label} differs from {variant.reference} beside the attention also in "
+                f"{', '.join(variant.confounds)}"
+            )
+        if variant.comparison is not None and variant.scores and variant.comparison.left_out:
+            reasons = ", ".join(f"{seed} ({reason})" for seed, reason in variant.comparison.left_out.items())
+            notes.append(f"{variant.label} is compared without seed {reasons}")
+    environments = [run.record.environment for run in study.runs if run.counts]
+    for key, what in {"device": "devices", "git": "commits", "packages": "package versions"}.items():
+        kinds = {str(environment.get(key)) for environment in environments}
+        if len(kinds) > 1:
+            notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
+    timings = [run.record.latency for run in study.runs if run.counts and run.record.latency]
+    for state in ("busy", "throttled"):
+        if count := sum(bool(timing.get(state)) for timing in timings):
+            notes.append(f"{count} runs were timed while the machine was {state}: their latency is doubtful")
+    if len({tuple(timing.get(key) for key in TIMED_IN) for timing in timings}) > 1:
+        notes.append(f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare")
+    changed = [run.name for run in study.runs if run.counts and run.record.events]
+    if changed:
+        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        notes.append(f"{len(changed)} runs have events that may have changed the experiment: {shown}")
+    return notes
+
+
+def swept_lines(results: Results) -> dict[str, dict[str, list[Variant]]]:
+    """For each number that the study varies: its variants in ascending order, by the setting of everything else."""
+    variants = [v for v in results.variants if v.scores and not v.is_baseline]
+    found: dict[str, dict[str, list[Variant]]] = {}
+    for key in dict.fromkeys(key for variant in variants for key in variant.swept):
+        lines: dict[str, list[Variant]] = {}
+        for variant in variants:
+            value = variant.swept.get(key)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                rest = [f"{k.split('.')[-1]}={v}" for k, v in variant.swept.items() if k not in (key, "attention")]
+                lines.setdefault(" ".join([variant.attention, *rest]), []).append(variant)
+        lines = {name: sorted(line, key=lambda v: v.swept[key]) for name, line in lines.items() if len(line) > 1}
+        if lines:
+            found[key] = lines
+    return found

@@ -1,0 +1,146 @@
+"""Detections side by side with the baseline's, on the validation images where they differ most."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+from PIL import Image
+
+from src.matches import Detections, read_matches
+from src.reporting.answer import Answer
+from src.reporting.comparison import Results, Variant
+from src.reporting.study import StudyRun
+from src.reporting.style import INK, Picture, new_figure, styled, svg
+
+SHOWN_CONFIDENCE = 0.25  # what Ultralytics shows by default
+EACH_WAY = 2
+MOST_PIXELS = 320  # of a side, so that photographs do not make the page heavy
+RIGHT, WRONG = "#0072B2", "#D55E00"
+
+
+def draw_detections(results: Results, said: Answer) -> Picture | None:
+    """Objects, detections of the baseline and of the variant that the answer speaks of; None without kept matches."""
+    if said.variant is None:
+        return None
+    reference = results.variant(said.variant.reference)
+    pair = _pair(reference, said.variant)
+    if pair is None:
+        return None
+    seed, folder, names, baseline, variant = pair
+    gain = _quality(variant) - _quality(baseline)
+    order = np.argsort(-gain, kind="stable")
+    chosen = [index for index in order[:EACH_WAY] if gain[index] > 0]
+    chosen += [index for index in order[::-1][:EACH_WAY][::-1] if gain[index] < 0]
+    if not chosen:
+        return None
+    with styled():
+        figure, axes = new_figure(0.5 + 1.62 * len(chosen), rows=len(chosen), columns=3)
+        for row, index in enumerate(chosen):
+            image, scale = load_image(folder / baseline.images[index])
+            panels = axes[3 * row : 3 * row + 3]
+            for panel in panels:
+                show(panel, image)
+            _draw_objects(panels[0], baseline, index, scale, names)
+            _draw_boxes(panels[1], baseline, index, scale, names)
+            _draw_boxes(panels[2], variant, index, scale, names)
+            panels[0].set_ylabel("variant better" if gain[index] > 0 else "baseline better", color=INK)
+        for panel, title in zip(axes, ("objects", reference.label, said.variant.label), strict=False):
+            panel.set_title(title)
+        content = svg(figure)
+    files = ", ".join(Path(str(baseline.images[index])).name for index in chosen)
+    return Picture(
+        "detections",
+        "Where the detections differ most",
+        f"Detections with a confidence of at least {SHOWN_CONFIDENCE:g}, seed {seed}: blue matches an object at "
+        f"IoU 0.5, orange does not. These are the images where one network gains most over the other, both ways: "
+        f"{files}.",
+        f"Validation images with objects, detections of {reference.label} and of {said.variant.label} side by side.",
+        content,
+    )
+
+
+def _pair(reference: Variant, variant: Variant) -> tuple[int, Path, dict[int, str], Detections, Detections] | None:
+    """The first seed of which both kept matches of the same images, and these images are there."""
+    others = {run.seed: run for run in reference.counted}
+    for run in variant.counted:
+        if run.seed in others:
+            kept = [kept_matches(run) for run in (others[run.seed], run)]
+            folder, names = data_of(run)
+            if None not in kept and np.array_equal(kept[0].images, kept[1].images) and folder is not None:
+                if (folder / str(kept[0].images[0])).is_file():
+                    return run.seed, folder, names, *kept
+    return None
+
+
+def kept_matches(run: StudyRun) -> Detections | None:
+    """What a run found on the validation images; None where it kept nothing readable, which the notes say."""
+    try:
+        return read_matches(run.folder / "matches.npz")
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def data_of(run: StudyRun) -> tuple[Path | None, dict[int, str]]:
+    """Folder and class names of the data set that a run was trained on; None where it is not on this machine."""
+    arguments = run.folder / "train" / "args.yaml"
+    if not arguments.is_file():
+        return None, {}
+    file = Path(yaml.safe_load(arguments.read_text(encoding="utf-8"))["data"])
+    if not file.is_file():
+        return None, {}
+    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    names = content["names"]
+    folder = file.parent / content.get("path", ".")
+    return folder, dict(enumerate(names)) if isinstance(names, list) else names
+
+
+def _quality(kept: Detections) -> NDArray[np.float64]:
+    """Of every image: right detections, averaged over IoU thresholds, less wrong ones."""
+    shown = kept.conf >= SHOWN_CONFIDENCE
+    worth = kept.tp[shown].mean(axis=1) - ~kept.tp[shown, 0]
+    return np.bincount(kept.image[shown], worth, minlength=len(kept.images))
+
+
+def load_image(path: Path) -> tuple[NDArray[np.uint8], float]:
+    """An image small enough for a page, (H, W, 3), and its size relative to the file's."""
+    with Image.open(path) as file:
+        scale = min(1.0, MOST_PIXELS / max(file.size))
+        size = tuple(max(1, round(side * scale)) for side in file.size)
+        return np.asarray(file.convert("RGB").resize(size)), scale
+
+
+def show(panel: Axes, image: NDArray[Any]) -> None:
+    """An image without ticks or frame."""
+    panel.imshow(image)
+    panel.set_xticks([])
+    panel.set_yticks([])
+    panel.grid(visible=False)
+    panel.spines[:].set_visible(False)
+
+
+def _draw_objects(panel: Axes, kept: Detections, index: int, scale: float, names: dict[int, str]) -> None:
+    for at in np.flatnonzero(kept.object_image == index):
+        _box(panel, kept.object_boxes[at] * scale, "#009E73", names.get(int(kept.object_cls[at]), ""))
+
+
+def _draw_boxes(panel: Axes, kept: Detections, index: int, scale: float, names: dict[int, str]) -> None:
+    for at in np.flatnonzero((kept.image == index) & (kept.conf >= SHOWN_CONFIDENCE)):
+        name = names.get(int(kept.cls[at]), "")
+        colour = RIGHT if kept.tp[at, 0] else WRONG
+        _box(panel, kept.boxes[at] * scale, colour, f"{name} {kept.conf[at]:.2f}", "-" if kept.tp[at, 0] else "--")
+
+
+def _box(panel: Axes, box: Sequence[float], colour: str, text: str, dashes: str = "-") -> None:
+    left, top, right, bottom = box
+    panel.add_patch(
+        Rectangle((left, top), right - left, bottom - top, fill=False, color=colour, linewidth=1.3, linestyle=dashes)
+    )
+    panel.text(
+        left, top, text, fontsize=5, color="white", va="bottom", ha="left", clip_on=True,
+        bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.6},
+    )  # fmt: skip

@@ -1,0 +1,238 @@
+"""Pictures of a study's numbers."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from src.reporting.comparison import Results, Variant, swept_lines
+from src.reporting.style import (
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    Picture,
+    colour_of,
+    dashes_of,
+    legend_above,
+    marker_of,
+    new_figure,
+    styled,
+    svg,
+)
+from src.statistics import Estimate
+
+# More variants in one picture cannot be told apart; the table has them all.
+MOST_DRAWN = 12
+MOST_IN_FOREST = 40
+MOST_SWEPT = 30
+MOST_TICKS = 12
+METRIC_LABEL = "mAP50-95 on the validation images"
+
+
+def draw_all(results: Results) -> list[Picture]:
+    """Every picture that the study's numbers suffice for."""
+    drawn = (forest(results), trade_off(results), *swept(results), sizes(results))
+    return [picture for picture in drawn if picture is not None]
+
+
+def drawn_variants(results: Results) -> tuple[list[Variant], str]:
+    """The baselines and the highest of the others, in the study's order, and a remark if some are not among them."""
+    known = [variant for variant in results.variants if variant.scores]
+    highest = sorted(known, key=lambda v: (not v.is_baseline, -v.mean.mean))[:MOST_DRAWN]
+    remark = f" Drawn are {MOST_DRAWN} of {len(known)} variants." if len(known) > MOST_DRAWN else ""
+    return [variant for variant in known if variant in highest], remark
+
+
+def look_of(variant: Variant, results: Results) -> dict[str, str]:
+    """Colour, marker and line style of a variant, the same in every picture; baselines are grey."""
+    if variant.is_baseline:
+        return {"color": MUTED, "marker": "o", "linestyle": "-"}
+    index = [v.label for v in results.variants if not v.is_baseline].index(variant.label)
+    return {"color": colour_of(index), "marker": marker_of(index), "linestyle": dashes_of(index)}
+
+
+def forest(results: Results) -> Picture | None:
+    """Differences to the baseline, largest first."""
+    compared = [v for v in results.compared][:MOST_IN_FOREST]
+    if not compared:
+        return None
+    with styled():
+        figure, (axes,) = new_figure(1.2 + 0.34 * len(compared))
+        axes.axvspan(-results.margin, results.margin, color=GRID, alpha=0.6, linewidth=0, zorder=0)
+        axes.axvline(0, color=MUTED, linewidth=1)
+        for row, variant in enumerate(compared):
+            difference, look = variant.comparison.difference, look_of(variant, results)
+            _bar(axes, difference, row, look["color"], vertical=False)
+            axes.plot(difference.mean, row, look["marker"], color=look["color"], markersize=6)
+            paired = [score - results.variant(variant.reference).scores.get(seed, math.nan)
+                      for seed, score in variant.scores.items()]  # fmt: skip
+            axes.plot(paired, [row + 0.22] * len(paired), "|", color=look["color"], markersize=6, alpha=0.8)
+        axes.set_yticks(range(len(compared)), [variant.label for variant in compared], color=INK)
+        axes.set_ylim(len(compared) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("difference of mAP50-95 to the baseline")
+        content = svg(figure)
+    words = "; ".join(f"{v.label} {_plus_minus(v.comparison.difference)}" for v in compared[:MOST_DRAWN])
+    more = f" Drawn are {MOST_IN_FOREST} of {len(results.compared)}." if len(results.compared) > len(compared) else ""
+    return Picture(
+        "differences",
+        "Differences to the baseline",
+        f"Mean difference paired by seed with its {results.level:.0%} t interval; the small strokes are single seeds. "
+        f"The grey band is ±{results.margin:g}, what does not matter.{more}",
+        f"Forest plot of the difference of mAP50-95 to the baseline: {words}.",
+        content,
+    )
+
+
+def trade_off(results: Results) -> Picture | None:
+    """mAP against latency, both with intervals, and the variants that no other beats in both."""
+    variants, remark = drawn_variants(results)
+    variants = [variant for variant in variants if variant.ratio.mean is not None]
+    if len(variants) < 2:
+        return None
+    front = pareto_front([(v.ratio.mean, v.mean.mean) for v in variants])
+    with styled():
+        figure, (axes,) = new_figure(3.7)
+        corners = [(variants[i].ratio.mean, variants[i].mean.mean) for i in front]
+        axes.plot(*zip(*corners, strict=True), color=MUTED, linewidth=1, drawstyle="steps-post", zorder=1)
+        for variant in variants:
+            look = look_of(variant, results)
+            _bar(axes, variant.mean, variant.ratio.mean, look["color"])
+            _bar(axes, variant.ratio, variant.mean.mean, look["color"], vertical=False)
+            axes.plot(
+                variant.ratio.mean, variant.mean.mean, look["marker"], color=look["color"], label=variant.label,
+                markersize=7, markeredgecolor=PAPER, zorder=4,
+            )  # fmt: skip
+        axes.set_xlabel("latency / latency of the stock model (1 = as fast)")
+        axes.set_ylabel(METRIC_LABEL)
+        legend_above(figure, *axes.get_legend_handles_labels())
+        content = svg(figure)
+    best = ", ".join(variants[i].label for i in front)
+    return Picture(
+        "trade_off",
+        "Accuracy against cost",
+        f"Means over seeds with {results.level:.0%} intervals both ways. The line joins the Pareto front, the variants "
+        f"that no other beats in both: {best}.{remark}",
+        "Scatter plot of mAP50-95 against latency relative to the stock model: "
+        + "; ".join(f"{v.label} {v.mean.mean:.3f} at {v.ratio.mean:.2f} times" for v in variants)
+        + ".",
+        content,
+    )
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points that no other beats: none is at most as costly and at least as good, cheapest first."""
+    front: list[int] = []
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if not front or points[index][1] > points[front[-1]][1]:
+            front.append(index)
+    return front
+
+
+def swept(results: Results) -> list[Picture]:
+    """For each number that the study varies: mAP over it, a line for each setting of everything else."""
+    return [_swept(results, key, lines) for key, lines in swept_lines(results).items()]
+
+
+def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Picture:
+    short = key.split(".")[-1]
+    drawn = {name: _evenly(line) for name, line in list(lines.items())[:MOST_DRAWN]}
+    flat = [v for v in results.variants if v.scores and (v.is_baseline or (v.is_placebo and key not in v.swept))]
+    with styled():
+        figure, (axes,) = new_figure(3.5)
+        for variant in flat[:3]:
+            colour, dashes = (MUTED, "-") if variant.is_baseline else (look_of(variant, results)["color"], "--")
+            axes.axhline(variant.mean.mean, color=colour, linestyle=dashes, linewidth=1.2, label=variant.label)
+            if variant.mean.low is not None:
+                axes.axhspan(variant.mean.low, variant.mean.high, color=colour, alpha=0.12, linewidth=0)
+        for index, (name, line) in enumerate(drawn.items()):
+            at = [variant.swept[key] for variant in line]
+            colour = colour_of(index)
+            for variant in line:
+                _bar(axes, variant.mean, variant.swept[key], colour)
+                axes.plot([variant.swept[key]] * len(variant.scores), list(variant.scores.values()), "_",
+                          color=colour, alpha=0.7, markersize=7)  # fmt: skip
+            axes.plot(at, [variant.mean.mean for variant in line], marker_of(index) + dashes_of(index),
+                      color=colour, label=name, markersize=6)  # fmt: skip
+        values = sorted({variant.swept[key] for line in drawn.values() for variant in line})
+        if len(values) <= MOST_TICKS:
+            axes.set_xticks(values, [f"{value:g}" for value in values])
+        unit = " (pixels)" if short in ("kernel_att", "kernel_conv") else ""
+        axes.set_xlabel(short + unit)
+        axes.set_ylabel(METRIC_LABEL)
+        legend_above(figure, *axes.get_legend_handles_labels())
+        content = svg(figure)
+    words = "; ".join(
+        f"{name}: " + ", ".join(f"{v.mean.mean:.3f} at {v.swept[key]:g}" for v in line) for name, line in drawn.items()
+    )
+    there, shown = (sum(map(len, each.values())) for each in (lines, drawn))
+    remark = f" Drawn are {shown} of {there} variants." if shown < there else ""
+    return Picture(
+        f"swept_{short}",
+        f"mAP50-95 over {short}",
+        f"Means over seeds with {results.level:.0%} t intervals; the small strokes are single seeds, bands are the "
+        f"intervals of what does not vary.{remark}",
+        f"Line plot of mAP50-95 over {short}: {words}.",
+        content,
+    )
+
+
+def _evenly(line: list[Variant]) -> list[Variant]:
+    """The line, or as many of its variants as can be told apart, from its first to its last."""
+    at = (
+        np.unique(np.linspace(0, len(line) - 1, MOST_SWEPT).astype(int)) if len(line) > MOST_SWEPT else range(len(line))
+    )
+    return [line[index] for index in at]
+
+
+def sizes(results: Results) -> Picture | None:
+    """AP of small, medium and large objects."""
+    names = {"small": "small\n(< 32² px)", "medium": "medium", "large": "large\n(> 96² px)"}
+    variants, remark = drawn_variants(results)
+    variants = [v for v in variants if any(f"ap_by_size.{name}" in v.numbers for name in names)]
+    if not variants:
+        return None
+    with styled():
+        figure, (axes,) = new_figure(3.4)
+        step = 0.7 / len(variants)
+        for index, variant in enumerate(variants):
+            look = look_of(variant, results)
+            at = np.arange(3) + (index - (len(variants) - 1) / 2) * step
+            values = [variant.numbers.get(f"ap_by_size.{name}", math.nan) for name in names]
+            axes.plot(at, values, look["marker"], color=look["color"], label=variant.label, markersize=6)
+            for run in variant.counted:
+                single = [run.record.ap_by_size.get(name) for name in names]
+                axes.plot(at, np.array(single, dtype=float), "_", color=look["color"], alpha=0.7, markersize=6)
+        axes.set_xticks(range(3), list(names.values()))
+        axes.set_xlim(-0.5, 2.5)
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel("AP50-95, COCO's definition")
+        legend_above(figure, *axes.get_legend_handles_labels())
+        content = svg(figure)
+    return Picture(
+        "sizes",
+        "AP by object size",
+        f"Means over seeds; the small strokes are single seeds. A size without an object has no point.{remark}",
+        "Dot plot of AP for small, medium and large objects: " + "; ".join(_sizes_in_words(v) for v in variants) + ".",
+        content,
+    )
+
+
+def _sizes_in_words(variant: Variant) -> str:
+    known = {name: variant.numbers.get(f"ap_by_size.{name}") for name in ("small", "medium", "large")}
+    return f"{variant.label} " + ", ".join(f"{value:.3f} {name}" for name, value in known.items() if value is not None)
+
+
+def _bar(axes: Axes, estimate: Estimate, at: float, colour: str, vertical: bool = True) -> None:
+    """The interval of an estimate as a line, where it has one."""
+    if estimate.low is not None:
+        along, across = [estimate.low, estimate.high], [at, at]
+        axes.plot(*((across, along) if vertical else (along, across)), color=colour, linewidth=1.6, alpha=0.9)
+
+
+def _plus_minus(estimate: Estimate) -> str:
+    if estimate.low is None:
+        return f"{estimate.mean:+.4f}"
+    return f"{estimate.mean:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"

@@ -1,0 +1,58 @@
+"""The other source of chance, the validation images: differences over matches that the runs kept."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from src.reporting.comparison import Results, Variant
+from src.reporting.detections import kept_matches
+from src.reporting.figures import MOST_DRAWN
+from src.reporting.study import some
+from src.statistics import ImageDifference, Matches, compare_images
+
+
+def with_images(results: Results, resamples: int) -> Results:
+    """The results with a paired bootstrap over images for the variants that are drawn; a note says why where not.
+
+    Args:
+        results: as compared over seeds.
+        resamples: how often images are drawn; 0 leaves the bootstrap out.
+    """
+    wanted = results.compared[:MOST_DRAWN]
+    if not wanted or not resamples:
+        return results
+    kept: dict[str, dict[int, Matches]] = {}
+    notes, missing = [], []
+    for variant in dict.fromkeys([*wanted, *(results.variant(v.reference) for v in wanted)]):
+        kept[variant.label] = _matches(variant, missing)
+    if missing:
+        notes.append(f"{len(missing)} runs kept no matches on validation images: {some(missing)}")
+    images: dict[str, ImageDifference] = {}
+    for reference in dict.fromkeys(v.reference for v in wanted):
+        runs = {v.label: kept[v.label] for v in wanted if v.reference == reference} | {reference: kept[reference]}
+        try:
+            images |= compare_images(
+                runs,
+                baseline=reference,
+                resamples=resamples,
+                level=results.level,
+                generator=np.random.default_rng(0),
+            )
+        except ValueError as error:
+            notes.append(f"no intervals over images against {reference}: {error}")
+    left_out = len(results.compared) - len(wanted)
+    if left_out:
+        notes.append(f"intervals over images are those of the {MOST_DRAWN} highest variants; {left_out} have none")
+    return replace(results, images=images, notes=(*results.notes, *notes))
+
+
+def _matches(variant: Variant, missing: list[str]) -> dict[int, Matches]:
+    """What each run of a variant matched; names of runs that kept nothing readable are added to `missing`."""
+    found = {}
+    for run in variant.counted:
+        kept = kept_matches(run)
+        if kept is None:
+            missing.append(run.name)
+        else:
+            found[run.seed] = kept.matches
+    return found

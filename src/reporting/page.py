@@ -1,0 +1,173 @@
+"""The report as one HTML file that asks nobody for anything."""
+
+import base64
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from src.reporting.answer import Answer, signed
+from src.reporting.comparison import Results, Variant
+from src.reporting.figures import drawn_variants
+from src.reporting.study import StudyRun, flatten
+from src.reporting.style import Picture, follow_page
+from src.reporting.tables import Cell, columns
+
+MIME = {"svg": "image/svg+xml", "png": "image/png", "jpg": "image/jpeg"}
+
+
+def page(results: Results, answer: Answer, pictures: Sequence[Picture], command: str, written: str) -> str:
+    """Render the page.
+
+    Args:
+        results: of the study.
+        answer: for the first screen.
+        pictures: in the order in which they are shown.
+        command: that makes this page again.
+        written: when it was made, as it is to be shown.
+    """
+    environment = Environment(
+        loader=PackageLoader("src.reporting", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    chosen = columns(results)
+    common, own = _settings(results)
+    problems = [run for run in results.study.runs if not run.counts]
+    return environment.get_template("page.html").render(
+        study=results.study,
+        results=results,
+        answer=answer,
+        tiles=_tiles(results, answer),
+        scale=_scale(results, answer),
+        columns=chosen,
+        rows=[[column.fill(results, variant) for column in chosen] for variant in results.variants],
+        classes=_classes(results),
+        pictures=[(picture, _uri(picture)) for picture in pictures],
+        common=common,
+        variants=[(v, own[v.label], [_command(run) for run in v.runs]) for v in results.variants],
+        problems=[(run, (run.record.error if run.record is not None else None) or "") for run in problems],
+        runs=[
+            (run, Cell(f"{run.record.metrics['map50_95']:.4f}") if run.counts else Cell(""))
+            for run in results.study.runs
+        ],
+        environments=_environments(results.study.runs),
+        command=command,
+        written=written,
+    )
+
+
+def _uri(picture: Picture) -> str:
+    content = follow_page(picture.content) if picture.suffix == "svg" else picture.content
+    return f"data:{MIME[picture.suffix]};base64,{base64.b64encode(content).decode()}"
+
+
+def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
+    """The numbers of the first screen: what, number, how sure."""
+    tiles = []
+    if (variant := answer.variant) is not None:
+        found = variant.comparison.difference
+        bounds = "no interval over seeds" if found.low is None else f"{signed(found.low)} to {signed(found.high)}"
+        tiles.append(("difference of mAP50-95", signed(found.mean), bounds))
+        if variant.ratio.mean is not None:
+            bounds = "" if variant.ratio.low is None else f"{variant.ratio.low:.2f} to {variant.ratio.high:.2f}"
+            tiles.append(("latency, of the stock model's", f"{variant.ratio.mean:.2f} ×", bounds))
+        tiles.append(
+            ("pairs of seeds", str(found.n), "screening" if variant.comparison.screening else "paired by seed")
+        )
+    finished = sum(run.counts for run in results.study.runs)
+    others = Counter(run.status for run in results.study.runs if not run.counts)
+    told = ", ".join(f"{count} {status}" for status, count in others.items()) or "none left out"
+    return [*tiles, ("runs compared", f"{finished} of {len(results.study.runs)}", told)]
+
+
+def _scale(results: Results, answer: Answer) -> dict[str, float] | None:
+    """Where difference, interval, zero and margin lie on a line from 0 to 100."""
+    if answer.variant is None:
+        return None
+    found = answer.variant.comparison.difference
+    ends = [found.mean, 0.0, results.margin, -results.margin]
+    ends += [] if found.low is None else [found.low, found.high]
+    reach = 1.1 * max(map(abs, ends))
+
+    def place(value: float) -> float:
+        return round(50 + 50 * value / reach, 2)
+
+    low, high = (found.mean, found.mean) if found.low is None else (found.low, found.high)
+    return {
+        "mean": place(found.mean),
+        "low": place(low),
+        "high": place(high),
+        "band_low": place(-results.margin),
+        "band_high": place(results.margin),
+        "reach": reach,
+    }
+
+
+def _classes(results: Results) -> dict[str, Any] | None:
+    """AP of every class by variant: means over the runs that count."""
+    variants = [v for v in drawn_variants(results)[0] if any(run.record.ap_by_class for run in v.counted)]
+    if not variants:
+        return None
+    names = dict.fromkeys(name for v in variants for run in v.counted for name in run.record.ap_by_class)
+    return {
+        "variants": [variant.label for variant in variants],
+        "rows": [(name, [_class_cell(variant, name) for variant in variants]) for name in names],
+    }
+
+
+def _class_cell(variant: Variant, name: str) -> Cell:
+    values = [run.record.ap_by_class[name] for run in variant.counted if name in run.record.ap_by_class]
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return Cell("") if not known else Cell(f"{sum(known) / len(known):.3f}", sum(known) / len(known))
+
+
+def _settings(results: Results) -> tuple[list[tuple[str, str]], dict[str, list[tuple[str, str]]]]:
+    """Settings that all variants share, and those of each variant that they do not."""
+    flat = {}
+    for variant in results.variants:
+        known = next((run for run in [*variant.counted, *variant.runs] if run.record is not None), None)
+        values = {} if known is None else flatten(known.record.config)
+        flat[variant.label] = {key: _shown(value) for key, value in values.items() if key != "seed"}
+    filled = [values for values in flat.values() if values]
+    shared = set.intersection(*(set(values.items()) for values in filled)) if filled else set()
+    common = [(key, value) for key, value in (filled[0].items() if filled else ()) if (key, value) in shared]
+    return common, {label: [pair for pair in values.items() if pair not in shared] for label, values in flat.items()}
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _command(run: StudyRun) -> str:
+    """What trains this very run again."""
+    if run.overrides:
+        return "python -m src.train " + " ".join(map(_quoted, run.overrides)) + " force=true"
+    return (
+        f'python -m src.train -cp "$PWD/{run.folder}" -cn config force=true'
+        if not run.folder.is_absolute()
+        else (f"python -m src.train -cp {_quoted(str(run.folder))} -cn config force=true")
+    )
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if set(text) & set(' ()[]{}*?$&|;<>"\\`') else text
+
+
+def _environments(runs: Sequence[StudyRun]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Versions and hardware, once for all runs that have them in common."""
+    kinds = Counter(
+        json.dumps(run.record.environment, sort_keys=True) for run in runs if run.record is not None
+    ).most_common()
+    return [
+        (
+            f"{count} run" + "s" * (count > 1),
+            [(k.removeprefix("packages."), _shown(v)) for k, v in flatten(json.loads(kind)).items()],
+        )
+        for kind, count in kinds
+    ]

@@ -1,0 +1,244 @@
+"""The runs of a study as they lie on disk: finished, failed, interrupted, running, and those not yet begun."""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from src.record import Record, defining, is_locked
+
+METRIC = "map50_95"
+# Where a graft says what it is; all else of a configuration is what it is compared in.
+GRAFT_KEYS = ("attention.", "placement.", "placebo.", "optimizer.attention.")
+BASELINE = "baseline"
+
+
+class StudyError(ValueError):
+    """A study that cannot be reported; the message says what is there instead."""
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One run of a study.
+
+    Attributes:
+        name: of its folder.
+        status: that of the record, or `pending` (no record yet), `unreadable`, `not a number` (finished without a
+            finite mAP50-95) or `duplicate` (its variant has another run with this seed).
+        problem: why it has no part in the comparison, in one line; None where it has.
+        overrides: what the study file gave it; empty where no study.json says.
+        swept: key and value of what the study varies.
+        baseline: label of the variant that it is to be compared with; None where no study.json says.
+    """
+
+    name: str
+    variant: str
+    seed: int
+    status: str
+    folder: Path
+    record: Record | None = None
+    problem: str | None = None
+    overrides: tuple[str, ...] = ()
+    swept: Mapping[str, Any] = field(default_factory=dict)
+    baseline: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the run has a finite result and takes part in the comparison."""
+        return self.problem is None
+
+
+@dataclass(frozen=True)
+class Study:
+    """All runs that belong to one question.
+
+    Attributes:
+        declared: whether study.json lists the runs, so that the missing ones are known.
+        notes: what a reader must know about records that are left out.
+    """
+
+    name: str
+    folder: Path
+    question: str
+    command: str
+    declared: bool
+    runs: tuple[StudyRun, ...]
+    notes: tuple[str, ...]
+
+
+def read_study(name: str, output_dir: Path) -> Study:
+    """Find the runs of a study, by its study.json or else by the study that records name.
+
+    Raises:
+        StudyError: if there is no such study, or if its study.json cannot be read.
+    """
+    folder = output_dir / "studies" / name
+    records, notes = _read_records(output_dir / "runs")
+    if (folder / "study.json").exists():
+        content = _read_json(folder / "study.json")
+        runs = [_declared_run(entry, output_dir / "runs", records) for entry in content["runs"]]
+        listed = {run.name for run in runs}
+        extra = [key for key, record in records.items() if record.study == name and key not in listed]
+        if extra:
+            notes.append(f"{len(extra)} more records name this study but study.json does not: {some(extra)}")
+        question, command = content.get("question", ""), content.get("command", "")
+    else:
+        mine = {key: record for key, record in records.items() if record.study == name}
+        if not mine:
+            raise _unknown(name, output_dir, records)
+        runs = list(_found_runs(mine, output_dir / "runs"))
+        question, command = "", ""
+    runs = _without_duplicates(runs)
+    declared = (folder / "study.json").exists()
+    return Study(name, folder, question, command, declared, tuple(runs), tuple(notes))
+
+
+def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:
+    """Every readable record by its folder's name, and a note on the others."""
+    records, broken = {}, []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        try:
+            record = Record.read(path)
+        except ValueError:
+            broken.append(path.name)
+            continue
+        if record is not None:
+            records[path.name] = record
+    notes = [f"{len(broken)} records cannot be read, whatever their study: {some(broken)}"] if broken else []
+    return records, notes
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        _ = [(run["run"], run["variant"], run["seed"]) for run in content["runs"]]
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is not a study ({error!r}); run the sweep again to rewrite it") from error
+    result: dict[str, Any] = content
+    return result
+
+
+def _declared_run(entry: Mapping[str, Any], folder: Path, records: Mapping[str, Record]) -> StudyRun:
+    place = folder / entry["run"]
+    record = records.get(entry["run"])
+    broken = record is None and (place / "record.json").exists()
+    return _judged(
+        StudyRun(
+            name=entry["run"],
+            variant=entry["variant"],
+            seed=entry["seed"],
+            status="unreadable" if broken else "pending" if record is None else record.status,
+            folder=place,
+            record=record,
+            overrides=tuple(entry.get("overrides", ())),
+            swept=entry.get("swept", {}),
+            baseline=entry.get("baseline"),
+        )
+    )
+
+
+def _found_runs(records: Mapping[str, Record], folder: Path) -> Iterator[StudyRun]:
+    """Runs of a study that nobody declared: what differs between configurations names the variants."""
+    flat = {name: settings(record.config) for name, record in records.items()}
+    kinds = defaultdict(list)  # by attention
+    for name, values in flat.items():
+        kinds[values["attention.name"]].append(name)
+    for names in kinds.values():
+        keys = dict.fromkeys(key for name in names for key in flat[name])
+        varying = [key for key in keys if len({flat[name].get(key) for name in names}) > 1]
+        for name in names:
+            swept = {key: flat[name].get(key) for key in varying}
+            parts = [attention_name(records[name].config)]
+            parts += [f"{key.split('.')[-1]}={_plain(value)}" for key, value in swept.items()]
+            record = records[name]
+            run = StudyRun(name, " ".join(parts), record.seed, record.status, folder / name, record, swept=swept)
+            yield _judged(run)
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What defines an experiment apart from its seed, as dotted keys and plain values."""
+    flat = flatten({key: value for key, value in defining(config).items() if key != "seed"})
+    return {key: value for key, value in flat.items() if not key.endswith("_target_")}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values under dotted keys; lists become p3+p4."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = "+".join(map(str, value)) if isinstance(value, list) else value
+    return flat
+
+
+def attention_name(config: Mapping[str, Any]) -> str:
+    """The attention, and for a placebo what it stands for."""
+    name: str = config["attention"]["name"]
+    return f"placebo of {config['placebo']['matches']}" if name == "placebo" else name
+
+
+def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration a comparison must hold equal: all but the graft and the seed."""
+    return {key: value for key, value in settings(config).items() if not key.startswith(GRAFT_KEYS)}
+
+
+def _judged(run: StudyRun) -> StudyRun:
+    """The run with the reason why it cannot be compared, if there is one."""
+    record = run.record
+    if record is None:
+        problem = "its record cannot be read" if run.status == "unreadable" else "has not begun"
+        return _changed(run, run.status, problem)
+    if run.status != "finished":
+        last = (record.error or "").strip().splitlines()[-1:]
+        alive = is_locked(run.folder.parent.parent / "locks" / f"{run.name}.lock")
+        if run.status == "running" and not alive:
+            return _changed(run, "interrupted", "was killed before it could say why")
+        return _changed(run, run.status, last[0] if last else f"is {run.status}")
+    value = record.metrics.get(METRIC)
+    if value is None or not math.isfinite(value):
+        return _changed(run, "not a number", f"finished with mAP50-95 {value}")
+    return run
+
+
+def _changed(run: StudyRun, status: str, problem: str) -> StudyRun:
+    return StudyRun(**{**vars(run), "status": status, "problem": problem})
+
+
+def _without_duplicates(runs: list[StudyRun]) -> list[StudyRun]:
+    """Two results for one seed of a variant are no pair: neither counts, both are listed."""
+    counts = Counter((run.variant, run.seed) for run in runs if run.counts)
+    twice = "its variant has another run with this seed: which one counts is not for a report to choose"
+    return [
+        _changed(run, "duplicate", twice) if run.counts and counts[run.variant, run.seed] > 1 else run for run in runs
+    ]
+
+
+def tracking_of(study: Study) -> dict[str, Any] | None:
+    """The `tracking` group of the study's last run that has a record, rather one that was tracked."""
+    options = [run.record.config["tracking"] for run in study.runs if run.record is not None]
+    tracked = [option for option in options if option["mode"] != "disabled"]
+    return (tracked or options or [None])[-1]
+
+
+def _unknown(name: str, output_dir: Path, records: Mapping[str, Record]) -> StudyError:
+    known = {record.study for record in records.values()}
+    known |= {path.parent.name for path in output_dir.glob("studies/*/study.json")}
+    if not known:
+        return StudyError(f"study={name}: there is no run in {output_dir}/runs; give output_dir=FOLDER, or train first")
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+    return StudyError(f"study={name}: no record in {output_dir}/runs names it; {hint}")
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

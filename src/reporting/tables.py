@@ -1,0 +1,240 @@
+"""The comparison as rows, written for a terminal, Markdown, CSV and LaTeX."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from src.reporting.answer import Answer, minus
+from src.reporting.comparison import Results, Variant
+from src.reporting.style import Picture
+from src.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table shows, the number it sorts by (None: nothing to sort by), and how sure the number is."""
+
+    main: str
+    value: float | None = None
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.main} {self.detail}".strip()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its header, what the header means, and how a variant fills it."""
+
+    header: str
+    meaning: str
+    fill: Callable[[Results, Variant], Cell]
+    words: bool = False
+
+
+def columns(results: Results) -> list[Column]:
+    """The columns that have something to show in this study."""
+    level = f"{results.level:.0%}"
+    every = [
+        Column("variant", "what differs", lambda _, v: Cell(v.label), words=True),
+        Column("seeds", "finished of all", lambda _, v: Cell(f"{len(v.scores)}/{len(v.runs)}", len(v.scores))),
+        Column("mAP50-95", "mean ± standard deviation over seeds", lambda _, v: _mean(v.mean)),
+        Column("difference", f"to the baseline, paired by seed, {level} t interval", lambda _, v: _difference(v)),
+        Column("p", "paired t, adjusted for all variants (Holm)", lambda _, v: _p(v, "p_holm")),
+        Column("sign-flip p", "exact, not adjusted", lambda _, v: _p(v, "p_sign_flip")),
+        Column(
+            "verdict",
+            f"better, worse, no difference larger than {results.margin:g}, or undecided",
+            lambda _, v: Cell(_words(v)),
+            words=True,
+        ),
+        Column("over images", f"{level} interval of the difference by bootstrap over validation images", _over_images),
+        Column("AP small", "objects below 32 x 32 pixels (COCO)", lambda _, v: _number(v, "ap_by_size.small", ".3f")),
+        Column("AP medium", "objects in between (COCO)", lambda _, v: _number(v, "ap_by_size.medium", ".3f")),
+        Column("AP large", "objects above 96 x 96 pixels (COCO)", lambda _, v: _number(v, "ap_by_size.large", ".3f")),
+        Column("latency ratio", f"to the stock model, {level} interval", lambda _, v: _ratio(v.ratio)),
+        Column(
+            "end to end",
+            "latency ratio with pre- and postprocessing",
+            lambda _, v: _number(v, "latency.end_to_end.ratio_to_stock", ".3f"),
+        ),
+        Column("memory (MB)", "peak of a forward pass", lambda _, v: _number(v, "latency.memory.peak_mb", ",.1f")),
+        Column("p50 (ms)", "median of a forward pass", lambda _, v: _number(v, "latency.p50_ms", ".2f")),
+        Column("parameters", "fused", lambda _, v: _number(v, "model.parameters", ",.0f")),
+        Column("GFLOPs", "fused", lambda _, v: _number(v, "model.gflops", ".3f")),
+    ]
+    return [column for column in every if any(column.fill(results, v).text for v in results.variants)]
+
+
+def _mean(estimate: Estimate) -> Cell:
+    if estimate.mean is None:
+        return Cell("")
+    return Cell(f"{estimate.mean:.4f}", estimate.mean, "" if estimate.sd is None else f"± {estimate.sd:.4f}")
+
+
+def _difference(variant: Variant) -> Cell:
+    if variant.comparison is None or variant.comparison.difference.mean is None:
+        return Cell("")
+    found = variant.comparison.difference
+    bounds = "" if found.low is None else minus(f"[{found.low:+.4f}, {found.high:+.4f}]")
+    return Cell(minus(f"{found.mean:+.4f}"), found.mean, bounds)
+
+
+def _p(variant: Variant, name: str) -> Cell:
+    value = None if variant.comparison is None else getattr(variant.comparison, name)
+    return Cell("") if value is None else Cell("<0.001" if value < 0.001 else f"{value:.3f}", value)
+
+
+def _words(variant: Variant) -> str:
+    if not variant.scores:
+        return "no result"
+    if variant.comparison is None:
+        return "baseline" if variant.is_baseline else "nothing to compare with"
+    return "no common seed" if variant.comparison.difference.mean is None else variant.comparison.words
+
+
+def _over_images(results: Results, variant: Variant) -> Cell:
+    found = results.images.get(variant.label)
+    if found is None or found.map50_95.low is None:
+        return Cell("")
+    difference = found.map50_95
+    bounds = minus(f"[{difference.low:+.4f}, {difference.high:+.4f}]")
+    return Cell(minus(f"{difference.difference:+.4f}"), difference.difference, bounds)
+
+
+def _ratio(estimate: Estimate) -> Cell:
+    if estimate.mean is None:
+        return Cell("")
+    bounds = "" if estimate.low is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+    return Cell(f"{estimate.mean:.3f}", estimate.mean, bounds)
+
+
+def _number(variant: Variant, name: str, form: str) -> Cell:
+    value = variant.numbers.get(name)
+    return Cell("") if value is None else Cell(format(value, form), value)
+
+
+def terminal(results: Results, answer: Answer, written: Sequence[str]) -> str:
+    """The answer, the table, what is left out and what was written, as plain text."""
+    narrow = {"variant", "seeds", "mAP50-95", "difference", "p", "verdict", "latency ratio"}
+    chosen = [column for column in columns(results) if column.header in narrow]
+    lines = [answer.effect, answer.cost, *(f"- {remark}" for remark in answer.remarks), "", *_aligned(results, chosen)]
+    if len(results.groups) > 0:
+        lines += ["", "cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
+    if problems := [run for run in results.study.runs if not run.counts]:
+        lines += ["", f"{len(problems)} of {len(results.study.runs)} runs are not in the comparison:"]
+        lines += [f"  {run.status:<12}  {run.name}: {run.problem}" for run in problems]
+    lines += ["", *(f"note: {note}" for note in results.notes)] if results.notes else []
+    return "\n".join([*lines, "", *written])
+
+
+def _aligned(results: Results, chosen: Sequence[Column]) -> list[str]:
+    rows = [[column.header for column in chosen]]
+    rows += [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(chosen))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column.words else cell.rjust(width)
+            for cell, width, column in zip(row, widths, chosen, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def markdown(results: Results, answer: Answer, pictures: Sequence[Picture]) -> str:
+    """The whole report as Markdown; pictures are linked in the folder `figures` beside it."""
+    chosen = columns(results)
+    lines = [f"# {results.study.name}", ""]
+    lines += [results.study.question, ""] if results.study.question else []
+    lines += [answer.effect, answer.cost, "", *(f"- {remark}" for remark in answer.remarks), "", "## Comparison", ""]
+    lines.append(_markdown_row([column.header for column in chosen]))
+    lines.append(_markdown_row(["---" if column.words else "---:" for column in chosen]))
+    lines += [_markdown_row([c.fill(results, v).text for c in chosen]) for v in results.variants]
+    lines += ["", *(f"- {column.header}: {column.meaning}" for column in chosen)]
+    if results.groups:
+        lines += ["", "Variants that cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
+    for picture in pictures:
+        file = f"figures/{picture.key}.{picture.suffix}"
+        lines += ["", f"## {picture.title}", "", f"![{picture.alt}]({file})", "", picture.caption]
+    lines += ["", "## Runs", "", _markdown_row(["run", "variant", "seed", "status", "mAP50-95", "remark"])]
+    lines.append(_markdown_row(["---", "---", "---:", "---", "---:", "---"]))
+    for run in results.study.runs:
+        value = f"{run.record.metrics['map50_95']:.4f}" if run.counts else ""
+        lines.append(_markdown_row([run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]))
+    lines += ["", "## Notes", "", *(f"- {note}" for note in results.notes)] if results.notes else []
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def comma_separated(results: Results) -> str:
+    """Every number of the comparison, unrounded, a variant a line; empty where there is none."""
+    file = io.StringIO()
+    rows = [_plain_row(results, variant) for variant in results.variants]
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
+    row: dict[str, object] = {"variant": variant.label, "attention": variant.attention, "reference": variant.reference}
+    row |= {"runs": len(variant.runs), "finished": len(variant.scores)}
+    row |= _named("map50_95", variant.mean)
+    if (comparison := variant.comparison) is not None:
+        row |= {"pairs": comparison.difference.n, **_named("difference", comparison.difference)}
+        row |= {"p": comparison.p, "p_holm": comparison.p_holm, "p_sign_flip": comparison.p_sign_flip}
+        row |= {"p_equivalent": comparison.p_equivalent, "margin": comparison.margin, "verdict": comparison.verdict}
+        row |= {"screening": comparison.screening, "seeds_to_decide": comparison.seeds_to_decide}
+    if (found := results.images.get(variant.label)) is not None:
+        row |= {"images_difference": found.map50_95.difference, "images_low": found.map50_95.low}
+        row |= {"images_high": found.map50_95.high, "images": found.images}
+    return row | _named("latency_ratio", variant.ratio) | dict(variant.numbers)
+
+
+def _named(name: str, estimate: Estimate) -> dict[str, float | None]:
+    return {name: estimate.mean, f"{name}_sd": estimate.sd, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def latex(results: Results) -> str:
+    """The comparison as a LaTeX table in the manner of booktabs, which the preamble must load."""
+    wanted = ("variant", "seeds", "mAP50-95", "difference", "p", "AP small", "latency ratio", "parameters", "GFLOPs")
+    chosen = [column for column in columns(results) if column.header in wanted]
+    rows = [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
+    seeds = sorted({v.comparison.difference.n for v in results.compared})
+    paired = f" over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds" if seeds else ""
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            "\\begin{table}",
+            "  \\centering",
+            f"  \\caption{{Mean and standard deviation of mAP50-95; difference to the baseline paired by seed{paired} "
+            f"with its {results.level * 100:g}\\,\\% $t$ interval; $p$ adjusted by Holm's procedure; latency as a "
+            "multiple of the stock model's.}",
+            f"  \\label{{tab:{results.study.name}}}",
+            f"  \\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in chosen)}}}",
+            "    \\toprule",
+            f"    {' & '.join(_tex(column.header) for column in chosen)} \\\\",
+            "    \\midrule",
+            *(f"    {' & '.join(map(_tex, row))} \\\\" for row in rows),
+            "    \\bottomrule",
+            "  \\end{tabular}",
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "<": "$<$",
+}  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return "".join(TEX.get(character, character) for character in text)

@@ -1,0 +1,244 @@
+"""A training that goes on exactly where its process ended: to the last bit on a CPU, as if nothing had happened.
+
+Ultralytics builds everything as for a fresh start; then the state of the last whole epoch takes its place. What its
+loop keeps in local variables (the batch of the last optimizer step, whether mosaic is closed, the first epoch) is
+handed to it through what it reads. Read from ultralytics/engine/trainer.py (8.4.190).
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ultralytics.utils import RANK
+from ultralytics.utils.torch_utils import unwrap_model
+
+from src.checkpoint import (
+    loader_position,
+    random_streams,
+    read_state,
+    set_loader_position,
+    set_random_streams,
+    start_epoch_anew,
+    write_state,
+)
+from src.journal import append_entry, restore_journal
+from src.record import write_atomically
+from src.whole_files import WholeFiles
+
+
+class Resuming(WholeFiles):
+    """What is put before any of Ultralytics' trainers so that it can be continued exactly.
+
+    With worker processes (never on a CPU, where Ultralytics reads images in the main process) the loader has read ahead
+    into the next epoch when an epoch ends. There the loader starts anew each epoch, and order and augmentation follow
+    from seed and epoch alone, as long as `workers` stays the same.
+    """
+
+    state_file: Path | None = None  # None: Ultralytics' own behaviour, which cannot be continued exactly
+    journal: Path | None = None
+    batches: int = 0  # of this epoch, behind us
+    last_opt_step: int = -1  # its batch, counted over all epochs
+    mosaic_closed: bool = False
+    _state: dict[str, Any] | None = None  # to go on from, until its epoch has begun
+    _accumulate: int = 1
+    _steps_behind: int = 0  # batches that the loop's own last step lags behind `last_opt_step`
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Find the state to go on from."""
+        super().__init__(*args, **kwargs)
+        if self.state_file is not None and self.state_file.exists():
+            self._state = read_state(self.state_file)
+            if self.ddp:
+                self.resume = True  # keeps Ultralytics' launcher from deleting the checkpoints; the workers do the rest
+
+    @property
+    def accumulate(self) -> int:
+        """Batches to an optimizer step, as the loop compares it with the batches since the last step it knows of."""
+        return self._accumulate + self._steps_behind
+
+    @accumulate.setter
+    def accumulate(self, batches: int) -> None:
+        self._accumulate = batches
+
+    def note(self, event: str, **details: Any) -> None:
+        """Append one line to the journal; only the main process of a run writes."""
+        if self.journal is not None and RANK in {-1, 0}:
+            append_entry(self.journal, event, **details)
+
+    def run_callbacks(self, event: str) -> None:
+        """Count batches and take up the state; not as callbacks, which a multi-GPU run would have twice."""
+        if event == "on_train_start" and self._state is not None:
+            self._prepare_loop(self._state)
+        if event == "on_train_epoch_start":
+            self._begin_epoch()
+        super().run_callbacks(event)
+        if event == "on_train_batch_end":
+            self.batches += 1
+
+    def optimizer_step(self) -> None:
+        """Ultralytics' step; from the first one on, the loop knows itself when it was."""
+        super().optimizer_step()
+        self.last_opt_step = self.epoch * len(self.train_loader) + self.batches
+        self._steps_behind = 0
+
+    def _build_train_pipeline(self) -> None:
+        """A new loader has mosaic again, and the loop forgets its last step."""
+        super()._build_train_pipeline()
+        self.mosaic_closed, self.last_opt_step, self._steps_behind = False, -1, 0
+
+    def _close_dataloader_mosaic(self) -> None:
+        super()._close_dataloader_mosaic()
+        self.mosaic_closed = True
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        """The loop forgets its last step when it goes back to the last checkpoint."""
+        recovered: bool = super()._handle_nan_recovery(epoch)
+        if recovered:
+            self.last_opt_step, self._steps_behind = -1, 0
+        return recovered
+
+    def save_model(self) -> bool:
+        """Save the state, then last.pt and best.pt; a process killed between them writes these again from the state."""
+        if self.state_file is not None and RANK in {-1, 0}:
+            write_state(self.state_file, self._capture())
+        return super().save_model()
+
+    def resume_training(self, ckpt: dict[str, Any] | None) -> None:
+        """Put the state into everything that was built for a fresh start.
+
+        Raises:
+            ValueError: if the state does not fit what was built, which only another version of the program does.
+        """
+        if self._state is None:
+            return super().resume_training(ckpt)
+        try:
+            self._restore(self._state)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(
+                f"{self.state_file} does not fit this version of the program ({error}); "
+                "delete it to train the run from its start"
+            ) from error
+
+    def _do_train(self) -> None:
+        """Ultralytics' loop; where every epoch is trained already, what it does behind it."""
+        if self._state is None or not self._state["done"]:
+            return super()._do_train()
+        if self.world_size > 1:
+            self._setup_ddp()
+        self._setup_train()
+        self.final_eval()
+        if RANK in {-1, 0}:
+            if self.args.plots:
+                self.plot_metrics()
+            self.run_callbacks("on_train_end")
+        for loader in (self.train_loader, self.test_loader):
+            loader.close()
+
+    def _capture(self) -> dict[str, Any]:
+        """Everything that shapes what follows."""
+        model = unwrap_model(self.model)
+        return {
+            "epoch": self.epoch,
+            "epochs": self.epochs,
+            "done": bool(self.stop),
+            "seconds": time.time() - self.train_time_start,
+            "batch_size": self.batch_size,
+            "last_opt_step": self.last_opt_step,
+            "mosaic_closed": self.mosaic_closed,
+            "model": model.state_dict(),
+            "criterion": _plain(_schedule(model.criterion)),
+            "ema": self.ema.ema.state_dict(),
+            "updates": self.ema.updates,
+            "gradients": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "stopper": _plain(vars(self.stopper)),
+            "fitness": _plain({"best_fitness": self.best_fitness, "fitness": self.fitness}),
+            "metrics": _plain(self.metrics),
+            "loss_names": self.loss_names,
+            "best_before": self.best.exists() and self.best_fitness != self.fitness,
+            "validator": {"plots": self.validator.args.plots, "quantize": self.validator.args.quantize},
+            "streams": None if self._seeded_by_epoch() else random_streams(self.device),
+            "loader": None if self._seeded_by_epoch() else loader_position(self.train_loader),
+            "texts": {name: file.read_text(encoding="utf-8") for name, file in self._texts().items()},
+        }
+
+    def _texts(self) -> dict[str, Path]:
+        """The files that grow by every epoch, where they are."""
+        files = {"results.csv": self.csv, "journal": self.journal}
+        return {name: file for name, file in files.items() if file is not None and file.exists()}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.epoch, self.start_epoch = state["epoch"], state["epoch"] + 1
+        if state["batch_size"] != self.batch_size:  # halved in the first epoch, for want of memory
+            self.args.batch = self.batch_size = state["batch_size"]
+            self._build_train_pipeline()
+            self.validator.dataloader = self.test_loader
+        if self.args.time:
+            self.epochs = self.args.epochs = state["epochs"]
+            self._setup_scheduler()
+        model = unwrap_model(self.model)
+        model.load_state_dict(state["model"])
+        model.criterion = model.init_criterion()
+        vars(model.criterion).update(state["criterion"])
+        self.ema.ema.load_state_dict(state["ema"])
+        self.ema.updates = state["updates"]
+        for saved, group in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
+            if "fused" in group:
+                saved["fused"] = group["fused"]  # the device at hand chooses the kernel
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        vars(self.stopper).update(state["stopper"])
+        vars(self).update(state["fitness"])
+        self.metrics, self.loss_names = state["metrics"], tuple(state["loss_names"])
+        vars(self.validator.args).update(state["validator"])
+        self.last_opt_step = state["last_opt_step"]
+        if RANK in {-1, 0}:
+            self._restore_texts(state["texts"])
+            super().save_model()  # the process may have ended before it was saved
+            self.note("resume", epoch=self.start_epoch + 1)
+
+    def _restore_texts(self, texts: dict[str, str]) -> None:
+        """Drop what was written about epochs that are trained again; a power cut may also have lost a line."""
+        write_atomically(self.csv, texts["results.csv"])
+        if self.journal is not None:
+            restore_journal(self.journal, texts["journal"])
+
+    def _prepare_loop(self, state: dict[str, Any]) -> None:
+        """Before the loop sets its local variables."""
+        self.train_time_start -= state["seconds"]
+        if state["mosaic_closed"]:  # closed here, as the loop would start the loader once more than it did
+            self._close_dataloader_mosaic()
+            self.args.close_mosaic, state["close_mosaic"] = 0, self.args.close_mosaic
+
+    def _begin_epoch(self) -> None:
+        """After the loop has set its local variables, and before it draws the first batch."""
+        self.batches = 0
+        if self._state is not None:
+            state, self._state = self._state, None
+            self.start_epoch = 0  # the loop treats a first epoch unlike others, and this is none
+            self.args.close_mosaic = state.get("close_mosaic", self.args.close_mosaic)
+            self._steps_behind = self.last_opt_step + 1
+            for name, parameter in unwrap_model(self.model).named_parameters():
+                if name in state["gradients"]:
+                    parameter.grad = state["gradients"][name].to(parameter.device)
+            if state["streams"] is not None and not self._seeded_by_epoch():
+                set_loader_position(self.train_loader, state["loader"])
+                set_random_streams(state["streams"], self.device)
+        if self._seeded_by_epoch():
+            start_epoch_anew(self.train_loader, self.args.seed, self.epoch, self.nan_recovery_attempts, RANK)
+
+    def _seeded_by_epoch(self) -> bool:
+        return self.state_file is not None and (self.train_loader.num_workers > 0 or RANK != -1)
+
+
+def _schedule(criterion: Any) -> dict[str, Any]:
+    """The part of a criterion that changes from epoch to epoch."""
+    return {name: value for name, value in vars(criterion).items() if isinstance(value, int | float)}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """NumPy's numbers as Python's, which a state may hold."""
+    return {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}

@@ -1,0 +1,168 @@
+"""Mean average precision exactly as Ultralytics computes it, of images that may be drawn several times.
+
+Ultralytics' 101-point average precision (ultralytics/utils/metrics.py, `compute_ap`) interpolates the precision
+envelope linearly in recall. A true positive never lowers the precision, so the envelope just before one equals the
+envelope at it, and the interpolation is a staircase that is known from the true positives alone: some 200,000 entries,
+not 10 times all detections, on a set as large as COCO's.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+RECALLS = np.linspace(0, 1, 101)
+BLOCK = 2**16
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """What a run's detections on the validation images amount to: N detections, M objects, T IoU thresholds.
+
+    Detections stand in descending order of confidence, ties in the order that decided the run's own mAP.
+
+    Attributes:
+        images: names of all validation images, those without detections or objects too.
+        image: (N,) index into `images` of each detection.
+        cls: (N,) its class.
+        tp: (N, T) bool, whether it is a true positive at each threshold; Ultralytics' ten from 0.50 to 0.95.
+        object_image: (M,) index into `images` of each object.
+        object_cls: (M,) its class.
+
+    Raises:
+        ValueError: if lengths or indices do not fit together.
+    """
+
+    images: NDArray[np.str_]
+    image: NDArray[np.integer]
+    cls: NDArray[np.integer]
+    tp: NDArray[np.bool_]
+    object_image: NDArray[np.integer]
+    object_cls: NDArray[np.integer]
+
+    def __post_init__(self) -> None:
+        if not (self.tp.ndim == 2 and len(self.image) == len(self.cls) == len(self.tp)):
+            shapes = self.image.shape, self.cls.shape, self.tp.shape
+            raise ValueError(f"image, cls and tp of shapes {shapes}: (N,), (N,) and (N, T) are needed")
+        if len(self.object_image) != len(self.object_cls):
+            raise ValueError(f"{len(self.object_image)} images and {len(self.object_cls)} classes of objects")
+        for index in (self.image, self.object_image):
+            if len(index) and not (index.min() >= 0 and index.max() < len(self.images)):
+                raise ValueError(f"image {index.min()} to {index.max()} of {len(self.images)} images")
+
+    @cached_property
+    def classes(self) -> NDArray[np.integer]:
+        """(C,) classes that have an object, ascending: those that Ultralytics averages over."""
+        return np.unique(self.object_cls)
+
+    @cached_property
+    def _blocks(self) -> "list[_Block]":
+        """Classes in blocks of about `BLOCK` detections: what is computed of one stays in the cache."""
+        number = np.searchsorted(np.sort(self.cls), self.classes, "right") // BLOCK
+        return [_Block.of(self, self.classes[number == block]) for block in np.unique(number)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """What does not depend on how often an image is drawn, for some of the classes: C of them here.
+
+    Its N detections are sorted by class, its K true positives by class and threshold.
+    """
+
+    detection_image: NDArray[np.intp]  # (N,)
+    positive: NDArray[np.intp]  # (K,) the detection
+    ahead: NDArray[np.intp]  # (K,) first detection of its class
+    lift: NDArray[np.float64]  # (K,) falls by 2 from segment to segment, so that no maximum crosses
+    segment: NDArray[np.intp]  # (C * T + 1,) first true positive of each class and threshold
+    object_image: NDArray[np.intp]  # (M,), sorted by class
+    first_object: NDArray[np.intp]  # (C,)
+
+    @classmethod
+    def of(cls, matches: Matches, classes: NDArray[np.integer]) -> "_Block":
+        thresholds = matches.tp.shape[1]
+        kept = np.flatnonzero(np.isin(matches.cls, classes))
+        number = np.searchsorted(classes, matches.cls[kept])
+        by_class = np.argsort(number, kind="stable")
+        kept, number = kept[by_class], number[by_class]
+        detection, threshold = np.nonzero(matches.tp[kept])
+        segment = number[detection] * thresholds + threshold
+        by_segment = np.argsort(segment, kind="stable")
+        detection, segment = detection[by_segment], segment[by_segment]
+        objects = np.flatnonzero(np.isin(matches.object_cls, classes))
+        objects = objects[np.argsort(matches.object_cls[objects], kind="stable")]
+        return cls(
+            detection_image=matches.image[kept].astype(np.intp),
+            positive=detection,
+            ahead=np.searchsorted(number, segment // thresholds),
+            lift=2.0 * (len(classes) * thresholds - segment),
+            segment=np.searchsorted(segment, np.arange(len(classes) * thresholds + 1)),
+            object_image=matches.object_image[objects].astype(np.intp),
+            first_object=np.searchsorted(matches.object_cls[objects], classes),
+        )
+
+
+def average_precision(matches: Matches, counts: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
+    """Average precision of each class that has objects, at each threshold: what Ultralytics' `ap_per_class` returns.
+
+    Args:
+        matches: of one run.
+        counts: (images,) how often each image is drawn; None for once each.
+
+    Returns:
+        (C, T), rows in the order of `matches.classes`; NaN for a class without an object in the images drawn.
+    """
+    thresholds = matches.tp.shape[1]
+    if counts is None:
+        counts = np.ones(len(matches.images), dtype=np.int64)
+    if not len(matches.classes):
+        return np.zeros((0, thresholds))
+    return np.concatenate([_average_precision(block, counts, thresholds) for block in matches._blocks])
+
+
+def _average_precision(block: _Block, counts: NDArray[np.integer], thresholds: int) -> NDArray[np.float64]:
+    """(C, T) of a block's classes."""
+    objects = np.add.reduceat(counts[block.object_image], block.first_object)
+    if not len(block.positive):
+        return np.where(objects > 0, 0.0, np.nan)[:, None].repeat(thresholds, axis=1)
+    drawn = counts[block.detection_image]
+    ahead = _running(drawn)
+    own = drawn[block.positive]
+    found = _running(own)
+    first = found[block.segment]
+    # For each true positive: true positives and detections of its class ahead of it.
+    before = found[:-1] - np.repeat(first[:-1], np.diff(block.segment))
+    rank = ahead[block.positive] - ahead[block.ahead]
+    precision = (before + own) / np.maximum(rank + own, 1)
+    envelope = np.maximum.accumulate((precision + block.lift)[::-1])[::-1]
+    # At a recall with `reached` objects found the envelope is that of the next true positive. Rounding can only leave
+    # the product one short, never one too many (tried for every number of objects up to 200,000).
+    total = np.maximum(objects, 1)[:, None]
+    reached = np.floor(RECALLS * total).astype(np.intp)
+    reached += (reached + 1) / total <= RECALLS
+    some = reached[:, None] < np.diff(first).reshape(-1, thresholds, 1)
+    unit = np.where(some, first[:-1].reshape(-1, thresholds, 1) + reached[:, None], -1)
+    following = np.append(np.repeat(np.arange(len(own)), own), 0)[unit]
+    curve = np.where(some, envelope[following] - block.lift[following], 0)
+    area = (curve.sum(-1) - (curve[..., 0] + curve[..., -1]) / 2) / (len(RECALLS) - 1)
+    area[objects == 0] = np.nan
+    return area
+
+
+def _running(counts: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Sums of the first 0, 1, 2, ... entries."""
+    sums = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=sums[1:])
+    return sums
+
+
+def mean_average_precision(matches: Matches, counts: NDArray[np.integer] | None = None) -> tuple[float, float]:
+    """mAP50-95 and mAP50 over the classes with an object in the images drawn; 0 without any object, as in Ultralytics.
+
+    Args:
+        matches: of one run; its first threshold is an IoU of 0.50.
+        counts: (images,) how often each image is drawn; None for once each.
+    """
+    precision = average_precision(matches, counts)
+    precision = precision[~np.isnan(precision[:, 0])]
+    return (float(precision.mean()), float(precision[:, 0].mean())) if len(precision) else (0.0, 0.0)

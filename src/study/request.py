@@ -1,0 +1,98 @@
+"""The command line of `python -m src.sweep`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from src.config import ConfigError
+from src.study.definition import Study, load_study, parse_seeds, study_names
+
+FLAGS = ("plan", "status", "retry", "wandb")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for: overrides are those of all runs, hydra those of Hydra itself."""
+
+    study: Study
+    name: str
+    seeds: tuple[int, ...] | None
+    flags: frozenset[str]
+    overrides: tuple[str, ...]
+    hydra: tuple[str, ...]
+    arguments: tuple[str, ...]
+
+    @property
+    def command(self) -> list[str]:
+        """The command that starts this study, but for flags."""
+        return ["python", "-m", "src.sweep", *self.arguments]
+
+
+def parse(arguments: Sequence[str]) -> Request:
+    """Read the command line.
+
+    Raises:
+        ConfigError: naming what is wrong and what would be right.
+    """
+    kept = [argument for argument in arguments if argument.split("=")[0] not in FLAGS]
+    hydra, rest = _own_folder(kept)
+    names = [argument for argument in rest if "=" not in argument and not argument.startswith("~")]
+    if len(names) != 1:
+        raise ConfigError(f"name one study: {', '.join(study_names())}; python -m src.sweep --help tells more")
+    study = load_study(names[0])
+    name, seeds, overrides = study.name, None, []
+    for argument in rest:
+        key, _, value = argument.partition("=")
+        if argument == names[0]:
+            continue
+        if key == "seed":
+            raise ConfigError(f"{argument}: a study has several; write seeds={value}")
+        if key == "seeds":
+            seeds = parse_seeds(value)
+        elif key == "study":
+            name = value
+        elif key.startswith("hydra"):
+            hydra.append(argument)
+        else:
+            overrides.append(argument)
+    for override in _parsed(overrides):
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: several values are variants; write them into a study file")
+    return Request(study, name, seeds, _flags(arguments), tuple(overrides), tuple(hydra), tuple(kept))
+
+
+def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The folder given with -cd as Hydra's own override, and the other arguments."""
+    rest = list(arguments)
+    found = [index for index, argument in enumerate(rest) if argument in {"-cd", "--config-dir"}]
+    if not found:
+        return [], rest
+    option, *value = rest[found[0] : found[0] + 2]
+    if not value or not Path(value[0]).is_dir():
+        raise ConfigError(f"{' '.join([option, *value])}: give a folder that is there")
+    del rest[found[0] : found[0] + 2]
+    return [f"hydra.searchpath=[file://{Path(value[0]).absolute()}]"], rest
+
+
+def _parsed(overrides: Sequence[str]) -> list[Any]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def _flags(arguments: Sequence[str]) -> frozenset[str]:
+    flags = set()
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in FLAGS:
+            if value.lower() not in {"true", "false"}:
+                raise ConfigError(f"{argument}: true or false")
+            flags |= {key} if value.lower() == "true" else set()
+    if len(flags & {"plan", "status", "wandb"}) > 1:
+        raise ConfigError(f"{' and '.join(sorted(flags))} at once; ask for one of them")
+    return frozenset(flags)

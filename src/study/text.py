@@ -1,0 +1,123 @@
+"""What a person reads about a study: the line over a run, the table of all runs, the summary at the end."""
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from src.study.progress import STATES, RunState, best, distinct, read_study, run_states, time_left
+
+
+def announcement(output_dir: Path, study: str, run: str) -> str | None:
+    """One line for the whole study, for the log above a run of it; None for a run without a study."""
+    content = read_study(output_dir, study)
+    states = [] if content is None else distinct(run_states(output_dir, content["runs"]))
+    names = [state.entry["run"] for state in states]
+    if run not in names:
+        return None
+    parts = [f"run {names.index(run) + 1} of {len(names)}, {_label(states[names.index(run)])}"]
+    return f"study {study}: " + "; ".join([*parts, *_outlook(states)])
+
+
+def status(output_dir: Path, name: str) -> str | None:
+    """A study as it stands, also while it runs; None if it was never started."""
+    content = read_study(output_dir, name)
+    if content is None:
+        return None
+    states = run_states(output_dir, content["runs"])
+    lines = [*_heading(name, content["question"], states), "", *matrix(states, _result), ""]
+    lines += ["; ".join(_outlook(distinct(states)))]
+    return "\n".join([*lines, *_failures(output_dir, states)])
+
+
+def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequence[str]) -> str:
+    """What to read when a study has come to its end, or was stopped.
+
+    Args:
+        output_dir: where the study is.
+        name: of the study.
+        skipped: runs that this process left alone, with the reason.
+        command: that goes on with the study.
+    """
+    content = read_study(output_dir, name) or {"question": "", "runs": []}
+    states = run_states(output_dir, content["runs"])
+    lines = ["", *_heading(name, content["question"], states), "", *matrix(states, _result), ""]
+    lines += [f"skipped: {line}" for line in skipped]
+    lines += _failures(output_dir, states)
+    left = [state for state in distinct(states) if state.state in {"pending", "interrupted"}]
+    failed = [state for state in distinct(states) if state.state == "failed"]
+    if left:
+        lines.append(f"go on: {shlex.join(command)}")
+    if failed:
+        lines.append(f"try what failed again: {shlex.join([*command, 'retry=true'])}")
+    if any(state.record is not None and state.record.tracking for state in states):
+        lines.append(f"upload to Weights & Biases: wandb sync {output_dir}/wandb/offline-run-*")
+    return "\n".join(lines)
+
+
+def matrix(states: Sequence[RunState], cell: Callable[[RunState], str]) -> list[str]:
+    """A row a variant, a column a seed."""
+    seeds = list(dict.fromkeys(state.entry["seed"] for state in states))
+    rows: dict[str, dict[int, str]] = {}
+    for state in states:
+        rows.setdefault(state.entry["variant"], {})[state.entry["seed"]] = cell(state)
+    table = [("", *(f"seed {seed}" for seed in seeds))]
+    table += [(variant, *(cells.get(seed, "") for seed in seeds)) for variant, cells in rows.items()]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def counted(states: Sequence[RunState]) -> str:
+    """How many runs there are in each state."""
+    counts = Counter(state.state for state in distinct(states))
+    total = sum(counts.values())
+    return f"{total} runs: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+
+
+def _heading(name: str, question: str, states: Sequence[RunState]) -> list[str]:
+    return [f"study {name}: {question}", counted(states)]
+
+
+def _outlook(states: Sequence[RunState]) -> list[str]:
+    parts = [f"time left {time_left(states)}"]
+    if (found := best(states)) is not None:
+        parts.append(f"best so far mAP50-95 {found.record.metrics['map50_95']:.4f} ({_label(found)})")
+    return parts
+
+
+def _label(state: RunState) -> str:
+    return f"{state.entry['variant']}, seed {state.entry['seed']}"
+
+
+def _result(state: RunState) -> str:
+    if state.state == "finished" and state.record is not None:
+        return f"{state.record.metrics['map50_95']:.4f}"
+    if state.record is not None and state.state in {"running", "interrupted"}:
+        return f"{state.state} {state.epoch}/{state.record.config['trainer']['epochs']}"
+    return state.state
+
+
+def _failures(output_dir: Path, states: Sequence[RunState]) -> list[str]:
+    """Each failed run with the last line of its traceback and where to read all of it."""
+    lines = []
+    for state in distinct(states):
+        if state.state == "failed" and state.record is not None:
+            lines.append(f"failed: {_label(state)}: {error_line(state.record.error or 'no traceback')}")
+            lines.append(f"        see error in {output_dir / 'runs' / state.entry['run'] / 'record.json'}")
+    return lines
+
+
+def error_line(traceback: str) -> str:
+    """The line of a traceback that names the error: the first one behind the last frame."""
+    lines = traceback.strip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    return lines[min(frames[-1] + 1 if frames else len(lines) - 1, len(lines) - 1)]
+
+
+def tags(entry: Mapping[str, Any] | None) -> list[str]:
+    """What to filter a study's runs by in Weights & Biases, whose tags have at most 64 characters."""
+    if entry is None:
+        return []
+    swept = [f"{key}={value}" for key, value in entry["swept"].items()]
+    return [tag[:64] for tag in (entry["variant"], *swept, f"seed={entry['seed']}")]

@@ -1,0 +1,45 @@
+"""A study as a Weights & Biases sweep: agents on any machine fetch its points and run `python -m src.train`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from src.config import ConfigError
+from src.study.definition import Study
+from src.study.points import point_options
+
+
+def sweep_definition(study: Study, name: str, seeds: Sequence[int] | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """The definition of a grid over points and seeds.
+
+    Args:
+        study: from `sweeps/`, where agents find it, too.
+        name: under which the runs are grouped.
+        seeds: instead of those of the file.
+        overrides: added to the command line of every run.
+
+    Raises:
+        ConfigError: for an override that not every point can have.
+    """
+    if special := [override for override in overrides if override.startswith("attention.")]:
+        raise ConfigError(f"{special[0]}: the baseline has no such option; write it into a study file of your own")
+    return {
+        "name": name,
+        "description": study.question,
+        "program": "src/train.py",  # asked for by W&B; the command does not use it
+        "method": "grid",
+        "metric": {"name": "map50_95", "goal": "maximize"},
+        "parameters": {
+            "point": {"values": point_options(study)},
+            "seed": {"values": list(study.seeds if seeds is None else seeds)},
+        },
+        "command": [
+            "${env}",
+            "${interpreter}",
+            "-m",
+            "src.train",
+            "${args_no_hyphens}",
+            f"study={name}",
+            "tracking=online",
+            *overrides,
+        ],
+    }

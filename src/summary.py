@@ -1,0 +1,69 @@
+"""What a finished run shows in the terminal."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from src.latency.text import latency_rows
+from src.record import Record
+
+MOST_NAMES = 4
+
+
+def table(record: Record, folder: Path) -> str:
+    """The run's results as lines of text for a terminal."""
+    model = record.model
+    rows = [
+        ("run", record.name),
+        ("mAP50-95", f"{record.metrics['map50_95']:.4f}"),
+        ("mAP50", f"{record.metrics['map50']:.4f}"),
+        ("AP by size", _sizes(record.ap_by_size)),
+        ("precision", f"{record.metrics['precision']:.4f}"),
+        ("recall", f"{record.metrics['recall']:.4f}"),
+        ("parameters", f"{model['parameters']:,} (fused)"),
+        ("GFLOPs", f"{model['gflops']:.3f} (thop counts {model['thop_gflops']:.3f})"),
+        ("stock tensors", _tensors(model)),
+        *_placebo(model["placebo"]),
+        *latency_rows(record.latency),
+        ("time", f"{record.seconds:.0f} s"),
+        ("events", ", ".join(entry["event"] for entry in record.events) or "none"),
+        ("folder", str(folder)),
+        ("weights", str(folder / "train" / "weights" / "best.pt")),
+    ]
+    if record.tracking is not None:
+        rows += [
+            ("look at it", f"wandb leet {record.tracking}"),
+            ("upload it", f"wandb sync {record.tracking}"),
+        ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _tensors(model: Mapping[str, Any]) -> str:
+    """How many stock tensors came from weights, and which have no place any more, block by block."""
+    text = f"{model['stock_tensors_loaded']} of {model['stock_tensors_total']} loaded from weights"
+    if lost := model["stock_tensors_lost"]:
+        text += f"; {len(lost)} have no place: {shorten_names(lost)}"
+    return text
+
+
+def _sizes(ap: Mapping[str, float | None]) -> str:
+    """AP of small, medium and large objects as one line."""
+    return ", ".join(f"{size} {'none here' if value is None else f'{value:.4f}'}" for size, value in ap.items())
+
+
+def _placebo(matches: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The placebo's worst match, as a row of the table."""
+    if not matches:
+        return []
+    worst = max(matches.values(), key=lambda match: abs(match["mismatch"]))
+    return [("placebo", f"{worst['by']} within {abs(worst['mismatch']):.2%} of what it stands for, at every place")]
+
+
+def shorten_names(names: Sequence[str]) -> str:
+    """Names of tensors with what they share said once: model.16.cv1.conv.weight, ... is model.16.* (18 tensors)."""
+    blocks = Counter(".".join(name.split(".")[:2]) for name in names)
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return ", ".join(f"{block}.* ({count} tensors)" for block, count in blocks.items())

@@ -1,0 +1,214 @@
+"""Entry: a whole study, planned before it starts, and started again as often as need be.
+
+    python -m src.sweep kernel_att plan=true
+    python -m src.sweep kernel_att trainer=full data=coco seeds=0..9
+    python -m src.sweep kernel_att status=true
+
+Configurations and launchers are Hydra's own: hydra/launcher=slurm starts the runs of the study as one batch.
+"""
+
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, configure_log
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from src.config import ConfigError, register_configs
+from src.study.definition import SWEEPS, load_study, study_names
+from src.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
+from src.study.progress import RunState, distinct, read_study, run_states, study_file, time_left, write_study
+from src.study.request import Request, parse
+from src.study.text import counted, matrix, status, summary
+from src.study.wandb_sweep import sweep_definition
+from src.train import train_one
+
+log = logging.getLogger(__name__)
+CONF = Path(__file__).parent.parent / "conf"
+USAGE = """\
+python -m src.sweep STUDY [FLAG=true ...] [key=value ...]
+
+STUDY  one of those below, or the path of a .yaml of your own
+
+FLAGS  plan=true     list and check every run, estimate the time, train nothing
+       status=true   how far the study is; from another terminal, too, while it runs
+       retry=true    try runs again that failed
+       wandb=true    write the study as a Weights & Biases sweep (with tracking=online, create it)
+
+seeds=0..9 (or 0,1,2) instead of the study's own; any option of python -m src.train, for all runs: trainer=full
+data=coco; study=NAME to keep it apart from the same study with other options; hydra/launcher=... for more machines;
+-cd DIR for a folder with your own options
+
+STUDIES
+{studies}"""
+
+
+def sweep(request: Request) -> int:
+    """Do what is asked for; the exit status.
+
+    Raises:
+        ConfigError: if the study cannot be started.
+    """
+    base = _base(request)
+    HydraConfig.instance().set_config(base)
+    configure_log(base.hydra.job_logging, base.hydra.verbose)
+    output_dir = Path(base.output_dir)
+    if "status" in request.flags:
+        text = status(output_dir, request.name)
+        if text is None:
+            raise ConfigError(f"study {request.name} was never started: no {study_file(output_dir, request.name)}")
+        print(text)
+        return 0
+    planned = plan_runs(request.study.points(request.seeds, request.overrides), Composer(request.hydra))
+    if "plan" in request.flags:
+        print(plan_text(request, output_dir, planned))
+        return 1 if refusals(planned) else 0
+    if refused := refusals(planned):
+        raise ConfigError("\n".join([*refused, "nothing was started"]))
+    if "wandb" in request.flags:
+        print(_wandb(request, base, output_dir))
+        return 0
+    return _run(request, base, output_dir, planned)
+
+
+def _base(request: Request) -> DictConfig:
+    """The configuration of the launcher and of everything that is the same for all runs."""
+    shared = [override for override in request.overrides if override.split("=")[0] in {"output_dir", "tracking"}]
+    shared += [override for override in request.overrides if override.startswith("tracking.")]
+    try:
+        return compose("config", ["hydra.mode=MULTIRUN", *request.hydra, *shared], return_hydra_config=True)
+    except HydraException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun]) -> str:
+    """Every run with its state, the time that is left, and what cannot be run."""
+    states = _states(output_dir, planned)
+    possible = [state for state in states if state.state != "impossible"]
+    refused = refusals(planned)
+    checked = f"{len(refused)} variants cannot be run" if refused else "every configuration builds"
+    return "\n".join(
+        [
+            f"study {request.name}: {request.study.question}",
+            f"{counted(possible)}; {checked}",
+            "",
+            *matrix(states, lambda state: state.state),
+            "",
+            f"time left {time_left(possible, measured_elsewhere(output_dir, planned))}",
+            *refused,
+        ]
+    )
+
+
+def _states(output_dir: Path, planned: Sequence[PlannedRun]) -> list[RunState]:
+    """States in the order of the points; those that cannot be run are impossible."""
+    found = iter(run_states(output_dir, [run.entry for run in planned if run.run is not None]))
+    return [RunState(run.entry, "impossible") if run.run is None else next(found) for run in planned]
+
+
+def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
+    """Write the sweep's definition, create it if asked to be online, and say how to go on."""
+    from src.tracking import create_sweep
+
+    if not (SWEEPS / f"{request.study.name}.yaml").is_file():
+        raise ConfigError(f"wandb=true: agents look for studies in {SWEEPS.name}/; put {request.study.name}.yaml there")
+    definition = sweep_definition(request.study, request.name, request.seeds, request.overrides)
+    path = study_file(output_dir, request.name).with_name("wandb_sweep.yaml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(definition, sort_keys=False), encoding="utf-8")
+    tracking = base.tracking
+    project = f"--project {tracking.project}" + (f" --entity {tracking.entity}" if tracking.entity else "")
+    if str(tracking.mode.name) != "online":
+        return f"{path}\ncreate it:  wandb sweep {project} {path}\nthen start as many agents as wished, as it tells you"
+    agent = create_sweep(definition, tracking.project, tracking.entity)
+    return f"{path}\nstart as many agents as wished, where this program is installed:  wandb agent {agent}"
+
+
+def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence[PlannedRun]) -> int:
+    """Write study.json, launch what is not finished, and sum up; 0 if every run of the study is finished."""
+    entries = [run.entry for run in planned]
+    _tell_replaced(request, output_dir, entries)
+    write_study(output_dir, request.name, request.study.question, shlex.join(request.command), entries)
+    states = distinct(run_states(output_dir, entries))
+    retry = "retry" in request.flags
+    settled = {"finished"} if retry else {"finished", "failed"}
+    todo = [state for state in states if state.state not in settled]
+    log.info("study %s: %s", request.name, counted(states))
+    stopped, returns = False, []
+    if todo:
+        added = [f"study={request.name}", f"retry={str(retry).lower()}"]
+        signal.signal(signal.SIGTERM, _stop)
+        try:
+            returns = _launch(base, [[*state.entry["overrides"], *added] for state in todo])
+        except KeyboardInterrupt:
+            stopped = True
+    print(summary(output_dir, request.name, _lost(output_dir, todo, returns), request.command))
+    finished = all(state.state == "finished" for state in run_states(output_dir, entries))
+    return 130 if stopped else int(not finished)
+
+
+def _tell_replaced(request: Request, output_dir: Path, entries: Sequence[dict[str, Any]]) -> None:
+    before = read_study(output_dir, request.name)
+    if before is not None:
+        gone = {entry["run"] for entry in before["runs"]} - {entry["run"] for entry in entries}
+        if gone:
+            log.info(
+                "note: %d runs of the study as it was (%s) are not part of it any more; study=NAME keeps both apart",
+                len(gone),
+                before["command"],
+            )
+
+
+def _launch(base: DictConfig, jobs: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
+    """Hand all runs to Hydra's launcher in one batch."""
+    context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks(base))
+    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=train_one, config=base)
+    return launcher.launch(jobs, initial_job_idx=0)
+
+
+def _lost(output_dir: Path, todo: Sequence[RunState], returns: Sequence[JobReturn]) -> list[str]:
+    """Jobs that ended without a finished run and without a record that says why."""
+    lines = []
+    for state, job in zip(todo, returns, strict=False):
+        (now,) = run_states(output_dir, [state.entry])
+        if job.status == JobStatus.FAILED and now.state not in {"finished", "failed"}:
+            error = job._return_value
+            lines.append(f"{state.entry['variant']}, seed {state.entry['seed']}: {type(error).__name__}: {error}")
+    return lines
+
+
+def _stop(signum: int, frame: Any) -> None:
+    """A signal between two runs ends the study as Ctrl-C does; a run has a handler of its own."""
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    arguments = sys.argv[1:]
+    if not arguments or {"-h", "--help"} & set(arguments):
+        studies = "\n".join(f"  {name:<14} {load_study(name).question}" for name in study_names())
+        print(USAGE.format(studies=studies))
+        return
+    register_configs()
+    try:
+        request = parse(arguments)
+        with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
+            sys.exit(sweep(request))
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

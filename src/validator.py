@@ -1,0 +1,74 @@
+"""Ultralytics' detection validator, which also keeps what the final validation matched, image by image."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from ultralytics.models.yolo.detect import DetectionValidator
+from ultralytics.utils import RANK, ops
+
+from src.matches import Detections
+
+
+class MatchValidator(DetectionValidator):
+    """DetectionValidator that writes what it matched to a file, once a model is validated on its own.
+
+    The validation after each epoch keeps nothing, and neither does one process of several, which sees a part of the
+    images: after a multi-GPU training `validate` does it in the main process.
+    """
+
+    path: Path | None = None
+
+    @classmethod
+    def writing_to(cls, path: Path | None) -> type["MatchValidator"]:
+        """A subclass with its file, for where Ultralytics wants a class; None writes nothing."""
+        return type(cls.__name__, (cls,), {"path": path})
+
+    def init_metrics(self, model: torch.nn.Module) -> None:
+        """Ultralytics' preparation before the first image."""
+        super().init_metrics(model)
+        self.kept: list[tuple[str, tuple[int, int], Tensor, Tensor]] = []
+
+    def _process_batch(self, preds: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Match one image's detections; keep its boxes in pixels of the original image."""
+        if self.path is not None and not self.training and RANK == -1:
+            shape = batch["ori_shape"]
+            boxes = self.scale_preds(preds, batch)["bboxes"].cpu()
+            objects = ops.scale_boxes(batch["imgsz"], batch["bboxes"].clone(), shape, batch["ratio_pad"]).cpu()
+            self.kept.append((batch["im_file"], shape, boxes, objects))
+        return super()._process_batch(preds, batch)
+
+    def get_stats(self) -> dict[str, Any]:
+        """Ultralytics' metrics; what they were computed from is written first, because they forget it."""
+        if self.kept:
+            self._detections().write(self.path)
+        return super().get_stats()
+
+    def _detections(self) -> Detections:
+        stats = self.metrics.stats
+        files, shapes, boxes, objects = zip(*self.kept, strict=True)
+        images, first, index = np.unique(
+            [_relative(file, self.data["path"]) for file in files], return_index=True, return_inverse=True
+        )
+        conf = np.concatenate(stats["conf"])
+        order = np.argsort(-conf)  # Ultralytics' own call on the same array: ties fall as they did in its mAP
+        return Detections(
+            images=images,
+            shapes=np.array(shapes)[first],
+            image=np.repeat(index, [len(own) for own in stats["conf"]])[order],
+            cls=np.concatenate(stats["pred_cls"]).astype(np.int64)[order],
+            conf=conf.astype(np.float32)[order],
+            boxes=torch.cat(boxes).float().numpy()[order],
+            tp=np.concatenate(stats["tp"])[order],
+            object_image=np.repeat(index, [len(own) for own in stats["target_cls"]]),
+            object_cls=np.concatenate(stats["target_cls"]).astype(np.int64),
+            object_boxes=torch.cat(objects).float().numpy().reshape(-1, 4),
+        )
+
+
+def _relative(file: str, root: Path) -> str:
+    """A name that does not depend on where the data set lies, if the image is inside of it."""
+    path = Path(file)
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

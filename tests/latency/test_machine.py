@@ -1,0 +1,183 @@
+"""What the machine does meanwhile: a burning process, a container's quota, a GPU that slows down."""
+
+import os
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import psutil
+import pynvml
+import pytest
+import torch
+
+from src.latency import machine
+from src.latency.machine import Gpu, Machine
+
+CPU = torch.device("cpu")
+
+
+ZERO = psutil.cpu_times()._replace(**dict.fromkeys(psutil.cpu_times()._fields, 0.0))
+
+
+def times(**seconds):
+    """psutil's times of one CPU."""
+    return ZERO._replace(**seconds)
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """Watch a made-up machine of two CPUs for ten seconds."""
+
+    def watched(after, own=0.0, cpus=(0, 1)):
+        clock, used, mine = iter((0.0, 10.0)), iter(([times(), times()], after)), iter((0.0, own))
+        monkeypatch.setattr(machine.time, "perf_counter", lambda: next(clock))
+        monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(used))
+        monkeypatch.setattr(machine, "_own_cpu_seconds", lambda: next(mine))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(cpus), raising=False)
+        return Machine(CPU).start().stop()
+
+    return watched
+
+
+def test_our_own_work_is_not_busy(watch):
+    seen = watch([times(user=9.0, system=0.5), times(user=9.0)], own=18.4)
+    assert (seen["busy"], seen["others_cores"]) == (False, pytest.approx(0.01))
+
+
+def test_work_of_others_is_busy(watch):
+    seen = watch([times(user=9.0), times(user=9.0, idle=1.0)], own=9.0)
+    assert (seen["busy"], seen["others_cores"]) == (True, pytest.approx(0.9))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "busy"), [pytest.param(0.9, False, id="below"), pytest.param(1.1, True, id="above-a-tenth-of-a-core")]
+)
+def test_threshold(watch, seconds, busy):
+    assert watch([times(user=seconds), times()])["busy"] is busy
+
+
+@pytest.mark.parametrize(
+    ("kind", "busy"),
+    [
+        pytest.param("steal", True, id="taken-by-the-host"),
+        pytest.param("iowait", False, id="waiting"),
+        pytest.param("idle", False, id="idle"),
+    ],
+)
+def test_kinds_of_time(watch, kind, busy):
+    assert watch([times(**{kind: 5.0}), times()])["busy"] is busy
+
+
+def test_cpus_that_we_may_not_use_do_not_count(watch):
+    seen = watch([times(), times(user=10.0)], cpus=(0,))
+    assert (seen["busy"], seen["cpus"]) == (False, 1)
+
+
+def test_burning_process_is_seen():
+    watched = Machine(CPU).start()
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(1.0)
+        seen = watched.stop()
+    finally:
+        burner.kill()
+        burner.wait()
+    assert seen["busy"]
+
+
+def test_quota_of_a_container(monkeypatch, tmp_path):
+    stat = tmp_path / "cpu.stat"
+    monkeypatch.setattr(machine, "CGROUP", stat)
+    monkeypatch.setattr(machine, "THERMAL", str(tmp_path / "none{}"))
+    assert Machine(CPU).start().stop()["throttled"] is None
+    stat.write_text("nr_periods 5\nnr_throttled 1\n")
+    watched = Machine(CPU).start()
+    assert watched.stop()["throttled"] is False
+    stat.write_text("nr_periods 9\nnr_throttled 2\n")
+    assert watched.stop()["throttled"] is True
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """NVML of a card whose readings a test sets."""
+    readings = SimpleNamespace(reasons=0x1, processes=[1], joules=1000, watts=250_000)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="abc"))
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetClockInfo", lambda handle, kind: 1700 + kind)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetPowerUsage", lambda handle: readings.watts)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTemperature", lambda handle, kind: 60)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCurrentClocksThrottleReasons", lambda handle: readings.reasons)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda handle: readings.processes)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda handle: readings.joules)
+    return readings
+
+
+def test_gpu_is_found_by_its_uuid_whatever_is_visible(card):
+    assert Gpu(torch.device("cuda:1")).handle == "GPU-abc"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "named"),
+    [
+        pytest.param(0x1, [], id="idle"),
+        pytest.param(0x2, [], id="clocks-set-by-somebody"),
+        pytest.param(0x4, ["power cap"], id="power"),
+        pytest.param(0x8 | 0x40, ["hardware slowdown", "thermal, by hardware"], id="hot"),
+    ],
+)
+def test_throttled_gpu(card, reasons, named):
+    watched = Machine(torch.device("cuda")).start()
+    watched.sample()
+    card.reasons = reasons
+    watched._sampled = -1.0
+    watched.sample()
+    seen = watched.stop()
+    assert (seen["gpu"]["throttle_reasons"], seen["throttled"]) == (named, bool(named))
+    assert seen["gpu"]["watts"] == 250.0
+    assert seen["gpu"]["sm_clock_mhz"] == [1700 + pynvml.NVML_CLOCK_SM] * 2
+
+
+def test_another_process_on_the_gpu_is_busy(card, monkeypatch):
+    monkeypatch.setattr(machine, "BUSY_CORES", 100.0)
+    card.processes = [1, 2]
+    watched = Machine(torch.device("cuda")).start()
+    watched.sample()
+    assert watched.stop()["busy"] is True
+
+
+def test_gpu_is_read_now_and_then_only(card):
+    watched = Machine(torch.device("cuda")).start()
+    watched.sample()
+    watched.sample()
+    assert len(watched.gpu.samples) == 1
+
+
+def test_energy(card):
+    assert Gpu(torch.device("cuda")).joules() == 1.0
+
+
+def test_what_the_card_does_not_tell_is_none_and_said(card, monkeypatch):
+    def refuse(*_):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCurrentClocksThrottleReasons", refuse)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", refuse)
+    watched = Machine(torch.device("cuda")).start()
+    watched.sample()
+    seen = watched.stop()
+    assert watched.gpu.joules() is None
+    assert seen["throttled"] is None
+    assert seen["gpu"]["error"] == "Not Supported"
+
+
+def test_no_driver(card, monkeypatch):
+    def refuse():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", refuse)
+    watched = Machine(torch.device("cuda")).start()
+    watched.sample()
+    seen = watched.stop()
+    assert (seen["throttled"], seen["gpu"]["error"]) == (None, "NVML Shared Library Not Found")

@@ -1,0 +1,161 @@
+"""The whole measurement, on real networks and in a fraction of a second."""
+
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from src.data.digits import build_digits
+from src.latency.backends import deploy
+from src.latency.clocks import event_clock, wall_clock
+from src.latency.measure import EndToEnd, _batches, measure, validation_images
+from src.latency.memory import peak_memory, relocate
+from src.latency.text import latency_rows, machine_text, ratio_text
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def measured(stock, grafted, images):
+    settings = {"enabled": True, "backend": "eager", "precision": "fp32", "batch": 1, "threads": 1}
+    settings |= {"seconds": 1.0, "max_pairs": 60, "width": 0.0, "throughput_batches": [2, 4]}
+    before = {name: tensor.clone() for name, tensor in grafted.state_dict().items()}
+    found = measure(grafted, stock, settings, images=images, imgsz=64, device=CPU)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in grafted.state_dict().items())
+    return found
+
+
+def test_record_says_what_was_measured_and_how(measured):
+    record = measured.record
+    expected = {"backend": "eager", "precision": "fp32", "batch": 1, "imgsz": 64, "threads": 1, "clock": "monotonic"}
+    assert {key: record[key] for key in expected} == expected
+    assert record["parity"] is None
+    assert set(record["throughput"]) == {"2", "4"}
+    assert isinstance(record["busy"], bool)
+    assert record["end_to_end"]["ratio_to_stock"] > 0
+
+
+def test_samples_are_every_time_that_was_taken(measured):
+    record, samples = measured.record, measured.samples
+    assert len(samples["model_ms"]) == len(samples["stock_ms"]) == record["pairs"]
+    assert np.median(samples["model_ms"]) == pytest.approx(record["p50_ms"])
+    assert np.quantile(samples["end_to_end_stock_ms"], 0.99) == pytest.approx(record["end_to_end"]["stock_p99_ms"])
+
+
+def test_attention_takes_more_memory_and_the_same_each_time(measured, grafted, stock, images, tmp_path):
+    memory = measured.record["memory"]
+    deployed = deploy(copy.deepcopy(grafted), "eager", "fp32", CPU, imgsz=64, batch=1, folder=tmp_path)
+    with torch.inference_mode():
+        again = peak_memory(deployed.network, EndToEnd(deployed.network, 64, CPU).prepare(images[:1]), CPU)
+    assert again / 1e6 == memory["peak_mb"] > memory["stock_peak_mb"]
+    assert memory["stock_peak_mb"] * 1e6 > 4 * sum(p.numel() for p in copy.deepcopy(stock).fuse().parameters())
+
+
+def test_peak_memory_by_hand():
+    class Network:
+        backend = type("Backend", (), {"model": torch.nn.Linear(4, 4, bias=False)})
+
+        def __call__(self, x):
+            return (x + 1) * 2  # two maps at once, at most
+
+    x = torch.rand(1000)
+    assert peak_memory(Network(), x, CPU) == pytest.approx(2 * 4000 + 64, abs=16)  # and the two scalars
+
+
+def test_slower_network_is_told_from_the_stock_network(stock, grafted, images, options):
+    slow = copy.deepcopy(grafted)
+    slow.model[0].register_forward_hook(_burn)
+    record = measure(
+        slow, stock, {**options, "max_pairs": 20, "seconds": 5}, images=images, imgsz=64, device=CPU
+    ).record
+    assert record["ratio_to_stock"] > 2
+    assert record["end_to_end"]["ratio_to_stock"] > 1.5
+
+
+def _burn(module, inputs, output):
+    for _ in range(40):
+        torch.rand(256, 256) @ torch.rand(256, 256)
+
+
+def test_end_to_end_finds_what_ultralytics_predictor_finds(stock, images):
+    network = deploy(copy.deepcopy(stock), "eager", "fp32", CPU, imgsz=64, batch=1, folder=None).network
+    end = EndToEnd(network, 64, CPU)
+    end.predictor.args.conf = 0.0
+    with torch.inference_mode():
+        ((found),) = end(images[1:2])
+        prepared = end.prepare(images[1:2])
+    assert prepared.shape == (1, 3, 64, 64)
+    assert found.orig_shape == (48, 80)
+    assert len(found.boxes) > 0
+    assert found.boxes.xyxy[:, 2].max() <= 80
+
+
+def test_images_are_those_of_the_validation_split(tmp_path):
+    yaml = build_digits(tmp_path, train_images=4, val_images=3, imgsz=64, seed=0)
+    found = validation_images(yaml, channels=3)
+    assert [image.shape for image in found] == [(64, 64, 3)] * 3
+    assert len(validation_images(yaml, channels=3, count=2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        pytest.param(1, [["a"], ["b"], ["c"]], id="one"),
+        pytest.param(2, [["a", "b"]], id="two"),
+        pytest.param(4, [["a", "b", "c", "a"]], id="more-than-there-are"),
+    ],
+)
+def test_batches(size, expected):
+    assert _batches(["a", "b", "c"], size) == expected
+
+
+def test_relocated_networks_are_equal_and_elsewhere_in_an_order_that_is_drawn(stock, tmp_path, monkeypatch):
+    networks = [
+        deploy(copy.deepcopy(stock), "eager", "fp32", CPU, imgsz=64, batch=1, folder=tmp_path).network for _ in range(2)
+    ]
+    before = [network.backend.model for network in networks]
+    relocate(networks, random.Random(0))
+    for old, network in zip(before, networks, strict=True):
+        pairs = list(zip(old.parameters(), network.backend.model.parameters(), strict=True))
+        assert all(torch.equal(*pair) and pair[0].data_ptr() != pair[1].data_ptr() for pair in pairs)
+    order = []
+    monkeypatch.setattr(copy, "deepcopy", lambda model: order.append(model) or model)
+    draw = random.Random(0)
+    for _ in range(20):
+        relocate(networks, draw)
+    assert 0 < sum(first is networks[0].backend.model for first in order[::2]) < 20
+
+
+def test_wall_clock_measures_the_call():
+    given = []
+    assert 0 < wall_clock(CPU)(given.append, 3) < 1000
+    assert given == [3]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_event_clock_waits_for_the_stream():
+    x = torch.rand(4096, 4096, device="cuda")
+    clocks = [clock(torch.device("cuda")) for clock in (event_clock, wall_clock)]
+    x @ x
+    events, wall = (clock(lambda y: y @ y @ y @ y, x) for clock in clocks)
+    assert events == pytest.approx(wall, rel=0.5)
+
+
+def test_text_of_a_quiet_machine_and_of_a_busy_one(measured):
+    quiet = {**measured.record, "busy": False, "throttled": None}
+    assert "machine" not in dict(latency_rows(quiet))
+    busy = {**quiet, "busy": True, "throttled": True, "machine": {"others_cores": 0.98}}
+    assert machine_text(busy) == "BUSY: other processes used 0.98 cores; THROTTLED while it measured"
+    assert dict(latency_rows(busy))["machine"] == machine_text(busy)
+
+
+def test_text_of_a_ratio_without_interval():
+    timed = {"ratio_to_stock": 1.5, "ratio_low": None, "ratio_high": None, "pairs": 3}
+    assert ratio_text(timed) == "1.500 (no interval; 3 pairs timed in turn)"
+
+
+def test_text_of_nothing_measured():
+    assert latency_rows({}) == [("latency", "not measured (latency.enabled=false)")]

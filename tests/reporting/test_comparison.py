@@ -1,0 +1,207 @@
+"""Variants beside their baselines, and what the report says of them in words."""
+
+import pytest
+
+from src.reporting.answer import answer
+from src.reporting.comparison import compare, swept_lines
+from src.reporting.images import with_images
+from src.reporting.study import read_study
+from tests.fabricate import config_of, declare, write_matches, write_run, write_study
+
+BASELINE, PLACEBO = {"name": "baseline"}, {"name": "placebo"}
+ACMIX, CBAM = {"name": "acmix", "kernel_att": 7}, {"name": "cbam"}
+
+
+def results_of(output_dir, margin=0.005):
+    return compare(read_study("made_up", output_dir), margin)
+
+
+def write(output_dir, attention, scores, **changes):
+    for seed, score in enumerate(scores):
+        if score is not None:
+            write_run(output_dir, config_of(attention, seed, **changes), score)
+
+
+def test_differences_are_paired_by_seed(tmp_path):
+    write(tmp_path, BASELINE, [0.1, 0.5, 0.9])
+    write(tmp_path, ACMIX, [0.21, 0.6, 0.99])
+    difference = results_of(tmp_path).variant("acmix").comparison.difference
+    assert difference.mean == pytest.approx(0.1)
+    assert difference.sd == pytest.approx(0.01)  # unpaired it would be 0.4
+
+
+@pytest.mark.parametrize(
+    ("acmix", "begin"),
+    [
+        pytest.param([0.60, 0.61, 0.62, 0.60], "acmix makes yolo26n on digits better: mAP50-95 is 0.608", id="better"),
+        pytest.param([0.40, 0.41, 0.42, 0.40], "acmix makes yolo26n on digits worse", id="worse"),
+        pytest.param([0.501, 0.499, 0.5, 0.501], "acmix makes no difference larger than 0.05", id="equivalent"),
+        pytest.param([0.7, 0.3, 0.6, 0.5], "It is undecided whether acmix helps yolo26n on digits", id="undecided"),
+        pytest.param([0.6], "It is undecided whether acmix helps yolo26n on digits: mAP50-95 is 0.600 instead of "
+                     "0.500, +0.100 (1 seed, no interval over seeds)", id="one_seed"),
+    ],
+)  # fmt: skip
+def test_answer_in_words(acmix, begin, tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.5, 0.5, 0.5])
+    write(tmp_path, ACMIX, acmix)
+    said = answer(results_of(tmp_path, margin=0.05))
+    assert said.effect.startswith(begin)
+    assert said.cost.startswith("It takes 1.00 times the latency of the stock model (0.99 to 1.01)") == (
+        len(acmix) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "effect"),
+    [
+        pytest.param({"cbam": 3}, "cannot be said: no baseline has finished", id="no_baseline"),
+        pytest.param({"baseline": 3}, "cannot be said: no attention has finished", id="no_attention"),
+        pytest.param({"baseline": 1, "cbam": -2}, "no seed was finished by both", id="no_common_seed"),
+    ],
+)
+def test_answer_where_nothing_can_be_compared(written, effect, tmp_path):
+    for name, count in written.items():
+        for seed in range(count) if count > 0 else range(7, 7 - count):
+            write_run(tmp_path, config_of({"name": name}, seed), 0.5)
+    said = answer(results_of(tmp_path))
+    assert effect in said.effect
+    assert said.variant is None
+    assert "0.500" in said.cost
+
+
+def test_answer_where_nothing_has_finished(tmp_path):
+    write_run(tmp_path, config_of(BASELINE, 0), None, status="failed", error="OSError: full")
+    write_run(tmp_path, config_of(ACMIX, 0), float("nan"))
+    said = answer(results_of(tmp_path))
+    assert said.effect == "Nothing can be said yet: no run has a result (1 not a number, 1 failed)."
+
+
+def test_answer_speaks_of_the_best_attention_and_weighs_it_against_its_placebo(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.5, 0.5])
+    write(tmp_path, PLACEBO, [0.7, 0.71, 0.72])
+    write(tmp_path, ACMIX, [0.60, 0.61, 0.63])
+    write(tmp_path, CBAM, [0.55, 0.56, 0.57])
+    said = answer(results_of(tmp_path))
+    assert said.variant.label == "acmix"
+    assert "the highest of 2 variants" in said.effect
+    (placebo,) = [remark for remark in said.remarks if "placebo" in remark]
+    assert "−0.097" in placebo
+
+
+def test_answer_speaks_of_a_single_pair_only_where_nothing_has_two(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.5, 0.5])
+    write(tmp_path, CBAM, [0.9])
+    assert answer(results_of(tmp_path)).variant.label == "cbam"
+    write(tmp_path, ACMIX, [0.51, 0.52, 0.5])
+    assert answer(results_of(tmp_path)).variant.label == "acmix"
+
+
+def test_few_seeds_are_called_screening(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.51, 0.52])
+    write(tmp_path, ACMIX, [0.52, 0.55, 0.54])
+    remarks = " ".join(answer(results_of(tmp_path)).remarks)
+    assert "are a screening" in remarks
+    assert "cannot reach p < 0.05" in remarks
+
+
+def test_unequal_seeds_pair_what_both_have_and_say_so(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.51, None, 0.5])
+    write(tmp_path, ACMIX, [None, 0.52, 0.9, 0.53])
+    results = results_of(tmp_path)
+    assert results.variant("acmix").comparison.difference.n == 2
+    assert any("Without seed 0: the variant has no score" in remark for remark in answer(results).remarks)
+    assert "acmix is compared without seed 0 (the variant has no score), 2 (the baseline has no score)" in results.notes
+
+
+def test_each_variant_has_the_baseline_of_its_surroundings(tmp_path):
+    for epochs, base in ((12, 0.5), (24, 0.6)):
+        write(tmp_path, BASELINE, [base, base + 0.01], trainer__epochs=epochs)
+        write(tmp_path, ACMIX, [base + 0.1, base + 0.13], trainer__epochs=epochs)
+    results = results_of(tmp_path)
+    assert results.variant("acmix epochs=24").reference == "baseline epochs=24"
+    assert results.variant("acmix epochs=24").comparison.difference.mean == pytest.approx(0.11)
+    assert results.variant("acmix epochs=12").confounds == ()
+
+
+def test_a_baseline_that_differs_in_more_than_the_attention_is_noted(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.51])
+    write(tmp_path, ACMIX, [0.6, 0.62], trainer__epochs=24)
+    results = results_of(tmp_path)
+    assert results.variant("acmix").confounds == ("trainer.epochs",)
+    assert any("beside the attention also in trainer.epochs" in note for note in results.notes)
+
+
+def test_a_larger_stock_network_is_a_variant(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.51])
+    write(tmp_path, ACMIX, [0.6, 0.62])
+    write(tmp_path, BASELINE, [0.7, 0.72], model__name="yolo26s", trainer__epochs=13)
+    large = results_of(tmp_path).variant("baseline name=yolo26s epochs=13")
+    assert large.comparison.difference.mean == pytest.approx(0.205)
+
+
+def test_the_baseline_of_study_json_is_the_one(tmp_path):
+    runs = []
+    for label, epochs, value in (("baseline", 12, 0.5), ("long", 24, 0.6)):
+        folder = write_run(tmp_path, config_of(BASELINE, 0, trainer__epochs=epochs), value)
+        runs.append({"run": folder.name, "variant": label, "seed": 0, "baseline": label})
+    folder = write_run(tmp_path, config_of(ACMIX, 0), 0.9)
+    runs.append({"run": folder.name, "variant": "acmix", "seed": 0, "baseline": "long"})
+    declare(tmp_path, "made_up", runs)
+    assert results_of(tmp_path).variant("acmix").comparison.difference.mean == pytest.approx(0.3)
+
+
+def test_groups_cannot_be_told_apart(tmp_path):
+    write(tmp_path, BASELINE, [0.50, 0.51, 0.52, 0.50])
+    write(tmp_path, ACMIX, [0.51, 0.50, 0.52, 0.51])
+    write(tmp_path, CBAM, [0.90, 0.912, 0.919, 0.90])
+    assert results_of(tmp_path).groups == (("cbam",), ("acmix", "baseline"))
+
+
+def test_environments_and_events_are_noted(tmp_path):
+    write(tmp_path, BASELINE, [0.5])
+    write_run(tmp_path, config_of(ACMIX, 0), 0.5, environment={"device": "GPU"}, events=[{"event": "nan_recovery"}])
+    notes = " ".join(results_of(tmp_path).notes)
+    assert "2 devices" in notes
+    assert "1 runs have events" in notes
+
+
+def test_swept_numbers_make_lines_in_their_order(tmp_path):
+    kernels = {f"k{k}": ({"name": "acmix", "kernel_att": k}, 0.5) for k in (9, 3, 11)}
+    write_study(tmp_path, kernels | {"b": (BASELINE, 0.5)})
+    lines = swept_lines(results_of(tmp_path))
+    assert list(lines) == ["attention.kernel_att"]
+    assert [v.swept["attention.kernel_att"] for v in lines["attention.kernel_att"]["acmix"]] == [3, 9, 11]
+
+
+def test_images_give_an_interval_with_one_seed(tmp_path):
+    for attention, right in ((BASELINE, 0.3), (ACMIX, 0.9)):
+        write_matches(write_run(tmp_path, config_of(attention, 0), right), 0, right)
+    results = with_images(results_of(tmp_path), resamples=50)
+    found = results.images["acmix"]
+    assert found.map50_95.low < found.map50_95.difference < found.map50_95.high
+    assert any("does not cover how other seeds" in remark for remark in answer(results).remarks)
+    assert with_images(results_of(tmp_path), resamples=0).images == {}
+
+
+def test_missing_and_unlike_matches_are_noted(tmp_path):
+    write_matches(write_run(tmp_path, config_of(BASELINE, 0), 0.5), 0, 0.5, images=4)
+    write_matches(write_run(tmp_path, config_of(ACMIX, 0), 0.5), 0, 0.5, images=5)
+    write_run(tmp_path, config_of(CBAM, 0), 0.5)
+    notes = " ".join(with_images(results_of(tmp_path), resamples=10).notes)
+    assert "1 runs kept no matches on validation images: cbam" in notes
+    assert "validated on different images" in notes
+
+
+def test_doubtful_and_unlike_latencies_are_noted(tmp_path):
+    timed = {"p50_ms": 9.0, "ratio_to_stock": 1.1, "ratio_low": 1.0, "ratio_high": 1.2, "pairs": 9, "busy": True}
+    timed |= {"throttled": None, "end_to_end": {"ratio_to_stock": 1.05}, "memory": {"peak_mb": 12.5}}
+    write_run(tmp_path, config_of(BASELINE, 0), 0.5, latency={**timed, "backend": "pytorch"})
+    write_run(tmp_path, config_of(ACMIX, 0), 0.5, latency={**timed, "backend": "onnx"})
+    results = results_of(tmp_path)
+    assert "2 runs were timed while the machine was busy: their latency is doubtful" in results.notes
+    assert not any("throttled" in note for note in results.notes)
+    assert any("differ in how they were taken" in note for note in results.notes)
+    numbers = results.variant("acmix").numbers
+    assert (numbers["latency.end_to_end.ratio_to_stock"], numbers["latency.memory.peak_mb"]) == (1.05, 12.5)
+    ratio = results.variant("acmix").ratio
+    assert (ratio.mean, ratio.low, ratio.high) == (1.1, 1.0, 1.2)

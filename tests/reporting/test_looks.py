@@ -1,0 +1,97 @@
+"""Where a pixel looks, and the pictures of what networks do on validation images."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from src.attention.acmix import ACmix
+from src.matches import read_matches
+from src.reporting.answer import answer
+from src.reporting.comparison import compare
+from src.reporting.detections import draw_detections
+from src.reporting.looks import look_at
+from src.reporting.study import read_study
+from tests.fabricate import config_of, write_matches, write_run
+
+
+def module(**options):
+    torch.manual_seed(0)
+    return ACmix(8, heads=2, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"kernel_att": 3}, id="small"),
+        pytest.param({"kernel_att": 7}, id="beyond_the_border"),
+        pytest.param({"kernel_att": 3, "dilation": 2}, id="dilated"),
+    ],
+)
+def test_an_even_attention_is_one_everywhere_in_the_window(options):
+    acmix = module(**options)
+    for layer in (acmix.conv1, acmix.conv2, acmix.conv_p):
+        torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(acmix.conv1.bias)
+    look = look_at(acmix, torch.randn(1, 8, 6, 6), (60, 60), (25.0, 41.0))
+    assert look.query == (2, 4)
+    inside = np.isfinite(look.ratio)
+    np.testing.assert_allclose(look.ratio[inside], 1, atol=1e-6)
+    assert look.spread == pytest.approx(options["kernel_att"] ** 2, rel=1e-5)
+
+
+def test_a_look_at_one_pixel_is_found_there():
+    acmix = module(kernel_att=3, position=False)
+    x = torch.zeros(1, 8, 6, 6)
+    x[0, :, 3, 4] = 1.0  # right below the query
+    x[0, :, 2, 4] = -1.0
+    torch.nn.init.constant_(acmix.conv1.weight, -5.0)
+    torch.nn.init.constant_(acmix.conv2.weight, 5.0)
+    torch.nn.init.zeros_(acmix.conv1.bias)
+    torch.nn.init.zeros_(acmix.conv2.bias)
+    look = look_at(acmix, x, (60, 60), (25.0, 41.0))
+    assert np.unravel_index(np.nanargmax(look.ratio), look.ratio.shape) == (3, 4)
+    assert look.ratio[3, 4] == pytest.approx(9, rel=1e-3)
+    assert np.isfinite(look.ratio).sum() == 9
+
+
+def test_a_window_at_the_corner_covers_what_it_reflects_to():
+    look = look_at(module(kernel_att=5), torch.randn(1, 8, 6, 6), (60, 60), (0.0, 0.0))
+    assert np.isfinite(look.ratio[:3, :3]).all()
+    assert np.isnan(look.ratio[3:]).all()
+
+
+def study(output_dir):
+    results = compare(read_study("made_up", output_dir), margin=0.005)
+    return results, answer(results)
+
+
+def test_detections_are_drawn_where_they_differ_most(tmp_path):
+    right = {}
+    for name, share in (("baseline", 0.5), ("cbam", 0.6)):
+        folder = write_run(tmp_path, config_of({"name": name}, 0), share)
+        write_matches(folder, len(name), share, images=20)
+        kept = read_matches(folder / "matches.npz")
+        right[name] = np.bincount(kept.image, kept.tp[:, 0], minlength=20)
+    picture = draw_detections(*study(tmp_path))
+    assert "baseline and of cbam" in picture.alt
+    drawn = [int(number) for number in re.findall(r"(\d+)\.png", picture.caption)]
+    gain = right["cbam"] - right["baseline"]
+    assert gain[drawn[0]] == gain.max() > 0
+    assert gain[drawn[-1]] == gain.min() < 0
+
+
+@pytest.mark.parametrize("lacking", ["matches.npz", "train/args.yaml"])
+def test_without_matches_or_images_no_detections_are_drawn(lacking, tmp_path):
+    for name in ("baseline", "cbam"):
+        folder = write_run(tmp_path, config_of({"name": name}, 0), 0.5)
+        write_matches(folder, 0, 0.5)
+        (folder / lacking).unlink()
+    assert draw_detections(*study(tmp_path)) is None
+
+
+def test_equal_detections_have_no_difference_to_draw(tmp_path):
+    for name in ("baseline", "cbam"):
+        write_matches(write_run(tmp_path, config_of({"name": name}, 0), 0.5), 0, 0.5)
+    assert draw_detections(*study(tmp_path)) is None

@@ -1,0 +1,124 @@
+"""Verdicts over seeds, in words."""
+
+import re
+
+import numpy as np
+import pytest
+
+from src.statistics import compare_seeds
+
+NOISE = [0.002, -0.001, 0.0015, -0.0025, 0.0005, -0.0005, 0.001, -0.001, 0.002, -0.002]
+
+
+def shifted(by, seeds, noise=1.0):
+    return {seed: 0.4 + 0.01 * seed + by + noise * NOISE[seed] for seed in range(seeds)}
+
+
+def baseline(seeds):
+    return {seed: 0.4 + 0.01 * seed for seed in range(seeds)}
+
+
+def compare(margin=0.01, **scores):
+    return compare_seeds(scores, margin=margin, generator=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("by", "noise", "seeds", "verdict", "words"),
+    [
+        pytest.param(0.03, 1, 10, "better", r"better", id="better"),
+        pytest.param(-0.03, 1, 10, "worse", r"worse", id="worse"),
+        pytest.param(0.001, 1, 10, "equivalent", r"no difference larger than 0\.01", id="equivalent"),
+        pytest.param(0.008, 12, 10, "undecided", r"undecided \(about \d\d seeds would decide\)", id="undecided"),
+        pytest.param(0.03, 1, 3, "better", r"screening: better", id="three-seeds"),
+        pytest.param(
+            0.008, 5, 3, "undecided", r"screening: undecided \(about \d+ seeds would decide\)", id="three-open"
+        ),
+        pytest.param(0.03, 1, 4, "better", r"better", id="four-seeds"),
+    ],
+)
+def test_verdict(by, noise, seeds, verdict, words):
+    comparison = compare(baseline=baseline(seeds), variant=shifted(by, seeds, noise))["variant"]
+    assert comparison.verdict == verdict
+    assert re.fullmatch(words, comparison.words)
+    assert comparison.difference.n == seeds
+    assert comparison.screening == (seeds == 3)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "least"), [pytest.param(3, 0.25, id="3"), pytest.param(5, 0.0625, id="5"), pytest.param(6, None, id="6")]
+)
+def test_says_when_no_sign_flip_can_reach_005(seeds, least):
+    comparison = compare(baseline=baseline(seeds), variant=shifted(0.03, seeds))["variant"]
+    said = [note for note in comparison.notes if "cannot reach p < 0.05 by sign-flip" in note]
+    assert said == ([] if least is None else [note for note in comparison.notes if f"least p: {least}" in note])
+    assert comparison.p_sign_flip == comparison.least_p_sign_flip == 2 ** (1 - seeds)
+
+
+def test_small_but_certain_difference_is_called_small():
+    comparison = compare(margin=0.01, baseline=baseline(10), variant=shifted(0.004, 10, noise=0.5))["variant"]
+    assert comparison.verdict == "equivalent"
+    assert comparison.p_holm < 0.05
+    assert "the difference is not zero, but smaller than 0.01" in comparison.notes
+
+
+def test_one_among_many_needs_more_than_alone():
+    """A p of about 0.03 is enough for one variant and not for one of eight."""
+    variant, margin = shifted(0.0075, 6, noise=4), 1e-4
+    alone = compare(margin, baseline=baseline(6), variant=variant)["variant"]
+    others = {f"other{n}": shifted(0.0, 6, noise=n + 1) for n in range(7)}
+    among = compare(margin, baseline=baseline(6), variant=variant, **others)["variant"]
+    assert (alone.verdict, among.verdict) == ("better", "undecided")
+    assert among.p == alone.p == alone.p_holm
+    assert among.p_holm == pytest.approx(8 * alone.p)
+    assert among.difference == alone.difference
+
+
+@pytest.mark.parametrize(
+    ("own", "n", "words", "note"),
+    [
+        pytest.param({}, 0, "undecided (no pair of seeds)", "no seed was finished by both", id="no-run"),
+        pytest.param(
+            {7: 0.5}, 0, "undecided (no pair of seeds)", "without seed 7: the baseline has no", id="other-seed"
+        ),
+        pytest.param({0: 0.5}, 1, "undecided (one pair of seeds)", "no interval over seeds", id="one-seed"),
+        pytest.param({0: 0.5, 2: 0.6, 3: 0.5}, 3, None, "without seed 1: the variant has no score", id="missing-pair"),
+        pytest.param({0: 0.5, 1: np.nan, 2: 0.6}, 2, None, "without seed 1: the variant's score is nan", id="nan"),
+        pytest.param(baseline(4), 4, "undecided", "all 4 differences are equal", id="equal-results"),
+        pytest.param(shifted(0.1, 4, noise=0), 4, "undecided", "all 4 differences are equal", id="equal-differences"),
+    ],
+)
+def test_degenerate_scores_have_a_clear_outcome(own, n, words, note):
+    comparison = compare(baseline=baseline(4), variant=own)["variant"]
+    assert comparison.difference.n == n
+    assert words is None or (comparison.words, comparison.verdict) == (words, "undecided")
+    assert any(note in said for said in comparison.notes)
+
+
+def test_nan_of_the_baseline_leaves_the_pair_out():
+    comparison = compare(baseline={**baseline(4), 2: np.nan}, variant=shifted(0.03, 4))["variant"]
+    assert comparison.left_out == {2: "the baseline's score is nan"}
+    assert comparison.difference.mean == pytest.approx(0.03 + np.mean([NOISE[0], NOISE[1], NOISE[3]]))
+
+
+def test_out_of_reach_is_said():
+    comparison = compare(margin=1e-6, baseline=baseline(10), variant=shifted(1e-5, 10, noise=10))["variant"]
+    assert comparison.seeds_to_decide is None
+    assert "not even 1000 seeds would decide" in comparison.notes
+
+
+@pytest.mark.parametrize(
+    ("scores", "margin", "message"),
+    [
+        pytest.param({"a": {0: 0.5}}, 0.01, r"no variant 'baseline' to compare with; there are a", id="no-baseline"),
+        pytest.param({}, 0.01, r"there are none", id="nothing"),
+        pytest.param({"baseline": {}}, 0, r"margin=0: a positive number", id="margin"),
+        pytest.param({"baseline": {}}, np.nan, r"margin=nan: a positive number", id="nan-margin"),
+    ],
+)
+def test_refused(scores, margin, message):
+    with pytest.raises(ValueError, match=message):
+        compare(margin, **scores)
+
+
+def test_baseline_alone_has_nothing_to_compare():
+    assert compare(baseline=baseline(3)) == {}

@@ -1,0 +1,96 @@
+"""Every run of every shipped study composes, builds, and is the run that the command line would start."""
+
+import pytest
+
+from src.checks import check
+from src.config import ConfigError
+from src.record import Record
+from src.study.definition import load_study, study_names
+from src.study.plan import measured_elsewhere, plan_runs, refusals
+from tests.conftest import CONF
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_point_of_every_study_builds(name, composer):
+    planned = plan_runs(load_study(name).points(), composer)
+    assert not refusals(planned)
+    # A variant that another one repeats would be trained once and compared with itself.
+    runs = {(run.run, run.point.seed): run.point.variant for run in planned}
+    assert len(runs) == len({(run.point.variant, run.point.seed) for run in planned})
+
+
+def test_ten_studies_are_shipped():
+    assert set(study_names()) == {
+        "acmix_paths",
+        "acmix_shift",
+        "attention_zoo",
+        "heads",
+        "kernel_att",
+        "kernel_conv",
+        "model_scale",
+        "optimizer",
+        "placebo",
+        "placement",
+    }
+
+
+def test_the_zoo_has_every_mechanism():
+    picked = {override for point in load_study("attention_zoo").points((0,)) for override in point.settings}
+    there = {f"attention={path.stem}" for path in (CONF / "attention").glob("*.yaml")}
+    assert picked == there - {"attention=placebo"}
+
+
+@pytest.mark.parametrize("name", ["optimizer", "placement"])
+def test_planned_together_they_are_the_runs_that_hydra_composes_one_by_one(name, composer, tiny):
+    planned = plan_runs(load_study(name).points((3,)), composer)
+    assert [run.run for run in planned[::4]] == [check(tiny(*run.point.overrides)).folder.name for run in planned[::4]]
+
+
+def test_one_impossible_point_is_named_once_for_all_seeds(composer, tmp_path):
+    path = tmp_path / "heads.yaml"
+    path.write_text(
+        "question: Heads?\nseeds: [0, 1]\nvariants:\n  baseline: {attention: baseline}\n"
+        "  acmix: {attention: acmix, attention.heads: [4, 5]}\n  typo: {attention: acmix, attention.head: 4}\n"
+    )
+    planned = plan_runs(load_study(str(path)).points(), composer)
+    heads, typo = refusals(planned)
+    assert heads.startswith("impossible: acmix heads=5: ")
+    assert "try 4 or 8" in heads
+    assert "attention.head" in typo
+    assert [run.run is None for run in planned] == [False, False, True, True] * 2
+
+
+def test_a_run_that_two_points_share_is_one_run(composer):
+    planned = plan_runs(load_study("kernel_att").points((0,), ["placement=p3"]), composer)
+    other = plan_runs(load_study("heads").points((0,), ["placement=p4"]), composer)
+    assert planned[0].run == other[0].run  # one baseline serves every placement
+
+
+def test_what_is_shared_is_looked_up_once(composer, monkeypatch):
+    built = []
+    from src import checks
+
+    monkeypatch.setattr(checks, "_stock", lambda *network, real=checks._stock: built.append(network) or real(*network))
+    grafted = []
+    monkeypatch.setattr(
+        checks, "_grafted_sites", lambda *given, real=checks._grafted_sites: grafted.append(given) or real(*given)
+    )
+    plan_runs(load_study("kernel_att").points(tuple(range(20))), composer)
+    assert (len(built), len(grafted)) == (1, 5)
+
+
+def test_overrides_that_hydra_refuses(composer):
+    with pytest.raises(ConfigError, match=r"no/such|attention"):
+        composer(["attention=nosuch"])
+
+
+def test_seconds_of_the_same_training_elsewhere(composer, tmp_path):
+    planned = plan_runs(load_study("kernel_att").points((0,)), composer)
+    other = {**planned[0].config, "trainer": {**planned[0].config["trainer"], "epochs": 99}}
+    for number, (config, status, attempts) in enumerate(
+        [(planned[1].config, "finished", 1), (planned[1].config, "failed", 1), (other, "finished", 1)]
+    ):
+        folder = tmp_path / "runs" / str(number)
+        folder.mkdir(parents=True)
+        Record("1", "a", "s", 0, dict(config), status=status, attempts=attempts, seconds=12.5).write(folder)
+    assert measured_elsewhere(tmp_path, planned) == [12.5]

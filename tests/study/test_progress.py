@@ -1,0 +1,127 @@
+"""How far a study is, from the files of its runs."""
+
+import json
+
+import pytest
+
+from src.config import ConfigError
+from src.record import Record, run_lock
+from src.study.progress import (
+    best,
+    duration,
+    entry_of,
+    read_study,
+    run_states,
+    study_file,
+    time_left,
+    write_study,
+)
+
+
+def entry(run, variant="acmix", seed=0):
+    return {"run": run, "variant": variant, "seed": seed, "overrides": [], "swept": {}, "baseline": "baseline"}
+
+
+def put(output_dir, run, status, epochs=0, **values):
+    """A run's folder with so many of 10 epochs in its journal."""
+    folder = output_dir / "runs" / run
+    folder.mkdir(parents=True)
+    lines = [json.dumps({"event": "epoch", "epoch": number + 1}) + "\n" for number in range(epochs)]
+    (folder / "journal.jsonl").write_text("".join(lines))
+    config = {"trainer": {"epochs": 10}}
+    Record("1", run, "s", 0, config, status=status, metrics={"map50_95": 0.5}, **values).write(folder)
+
+
+def states(output_dir, *entries):
+    return run_states(output_dir, entries)
+
+
+@pytest.mark.parametrize("status", ["finished", "failed", "interrupted"])
+def test_state_of_the_record(status, tmp_path):
+    put(tmp_path, "a", status)
+    (found,) = states(tmp_path, entry("a"))
+    assert found.state == status
+
+
+def test_a_run_without_a_folder_is_pending(tmp_path):
+    assert [state.state for state in states(tmp_path, entry("a"))] == ["pending"]
+
+
+def test_running_only_while_a_process_holds_the_lock(tmp_path):
+    put(tmp_path, "a", "running", epochs=4)
+    with run_lock(tmp_path / "locks" / "a.lock"):
+        (found,) = states(tmp_path, entry("a"))
+        assert (found.state, found.epoch, found.done) == ("running", 4, 0.4)
+    assert states(tmp_path, entry("a"))[0].state == "interrupted"
+
+
+def test_looking_does_not_take_the_lock(tmp_path):
+    put(tmp_path, "a", "running")
+    lock = tmp_path / "locks" / "a.lock"
+    with run_lock(lock):
+        pass
+    states(tmp_path, entry("a"))
+    with run_lock(lock):
+        pass
+
+
+def test_time_left_is_that_of_the_variant_then_of_the_study_then_of_others(tmp_path):
+    put(tmp_path, "base0", "finished", seconds=10.0)
+    put(tmp_path, "acmix0", "finished", seconds=30.0)
+    runs = [entry("base0", "baseline"), entry("acmix0"), entry("base1", "baseline", 1), entry("acmix1", seed=1)]
+    assert time_left(states(tmp_path, *runs[:3])).seconds == 10.0
+    assert time_left(states(tmp_path, *runs)).seconds == 40.0
+    assert time_left(states(tmp_path, *runs, entry("se0", "se"))).seconds == 60.0
+    assert time_left(states(tmp_path, entry("se0", "se")), [7.0]).seconds == 7.0
+    nothing = time_left(states(tmp_path, entry("se0", "se")))
+    assert (nothing.seconds, nothing.measured) == (None, 0)
+    assert "unknown" in str(nothing)
+
+
+def test_time_left_of_a_run_in_its_middle(tmp_path):
+    put(tmp_path, "a", "finished", seconds=100.0)
+    put(tmp_path, "b", "interrupted", epochs=7)
+    assert time_left(states(tmp_path, entry("a"), entry("b", seed=1))).seconds == pytest.approx(30.0)
+
+
+def test_a_continued_run_does_not_tell_how_long_a_run_takes(tmp_path):
+    put(tmp_path, "a", "finished", seconds=1.0, attempts=2)
+    assert time_left(states(tmp_path, entry("a"), entry("b", seed=1))).seconds is None
+
+
+def test_a_run_that_two_points_share_counts_once(tmp_path):
+    put(tmp_path, "a", "finished", seconds=5.0)
+    runs = states(tmp_path, entry("a"), entry("b", "x", 1), entry("b", "y", 1))
+    assert time_left(runs).seconds == 5.0
+
+
+def test_best_of_none(tmp_path):
+    assert best(states(tmp_path, entry("a"))) is None
+
+
+def test_study_file_round_trip(tmp_path):
+    write_study(tmp_path, "s", "What?", "python -m src.sweep s", [entry("a")])
+    assert read_study(tmp_path, "s") == {
+        "name": "s",
+        "question": "What?",
+        "command": "python -m src.sweep s",
+        "runs": [entry("a")],
+    }
+    assert entry_of(tmp_path, "s", "a") == entry("a")
+    assert entry_of(tmp_path, "s", "b") is None
+    assert entry_of(tmp_path, "other", "a") is None
+
+
+def test_study_file_that_is_none(tmp_path):
+    path = study_file(tmp_path, "s")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match=r"study.json is no study"):
+        read_study(tmp_path, "s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12_000, "3 h 20 min"), (187_200, "2 d 4 h")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text

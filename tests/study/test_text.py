@@ -1,0 +1,72 @@
+"""What a person reads about a study."""
+
+from src.study.progress import write_study
+from src.study.text import announcement, error_line, status, summary, tags
+from tests.study.test_progress import entry, put
+
+RUNS = [
+    entry("base0", "baseline"),
+    entry("acmix0", "acmix k=3"),
+    entry("base1", "baseline", 1),
+    entry("acmix1", "acmix k=3", 1),
+]
+
+
+def study(output_dir):
+    """Two finished runs, one failed, one pending."""
+    write_study(output_dir, "s", "What?", "python -m src.sweep s", RUNS)
+    put(output_dir, "base0", "finished", seconds=60.0, tracking="wandb/offline-run-1")
+    put(output_dir, "acmix0", "finished", seconds=120.0)
+    put(output_dir, "base1", "failed", error='Traceback\n  File "a.py"\n    f()\nValueError: bad\nand more')
+
+
+def test_line_over_a_run(tmp_path):
+    study(tmp_path)
+    line = announcement(tmp_path, "s", "acmix1")
+    assert line.startswith("study s: run 4 of 4, acmix k=3, seed 1; time left about 2 min")
+    assert "best so far mAP50-95 0.5000 (baseline, seed 0)" in line
+    assert announcement(tmp_path, "s", "other") is None
+    assert announcement(tmp_path, "nosuch", "base0") is None
+
+
+def test_status(tmp_path):
+    study(tmp_path)
+    lines = status(tmp_path, "s").splitlines()
+    assert lines[:2] == ["study s: What?", "4 runs: 2 finished, 1 failed, 1 pending"]
+    assert [line.split() for line in lines[3:6]] == [
+        ["seed", "0", "seed", "1"],
+        ["baseline", "0.5000", "failed"],
+        ["acmix", "k=3", "0.5000", "pending"],
+    ]
+    assert "failed: baseline, seed 1: ValueError: bad" in lines
+    assert status(tmp_path, "nosuch") is None
+
+
+def test_summary_says_how_to_go_on(tmp_path):
+    study(tmp_path)
+    text = summary(tmp_path, "s", ["base1: locked"], ["python", "-m", "src.sweep", "s", "placement.sites=[p3]"])
+    assert "skipped: base1: locked" in text
+    assert "go on: python -m src.sweep s 'placement.sites=[p3]'" in text
+    assert "'placement.sites=[p3]' retry=true" in text
+    assert f"wandb sync {tmp_path}/wandb/offline-run-*" in text
+    assert str(tmp_path / "runs" / "base1" / "record.json") in text
+
+
+def test_nothing_to_go_on_with(tmp_path):
+    write_study(tmp_path, "s", "What?", "", RUNS[:1])
+    put(tmp_path, "base0", "finished", seconds=60.0)
+    text = summary(tmp_path, "s", [], ["python"])
+    assert "go on" not in text
+    assert "retry" not in text
+    assert "wandb" not in text
+
+
+def test_error_line():
+    assert error_line('Traceback\n  File "a.py"\n    f()\nValueError: bad\nmore') == "ValueError: bad"
+    assert error_line("KeyboardInterrupt: SIGTERM") == "KeyboardInterrupt: SIGTERM"
+
+
+def test_tags_are_short_enough_for_wandb():
+    entry = {"variant": "v" * 99, "swept": {"attention.kernel_att": 5}, "seed": 2}
+    assert tags(entry) == ["v" * 64, "attention.kernel_att=5", "seed=2"]
+    assert tags(None) == []

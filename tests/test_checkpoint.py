@@ -1,0 +1,116 @@
+"""The file of an exact state: whole or not there, and never trusted when it is damaged."""
+
+import errno
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from src import record
+from src.checkpoint import previous, random_streams, read_state, remove_state, set_random_streams, settle, write_state
+
+
+@pytest.fixture
+def state_file(tmp_path):
+    """The file of a run that has saved two epochs."""
+    path = tmp_path / "state.pt"
+    for epoch in (0, 1):
+        write_state(path, {"epoch": epoch, "best_before": False, "weights": torch.arange(1000.0)})
+    return path
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+DAMAGES = [cut_short, flip_a_bit, empty]
+
+
+def test_a_state_is_read_back_and_the_one_before_is_kept(state_file):
+    assert read_state(state_file)["epoch"] == 1
+    assert torch.equal(read_state(state_file)["weights"], torch.arange(1000.0))
+    assert read_state(previous(state_file))["epoch"] == 0
+    assert settle(state_file, state_file.with_name("best.pt")) == []
+    assert read_state(state_file)["epoch"] == 1
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_state_gives_way_to_the_one_before(damage, state_file):
+    damage(state_file)
+    with pytest.raises(ValueError, match=r"state\.pt cannot be read"):
+        read_state(state_file)
+    (problem,) = settle(state_file, state_file.with_name("best.pt"))
+    assert "state.pt cannot be read" in problem
+    assert read_state(state_file)["epoch"] == 0
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_nothing_is_left_when_both_are_damaged(damage, state_file):
+    damage(state_file)
+    damage(previous(state_file))
+    assert len(settle(state_file, state_file.with_name("best.pt"))) == 2
+    assert list(state_file.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_state_falls_with_the_best_checkpoint_it_relies_on(damage, tmp_path):
+    state, best = tmp_path / "state.pt", tmp_path / "best.pt"
+    write_state(state, {"epoch": 1, "best_before": True})
+    torch.save({"model": torch.zeros(1000)}, best)
+    assert settle(state, best) == []
+    damage(best)
+    (problem,) = settle(state, best)
+    assert "best.pt cannot be read" in problem
+    assert not state.exists()
+
+
+def test_a_state_of_another_version_is_not_taken_for_ours(state_file):
+    torch.save({"format": 0}, state_file)
+    with pytest.raises(ValueError, match="has format 0, this version of the program reads 1"):
+        read_state(state_file)
+
+
+def test_half_written_files_are_cleared_away(state_file):
+    (state_file.parent / "state.pt.12.partial").write_bytes(b"half")
+    (state_file.parent / "train" / "weights" / "writing.partial").mkdir(parents=True)
+    settle(state_file, state_file.with_name("best.pt"))
+    assert not list(state_file.parent.rglob("*.partial"))
+
+
+def test_a_full_disk_leaves_both_states(state_file, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(record.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_state(state_file, {"epoch": 2})
+    assert read_state(state_file)["epoch"] == 1
+    assert read_state(previous(state_file))["epoch"] == 0
+    assert not list(state_file.parent.rglob("*.partial"))
+
+
+def test_remove_state_removes_both(state_file):
+    remove_state(state_file)
+    assert list(state_file.parent.iterdir()) == []
+
+
+def test_streams_go_on_where_they_were(tmp_path):
+    device = torch.device("cpu")
+    draw = lambda: (random.random(), np.random.rand(), torch.rand(2).tolist())  # noqa: E731, NPY002
+    path = tmp_path / "state.pt"
+    write_state(path, {"streams": random_streams(device)})
+    expected = draw()
+    draw()
+    set_random_streams(read_state(path)["streams"], device)
+    assert draw() == expected

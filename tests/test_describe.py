@@ -1,0 +1,74 @@
+"""The printing command shows the network of a configuration and trains nothing."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from src.checks import check
+from src.describe import describe
+from src.detector.costs import site_costs
+from src.detector.grafting import graft
+from src.detector.stock import build_stock
+from src.flops import count_parameters
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(*overrides):
+    return subprocess.run(
+        [sys.executable, "-m", "src.describe", *overrides], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_command_prints_the_sites_and_what_they_cost(output_dir):
+    result = command("placement=p4", "trainer.imgsz=96", f"output_dir={output_dir}")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^p4 +19 +128 +6x6 +append acmix +\+60,110 +\+0\.\d+$", result.stdout, re.MULTILINE)
+    assert re.search(r"^p3 +16 +64 +12x12 +-$", result.stdout, re.MULTILINE)
+    assert "708 of 708 keep their place" in result.stdout
+    assert not list(output_dir.glob("runs/*p4*"))
+
+
+def test_command_refuses_in_one_line(output_dir):
+    result = command("placement.sites=[p9]", f"output_dir={output_dir}")
+    assert result.returncode == 1
+    assert re.search(r"^error: placement.sites=\[p9\]: no site 'p9' here", result.stderr, re.MULTILINE)
+    assert "Traceback" not in result.stderr
+
+
+def test_baseline_adds_nothing(tiny):
+    text = describe(check(tiny("attention=baseline")))
+    assert "(+0.0%, +0.0%)" in text
+    assert "append" not in text
+
+
+def test_replace_names_the_tensors_it_loses(tiny):
+    text = describe(check(tiny("placement=p4", "placement.mode=replace")))
+    assert "654 of 708 keep their place" in text
+    assert "model.19.cv1.conv.weight" in text
+
+
+def test_placebo_shows_its_mismatch(tiny):
+    text = describe(check(tiny("attention=placebo", "placement=p3")))
+    assert re.search(r"placebo +p3: [\d,]+ parameters for 17,8\d\d \([+-][01]\.\d\d%\)", text)
+
+
+@pytest.mark.parametrize(
+    ("mode", "sites"),
+    [
+        pytest.param("append", "[neck]", id="append"),
+        pytest.param("replace", "[p4]", id="replace"),
+        pytest.param("bottleneck", "[p5,backbone_p4]", id="bottleneck"),
+    ],
+)
+def test_sites_add_up_to_the_difference(mode, sites, tiny):
+    plan = check(tiny(f"placement.sites={sites}", f"placement.mode={mode}"))
+    stock, grafted = (build_stock("yolo26n", classes=10, channels=3).eval() for _ in range(2))
+    graft(grafted, plan.graft)
+    costs = [cost for cost in site_costs(stock, grafted, 64) if cost.parameters is not None]
+    assert len(costs) == len(plan.config["placement"]["sites"])
+    before, after = (count_parameters(model.fuse(verbose=False)) for model in (stock, grafted))
+    assert sum(cost.parameters for cost in costs) == after - before

@@ -1,0 +1,128 @@
+"""The life of one run inside a process: interrupted, out of room, damaged, forgotten."""
+
+import gc
+import os
+import resource
+import signal
+import weakref
+
+import pytest
+
+from src.checkpoint import previous
+from src.checks import check
+from src.journal import read_journal
+from src.record import Record
+from src.resuming import Resuming
+from src.runner import DiskFullError, run
+
+
+@pytest.fixture
+def plan(tiny, tmp_path):
+    return check(tiny("attention=baseline", "trainer.fraction=8", "trainer.epochs=3", f"output_dir={tmp_path}"))
+
+
+def at_epoch(monkeypatch, epoch, action):
+    """Let something happen once, when an epoch begins."""
+    begin = Resuming._begin_epoch
+
+    def begun(self):
+        begin(self)
+        if self.epoch == epoch:
+            monkeypatch.setattr(Resuming, "_begin_epoch", begin)
+            action(self)
+
+    monkeypatch.setattr(Resuming, "_begin_epoch", begun)
+
+
+def epochs(plan):
+    return [
+        (entry["epoch"], entry["values"])
+        for entry in read_journal(plan.folder / "journal.jsonl")
+        if entry["event"] == "epoch"
+    ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, tmp_path_factory):
+    """The metrics and epochs of the run when nothing happens to it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    plan = check(tiny("attention=baseline", "trainer.fraction=8", "trainer.epochs=3", f"output_dir={folder}"))
+    record, trained = run(plan, "")
+    assert trained
+    return record.metrics, epochs(plan)
+
+
+def assert_ends_as(undisturbed, plan):
+    record, _ = run(plan, "")
+    assert record.status == "finished"
+    assert (record.metrics, epochs(plan)) == undisturbed
+    names = {path.name for path in plan.folder.iterdir()}
+    assert names == {"config.yaml", "journal.jsonl", "matches.npz", "record.json", "train"}
+    assert not list(plan.folder.rglob("*.partial"))
+    return record
+
+
+def test_a_signal_interrupts_the_run_and_it_goes_on(plan, undisturbed, monkeypatch):
+    at_epoch(monkeypatch, 2, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, "")
+    record = Record.read(plan.folder)
+    assert record.status == "interrupted"
+    assert "KeyboardInterrupt" in record.error
+    record = assert_ends_as(undisturbed, plan)
+    assert record.attempts == 2
+    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 3)]
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(plan, undisturbed, monkeypatch):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    at_epoch(monkeypatch, 1, lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, limits[1])))
+    try:
+        with pytest.raises(DiskFullError, match=f"{plan.folder} has no room .* make room there and start the same"):
+            run(plan, "")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert Record.read(plan.folder).status == "interrupted"
+    assert not list(plan.folder.rglob("*.partial"))
+    record = assert_ends_as(undisturbed, plan)
+    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 2)]
+
+
+def fail(trainer):
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "expected"),
+    [
+        pytest.param(["state.pt"], ["checkpoint_damaged", "resume"], id="newest"),
+        pytest.param(["state.pt", "state.previous.pt"], ["checkpoint_damaged"] * 2, id="both", marks=pytest.mark.slow),
+        pytest.param(["train/weights/last.pt"], ["resume"], id="last", marks=pytest.mark.slow),
+    ],
+)
+def test_damaged_checkpoints_are_noted_and_not_used(damaged, expected, plan, undisturbed, monkeypatch):
+    at_epoch(monkeypatch, 2, fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(plan, "")
+    assert Record.read(plan.folder).status == "failed"
+    for name in damaged:
+        os.truncate(plan.folder / name, 1000)
+    record = assert_ends_as(undisturbed, plan)
+    assert [event["event"] for event in record.events] == expected
+
+
+def test_a_finished_run_loses_a_state_left_by_its_last_moment(plan):
+    run(plan, "")
+    for path in (plan.folder / "state.pt", previous(plan.folder / "state.pt")):
+        path.write_bytes(b"left")
+    _, trained = run(plan, "")
+    assert not trained
+    assert not list(plan.folder.glob("state*"))
+
+
+def test_nothing_of_a_run_stays_in_memory(plan, monkeypatch):
+    alive = []
+    at_epoch(monkeypatch, 1, lambda trainer: alive.extend(map(weakref.ref, (trainer, trainer.model, trainer.ema.ema))))
+    run(plan, "")
+    gc.collect()
+    assert [reference() for reference in alive] == [None] * 3
