@@ -61,6 +61,7 @@ class SlurmCluster:
         self.folder = folder
         self.env = environment(folder, SLURM_CONF=str(folder / "slurm.conf"))
         self._daemons: list[subprocess.Popen[bytes]] = []
+        self.commands: list[subprocess.Popen[str]] = []  # that wait for jobs; a failed test leaves one
         for name in ("state", "node1", "node2"):
             (folder / name).mkdir()
         ports = {name: free_port() for name in ("ctld", "dbd", "node1", "node2", "database")}
@@ -131,6 +132,9 @@ class SlurmCluster:
     def stop(self) -> list[str]:
         """End jobs and daemons in order; the names of what was left and had to be killed."""
         try:
+            for command in self.commands:
+                command.kill()
+                command.wait()
             self.succeeds("scancel", "--full", "--user=root")
             wait_for(lambda: not self.ask("squeue", "-h"), "all jobs have ended", 60)
             for daemon in reversed(self._daemons):

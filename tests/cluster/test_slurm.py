@@ -44,9 +44,11 @@ def start(cluster, output_dir, *arguments, program=("src.train", "-m")):
     small = [option for option in TINY if option.split("=")[0] not in {part.split("=")[0] for part in arguments}]
     command = [sys.executable, "-m", *program, "hydra/launcher=slurm", *arguments, *small]
     command += ["hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1", f"output_dir={output_dir}"]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=ROOT, env=cluster.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+    cluster.commands.append(process)
+    return process
 
 
 def records(output_dir):
