@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
-.PHONY: help install train study test test-all test-browser test-chaos test-zoo zoo lint benchmark self-test
+.PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark self-test
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,10 +17,10 @@ study: install  ## a whole study on the digits and its report: hours on two CPU 
 	$(RUN) -m src.report digits
 
 test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
-	$(RUN) -m pytest -m "not slow and not gpu and not chaos and not browser"
+	$(RUN) -m pytest -m "not slow and not gpu and not chaos and not browser and not cluster"
 
-test-all: install  ## every test but those of test-chaos and test-browser, the slow ones too
-	$(RUN) -m pytest -m "not chaos and not browser"
+test-all: install  ## every test but those of test-chaos, test-browser and test-cluster, the slow ones too
+	$(RUN) -m pytest -m "not chaos and not browser and not cluster"
 
 test-browser: install  ## the report's page in headless Chromium, which Debian's package brings if it is not there
 	@test -x /usr/bin/chromium || { apt-get update --quiet && apt-get install --quiet --yes chromium; }
@@ -30,12 +30,17 @@ test-browser: install  ## the report's page in headless Chromium, which Debian's
 test-chaos: install  ## a study killed with SIGKILL at 20 random moments ends as one that was not
 	$(RUN) -m pytest -m chaos -s tests/test_chaos.py
 
+test-cluster: install  ## studies on a real Slurm cluster of two nodes on this machine (as root, Debian: for a container)
+	@test "$$(id -u)" != 0 || command -v slurmctld slurmdbd mariadbd > /dev/null || { apt-get update --quiet && \
+		apt-get install --quiet --yes --no-install-recommends slurm-wlm slurmdbd mariadb-server; }
+	$(RUN) -m pytest -m cluster -rs tests/cluster
+
 test-zoo: install  ## every attention in every mode, trained, saved, exported: prints the table (half an hour)
 	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md
 
 lint: install  ## formatting, lint and import rules
-	$(RUN) -m ruff check src tests benchmarks
-	$(RUN) -m ruff format --check src tests benchmarks
+	$(RUN) -m ruff check src tests benchmarks hydra_plugins
+	$(RUN) -m ruff format --check src tests benchmarks hydra_plugins
 
 self-test: install  ## the latency instrument's own test: stock against stock, quiet and disturbed (up to 40 minutes)
 	$(RUN) -m benchmarks.latency_self_test

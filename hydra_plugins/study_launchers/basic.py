@@ -1,0 +1,18 @@
+"""hydra/launcher=basic: one run after the other in this process."""
+
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins import basic_launcher
+from hydra.core.utils import JobReturn
+
+from src.outcome import tell_outcome
+
+
+class BasicLauncher(basic_launcher.BasicLauncher):
+    """Hydra's own, which would name only the first run that failed."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run each job; the returns of those that failed carry their errors."""
+        returns = super().launch(job_overrides, initial_job_idx)
+        tell_outcome(returns)
+        return returns

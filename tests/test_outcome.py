@@ -1,0 +1,61 @@
+"""Every run of a batch that did not finish is named, and the command fails, whichever launcher ran it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+
+from src.config import register_configs
+from src.outcome import failed, unfinished
+from tests.conftest import CONF, TINY
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_unfinished_runs_are_told_apart_by_what_they_do_not_share():
+    shared = ["trainer=debug", "study=s"]
+    returns = [
+        JobReturn(overrides=[*shared, "seed=0"], status=JobStatus.COMPLETED, _return_value=0.5),
+        failed([*shared, "seed=1"], RuntimeError("first line\nCUDA out of memory")),
+        JobReturn(overrides=[*shared, "seed=2"]),
+    ]
+    assert unfinished(returns) == ["seed=1: CUDA out of memory", "seed=2: ended without a word"]
+
+
+def test_every_failed_run_of_a_sweep_is_named(tmp_path):
+    command = [sys.executable, "-m", "src.train", "-m", "attention=acmix", "attention.heads=3,5", *TINY]
+    result = subprocess.run([*command, f"output_dir={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "2 of 2 runs did not finish" in result.stdout
+    for heads in (3, 5):
+        assert f"attention.heads={heads}: src.config.ConfigError" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("overrides", "gpus"),
+    [
+        pytest.param((), ["#SBATCH --gpus-per-node=1"], id="one-gpu-a-run"),
+        pytest.param(("hydra.launcher.gpus_per_node=null",), [], id="no-gpu"),
+    ],
+)
+def test_slurm_launcher_composes_into_a_batch_script(overrides, gpus, tmp_path):
+    pytest.importorskip("submitit")
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    register_configs()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        options = ["hydra/launcher=slurm", f"output_dir={tmp_path}", "hydra.job.name=train", *overrides]
+        config = compose("config", options, return_hydra_config=True)
+    launcher = Plugins.instance()._instantiate(config.hydra.launcher)
+    kept = {"gpus_per_node", "cpus_per_task", "signal_delay_s", "additional_parameters", "nodes"}
+    script = _make_sbatch_string(
+        "run", tmp_path, time=launcher.params["timeout_min"], **{key: launcher.params[key] for key in kept}
+    )
+    assert {"#SBATCH --requeue", "#SBATCH --signal=USR2@120", "#SBATCH --time=1440"} <= set(script.splitlines())
+    assert [line for line in script.splitlines() if "gpus" in line] == gpus
