@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# For .venv-ray, which takes everything else from .venv: torch alone is 6 GB.
+RAY := ray==2.60.0 cloudpickle==2.2.1 joblib==1.5.3 hydra-ray-launcher==1.2.2
 ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
 .PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark self-test
@@ -30,10 +32,15 @@ test-browser: install  ## the report's page in headless Chromium, which Debian's
 test-chaos: install  ## a study killed with SIGKILL at 20 random moments ends as one that was not
 	$(RUN) -m pytest -m chaos -s tests/test_chaos.py
 
-test-cluster: install  ## studies on a real Slurm cluster of two nodes on this machine (as root, Debian: for a container)
+test-cluster: install  ## studies on a real Slurm and a real Ray of two nodes on this machine (Debian: for a container)
 	@test "$$(id -u)" != 0 || command -v slurmctld slurmdbd mariadbd > /dev/null || { apt-get update --quiet && \
 		apt-get install --quiet --yes --no-install-recommends slurm-wlm slurmdbd mariadb-server; }
-	$(RUN) -m pytest -m cluster -rs tests/cluster
+	$(RUN) -m pytest -m cluster -rs tests/cluster/test_slurm.py
+	test -e .venv-ray/.installed || { $(PYTHON) -m venv .venv-ray && \
+		$(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+			> "$$(.venv-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_main.pth" && \
+		.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check $(RAY) && touch .venv-ray/.installed; }
+	.venv-ray/bin/python -m pytest -m cluster tests/cluster/test_ray.py
 
 test-zoo: install  ## every attention in every mode, trained, saved, exported: prints the table (half an hour)
 	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md
