@@ -59,3 +59,20 @@ def test_slurm_launcher_composes_into_a_batch_script(overrides, gpus, tmp_path):
     )
     assert {"#SBATCH --requeue", "#SBATCH --signal=USR2@120", "#SBATCH --time=1440"} <= set(script.splitlines())
     assert [line for line in script.splitlines() if "gpus" in line] == gpus
+
+
+@pytest.mark.parametrize(
+    ("overrides", "gpus"),
+    [
+        pytest.param([], 1, id="one-gpu"),
+        pytest.param(["hydra.launcher.ray.remote.num_gpus=0.25"], 0.25, id="four-runs-on-a-gpu"),
+        pytest.param(["hydra.launcher.ray.remote.num_gpus=0"], 0, id="cpus"),
+    ],
+)
+def test_ray_launcher_composes(overrides, gpus):
+    register_configs()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", ["hydra/launcher=ray", *overrides], return_hydra_config=True)
+    assert config.hydra.launcher.ray.remote.num_gpus == gpus
+    assert config.hydra.launcher.ray.init == {"address": None, "object_store_memory": None}
