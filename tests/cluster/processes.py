@@ -18,11 +18,16 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    """Every living process that inherited the mark of a folder, but this one."""
+    """Every living process that inherited the mark of a folder, but this one.
+
+    slurmd gives slurmstepd an environment of its own, in which the configuration's path still names the folder.
+    """
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(folder) and process.pid != os.getpid():
+            variables = process.environ()
+            paths = (variables.get(MARK), os.path.dirname(variables.get("SLURM_CONF", "")))
+            if str(folder) in paths and process.pid != os.getpid():
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):  # gone meanwhile, a zombie, or not ours
             continue
