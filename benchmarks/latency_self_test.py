@@ -17,7 +17,7 @@ import torch
 import ultralytics
 from ultralytics.nn.autobackend import AutoBackend
 
-from benchmarks.acmix import RESULTS, _processor
+from benchmarks.acmix import RESULTS, processor
 from src.data.digits import build_digits
 from src.detector.stock import build_stock
 from src.latency.backends import cpu_threads
@@ -89,7 +89,7 @@ def main() -> None:
     yaml = build_digits(Path("outputs/data"), train_images=16, val_images=8, imgsz=160, seed=0)
     images = validation_images(yaml, channels=3)
     lines = [
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {_processor()}, {arguments.threads} threads, "
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, {processor()}, {arguments.threads} threads, "
         f"YOLO26n at {arguments.imgsz} px, at most {arguments.seconds:g} s and until {arguments.width:.0%} wide; torch "
         f"{torch.__version__}, ultralytics {ultralytics.__version__}, Python {platform.python_version()}"
     ]
