@@ -12,7 +12,7 @@ from ultralytics.nn.autobackend import AutoBackend
 
 from src.latency.networks import CapturedGraphs
 
-# Pairs between two moves: two moves in a section of the shortest series that may stop, 300 pairs in 20 sections.
+# Pairs between two moves: four in a section of the shortest series that may stop, 600 pairs in 20 sections.
 RELOCATE_PAIRS = 7
 
 

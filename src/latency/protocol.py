@@ -15,7 +15,7 @@ from src.latency.interval import BLOCKS, ratio_interval
 WARMUP_ROUND = 8  # calls of each network
 WARMUP_STABLE = 0.05
 WARMUP_SHARE = 0.25  # of the time, at most
-FIRST_LOOK = 10 * BLOCKS  # pairs
+FIRST_LOOK = 20 * BLOCKS  # pairs
 LOOK_AGAIN = 1.5
 IN_A_ROW = 2
 
