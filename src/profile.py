@@ -10,6 +10,7 @@ not what it costs, with one exception: how many boxes go through non-maximum sup
 import dataclasses
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,11 @@ def profile(config: DictConfig) -> None:
             sys.exit(f"error: {error}")
         result["error"] = str(error)
         print(f"error: {error}", file=sys.stderr)
+    except Exception as error:  # one variant shall not cost the table of all; the exit status is 1
+        if job.mode != RunMode.MULTIRUN:
+            raise
+        result["error"] = f"{type(error).__name__}: {error}"
+        traceback.print_exc()
     if job.mode == RunMode.MULTIRUN:
         folder = Path(job.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)

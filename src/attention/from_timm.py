@@ -5,6 +5,7 @@ src/attention/options_timm.py. All raise ValueError, naming option, value and a 
 """
 
 import math
+from collections.abc import Callable
 
 from timm.layers import Attention2d, create_attn, make_divisible
 from torch import Tensor, nn
@@ -178,7 +179,25 @@ def lambda_layer(channels: int, *, heads: int = 4, kernel_att: int = 9, dim_head
     _check_kernel(kernel_att)
     if dim_head < 1:
         raise ValueError(f"{dim_head=} must be at least 1; try 16")
-    return create_attn("lambda", channels, num_heads=heads, r=kernel_att, dim_head=dim_head)
+    module = create_attn("lambda", channels, num_heads=heads, r=kernel_att, dim_head=dim_head)
+    module.conv_lambda.__class__ = AnyFormatConv3d
+    return module
+
+
+class AnyFormatConv3d(nn.Conv3d):
+    """A Conv3d in a network that is put into channels_last, as Ultralytics does for inference on a CPU.
+
+    That format has four dimensions, and torch refuses it for a weight of five; so the weight is handed on as four.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        def as_four(tensor: Tensor) -> Tensor:
+            return fn(tensor.flatten(0, 1)).reshape(tensor.shape) if tensor.ndim == 5 else fn(tensor)
+
+        return super()._apply(as_four, recurse)
+
+    def _get_name(self) -> str:
+        return nn.Conv3d.__name__  # as which timm's module shows it
 
 
 def attention2d(channels: int, *, heads: int = 4, bias: bool = True) -> nn.Module:

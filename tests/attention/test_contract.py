@@ -108,6 +108,16 @@ def test_options_use_the_words_of_all(name):
     assert {field.name for field in fields(ATTENTION_SCHEMAS[name])} & foreign == set()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_channels_last_changes_nothing(name):
+    """Ultralytics puts a network into this format for inference on a CPU."""
+    module, x = build(name).eval(), draw(2, 64, 12, 10)
+    with torch.no_grad():
+        expected = module(x)
+        found = module.to(memory_format=torch.channels_last)(x)
+    torch.testing.assert_close(found, expected)
+
+
 def test_implementations_are_those_of_the_window():
     assert {choice.value for choice in Implementation} == {"auto", *IMPLEMENTATIONS}
 
