@@ -4,6 +4,7 @@ What it adds to Ultralytics: the graft after the stock model is built and loaded
 change the experiment, and going on exactly where a process ended (src/resuming.py).
 """
 
+import os
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils import LOCAL_RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from src.budget import epochs_of_steps
@@ -23,6 +25,7 @@ from src.detector.stock import loaded_tensors
 from src.param_groups import GraftOptions, describe, regroup
 from src.resuming import Resuming
 from src.validator import MatchValidator
+from src.workers import end_with_run
 
 
 class Grafting(Resuming):
@@ -36,10 +39,13 @@ class Grafting(Resuming):
     threads: int | None = None
     graft_options: GraftOptions = GraftOptions()
     steps: int | None = None
+    run_process: int | None = None  # that `configured` this class
     last_batch: int = 0  # of the budget of steps, counted over all epochs
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
+        if LOCAL_RANK != -1 and self.run_process is not None:
+            end_with_run(self.run_process)
         super().__init__(*args, **kwargs)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -68,6 +74,7 @@ class Grafting(Resuming):
         """
         settings = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
         settings |= {"graft_options": graft_options or GraftOptions(), "state_file": state_file}
+        settings["run_process"] = os.getpid()
         return type(cls.__name__, (cls,), settings)
 
     def get_model(
