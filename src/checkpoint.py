@@ -163,5 +163,7 @@ def start_epoch_anew(loader: DataLoader, *where: int) -> None:
     loader.reset()
     loader.generator.manual_seed(seed)
     if loader.dataset.cache != "ram":
-        # New workers would find Ultralytics' buffer empty, and the first mosaics of every epoch alike.
+        # Only an image that is not held enters Ultralytics' buffer; without worker processes it is held for epochs.
+        loader.dataset.ims = [None] * loader.dataset.ni
+        # New workers would find the buffer empty, and the first mosaics of every epoch alike.
         loader.dataset.buffer = random.sample(range(loader.dataset.ni), max(loader.dataset.max_buffer_length - 1, 0))
