@@ -3,6 +3,7 @@
 The launcher pickles trainer class, arguments and callbacks, and starts a file that knows nothing else. That file is
 started here as it is, in one process, and by torch's own launcher in two that share gradients over gloo on the CPU.
 What stands in for GPUs in the two is the device and the backend, and the validation behind the last epoch is left out.
+Whole runs go through src.runner and the launcher itself, which is only told that there are two devices.
 """
 
 import json
@@ -10,14 +11,22 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+import psutil
 import pytest
 import torch
+from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.nn.tasks import load_checkpoint
+from ultralytics.utils import dist
 from ultralytics.utils.dist import ddp_cleanup, generate_ddp_command, generate_ddp_file
 
 from src.checks import ConfigError, check
 from src.detector.grafting import grafted_attention
+from src.journal import read_journal
+from src.matches import read_matches
 from src.param_groups import GraftOptions
+from src.record import Record
+from src.runner import run
 from src.trainer import GraftTrainer
 
 ON_CPU = """
@@ -38,6 +47,55 @@ TELL = """
     print("RANK", RANK, "WEIGHTS", weights.double().sum().item(), flush=True)
     dist.destroy_process_group()
 """
+# Once, in the second epoch: the first worker stops the run as Slurm would, and waits to be ended itself.
+INTERRUPT = """    def interrupt(trainer, once={once!r}, run={run}):
+        import os, pathlib, signal, time
+        pathlib.Path(once + str(RANK)).write_text(str(os.getpid()))
+        if trainer.epoch == 1 and RANK == 0 and not os.path.exists(once):
+            pathlib.Path(once).touch()
+            os.kill(run, signal.SIGTERM)
+            time.sleep(120)
+    trainer.add_callback("on_train_epoch_start", interrupt)
+"""
+
+
+def as_two(file, before_training=""):
+    """Make the launcher's file train in two processes on the CPU."""
+    with open(file, encoding="utf-8") as opened:
+        lines = opened.read().replace("import sys\n", "import sys, torch\n", 1)
+    lines = lines.replace("    state = torch_load", ON_CPU + "    state = torch_load")
+    lines = lines.replace("    trainer.train()", AS_TWO + before_training + "    trainer.train()") + TELL
+    with open(file, "w", encoding="utf-8") as opened:
+        opened.write(lines)
+
+
+@pytest.fixture
+def two_devices(monkeypatch):
+    """Let runs of this process train in two; what is given is done by both before they train."""
+
+    def prepared(before_training=""):
+        def generate(trainer):
+            file = generate_ddp_file(trainer)
+            as_two(file, before_training)
+            return file
+
+        monkeypatch.setattr(BaseTrainer, "ddp", property(lambda self: True, lambda self, value: None), raising=False)
+        monkeypatch.setattr(
+            BaseTrainer, "world_size", property(lambda self: 2, lambda self, value: None), raising=False
+        )
+        monkeypatch.setattr(dist, "generate_ddp_file", generate)
+
+    return prepared
+
+
+@pytest.fixture
+def plan_in(tiny):
+    """A run of three epochs in a folder."""
+    return lambda folder: check(tiny("placement=p3", "trainer.epochs=3", f"output_dir={folder}"))
+
+
+def epochs(plan):
+    return [entry for entry in read_journal(plan.folder / "journal.jsonl") if entry["event"] == "epoch"]
 
 
 @pytest.fixture
@@ -86,12 +144,7 @@ def test_a_fresh_process_trains_what_the_launcher_hands_it(trainer, tmp_path):
 def test_two_processes_train_one_network(trainer, tmp_path):
     training = trainer("trainer.epochs=2")
     file = generate_ddp_file(training)
-    with open(file, encoding="utf-8") as opened:
-        lines = opened.read().replace("import sys\n", "import sys, torch\n", 1)
-    lines = lines.replace("    state = torch_load", ON_CPU + "    state = torch_load")
-    lines = lines.replace("    trainer.train()", AS_TWO + "    trainer.train()") + TELL
-    with open(file, "w", encoding="utf-8") as opened:
-        opened.write(lines)
+    as_two(file)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29511"]
     told = [line.split() for line in start([*launcher, file], tmp_path).splitlines() if line.startswith("RANK")]
     ddp_cleanup(training, file)
@@ -100,6 +153,49 @@ def test_two_processes_train_one_network(trainer, tmp_path):
     assert [entry["epoch"] for entry in journal(tmp_path) if entry["event"] == "epoch"] == [1, 2], "one of them writes"
     model, _ = load_checkpoint(tmp_path / "run" / "train" / "weights" / "best.pt")
     assert list(grafted_attention(model)) == ["p3"]
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_is_validated_and_recorded_as_a_whole(two_devices, plan_in, tmp_path):
+    two_devices()
+    plan = plan_in(tmp_path)
+    run(plan, "name: value")
+    assert Record.read(plan.folder).status == "finished"
+    assert [entry["epoch"] for entry in epochs(plan)] == [1, 2, 3]
+    assert (plan.folder / "train" / "results.csv").read_text().count("\n") == 4
+    kept = read_matches(plan.folder / "matches.npz")
+    assert len(kept.images) == 8, "all validation images, where each of the two saw a half"
+    assert len(kept.conf) > 0
+    names = {path.name for path in plan.folder.iterdir()}
+    assert names == {"config.yaml", "journal.jsonl", "matches.npz", "record.json", "train"}
+    assert (plan.folder / "config.yaml").read_text() == "name: value"
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_of_two_processes_leaves_none_and_goes_on_exactly(two_devices, plan_in, tmp_path):
+    two_devices()
+    undisturbed = plan_in(tmp_path / "undisturbed")
+    run(undisturbed, "")
+    once = str(tmp_path / "interrupted")
+    two_devices(INTERRUPT.format(once=once, run=os.getpid()))
+    plan = plan_in(tmp_path / "disturbed")
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, "")
+    workers = [int((tmp_path / f"interrupted{rank}").read_text()) for rank in (0, 1)]
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=30)
+    assert alive == []
+    assert Record.read(plan.folder).status == "interrupted"
+    names = {path.name for path in plan.folder.iterdir()}
+    assert {"config.yaml", "journal.jsonl", "record.json", "state.pt", "train"} <= names
+    record, _ = run(plan, "")
+    assert (record.status, record.attempts) == ("finished", 2)
+    assert [entry["event"] for entry in read_journal(plan.folder / "journal.jsonl")].count("resume") == 1
+    assert [(e["epoch"], e["values"], e["scalars"]) for e in epochs(plan)] == [
+        (e["epoch"], e["values"], e["scalars"]) for e in epochs(undisturbed)
+    ]
+    kept, expected = (read_matches(folder / "matches.npz") for folder in (plan.folder, undisturbed.folder))
+    assert np.array_equal(kept.conf, expected.conf)
+    assert np.array_equal(kept.boxes, expected.boxes)
 
 
 class Launching(GraftTrainer):
