@@ -161,6 +161,11 @@ def readable_name(config: Mapping[str, Any]) -> str:
     return "-".join([attention, *where, config["model"]["name"], config["data"]["name"], f"s{config['seed']}"])
 
 
+def lock_file(output_dir: Path, run: str) -> Path:
+    """Where the lock of a run lies, by the name of the run's folder."""
+    return output_dir / "locks" / f"{run}.lock"
+
+
 @contextmanager
 def run_lock(path: Path) -> Iterator[None]:
     """Keep a second process off a run; the lock goes with the process, however it ends.

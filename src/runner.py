@@ -22,6 +22,7 @@ from src.record import (
     Record,
     RunSkippedError,
     environment,
+    lock_file,
     readable_name,
     run_lock,
     set_aside,
@@ -64,7 +65,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         Exception: whatever else stopped the training; the record then says failed or interrupted.
     """
     output_dir = Path(plan.config["output_dir"])
-    with run_lock(output_dir / "locks" / f"{plan.folder.name}.lock"):
+    with run_lock(lock_file(output_dir, plan.folder.name)):
         previous = Record.read(plan.folder)
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:

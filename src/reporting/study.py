@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from src.record import Record, defining, is_locked
+from src.record import Record, defining, is_locked, lock_file
 
 METRIC = "map50_95"
 # Where a graft says what it is; all else of a configuration is what it is compared in.
@@ -195,7 +195,7 @@ def _judged(run: StudyRun) -> StudyRun:
         return _changed(run, run.status, problem)
     if run.status != "finished":
         last = (record.error or "").strip().splitlines()[-1:]
-        alive = is_locked(run.folder.parent.parent / "locks" / f"{run.name}.lock")
+        alive = is_locked(lock_file(run.folder.parent.parent, run.name))
         if run.status == "running" and not alive:
             return _changed(run, "interrupted", "was killed before it could say why")
         return _changed(run, run.status, last[0] if last else f"is {run.status}")

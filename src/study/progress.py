@@ -14,7 +14,7 @@ from typing import Any
 
 from src.config import ConfigError
 from src.journal import read_journal
-from src.record import Record, is_locked, write_atomically
+from src.record import Record, is_locked, lock_file, write_atomically
 
 STATES = ("finished", "running", "interrupted", "failed", "pending")
 
@@ -97,7 +97,7 @@ def run_state(output_dir: Path, entry: Mapping[str, Any]) -> RunState:
         return RunState(entry, "pending")
     state = record.status
     if state in {"running", "interrupted"}:
-        state = "running" if is_locked(output_dir / "locks" / f"{entry['run']}.lock") else "interrupted"
+        state = "running" if is_locked(lock_file(output_dir, entry["run"])) else "interrupted"
     epoch = 0
     if state in {"running", "interrupted"}:
         epochs = [line["epoch"] for line in read_journal(folder / "journal.jsonl") if line["event"] == "epoch"]
