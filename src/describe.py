@@ -12,10 +12,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from src.columns import aligned
 from src.config import ConfigError, plain_values, register_configs
 
 if TYPE_CHECKING:
     from src.checks import Plan
+
+NUMBERS = {1, 2, 3, 5, 6}  # columns of the table
 
 
 def describe(plan: "Plan") -> str:
@@ -45,7 +48,7 @@ def describe(plan: "Plan") -> str:
     lines = [
         f"{name} at {imgsz} px, {len(plan.dataset.names)} classes, fused as it is deployed",
         "",
-        *_aligned(rows),
+        *aligned(rows, right=NUMBERS),
         "",
         f"stock          {parameters[0]:>12,} parameters  {gflops[0]:9.3f} GFLOPs",
         f"{attention:<14} {parameters[1]:>12,} parameters  {gflops[1]:9.3f} GFLOPs  "
@@ -59,19 +62,6 @@ def describe(plan: "Plan") -> str:
             f"placebo        {place}: {match['got']:,} {match['by']} for {match['wanted']:,} ({match['mismatch']:+.2%})"
         )
     return "\n".join(lines)
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns to the left for words, to the right for numbers."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    numbers = {1, 2, 3, 5, 6}
-    return [
-        "  ".join(
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")

@@ -20,6 +20,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from src.columns import aligned
 from src.config import ConfigError, plain_values, register_configs
 
 if TYPE_CHECKING:
@@ -70,13 +71,12 @@ def report(plan: "Plan", cost: dict[str, Any]) -> str:
         ("GFLOPs by thop", f"{cost['thop_gflops']:.3f} at {cost['latency']['imgsz']} px, as published tables count")
     ]
     rows += latency_rows(cost["latency"])
-    width = max(len(name) for name, _ in rows)
     shown = dataclasses.replace(plan, arguments={**plan.arguments, "imgsz": cost["latency"]["imgsz"]})
     return "\n".join(
         [
             describe(shown),
             "",
-            *(f"{name:<{width}}  {value}" for name, value in rows),
+            *aligned(rows),
             "",
             "Weights are random: not trained, and no accuracy was looked at.",
         ]
@@ -113,12 +113,7 @@ def table(costs: list[dict[str, Any]]) -> str:
                 machine_text(latency),
             )
         )
-    widths = [max(len(row[i]) for row in (HEADER, *rows)) for i in range(len(HEADER) - 1)]
-    lines = []
-    for row in (HEADER, *rows):
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:-1], widths[1:], strict=True)), row[-1]]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join(aligned([HEADER, *rows], right=range(1, len(HEADER) - 1)))
 
 
 class Table(Callback):

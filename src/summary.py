@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from src.columns import aligned
 from src.latency.text import latency_rows
 from src.record import Record
 
@@ -36,8 +37,7 @@ def table(record: Record, folder: Path) -> str:
             ("look at it", f"wandb leet {record.tracking}"),
             ("upload it", f"wandb sync {record.tracking}"),
         ]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return "\n".join(aligned(rows))
 
 
 def _tensors(model: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from src.columns import aligned
 from src.reporting.answer import Answer, minus
 from src.reporting.comparison import Results, Variant
 from src.reporting.style import Picture
@@ -133,14 +134,7 @@ def terminal(results: Results, answer: Answer, written: Sequence[str]) -> str:
 def _aligned(results: Results, chosen: Sequence[Column]) -> list[str]:
     rows = [[column.header for column in chosen]]
     rows += [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(chosen))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column.words else cell.rjust(width)
-            for cell, width, column in zip(row, widths, chosen, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, right=[index for index, column in enumerate(chosen) if not column.words])
 
 
 def markdown(results: Results, answer: Answer, pictures: Sequence[Picture]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from src.columns import aligned
 from src.study.progress import STATES, RunState, best, distinct, read_study, run_states, time_left
 
 
@@ -64,8 +65,7 @@ def matrix(states: Sequence[RunState], cell: Callable[[RunState], str]) -> list[
         rows.setdefault(state.entry["variant"], {})[state.entry["seed"]] = cell(state)
     table = [("", *(f"seed {seed}" for seed in seeds))]
     table += [(variant, *(cells.get(seed, "") for seed in seeds)) for variant, cells in rows.items()]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return aligned(table)
 
 
 def counted(states: Sequence[RunState]) -> str:
