@@ -202,7 +202,7 @@ def _measure(plan: Plan, record: Record) -> None:
     }
     record.optimizer = latest["optimizer"]["groups"]
     if options["enabled"]:
-        record.latency = measure_run(plan, trained, imgsz, record.metrics["map50_95"])
+        record.latency = measure_run(plan, trained, imgsz)
 
 
 def _device_name(device: torch.device) -> str:

@@ -48,7 +48,7 @@ def measure(
     images: Sequence[np.ndarray],
     imgsz: int,
     device: torch.device,
-    validated: tuple[float, Callable[[AutoBackend], float]] | None = None,
+    validate: Callable[[AutoBackend], float] | None = None,
 ) -> Measurement:
     """Deploy both networks alike and time them in turn: alone, and from an image to its boxes.
 
@@ -59,8 +59,7 @@ def measure(
         images: real images as they come from disk, (H, W, C) in BGR, 8 bits.
         imgsz: side of the square that an image is fitted into, in pixels.
         device: to run on.
-        validated: mAP50-95 of the model in PyTorch, and what computes that of a deployed network; None where the model
-            has not been trained.
+        validate: mAP50-95 of a deployed network; None where the model has not been trained.
 
     Raises:
         ParityError: if an exported network does not compute what it does in PyTorch; nothing is timed then.
@@ -83,7 +82,7 @@ def measure(
             ]
         ends = [EndToEnd(deployed.network, imgsz, device) for deployed in both]
         parity = check_parity(
-            both[0], model, backend, precision, [ends[0].prepare([image]) for image in images], validated
+            both[0], model, backend, precision, [ends[0].prepare([image]) for image in images], validate
         )
         check_parity(both[1], stock, backend, precision, [ends[1].prepare([image]) for image in images], None)
         machine = Machine(device).start()

@@ -43,14 +43,13 @@ def measurement_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config["latency"], "threads": threads}
 
 
-def measure_run(plan: Plan, trained: BaseModel, imgsz: int, map50_95: float) -> dict[str, Any]:
+def measure_run(plan: Plan, trained: BaseModel, imgsz: int) -> dict[str, Any]:
     """Measure a trained network, and write every time taken to the run's folder.
 
     Args:
         plan: of the run.
         trained: the network of best.pt, not fused.
         imgsz: side of the image, in pixels.
-        map50_95: of best.pt on the validation images.
 
     Raises:
         ParityError: if an export does not compute what PyTorch does.
@@ -67,10 +66,7 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, map50_95: float) -> 
             images=validation_images(plan.dataset.yaml, channels),
             imgsz=imgsz,
             device=plan.device,
-            validated=(
-                map50_95,
-                lambda network: validate_deployed(network, data, validated_at, batch, folder),
-            ),
+            validate=lambda network: validate_deployed(network, data, validated_at, batch, folder),
         )
     write_samples(plan.folder / SAMPLES, measured.samples)
     return measured.record
