@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,12 @@ TINY = (
     "tracking=disabled",
     "latency=disabled",
 )
+
+
+def beside(overrides: Iterable[str], *, base: Iterable[str] = TINY) -> list[str]:
+    """What of a small run's options goes beside overrides, each of which takes the place of the same key's."""
+    keys = {override.split("=")[0] for override in overrides}
+    return [option for option in base if option.split("=")[0] not in keys]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.conftest import beside
 
 ROOT = Path(__file__).parent.parent
 KILLS = 20
@@ -30,8 +30,7 @@ STUDY = (
 
 
 def start(folder):
-    keys = {override.split("=")[0] for override in STUDY}
-    small = [option for option in TINY if option.split("=")[0] not in keys]
+    small = beside(STUDY)
     return subprocess.Popen(
         [sys.executable, "-m", "src.train", *STUDY, *small, f"output_dir={folder}"],
         cwd=ROOT,

@@ -9,16 +9,14 @@ from pathlib import Path
 import pytest
 
 from src.profile import Table, table
-from tests.conftest import TINY
+from tests.conftest import TINY, beside
 
 ROOT = Path(__file__).parent.parent
 SMALL = (*(option for option in TINY if option != "latency=disabled"), "latency.seconds=0.3", "latency.max_pairs=45")
 
 
 def profile(folder, *overrides):
-    """An override takes the place of the small profile's own value."""
-    keys = {override.split("=")[0] for override in overrides}
-    small = [option for option in SMALL if option.split("=")[0] not in keys]
+    small = beside(overrides, base=SMALL)
     command = [sys.executable, "-m", "src.profile", *overrides, *small, f"output_dir={folder}"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 

@@ -14,7 +14,7 @@ import pytest
 
 from src.matches import read_matches
 from src.statistics import mean_average_precision
-from tests.conftest import TINY
+from tests.conftest import TINY, beside
 
 ROOT = Path(__file__).parent.parent
 SMALL = tuple(option for option in TINY if option not in {"tracking=disabled", "latency=disabled"})
@@ -22,8 +22,7 @@ SMALL = tuple(option for option in TINY if option not in {"tracking=disabled", "
 
 def command(folder, *overrides):
     """A tiny run; an override takes the place of the tiny run's own value."""
-    keys = {override.split("=")[0] for override in overrides}
-    small = [option for option in SMALL if option.split("=")[0] not in keys]
+    small = beside(overrides, base=SMALL)
     return [sys.executable, "-m", "src.train", *overrides, *small, f"output_dir={folder}", "latency.seconds=0.5"]
 
 

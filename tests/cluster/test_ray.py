@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.cluster.processes import ROOT, end_all, environment, processes_of, wait_for
-from tests.conftest import TINY
+from tests.conftest import beside
 
 ray = pytest.importorskip("ray", reason="hydra/launcher=ray is tested in an environment of its own: make test-cluster")
 pytestmark = pytest.mark.cluster
@@ -40,7 +40,7 @@ def cluster(tmp_path_factory):
 
 def start(cluster, output_dir, *arguments):
     nodes, variables, _ = cluster
-    small = [option for option in TINY if option.split("=")[0] not in {part.split("=")[0] for part in arguments}]
+    small = beside(arguments)
     command = [sys.executable, "-m", "src.train", "-m", "hydra/launcher=ray", *arguments, *small]
     command += [f"hydra.launcher.ray.init.address={nodes.address}", "hydra.launcher.ray.remote.num_gpus=0"]
     return subprocess.Popen(

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.processes import ROOT, processes_of, wait_for
 from tests.cluster.slurm import PROGRAMS, SlurmCluster
-from tests.conftest import TINY
+from tests.conftest import beside
 
 pytestmark = pytest.mark.cluster
 # Epochs long enough to be hit by a signal.
@@ -41,7 +41,7 @@ def cluster(tmp_path_factory):
 
 
 def start(cluster, output_dir, *arguments, program=("src.train", "-m")):
-    small = [option for option in TINY if option.split("=")[0] not in {part.split("=")[0] for part in arguments}]
+    small = beside(arguments)
     command = [sys.executable, "-m", *program, "hydra/launcher=slurm", *arguments, *small]
     command += ["hydra.launcher.gpus_per_node=null", "hydra.launcher.cpus_per_task=1", f"output_dir={output_dir}"]
     process = subprocess.Popen(
