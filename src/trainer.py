@@ -20,7 +20,7 @@ from ultralytics.utils import LOCAL_RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from src.budget import epochs_of_steps
-from src.detector.grafting import Graft, graft, grafted_scalars, load_graft, placebo_matches
+from src.detector.grafting import Graft, graft, grafted_scalars, guard_hooks, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
 from src.param_groups import GraftOptions, describe, regroup
 from src.resuming import Resuming
@@ -47,6 +47,8 @@ class Grafting(Resuming):
         if LOCAL_RANK != -1 and self.run_process is not None:
             end_with_run(self.run_process)
         super().__init__(*args, **kwargs)
+        if self.args.compile:
+            guard_hooks()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         if self.steps is not None:

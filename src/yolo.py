@@ -9,7 +9,7 @@ from torch import nn
 from ultralytics import YOLO
 
 from src.attention.options import resolve_options
-from src.detector.grafting import Graft, graft, graft_of
+from src.detector.grafting import Graft, graft, graft_of, guard_hooks
 from src.detector.matching import Match
 from src.trainer import Grafting
 
@@ -61,6 +61,7 @@ class GraftedYOLO(YOLO):
 
     def __init__(self, model: str | Path, spec: Graft | None = None):
         super().__init__(model)
+        guard_hooks()
         if not isinstance(self.model, nn.Module):
             raise ValueError(f"model={model} is an exported network, which takes no graft; give a .pt or a .yaml")
         has = graft_of(self.model)

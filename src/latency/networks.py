@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.detector.grafting import guard_hooks
+
 
 class InPrecision(nn.Module):
     """A network that computes in another precision than it is given, and answers in float32.
@@ -33,6 +35,7 @@ class Compiled(nn.Module):
 
     def __init__(self, model: nn.Module):
         super().__init__()
+        guard_hooks()
         self.model = model
         self.compiled = torch.compile(model, fullgraph=True, dynamic=False)
         self.shape: torch.Size | None = None

@@ -16,11 +16,12 @@ from src.latency.networks import predictions
 
 # Of a score, or of a box as a share of the image's side; float32 arithmetic in another order stays far below.
 LARGEST_DIFFERENCE = 0.001
+LARGEST_ON_GPU = 0.01  # of what stays in PyTorch: TF32 convolutions round by the algorithm that was chosen
 MAP_DIFFERENCE = 0.001
 
 
 class ParityError(RuntimeError):
-    """An exported network that does not compute what it was exported from."""
+    """A deployed network that does not compute what it was made of."""
 
 
 def check_parity(
@@ -47,7 +48,8 @@ def check_parity(
         or computes in less than float32 and is trained, `map50_95`; None for what would be compared with itself.
 
     Raises:
-        ParityError: if an exported network differs by more than 0.001 in either.
+        ParityError: in float32, if they differ by more than 0.001 (0.01 on a GPU, unless exported); if the mAPs of an
+            exported network do.
     """
     if (backend, precision) == ("eager", "fp32"):
         return None
@@ -57,10 +59,11 @@ def check_parity(
     largest = max(_difference(reference(x.float()), deployed.network(x), x.shape[-1]) for x in images)
     result = {"largest_difference": largest}
     exported = deployed.file is not None
-    if exported and precision == "fp32" and largest > LARGEST_DIFFERENCE:
+    limit = LARGEST_DIFFERENCE if exported or device.type == "cpu" else LARGEST_ON_GPU
+    if precision == "fp32" and largest > limit:
         raise ParityError(
-            f"{backend}: the exported network differs from PyTorch by {largest:.2g} on validation images, more than "
-            f"{LARGEST_DIFFERENCE}; it is of no use and was not timed"
+            f"{backend}: the deployed network differs from PyTorch by {largest:.2g} on validation images, more than "
+            f"{limit}; it is of no use and was not timed"
         )
     if validate is not None and (exported or (backend == "eager" and precision != "fp32")):
         expected = validate(reference)

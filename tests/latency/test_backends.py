@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from functools import partial
 
 import onnxruntime
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from src.latency import backends
 from src.latency.backends import check_backend, check_format, deploy
-from src.latency.networks import CapturedGraphs, InPrecision, predictions
+from src.latency.networks import CapturedGraphs, Compiled, InPrecision, predictions
 from src.latency.parity import check_parity
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -132,6 +133,19 @@ def test_backend_computes_what_pytorch_does_at_other_sizes_too(backend, precisio
     with torch.no_grad():
         parity = check_parity(deployed, grafted, backend, precision, inputs, None)
     assert 0 < parity["largest_difference"] < largest
+
+
+@pytest.mark.slow
+def test_compiled_stock_does_not_answer_for_the_grafted_network(stock, grafted, monkeypatch):
+    """Dynamo overlooks hooks unless told otherwise, and runs what it compiled for another network of the class."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    networks = [Compiled(copy.deepcopy(model)) for model in (stock, grafted, stock)]
+    with torch.inference_mode():
+        answers = [network(x) for network in networks]
+        assert torch.equal(answers[1], predictions(grafted(x)))
+    assert torch.equal(answers[0], answers[2])
+    assert not torch.equal(answers[0], answers[1])
 
 
 @pytest.mark.gpu

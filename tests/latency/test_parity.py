@@ -1,4 +1,4 @@
-"""An export that computes something else is refused before it is timed."""
+"""A network that computes something else is refused before it is timed."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def test_small_difference_is_reported(change, difference, stock, x):
 
 @pytest.mark.parametrize("change", [pytest.param(plus(0, 0.128), id="box"), pytest.param(plus(4, 0.002), id="score")])
 def test_large_difference_is_refused(change, stock, x):
-    with pytest.raises(ParityError, match=r"onnxruntime: the exported network differs from PyTorch by 0.002"):
+    with pytest.raises(ParityError, match=r"onnxruntime: the deployed network differs from PyTorch by 0.002"):
         check_parity(exported(stock, change), stock, "onnxruntime", "fp32", [x], None)
 
 
