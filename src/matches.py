@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from src.statistics import Matches, average_precision
 
+WHOLE = ("shapes", "image", "cls", "object_image", "object_cls")  # as narrow in the file as their values allow
 THRESHOLDS = 10  # Ultralytics' IoU thresholds, 0.50 to 0.95
 
 
@@ -62,7 +63,7 @@ class Detections:
         """Write a compressed file, in one step: about 15 bytes a detection."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays["tp"] = np.packbits(self.tp, axis=1)
-        for name in ("shapes", "image", "cls", "object_image", "object_cls"):
+        for name in WHOLE:
             arrays[name] = arrays[name].astype(np.min_scalar_type(int(arrays[name].max(initial=0))))
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with partial.open("wb") as file:
@@ -84,5 +85,7 @@ def read_matches(path: Path) -> Detections:
             arrays = {field.name: content[field.name] for field in fields(Detections)}
     except (BadZipFile, EOFError, KeyError, ValueError) as error:
         raise ValueError(f"{path} does not hold a run's matches ({error}); force=true trains the run anew") from error
+    for name in WHOLE:  # in 8 bits, what comes after the last of 256 images would be the first
+        arrays[name] = arrays[name].astype(np.int64)
     arrays["tp"] = np.unpackbits(arrays["tp"], axis=1, count=THRESHOLDS).astype(bool)
     return Detections(**arrays)

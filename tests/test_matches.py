@@ -81,3 +81,11 @@ def test_reading_needs_neither_torch_nor_ultralytics():
     program = "import sys, src.matches; print(sorted({'torch', 'ultralytics', 'src.trainer'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("images", [pytest.param(256, id="as-8-bits-hold"), pytest.param(65_536, id="as-16-bits-hold")])
+def test_number_behind_the_last_image_is_not_the_first(images, tmp_path):
+    """As the COCO evaluator counts from 1."""
+    written = replace(detections(images=images), image=np.full(300, images - 1))
+    written.write(tmp_path / "matches.npz")
+    assert (read_matches(tmp_path / "matches.npz").image + 1 == images).all()
