@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 # What does not define the experiment: where it runs, where it writes, who watches, how it is timed.
-NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force", "retry", "objectives")
+NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force", "retry", "trust", "objectives")
 LOCK_ATTEMPTS = 5
 NOT_IDENTITY_TRAINER = ("device", "workers", "threads", "cache", "plots", "save_period")
 # What a search may look for, and where the record has it.

@@ -171,7 +171,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         append_entry(journal, "checkpoint_damaged", problem=problem)
     options = plan.config["trainer"]
     trainer = GraftTrainer.configured(
-        plan.graft, journal, options["threads"], plan.graft_options, options["steps"], state
+        plan.graft, journal, options["threads"], plan.graft_options, options["steps"], state, plan.trust
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))

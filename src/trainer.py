@@ -22,6 +22,7 @@ from ultralytics.utils.torch_utils import select_device, unwrap_model
 from src.budget import epochs_of_steps
 from src.detector.grafting import Graft, graft, grafted_scalars, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
+from src.detector.trust import Trust, known_classes_only
 from src.param_groups import GraftOptions, describe, regroup
 from src.resuming import Resuming
 from src.validator import MatchValidator
@@ -39,6 +40,7 @@ class Grafting(Resuming):
     threads: int | None = None
     graft_options: GraftOptions = GraftOptions()
     steps: int | None = None
+    trust: Trust = Trust()  # in the checkpoint that it starts from
     run_process: int | None = None  # that `configured` this class
     last_batch: int = 0  # of the budget of steps, counted over all epochs
 
@@ -61,6 +63,7 @@ class Grafting(Resuming):
         graft_options: GraftOptions | None = None,
         steps: int | None = None,
         state_file: Path | None = None,
+        trust: Trust | None = None,
     ) -> type:
         """A subclass with its own settings.
 
@@ -71,11 +74,18 @@ class Grafting(Resuming):
             graft_options: how the graft's parameters are optimized; None as Ultralytics would.
             steps: of the optimizer, after which training ends; None ends it after its epochs.
             state_file: where the exact state is kept while training, and found to go on from; None keeps none.
+            trust: whose classes the checkpoint it starts from may hold; None for this program's own.
         """
         settings = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
         settings |= {"graft_options": graft_options or GraftOptions(), "state_file": state_file}
+        settings |= {"trust": trust or Trust()}
         settings["run_process"] = os.getpid()
         return type(cls.__name__, (cls,), settings)
+
+    def setup_model(self) -> Any:
+        """Ultralytics' own, which loads the checkpoint to start from."""
+        with known_classes_only("model.weights", self.args.pretrained, self.trust):
+            return super().setup_model()
 
     def get_model(
         self,
@@ -84,7 +94,8 @@ class Grafting(Resuming):
         verbose: bool = True,
     ) -> DetectionModel:
         """Build the stock model and load it, graft second; a grafted checkpoint then gives the graft its values too."""
-        model = super().get_model(cfg, None if self.resume else weights, verbose)
+        with known_classes_only("model", None, self.trust):  # a checkpoint's own YAML is evaluated otherwise
+            model = super().get_model(cfg, None if self.resume else weights, verbose)
         stock = list(model.state_dict())
         loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
         graft(model, self.graft_spec)
