@@ -81,7 +81,7 @@ class Checker:
         device = self._once(_device, config["trainer"]["device"])
         weights = self._once(_weights, model["weights"])
         data = _own_data(config["data"])
-        dataset = self._once(_dataset, data, output_dir)
+        dataset = self._once(_dataset, data, output_dir, config["trainer"]["single_cls"])
         config = {**config, "data": data}
         config["attention"] = dict(self._once(_own_class, config["attention"], trust))
         spec = _graft(config, trust)
@@ -168,12 +168,12 @@ def _own_data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": Path(data["yaml"]).stem, "yaml": data["yaml"], "download": data["download"]}
 
 
-def _dataset(data: Mapping[str, Any], output_dir: Path) -> Dataset:
+def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool) -> Dataset:
     try:
         if data["yaml"] is None:
             options = {key: data[key] for key in DIGITS_DEFAULTS}
             return resolve_dataset(str(build_digits(output_dir / "data", **options)))
-        return resolve_dataset(data["yaml"], download=data["download"])
+        return resolve_dataset(data["yaml"], download=data["download"], single_cls=single_cls)
     except (DatasetError, ValueError) as error:
         raise ConfigError(str(error)) from error
 

@@ -262,7 +262,7 @@ class Config:
     output_dir: str = "outputs"
     force: bool = False  # train again although the run is finished; the finished one is kept aside
     retry: bool = True  # false: leave a run that failed as it is; python -m src.sweep says so unless told retry=true
-    trust: bool = False  # run code that model.weights, attention._target_ or a label cache brings from elsewhere
+    trust: bool = False  # run code that a checkpoint or a dotted path brings from elsewhere
     objectives: list[str] = field(default_factory=lambda: ["map50_95"])  # returned to Hydra's sweepers, in this order
 
 

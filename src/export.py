@@ -61,6 +61,7 @@ def export_run(options: Mapping[str, Any]) -> str:
     """
     import yaml
 
+    from src.checkpoint import damage
     from src.latency.backends import check_format, export, load_export
     from src.latency.measure import EndToEnd, validation_images
     from src.latency.parity import check_parity, validate_deployed
@@ -74,6 +75,8 @@ def export_run(options: Mapping[str, Any]) -> str:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     weights = folder / "train" / "weights"
+    if problem := damage(weights / "best.pt"):
+        raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
     model = load_best(weights / "best.pt", device)
     imgsz = options["imgsz"] or arguments["imgsz"]
     stride = int(model.stride.max())

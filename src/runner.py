@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from src.checkpoint import remove_state, settle
+from src.checkpoint import damage, remove_state, settle
 from src.checks import Plan
 from src.coco import ap_by_size
 from src.flops import count_flops, count_flops_by_thop, count_parameters
@@ -60,16 +60,21 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         The run's record, and whether this call trained (False: it had been finished before).
 
     Raises:
-        RunSkippedError: if another process is at this run, or it failed before and retry=false.
+        RunSkippedError: if another process is at this run, it failed before and retry=false, or its record is damaged.
         DiskFullError: if there is no room for what the run writes; started again it goes on behind its last epoch.
         Exception: whatever else stopped the training; the record then says failed or interrupted.
     """
     output_dir = Path(plan.config["output_dir"])
     with run_lock(lock_file(output_dir, plan.folder.name)):
-        previous = Record.read(plan.folder)
+        try:
+            previous = Record.read(plan.folder)
+        except ValueError as error:
+            raise RunSkippedError(str(error)) from error
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
                 remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
+                if problem := damage(_best(plan)):
+                    log.warning("%s; force=true trains the run anew, and keeps what is here in replaced/", problem)
                 return previous, False
             log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
             previous = None
@@ -123,6 +128,8 @@ def _recorded(plan: Plan, record: Record) -> None:
             tracker.finish(record, plan.folder / "train", plan.folder / SAMPLES)
             if plan.config["tracking"]["upload_weights"]:
                 tracker.upload(_best(plan), plan.folder.name)
+        if tracker.lost is not None:
+            append_entry(plan.folder / "journal.jsonl", "tracking_lost", problem=tracker.lost)
         _close(record, plan, "finished", start)
     except BaseException as error:
         no_room = isinstance(error, OSError) and error.errno in NO_ROOM

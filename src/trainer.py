@@ -20,6 +20,7 @@ from ultralytics.utils import LOCAL_RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from src.budget import epochs_of_steps
+from src.data.label_cache import restrict_label_caches
 from src.detector.grafting import Graft, graft, grafted_scalars, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
 from src.detector.trust import Trust, known_classes_only
@@ -48,6 +49,7 @@ class Grafting(Resuming):
         """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
         if LOCAL_RANK != -1 and self.run_process is not None:
             end_with_run(self.run_process)
+        restrict_label_caches()
         super().__init__(*args, **kwargs)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -123,6 +125,9 @@ class Grafting(Resuming):
     def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> DataLoader:
         """Ultralytics' loader; a budget of steps becomes epochs here, where their length is first known."""
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
+        listed = getattr(loader.dataset, "label_files", [])
+        if listed and (dropped := len(listed) - len(loader.dataset.im_files)):
+            self.note("images_dropped", split=mode, dropped=dropped, of=len(listed))
         if self.steps is not None and mode == "train":
             accumulate = max(round(self.args.nbs / self.batch_size), 1)
             epochs, self.last_batch = epochs_of_steps(self.steps, len(loader), accumulate, self.args.warmup_epochs)

@@ -24,7 +24,7 @@ from src.attention.options import ATTENTION_SCHEMAS
 TARGETS = {getattr(schema, "_target_", None) for schema in ATTENTION_SCHEMAS.values()}
 # What grafted checkpoints are made of beside Ultralytics' and torch's own modules.
 MODULES = ("src.attention.", "src.detector.", "timm.layers.")
-HOOK = "src.detector.grafting.append"
+HOOKS = {"src.detector.grafting.append", "src.attention.from_timm.refuse_single_image"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _known_class(name: str, trust: Trust) -> Any:
     except ImportError:
         return None
     is_module = isinstance(found, type) and issubclass(found, nn.Module)
-    return found if is_module or name == HOOK else None
+    return found if is_module or name in HOOKS else None
 
 
 def _top_level(path: str) -> ModuleSpec | None:
