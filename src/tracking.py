@@ -215,6 +215,8 @@ def log_report(
         tracker.log(points)
         tracker.upload(report, name, "report")
         place = tracker.folder
+    if tracker.lost is not None:
+        return f"nowhere ({tracker.lost})"
     return f"wandb sync {place}" if options["mode"] == "offline" else f"artifact {name}"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 SHOWN = 3  # faults in a message
+LOOKED_INTO = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}  # others need decoders of their own
 JPEG, PNG = (b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND\xaeB`\x82")  # how they begin and end
 TOLERANCE = 0.01  # by which Ultralytics lets coordinates leave the image
 
@@ -37,6 +38,8 @@ def has_objects(labels: Sequence[Path]) -> bool:
 
 def _image_faults(images: Sequence[Path]) -> Iterator[str]:
     for image in images:
+        if image.suffix.lower() not in LOOKED_INTO:
+            continue
         with image.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
@@ -56,7 +59,7 @@ def _undecodable(path: Path) -> str | None:
         with Image.open(path) as image:
             if image.format == "PNG":
                 image.load()
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, ImportError):  # Ultralytics then looks for a decoder of another format
         return "of no format that is known"
     except (OSError, SyntaxError, ValueError) as error:
         return str(error)
@@ -80,9 +83,10 @@ def _label_faults(labels: Sequence[Path], classes: int, keypoints: int) -> Itera
             if keypoints and len(columns) == 5 + keypoints:
                 columns = columns[:5]
             kinds.add(len(columns) > 5)
-            reason = "is a box among polygons, or a polygon among boxes" if len(kinds) > 1 else _row_fault(columns)
-            reason = reason or _class_fault(columns[0], classes)
-            if reason:
+            reason = _row_fault(columns) or _class_fault(columns[0], classes)
+            if reason is None and len(kinds) > 1:
+                reason = "is a box among polygons, or a polygon among boxes"
+            if reason is not None:
                 yield f"{label}, line {number} {reason}"
                 break
 
