@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -119,6 +120,11 @@ def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def without_passwords(text: str) -> str:
+    """A text whose addresses have no user and password any more, such as an error about a download."""
+    return re.sub(r"://[^/\s@]+@", "://***@", text)
 
 
 def defining(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -175,7 +175,8 @@ def open_tracker(
             tags=[*tags, *options["tags"]],
             config=dict(config),
             dir=str(folder),
-            settings=wandb.Settings(console="off", save_code=False, silent=True),
+            # The address of a git remote may hold a token, and a patch anything; the record has the commit.
+            settings=wandb.Settings(console="off", save_code=False, silent=True, disable_git=True),
         )
     )
     try:

@@ -3,6 +3,7 @@
 tests/test_faults.py holds every one to what is expected; `python -m benchmarks.faults` prints the table.
 """
 
+import errno
 import json
 import logging
 import os
@@ -30,7 +31,7 @@ from PIL import Image
 from src.checks import ConfigError, check
 from src.config import register_configs
 from src.journal import read_journal
-from src.record import RunSkippedError
+from src.record import Record, RunSkippedError
 from src.resuming import Resuming
 from src.runner import DiskFullError, run
 from tests.conftest import CONF, beside
@@ -309,18 +310,20 @@ def read_only(folder: Path) -> str:
 
 
 def turned_read_only(folder: Path) -> str:
-    """The file system turns read-only in mid-run, as it does when a disk fails; then it is mended."""
-    with mounted(folder) as place:
-        plan = check(configuration(place, *EPOCHS))
-        remount = lambda how: subprocess.run(["mount", "-o", f"remount,{how}", place], check=True)  # noqa: E731
-        try:
-            with at_epoch(1, lambda: remount("ro")):
-                run(plan, "")
-        except OSError as error:
-            text = f"stopped: {error.strerror}"
-        remount("rw")
-        record, _ = run(plan, "")
-        return f"{text}; then {record.status}; {[event['event'] for event in record.events]}"
+    """Nothing can be written any more from the second epoch on, as when a disk fails; then it is mended."""
+    plan = check(configuration(folder, *EPOCHS))
+    failing = mock.patch("src.record.os.fsync", side_effect=OSError(errno.EROFS, os.strerror(errno.EROFS)))
+    try:
+        with at_epoch(1, failing.start):
+            run(plan, "")
+        text = "not stopped"
+    except DiskFullError as error:
+        text = f"stopped: {re.sub(r'/[^ ]+', 'FOLDER', str(error))}"
+    finally:
+        failing.stop()
+    before = Record.read(plan.folder)
+    record, _ = run(plan, "")
+    return f"{text}; record {before and before.status}; then {record.status}; {[e['event'] for e in record.events]}"
 
 
 def full_disk(folder: Path) -> str:
@@ -448,7 +451,12 @@ FAULTS = [
     Fault("attention YAML: tab", own_yaml(OWN + b"\tx: 1\n"), r"exit status 1 .*mine\.yaml.*line 3"),
     Fault("output_dir: with =", odd_argument, r"exit status 1 without a traceback: error: .*needs quotes .*/a=b'"),
     Fault("output_dir: read-only file system", read_only, "refused: output_dir=.* cannot be"),
-    Fault("disk turns read-only", turned_read_only, "stopped: Read-only file system" + GOES_ON, EPOCH),
+    Fault(
+        "disk turns read-only",
+        turned_read_only,
+        r"stopped: .*cannot be written any more \(Read-only.*" + GOES_ON,
+        EPOCH,
+    ),
     Fault("disk fills up during a checkpoint", full_disk, "stopped: .*has no room.*" + GOES_ON, EPOCH),
     Fault("W&B's process killed", without_wandb, NO_WANDB, "what W&B had not written; an event says so"),
     Fault("clock set back by a day, then on by two", with_clock(-86400.0, 86400.0), "^finished after 3 epochs$"),

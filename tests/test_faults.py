@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from tests.faults import FAULTS, Fault, full_disk, read_only, turned_read_only
+from tests.faults import FAULTS, Fault, full_disk, read_only
 
-MOUNTS = {read_only, turned_read_only, full_disk}
+MOUNTS = {read_only, full_disk}
 
 
 def marks(fault: Fault) -> list[pytest.MarkDecorator]:
