@@ -5,7 +5,9 @@ import re
 
 import pytest
 
-from tests.faults import FAULTS, Fault, full_disk, read_only
+from tests.faults import FAULTS
+from tests.faults.around import full_disk, read_only
+from tests.faults.doing import Fault
 
 MOUNTS = {read_only, full_disk}
 

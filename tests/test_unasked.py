@@ -12,7 +12,8 @@ from ultralytics.data.utils import check_det_dataset
 from src.checks import ConfigError, check
 from src.runner import run
 from tests.conftest import beside
-from tests.faults import ROOT, configuration, pets
+from tests.faults.data import pets
+from tests.faults.doing import ROOT, configuration
 
 SECRETS = {
     "WANDB_API_KEY": "deadbeef" * 5,
