@@ -5,9 +5,7 @@ composed. Nothing here imports torch or ultralytics, because `--help`, `--cfg` a
 Names of Ultralytics' own arguments are kept as they are (`lr0`, `close_mosaic`), so its documentation applies.
 """
 
-import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -305,22 +303,6 @@ def register_configs() -> None:
 
 class ConfigError(ValueError):
     """A configuration that cannot be run; the message names the key, the value and a way out."""
-
-
-def check_quotes(arguments: Sequence[str]) -> None:
-    """Refuse what Hydra's grammar would stumble over without naming a way out: paths with = or letters beyond ASCII.
-
-    Raises:
-        ConfigError: with the quotes that the value needs.
-    """
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if re.match(r"['\"\[{]|\w+\(|.*(\$\{|')", value) or not re.fullmatch(r"[+~]*[\w./@]+", key):
-            continue
-        if re.search(r"[=()]|[^\x00-\x7f]", value):
-            raise ConfigError(
-                f"""{argument}: Hydra needs quotes around this value, and the shell around them: "{key}='{value}'\""""
-            )
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ultralytics.utils import DATASETS_DIR, ROOT, SETTINGS_FILE
 
 from src.data.digits import fingerprint
 from src.data.files import describe_faults, has_objects
+from src.yaml_fault import yaml_fault
 
 OFFICIAL = {
     "coco8": "coco8.yaml",
@@ -136,7 +137,7 @@ def _read_yaml(value: str, file: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise DatasetInvalidError(f"data={value} is not valid YAML: {_syntax_fault(text, error)}") from error
+        raise DatasetInvalidError(f"data={value} is not valid YAML: {yaml_fault(text, error)}") from error
     if not isinstance(content, dict):
         raise DatasetInvalidError(
             f"data={value} holds {type(content).__name__}, not keys and values; it needs train:, val: and names:"
@@ -148,16 +149,6 @@ def _read_yaml(value: str, file: Path) -> dict[str, Any]:
                 "to path:) and names: (the classes)"
             )
     return content
-
-
-def _syntax_fault(text: str, error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return str(error)
-    line = text.splitlines()[min(mark.line, len(text.splitlines()) - 1)]
-    if "\t" in line:
-        return f"line {mark.line + 1} has a tab; indent with spaces"
-    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem} in {line.strip()!r}"
 
 
 def _check_names(value: str, content: dict[str, Any]) -> dict[int, str]:

@@ -74,11 +74,15 @@ FAULTS = [
     Fault("finished run: last.pt cut short", asked_again(LAST, cut), "nothing trained; every file as it was$"),
     Fault("finished run: exported, best.pt cut short", exported, r"refused: .*best\.pt cannot be read .*force=true"),
     Fault("study YAML: byte-order mark", study_yaml(MARK + STUDY), "read: why"),
-    Fault("study YAML: tab", study_yaml(STUDY + b"\tacmix: {}\n"), r"refused: .*mine\.yaml cannot be read as YAML"),
+    Fault("study YAML: tab", study_yaml(STUDY + b"\tacmix: {}\n"), r"refused: .*mine\.yaml .*line 5 has a tab"),
     Fault("study YAML: Latin-1", study_yaml(STUDY.replace(b"y", b"\xe9")), r"refused: .*mine\.yaml cannot be read"),
     Fault("attention YAML: byte-order mark", own_yaml(MARK + OWN), "exit status 0 without a traceback"),
-    Fault("attention YAML: tab", own_yaml(OWN + b"\tx: 1\n"), r"exit status 1 .*mine\.yaml.*line 3"),
-    Fault("output_dir: with =", odd_argument, r"exit status 1 without a traceback: error: .*needs quotes .*/a=b'"),
+    Fault(
+        "attention YAML: tab",
+        own_yaml(OWN + b"\tx: 1\n"),
+        r"1 without a traceback: .*mine\.yaml .*line 3 has a tab",
+    ),
+    Fault("output_dir: with =", odd_argument, r"exit status 1 without a traceback: error: .*needs quotes.*/a=b'"),
     Fault("output_dir: read-only file system", read_only, "refused: output_dir=.* cannot be"),
     Fault(
         "disk turns read-only",
