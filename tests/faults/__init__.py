@@ -41,6 +41,9 @@ DAMAGED = r"nothing trained; .*best\.pt cannot be read .*; force=true .*; every 
 RESCANNED = r"finished with the same metrics; no code ran; cache scanned anew: \(16, 0, 0, 0, 16\)"
 GOES_ON = r"; then finished; \['resume'\]"
 EPOCH = "the epoch in progress"
+DAY, LATENCY = 86400.0, ("latency=default", "latency.seconds=0.1")
+TOLD = r"^finished after 3 epochs; clock_set \(86400\); clock_set \(-172800\)$"
+TIMED = r"^finished after ([3-9]|\d\d) epochs; clock_set \(86400\)$"
 NO_WANDB = (
     "finished after 3 epochs; Weights & Biases failed.*; tracking_lost .*; the next run: finished after 3 epochs$"
 )
@@ -92,7 +95,8 @@ FAULTS = [
     ),
     Fault("disk fills up during a checkpoint", full_disk, "stopped: .*has no room.*" + GOES_ON, EPOCH),
     Fault("W&B's process killed", without_wandb, NO_WANDB, "what W&B had not written; an event says so"),
-    Fault("clock set on by a day, then back by two", with_clock(86400.0, -86400.0), "^finished after 3 epochs$"),
+    Fault("clock set on by a day, then back by two", with_clock([DAY, -DAY], *LATENCY), TOLD),
+    Fault("clock set on by a day, with trainer.time", with_clock([DAY], "trainer.time=0.0015"), TIMED, slow=True),
     Fault("blanks and Chinese characters in paths", odd_paths, "^finished after 1 epochs$"),
     Fault("HOME not set", homeless(None), r"status 0 without a traceback; \['finished'\]", slow=True),
     Fault("HOME not writable", homeless("/proc/no"), r"status 0 without a traceback; \['finished'\]", slow=True),

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def without_wandb(folder: Path) -> str:
     return f"{first}; the next run: {outcome(folder, *EPOCHS, 'seed=1', 'tracking=offline')}"
 
 
-def with_clock(*jumps: float) -> Callable[[Path], str]:
+def with_clock(jumps: Sequence[float], *overrides: str) -> Callable[[Path], str]:
     """The wall clock jumps at each epoch that follows the first, by so many seconds in all."""
 
     def happens(folder: Path) -> str:
@@ -94,7 +94,7 @@ def with_clock(*jumps: float) -> Callable[[Path], str]:
             mock.patch.object(Resuming, "_begin_epoch", begun),
             mock.patch("time.time", side_effect=lambda: real() + ahead[0]),
         ):
-            return outcome(folder, *EPOCHS, "latency=default", "latency.seconds=0.1")
+            return outcome(folder, *EPOCHS, *overrides)
 
     return happens
 

@@ -84,7 +84,8 @@ def outcome(folder: Path, *overrides: str) -> str:
     with logged() as said:
         record, _ = run(plan, "")
     epochs = sum(entry["event"] == "epoch" for entry in read_journal(plan.folder / "journal.jsonl"))
-    events = [f"{event['event']} ({event.get('problem') or event.get('dropped')})" for event in record.events]
+    details = ("problem", "dropped", "seconds")
+    events = [f"{e['event']} ({', '.join(str(e[key]) for key in details if key in e)})" for e in record.events]
     negative = "; negative seconds" if record.seconds < 0 else ""
     return "; ".join([f"{record.status} after {epochs} epochs{negative}", *said, *events])
 
