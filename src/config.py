@@ -276,6 +276,7 @@ class ExportConfig:
     batch: int = 1  # largest batch of a TensorRT engine
     half: bool = False  # 16-bit weights
     check: bool = True  # compare with PyTorch on the validation images
+    trust: bool = False  # run code that the checkpoint brings from elsewhere
     output_dir: str = "outputs"
 
 

@@ -54,7 +54,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     )
     graft(model, plan.graft)
     deployed = fused(model)
-    images = validation_images(plan.dataset.yaml, channels)
+    images = validation_images(plan.dataset.yaml, channels, download=plan.config["data"]["download"])
     return {
         "parameters": count_parameters(deployed),
         "gflops": count_flops(deployed, channels, imgsz, imgsz) / 1e9,

@@ -2,17 +2,21 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from ultralytics.data.utils import check_det_dataset
 
 from src.checks import ConfigError, check
+from src.config import ExportConfig
+from src.export import export_run
 from src.runner import run
 from tests.conftest import beside
-from tests.faults.data import pets
+from tests.faults.data import Call, pets
 from tests.faults.doing import ROOT, configuration
 
 SECRETS = {
@@ -61,6 +65,25 @@ def test_a_data_set_that_is_not_there_runs_nothing_unless_it_is_asked_to(tmp_pat
     assert marker.exists(), "the line is live"
 
 
+def test_an_export_runs_nothing_of_a_run_from_elsewhere(tmp_path, download):
+    line, marker = download
+    yaml = pets(tmp_path)
+    yaml.write_text(yaml.read_text() + line)
+    plan = check(configuration(tmp_path, "attention=baseline", f"data.yaml={yaml}", "trainer.fraction=1.0"))
+    run(plan, "")
+    shutil.rmtree(tmp_path / "images" / "val")
+    options = vars(ExportConfig(run=str(plan.folder), format="torchscript"))
+    with pytest.raises(
+        ConfigError, match=r"(?s)images not found.*\nPut the images back, or compare nothing: check=false"
+    ):
+        export_run(options)
+    assert not marker.exists()
+    torch.save({"model": Call(os.system, f"touch {marker}")}, plan.folder / "train" / "weights" / "best.pt")
+    with pytest.raises(ConfigError, match=r"best.pt holds posix.system"):
+        export_run(options)
+    assert not marker.exists()
+
+
 PROBE = """
 import subprocess
 {first}
@@ -104,7 +127,10 @@ def secrets_in(folder: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("fetched", [False, True], ids=["finished", "failed-download"])
+@pytest.mark.parametrize(
+    "fetched",
+    [pytest.param(False, id="finished"), pytest.param(True, id="failed-download", marks=pytest.mark.slow)],
+)
 def test_no_secret_is_written_down(fetched, tmp_path):
     """The download fails, so that its address stands in the error."""
     yaml = pets(tmp_path)

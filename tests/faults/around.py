@@ -17,6 +17,7 @@ from unittest import mock
 import psutil
 
 from src.checks import ConfigError, check
+from src.config import ExportConfig
 from src.export import export_run
 from src.record import Record, RunSkippedError
 from src.resuming import Resuming
@@ -56,9 +57,8 @@ def exported(folder: Path) -> str:
     plan = check(configuration(folder, "attention=baseline"))
     run(plan, "")
     cut(plan.folder / "train" / "weights" / "best.pt")
-    options = {"run": str(plan.folder), "format": "onnx", "imgsz": None, "batch": 1, "half": False, "check": False}
     try:
-        return export_run({**options, "output_dir": str(folder / "outputs")})
+        return export_run(vars(ExportConfig(run=str(plan.folder), check=False)))
     except ConfigError as error:
         return f"refused: {error}"
 

@@ -35,7 +35,7 @@ class Fault:
         happens: given an empty folder, does it and returns what could be seen.
         expected: regular expression of that.
         lost: by the user, in words.
-        slow: whether it starts whole programs.
+        slow: whether that takes more than a few seconds.
     """
 
     done: str
