@@ -38,7 +38,7 @@ def main() -> None:
         right = sum(bool(re.search(fault.expected, text, re.DOTALL)) for text in seen)
         failed |= right < times
         said = " ".join(seen[-1].replace("|", "/").split())
-        print(f"| {fault.done} | {times} | {right} | {said[:300]} | {fault.lost} |", file=table, flush=True)
+        print(f"| {fault.done} | {times} | {right} | {said[:200]} | {fault.lost} |", file=table, flush=True)
     for done, where in ELSEWHERE.items():
         print(f"| {done} |  |  | see {where} |  |", file=table, flush=True)
     sys.exit(failed)
