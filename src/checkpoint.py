@@ -82,8 +82,8 @@ def settle(path: Path, best: Path) -> list[str]:
             continue
         try:
             state = read_state(candidate)
-            if state["best_before"]:
-                _check_readable(best)
+            if state["best_before"] and (problem := damage(best)):
+                raise ValueError(problem)
         except ValueError as error:
             problems.append(str(error))
             candidate.unlink()
@@ -99,19 +99,14 @@ def remove_state(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _check_readable(checkpoint: Path) -> None:
-    """Whether a checkpoint of Ultralytics is whole.
-
-    Raises:
-        ValueError: if it is not.
-    """
+def damage(checkpoint: Path) -> str | None:
+    """Why a checkpoint of Ultralytics cannot be read, in words; None if it is whole."""
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             damaged = archive.testzip()
     except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{checkpoint} cannot be read ({error})") from error
-    if damaged is not None:
-        raise ValueError(f"{checkpoint} cannot be read (wrong checksum in {damaged})")
+        return f"{checkpoint} cannot be read ({error})"
+    return None if damaged is None else f"{checkpoint} cannot be read (wrong checksum in {damaged})"
 
 
 def random_streams(device: torch.device) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from torch import nn
 
 from src.arguments import check_image_size, check_latency, check_objectives, training_arguments
 from src.attention.options import resolve_options
-from src.config import ConfigError
+from src.config import ConfigError, own_folders
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
 from src.detector.building import find_class
@@ -26,6 +26,7 @@ from src.detector.grafting import Graft, prepare, probe_sites
 from src.detector.matching import Match
 from src.detector.sites import Site
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
+from src.detector.trust import Trust, check_target
 from src.param_groups import GraftOptions
 from src.record import identity, readable_name
 from src.trainer import find_device
@@ -48,6 +49,7 @@ class Plan:
     graft_options: GraftOptions
     arguments: dict[str, Any]
     device: torch.device
+    trust: Trust
 
 
 def check(config: Mapping[str, Any]) -> Plan:
@@ -71,6 +73,7 @@ class Checker:
         Raises:
             ConfigError: naming the key, the value and a way out.
         """
+        trust = Trust(config["trust"], tuple(own_folders()))
         output_dir = self._once(_writable, config["output_dir"])
         model = config["model"]
         if model["name"] not in MODELS:
@@ -78,25 +81,27 @@ class Checker:
         device = self._once(_device, config["trainer"]["device"])
         weights = self._once(_weights, model["weights"])
         data = _own_data(config["data"])
-        dataset = self._once(_dataset, data, output_dir)
+        dataset = self._once(_dataset, data, output_dir, config["trainer"]["single_cls"])
         config = {**config, "data": data}
-        config["attention"] = dict(self._once(_own_class, config["attention"]))
-        spec = _graft(config)
+        config["attention"] = dict(self._once(_own_class, config["attention"], trust))
+        spec = _graft(config, trust)
         if spec.match is not None:
             config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
         check_objectives(config)
         arguments = training_arguments(config, dataset, weights)
         self._once(check_latency, config["latency"], device)
-        sites = self._build(config, spec, dataset, weights)
+        sites = self._build(config, spec, dataset, weights, trust)
         if sites:  # [neck] and [p5,p3,p4] are one experiment
             config["placement"] = {**config["placement"], "sites": list(sites)}
         run_id = identity(config, dataset.identity, weights and self._once(_fingerprint, weights))
         folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
         arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
         options = GraftOptions(**config["optimizer"]["attention"])
-        return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device)
+        return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device, trust)
 
-    def _build(self, config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None) -> list[str]:
+    def _build(
+        self, config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None, trust: Trust
+    ) -> list[str]:
         """Build what the model is made of, so that options which a site refuses are refused now; the grafted sites."""
         name = config["model"]["name"]
         network = (name, len(dataset.names), dataset.channels)
@@ -104,7 +109,7 @@ class Checker:
         for key in ("trainer", "latency"):
             check_image_size(key, config[key]["imgsz"], name, int(stock.stride.max()))
         if weights is not None:
-            self._once(_fits, weights, network, use=(stock,))
+            self._once(_fits, weights, network, trust, use=(stock,))
         # The seed decides on values, not on what fits.
         spec = dataclasses.replace(spec, seed=0)
         return self._once(_grafted_sites, spec, network, use=(stock, sites))
@@ -163,19 +168,21 @@ def _own_data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": Path(data["yaml"]).stem, "yaml": data["yaml"], "download": data["download"]}
 
 
-def _dataset(data: Mapping[str, Any], output_dir: Path) -> Dataset:
+def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool) -> Dataset:
     try:
         if data["yaml"] is None:
             options = {key: data[key] for key in DIGITS_DEFAULTS}
             return resolve_dataset(str(build_digits(output_dir / "data", **options)))
-        return resolve_dataset(data["yaml"], download=data["download"])
+        return resolve_dataset(data["yaml"], download=data["download"], single_cls=single_cls)
     except (DatasetError, ValueError) as error:
         raise ConfigError(str(error)) from error
 
 
-def _own_class(attention: Mapping[str, Any]) -> dict[str, Any]:
+def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
     """The attention group; of a class from outside with a fingerprint of its file, as another code is another run."""
     missing = [key for key in ("name", "_target_") if key not in attention]
+    if "_target_" in attention:
+        _trusted("attention._target_", attention["_target_"], trust)
     if attention.get("name") == "baseline" or (not missing and attention["_target_"].startswith("src.")):
         return dict(attention)
     if missing:
@@ -190,7 +197,14 @@ def _own_class(attention: Mapping[str, Any]) -> dict[str, Any]:
     return {**attention, "source": _fingerprint(Path(source)) if source else None}
 
 
-def _graft(config: Mapping[str, Any]) -> Graft:
+def _trusted(key: str, target: Any, trust: Trust) -> None:
+    try:
+        check_target(key, target, trust)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _graft(config: Mapping[str, Any], trust: Trust) -> Graft:
     attention = {key: value for key, value in config["attention"].items() if key != "source"}
     name, target = attention.pop("name"), attention.pop("_target_", None)
     placement = config["placement"]
@@ -201,11 +215,11 @@ def _graft(config: Mapping[str, Any]) -> Graft:
         config["seed"],
         placement["mode"],
         placement["gate"],
-        _match(config) if name == "placebo" else None,
+        _match(config, trust) if name == "placebo" else None,
     )
 
 
-def _match(config: Mapping[str, Any]) -> Match:
+def _match(config: Mapping[str, Any], trust: Trust) -> Match:
     placebo = config["placebo"]
     given = {} if placebo["options"] is None else placebo["options"]
     if not isinstance(given, Mapping):
@@ -214,6 +228,7 @@ def _match(config: Mapping[str, Any]) -> Match:
         target, options = resolve_options(placebo["matches"], given)
     except ValueError as error:
         raise ConfigError(f"placebo.matches={placebo['matches']}: {error}") from error
+    _trusted("placebo.matches", target, trust)
     return Match(placebo["matches"], target, options, placebo["by"], config["trainer"]["imgsz"])
 
 
@@ -222,9 +237,9 @@ def _stock(name: str, classes: int, channels: int) -> tuple[nn.Module, Mapping[s
     return stock, probe_sites(stock)
 
 
-def _fits(weights: Path, network: tuple[str, int, int], stock: nn.Module) -> None:
+def _fits(weights: Path, network: tuple[str, int, int], trust: Trust, stock: nn.Module) -> None:
     try:
-        check_weights(weights, stock)
+        check_weights(weights, stock, trust)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -262,6 +262,7 @@ class Config:
     output_dir: str = "outputs"
     force: bool = False  # train again although the run is finished; the finished one is kept aside
     retry: bool = True  # false: leave a run that failed as it is; python -m src.sweep says so unless told retry=true
+    trust: bool = False  # run code that a checkpoint or a dotted path brings from elsewhere
     objectives: list[str] = field(default_factory=lambda: ["map50_95"])  # returned to Hydra's sweepers, in this order
 
 
@@ -275,6 +276,7 @@ class ExportConfig:
     batch: int = 1  # largest batch of a TensorRT engine
     half: bool = False  # 16-bit weights
     check: bool = True  # compare with PyTorch on the validation images
+    trust: bool = False  # run code that the checkpoint brings from elsewhere
     output_dir: str = "outputs"
 
 
@@ -312,13 +314,19 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
     """
     if added := added_keys(config):
         raise ConfigError(f"+{added[0]}: no such option; see the options with --cfg job")
-    for source in HydraConfig.get().runtime.config_sources:
-        if "command-line" in source.provider and source.path not in sys.path:
-            sys.path.append(source.path)
+    sys.path += [folder for folder in own_folders() if folder not in sys.path]
     values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         config, resolve=True, throw_on_missing=True, enum_to_str=True
     )
     return values
+
+
+def own_folders() -> list[str]:
+    """The folders given with -cd, whose code is the user's own."""
+    if not HydraConfig.initialized():
+        return []
+    sources = HydraConfig.get().runtime.config_sources
+    return [source.path for source in sources if "command-line" in source.provider]
 
 
 def added_keys(config: DictConfig) -> list[str]:

@@ -3,6 +3,7 @@
 python -m src.export run=RUN format=onnx
 """
 
+import pickle
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from src.config import ConfigError, plain_values, register_configs
+from src.config import ConfigError, own_folders, plain_values, register_configs
 from src.record import Record
 
 MOST_NAMES = 8
@@ -61,6 +62,8 @@ def export_run(options: Mapping[str, Any]) -> str:
     """
     import yaml
 
+    from src.checkpoint import damage
+    from src.detector.trust import Trust, known_classes_only
     from src.latency.backends import check_format, export, load_export
     from src.latency.measure import EndToEnd, validation_images
     from src.latency.parity import check_parity, validate_deployed
@@ -74,7 +77,13 @@ def export_run(options: Mapping[str, Any]) -> str:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     weights = folder / "train" / "weights"
-    model = load_best(weights / "best.pt", device)
+    if problem := damage(weights / "best.pt"):
+        raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
+    try:
+        with known_classes_only("best.pt", weights / "best.pt", Trust(options["trust"], tuple(own_folders()))):
+            model = load_best(weights / "best.pt", device)
+    except (ValueError, pickle.UnpicklingError) as error:
+        raise ConfigError(f"run={options['run']}: {error}") from error
     imgsz = options["imgsz"] or arguments["imgsz"]
     stride = int(model.stride.max())
     if imgsz < stride or imgsz % stride:
@@ -91,7 +100,10 @@ def export_run(options: Mapping[str, Any]) -> str:
             raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; put it back, or use check=false")
         deployed = load_export(file, device, half=options["half"])
         prepare = EndToEnd(deployed.network, imgsz, device).prepare
-        images = validation_images(Path(arguments["data"]), model.yaml["channels"])
+        try:
+            images = validation_images(Path(arguments["data"]), model.yaml["channels"])
+        except FileNotFoundError as error:
+            raise ConfigError(f"{error}\nPut the images back, or compare nothing: check=false") from error
         with tempfile.TemporaryDirectory() as scratch:
             found = check_parity(
                 deployed,

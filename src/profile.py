@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.columns import aligned
+from src.command_line import check_command_line
 from src.config import ConfigError, plain_values, register_configs
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     )
     graft(model, plan.graft)
     deployed = fused(model)
-    images = validation_images(plan.dataset.yaml, channels)
+    images = validation_images(plan.dataset.yaml, channels, download=plan.config["data"]["download"])
     return {
         "parameters": count_parameters(deployed),
         "gflops": count_flops(deployed, channels, imgsz, imgsz) / 1e9,
@@ -160,4 +161,8 @@ def profile(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     register_configs()
+    try:
+        check_command_line(sys.argv[1:])
+    except ConfigError as wrong:
+        sys.exit(f"error: {wrong}")
     profile()

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 # What does not define the experiment: where it runs, where it writes, who watches, how it is timed.
-NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force", "retry", "objectives")
+NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force", "retry", "trust", "objectives")
 LOCK_ATTEMPTS = 5
 NOT_IDENTITY_TRAINER = ("device", "workers", "threads", "cache", "plots", "save_period")
 # What a search may look for, and where the record has it.
@@ -119,6 +120,11 @@ def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def without_passwords(text: str) -> str:
+    """A text whose addresses have no user and password any more, such as an error about a download."""
+    return re.sub(r"://[^/\s@]+@", "://***@", text)
 
 
 def defining(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from src.journal import append_entry, restore_journal
 from src.record import write_atomically
 from src.whole_files import WholeFiles
 
+CLOCK_SET = 60.0  # seconds by which the wall clock is set before that is an event
+
 
 class Resuming(WholeFiles):
     """What is put before any of Ultralytics' trainers so that it can be continued exactly.
@@ -41,6 +43,7 @@ class Resuming(WholeFiles):
     mosaic_closed: bool = False
     _state: dict[str, Any] | None = None  # to go on from, until its epoch has begun
     _accumulate: int = 1
+    _wall_ahead: float | None = None  # of the monotonic clock, in seconds
     _steps_behind: int = 0  # batches that the loop's own last step lags behind `last_opt_step`
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -67,6 +70,7 @@ class Resuming(WholeFiles):
 
     def run_callbacks(self, event: str) -> None:
         """Count batches and take up the state; not as callbacks, which a multi-GPU run would have twice."""
+        self._keep_time()
         if event == "on_train_start" and self._state is not None:
             self._prepare_loop(self._state)
         if event == "on_train_epoch_start":
@@ -77,9 +81,21 @@ class Resuming(WholeFiles):
 
     def optimizer_step(self) -> None:
         """Ultralytics' step; from the first one on, the loop knows itself when it was."""
+        self._keep_time()  # the loop looks at its hours next
         super().optimizer_step()
         self.last_opt_step = self.epoch * len(self.train_loader) + self.batches
         self._steps_behind = 0
+
+    def _keep_time(self) -> None:
+        """Ultralytics counts `time` by the wall clock: when that is set, its start is set with it."""
+        if not hasattr(self, "train_time_start"):
+            return
+        ahead = time.time() - time.monotonic()
+        if self._wall_ahead is not None and abs(jump := ahead - self._wall_ahead) > CLOCK_SET:
+            self.train_time_start += jump
+            self.epoch_time_start += jump
+            self.note("clock_set", seconds=round(jump))
+        self._wall_ahead = ahead
 
     def _build_train_pipeline(self) -> None:
         """A new loader has mosaic again, and the loop forgets its last step."""

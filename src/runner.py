@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from src.checkpoint import remove_state, settle
+from src.checkpoint import damage, remove_state, settle
 from src.checks import Plan
 from src.coco import ap_by_size
 from src.flops import count_flops, count_flops_by_thop, count_parameters
@@ -26,6 +26,7 @@ from src.record import (
     readable_name,
     run_lock,
     set_aside,
+    without_passwords,
     write_atomically,
 )
 from src.study.progress import entry_of
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 # What every run notes, so that it is no event that sets a run apart.
 NOT_EVENTS = {"epoch", "weights", "graft", "optimizer"}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A disk that fails is made read-only by the kernel, or gives errors.
+UNWRITABLE = NO_ROOM | {errno.EROFS, errno.EIO}
 METRICS = {
     "map50_95": "metrics/mAP50-95(B)",
     "map50": "metrics/mAP50(B)",
@@ -46,7 +49,7 @@ METRICS = {
 
 
 class DiskFullError(RuntimeError):
-    """There is no room for what a run writes; what it wrote before is whole."""
+    """There is no room for what a run writes, or it can no longer be written; what it wrote before is whole."""
 
 
 def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
@@ -60,16 +63,21 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         The run's record, and whether this call trained (False: it had been finished before).
 
     Raises:
-        RunSkippedError: if another process is at this run, or it failed before and retry=false.
+        RunSkippedError: if another process is at this run, it failed before and retry=false, or its record is damaged.
         DiskFullError: if there is no room for what the run writes; started again it goes on behind its last epoch.
         Exception: whatever else stopped the training; the record then says failed or interrupted.
     """
     output_dir = Path(plan.config["output_dir"])
     with run_lock(lock_file(output_dir, plan.folder.name)):
-        previous = Record.read(plan.folder)
+        try:
+            previous = Record.read(plan.folder)
+        except ValueError as error:
+            raise RunSkippedError(str(error)) from error
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
                 remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
+                if problem := damage(_best(plan)):
+                    log.warning("%s; force=true trains the run anew, and keeps what is here in replaced/", problem)
                 return previous, False
             log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
             previous = None
@@ -112,7 +120,7 @@ def _recorded(plan: Plan, record: Record) -> None:
                 plan.config["data"]["name"],
                 *study_tags(entry_of(Path(plan.config["output_dir"]), record.study, record.name)),
             ],
-            config={**plan.config, "run_id": plan.run_id, "attempt": record.attempts},
+            config={**plan.config, "run_id": plan.run_id, "attempt": record.attempts, "git": record.environment["git"]},
             folder=Path(plan.config["output_dir"]).absolute(),
         ) as tracker:
             record.tracking = None if tracker.folder is None else str(tracker.folder)
@@ -123,19 +131,24 @@ def _recorded(plan: Plan, record: Record) -> None:
             tracker.finish(record, plan.folder / "train", plan.folder / SAMPLES)
             if plan.config["tracking"]["upload_weights"]:
                 tracker.upload(_best(plan), plan.folder.name)
+        if tracker.lost is not None:
+            append_entry(plan.folder / "journal.jsonl", "tracking_lost", problem=tracker.lost)
         _close(record, plan, "finished", start)
     except BaseException as error:
-        no_room = isinstance(error, OSError) and error.errno in NO_ROOM
-        record.error = traceback.format_exc()
+        stuck = isinstance(error, OSError) and error.errno in UNWRITABLE
+        record.error = without_passwords(traceback.format_exc())
         try:
-            _close(record, plan, "interrupted" if no_room or isinstance(error, KeyboardInterrupt) else "failed", start)
+            _close(record, plan, "interrupted" if stuck or isinstance(error, KeyboardInterrupt) else "failed", start)
         except OSError as unwritten:
             log.error("the record still says running, as it cannot be written (%s)", unwritten)
-        if no_room:
+        if stuck:
+            what, way_out = "cannot be written any more", "see to that disk"
+            if error.errno in NO_ROOM:
+                what, way_out = "has no room for what the run writes", "make room there"
             free = shutil.disk_usage(plan.folder).free / 1e6
             raise DiskFullError(
-                f"{plan.folder} has no room for what the run writes ({error.strerror}; {free:.0f} MB are free); make "
-                "room there and start the same command again: it goes on behind the last epoch that was saved"
+                f"{plan.folder} {what} ({error.strerror}; {free:.0f} MB are free); {way_out} and start the same "
+                "command again: it goes on behind the last epoch that was saved"
             ) from error
         raise
 
@@ -171,7 +184,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         append_entry(journal, "checkpoint_damaged", problem=problem)
     options = plan.config["trainer"]
     trainer = GraftTrainer.configured(
-        plan.graft, journal, options["threads"], plan.graft_options, options["steps"], state
+        plan.graft, journal, options["threads"], plan.graft_options, options["steps"], state, plan.trust
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))

@@ -1,10 +1,12 @@
 """Weights & Biases: one run of ours is one run there, opened and closed by one `with`."""
 
+import logging
+import os
 import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from src.record import Record
 
+log = logging.getLogger(__name__)
 # Ultralytics' plots that are worth keeping beside the numbers.
 PLOTS = {
     "BoxPR_curve.png": "PR curve",
@@ -22,9 +25,14 @@ PLOTS = {
 
 
 class Tracker:
-    """Sends a run's journal and record to Weights & Biases; without a W&B run (tracking=disabled) it does nothing."""
+    """Sends a run's journal and record to Weights & Biases; without a W&B run (tracking=disabled) it does nothing.
+
+    Attributes:
+        lost: why W&B was given up before the end; None if it was not. The training goes on without it.
+    """
 
     def __init__(self, run: Any = None) -> None:
+        self.lost: str | None = None
         self._run = run
         self._epochs_sent = 0
 
@@ -40,7 +48,8 @@ class Tracker:
             values = {name.replace("(B)", ""): value for name, value in entry["values"].items()}
             scalars = {f"attention/{name}": value for name, value in entry["scalars"].items()}
             if self._run is not None and entry["epoch"] >= self._run.starting_step:  # the server may have it already
-                self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
+                with self._dispensable():
+                    self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
         self._epochs_sent = len(epochs)
 
     def finish(self, record: Record, plots: Path, samples: Path | None = None) -> None:
@@ -51,8 +60,11 @@ class Tracker:
             plots: folder in which Ultralytics' plots may be.
             samples: file of arrays, each of which becomes a histogram; it need not be there.
         """
-        if self._run is None:
-            return
+        if self._run is not None:
+            with self._dispensable():
+                self._finish(record, plots, samples)
+
+    def _finish(self, record: Record, plots: Path, samples: Path | None) -> None:
         import wandb
 
         numbers = {**record.metrics, **record.model}
@@ -72,12 +84,34 @@ class Tracker:
         """Log numbers that belong together, one step after the other."""
         for point in points:
             if self._run is not None:
-                self._run.log(dict(point))
+                with self._dispensable():
+                    self._run.log(dict(point))
 
     def upload(self, path: Path, name: str, kind: str = "model") -> None:
         """Log a checkpoint, or a folder, as an artifact of the run."""
         if self._run is not None:
-            self._run.log_artifact(str(path), name=name, type=kind)
+            with self._dispensable():
+                self._run.log_artifact(str(path), name=name, type=kind)
+
+    def close(self, *error: Any) -> None:
+        """End the W&B run, as failed if there is an error (its type, itself, its traceback)."""
+        if self._run is not None:
+            with self._dispensable():
+                self._run.__exit__(*(error or (None, None, None)))
+
+    @contextmanager
+    def _dispensable(self) -> Iterator[None]:
+        """Go on without W&B when it fails: its own process may be killed, and a training is worth more than its log."""
+        import wandb
+
+        try:
+            yield
+        except Exception as error:
+            self.lost, self._run = f"{type(error).__name__}: {error}", None
+            log.warning("Weights & Biases failed; the run goes on without it", exc_info=True)
+            with suppress(Exception, SystemExit):  # SystemExit: with the status of its process
+                wandb.teardown(exit_code=1)
+            os.environ.pop("WANDB_SERVICE", None)  # or the next run would look for the process that is gone
 
 
 def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
@@ -128,21 +162,29 @@ def open_tracker(
 
     for earlier in (folder / "wandb").glob(f"*run-*-{run_id}"):
         shutil.rmtree(earlier)
-    with wandb.init(
-        mode=options["mode"],
-        resume="allow" if options["mode"] == "online" else None,
-        project=options["project"],
-        entity=options["entity"],
-        id=run_id,
-        name=name,
-        group=group,
-        job_type=job_type,
-        tags=[*tags, *options["tags"]],
-        config=dict(config),
-        dir=str(folder),
-        settings=wandb.Settings(console="off", save_code=False, silent=True),
-    ) as run:
-        yield Tracker(run)
+    tracker = Tracker(
+        wandb.init(
+            mode=options["mode"],
+            resume="allow" if options["mode"] == "online" else None,
+            project=options["project"],
+            entity=options["entity"],
+            id=run_id,
+            name=name,
+            group=group,
+            job_type=job_type,
+            tags=[*tags, *options["tags"]],
+            config=dict(config),
+            dir=str(folder),
+            # The address of a git remote may hold a token, and a patch anything; the record has the commit.
+            settings=wandb.Settings(console="off", save_code=False, silent=True, disable_git=True),
+        )
+    )
+    try:
+        yield tracker
+    except BaseException as error:
+        tracker.close(type(error), error, error.__traceback__)
+        raise
+    tracker.close()
 
 
 def log_report(
@@ -174,6 +216,8 @@ def log_report(
         tracker.log(points)
         tracker.upload(report, name, "report")
         place = tracker.folder
+    if tracker.lost is not None:
+        return f"nowhere ({tracker.lost})"
     return f"wandb sync {place}" if options["mode"] == "offline" else f"artifact {name}"
 
 

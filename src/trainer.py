@@ -20,8 +20,10 @@ from ultralytics.utils import LOCAL_RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from src.budget import epochs_of_steps
+from src.data.label_cache import restrict_label_caches
 from src.detector.grafting import Graft, graft, grafted_scalars, guard_hooks, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
+from src.detector.trust import Trust, known_classes_only
 from src.param_groups import GraftOptions, describe, regroup
 from src.resuming import Resuming
 from src.validator import MatchValidator
@@ -39,6 +41,7 @@ class Grafting(Resuming):
     threads: int | None = None
     graft_options: GraftOptions = GraftOptions()
     steps: int | None = None
+    trust: Trust = Trust()  # in the checkpoint that it starts from
     run_process: int | None = None  # that `configured` this class
     last_batch: int = 0  # of the budget of steps, counted over all epochs
 
@@ -46,6 +49,7 @@ class Grafting(Resuming):
         """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
         if LOCAL_RANK != -1 and self.run_process is not None:
             end_with_run(self.run_process)
+        restrict_label_caches()
         super().__init__(*args, **kwargs)
         if self.args.compile:
             guard_hooks()
@@ -63,6 +67,7 @@ class Grafting(Resuming):
         graft_options: GraftOptions | None = None,
         steps: int | None = None,
         state_file: Path | None = None,
+        trust: Trust | None = None,
     ) -> type:
         """A subclass with its own settings.
 
@@ -73,11 +78,18 @@ class Grafting(Resuming):
             graft_options: how the graft's parameters are optimized; None as Ultralytics would.
             steps: of the optimizer, after which training ends; None ends it after its epochs.
             state_file: where the exact state is kept while training, and found to go on from; None keeps none.
+            trust: whose classes the checkpoint it starts from may hold; None for this program's own.
         """
         settings = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
         settings |= {"graft_options": graft_options or GraftOptions(), "state_file": state_file}
+        settings |= {"trust": trust or Trust()}
         settings["run_process"] = os.getpid()
         return type(cls.__name__, (cls,), settings)
+
+    def setup_model(self) -> Any:
+        """Ultralytics' own, which loads the checkpoint to start from."""
+        with known_classes_only("model.weights", self.args.pretrained, self.trust):
+            return super().setup_model()
 
     def get_model(
         self,
@@ -86,7 +98,8 @@ class Grafting(Resuming):
         verbose: bool = True,
     ) -> DetectionModel:
         """Build the stock model and load it, graft second; a grafted checkpoint then gives the graft its values too."""
-        model = super().get_model(cfg, None if self.resume else weights, verbose)
+        with known_classes_only("model", None, self.trust):  # a checkpoint's own YAML is evaluated otherwise
+            model = super().get_model(cfg, None if self.resume else weights, verbose)
         stock = list(model.state_dict())
         loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
         graft(model, self.graft_spec)
@@ -114,6 +127,9 @@ class Grafting(Resuming):
     def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> DataLoader:
         """Ultralytics' loader; a budget of steps becomes epochs here, where their length is first known."""
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
+        listed = getattr(loader.dataset, "label_files", [])
+        if listed and (dropped := len(listed) - len(loader.dataset.im_files)):
+            self.note("images_dropped", split=mode, dropped=dropped, of=len(listed))
         if self.steps is not None and mode == "train":
             accumulate = max(round(self.args.nbs / self.batch_size), 1)
             epochs, self.last_batch = epochs_of_steps(self.steps, len(loader), accumulate, self.args.warmup_epochs)

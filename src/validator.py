@@ -9,6 +9,7 @@ from torch import Tensor
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils import RANK, ops
 
+from src.data.label_cache import restrict_label_caches
 from src.matches import Detections
 
 
@@ -25,6 +26,10 @@ class MatchValidator(DetectionValidator):
     def writing_to(cls, path: Path | None) -> type["MatchValidator"]:
         """A subclass with its file, for where Ultralytics wants a class; None writes nothing."""
         return type(cls.__name__, (cls,), {"path": path})
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        restrict_label_caches()
+        super().__init__(*args, **kwargs)
 
     def init_metrics(self, model: torch.nn.Module) -> None:
         """Ultralytics' preparation before the first image."""

@@ -11,6 +11,7 @@ from ultralytics import YOLO
 from src.attention.options import resolve_options
 from src.detector.grafting import Graft, graft, graft_of, guard_hooks
 from src.detector.matching import Match
+from src.detector.trust import Trust, check_target, known_classes_only
 from src.trainer import Grafting
 
 
@@ -24,6 +25,7 @@ def grafted_yolo(
     gate: str = "none",
     seed: int = 0,
     match: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> YOLO:
     """Build a YOLO26 of any task with attention in it; `.train()`, `.val()`, `.predict()` and `.export()` keep it.
 
@@ -38,14 +40,15 @@ def grafted_yolo(
         seed: from which the graft's initial values are drawn; the seed of the training is `.train(seed=...)`.
         match: of attention="placebo": {"matches": "acmix"}, and as wished "options", "by", and the "imgsz" at which
             FLOPs are matched.
+        trust: load a checkpoint although it holds classes that are neither Ultralytics' nor this program's.
 
     Raises:
         ValueError: naming what does not fit and what would.
     """
     if attention is None:
-        return GraftedYOLO(model)
+        return GraftedYOLO(model, trust=Trust(trust))
     what = _attention(attention, options or {}, match)
-    return GraftedYOLO(model, replace(what, sites=tuple(sites), seed=seed, mode=mode, gate=gate))
+    return GraftedYOLO(model, replace(what, sites=tuple(sites), seed=seed, mode=mode, gate=gate), Trust(trust))
 
 
 class GraftedYOLO(YOLO):
@@ -54,12 +57,15 @@ class GraftedYOLO(YOLO):
     Args:
         model: what `YOLO` takes.
         spec: what is grafted; None for the graft that the checkpoint has.
+        trust: whose classes the checkpoint may hold.
 
     Raises:
-        ValueError: if the network cannot take the graft, has one already, or has none where one is expected.
+        ValueError: if the network cannot take the graft, has one already, or has none where one is expected, or if the
+            checkpoint holds a class that is not trusted.
     """
 
-    def __init__(self, model: str | Path, spec: Graft | None = None):
+    def __init__(self, model: str | Path, spec: Graft | None = None, trust: Trust | None = None):
+        self.trust = trust or Trust()
         super().__init__(model)
         guard_hooks()
         if not isinstance(self.model, nn.Module):
@@ -71,13 +77,20 @@ class GraftedYOLO(YOLO):
             raise ValueError(f"model={model} has a graft already ({has.target}); leave attention out to go on with it")
         if spec is not None:
             graft(self.model, spec)
+        else:  # training imports them by name, and the names are the checkpoint's
+            for target in [has.target] if has.match is None else [has.target, has.match.target]:
+                check_target(f"model={model}: the class of its graft", target, self.trust)
         self.graft_spec = has if spec is None else spec
+
+    def _load(self, weights: str, task: str | None = None) -> None:
+        with known_classes_only("model", weights, self.trust):
+            super()._load(weights, task)
 
     def train(self, trainer: type | None = None, **kwargs: Any) -> Any:
         """Ultralytics' `train`; the trainer of the task, or the one given, keeps the graft."""
         base = trainer or self._smart_load("trainer")
         grafting = type(f"Grafting{base.__name__}", (Grafting, base), {})
-        return super().train(trainer=grafting.configured(self.graft_spec), **kwargs)
+        return super().train(trainer=grafting.configured(self.graft_spec, trust=self.trust), **kwargs)
 
     def tune(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not possible: Ultralytics' tuner starts `yolo train` in another process, which builds the stock network.

@@ -9,7 +9,8 @@ import pytest
 from hydra.errors import HydraException
 from ultralytics.utils import DEFAULT_CFG_DICT
 
-from src.config import DigitsConfig, TrainerConfig, TunedOptimizerConfig, added_keys
+from src.command_line import check_command_line
+from src.config import ConfigError, DigitsConfig, TrainerConfig, TunedOptimizerConfig, added_keys
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = [
@@ -135,3 +136,28 @@ def test_help_names_every_group_and_option():
     )
     missing = [path for path in sorted((ROOT / "conf").glob("*/*.yaml")) if path.stem not in result.stdout]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "seed=range(0,5)",
+        "attention=acmix,baseline",
+        "output_dir='/tmp/a=b'",
+        'output_dir="/tmp/实验"',
+        "placement.sites=[p3,c2psa]",
+        "placebo.options={kernel_att: 5}",
+        "output_dir=${oc.env:PLACE}/a=b",
+        "output_dir=/tmp/my runs",
+        "-m",
+        "--cfg=job",
+    ],
+)
+def test_what_hydra_understands_needs_no_quotes(argument):
+    check_command_line([argument])
+
+
+@pytest.mark.parametrize("value", ["/tmp/a=b", "/tmp/实验", "/tmp/x(1).yaml"])
+def test_what_hydra_stumbles_over_is_named_with_its_quotes(value):
+    with pytest.raises(ConfigError, match=re.escape(f"\"data.yaml='{value}'\"")):
+        check_command_line([f"data.yaml={value}"])

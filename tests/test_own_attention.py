@@ -68,6 +68,20 @@ def test_its_options_are_set_like_all_others(folder):
     assert re.search(r"^p3 .* append damped +\+4,160 ", result.stdout, re.MULTILINE)
 
 
+def test_a_sweep_may_import_it_too(folder):
+    result = command("src.describe", folder, "hydra.mode=MULTIRUN", "attention=baseline,damped", "placement=p3")
+    assert result.returncode == 0, result.stderr
+    assert "append damped" in result.stdout
+
+
+def test_code_beside_the_folder_is_not_imported(folder):
+    """It is on Python's path, but nobody has said that it may run."""
+    (folder / "attention" / "damped.yaml").write_text(YAML.replace("damped.D", "tests.test_building.D"))
+    result = command("src.describe", folder, "attention=damped")
+    assert result.returncode == 1
+    assert "error: attention._target_=tests.test_building.Damped is none of this program's attention" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("yaml", "code", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, img2label_pat
 from ultralytics.utils import DATASETS_DIR, ROOT, SETTINGS_FILE
 
 from src.data.digits import fingerprint
+from src.data.files import describe_faults, has_objects
+from src.yaml_fault import yaml_fault
 
 OFFICIAL = {
     "coco8": "coco8.yaml",
@@ -24,6 +27,7 @@ OFFICIAL = {
     "voc": "VOC.yaml",
     "visdrone": "VisDrone.yaml",
 }
+BUNDLED = ROOT / "cfg" / "datasets"  # whose content is that of their source
 LOCATION_KEYS = {"path", "download", "train", "val", "validation", "test", "minival"}
 
 
@@ -59,7 +63,7 @@ class Dataset:
     identity: str
 
 
-def resolve_dataset(name_or_yaml: str | Path, *, download: bool = False) -> Dataset:
+def resolve_dataset(name_or_yaml: str | Path, *, download: bool = False, single_cls: bool = False) -> Dataset:
     """Find, read and check a data set; writes and downloads nothing.
 
     Args:
@@ -67,9 +71,10 @@ def resolve_dataset(name_or_yaml: str | Path, *, download: bool = False) -> Data
             `cfg/datasets`), or the path of a YAML, such as `build_digits` returns.
         download: let a set pass whose images are not there but whose YAML has a `download`:
             Ultralytics then fetches it when training starts.
+        single_cls: every object counts as of the first class, whatever its label says.
 
     Raises:
-        DatasetInvalidError: the YAML is not one, or lacks or contradicts something.
+        DatasetInvalidError: the YAML is not one, or lacks or contradicts something; an image or a label is damaged.
         DatasetMissingError: the YAML, a folder or file it names, images or labels are not there.
     """
     value = str(name_or_yaml)
@@ -85,23 +90,26 @@ def resolve_dataset(name_or_yaml: str | Path, *, download: bool = False) -> Data
     definition |= {"names": names, "nc": len(names), "channels": channels}
     if (file.parent / "fingerprint.json").is_file():
         definition["content"] = fingerprint(file)
-    elif content.get("download"):
+    elif file.parent == BUNDLED:
         definition["content"] = [content["train"], content["val"]]
     else:
-        definition["content"] = [_listing(value, split, sources[split]) for split in sources]
+        listings = [_listing(value, split, sources[split]) for split in sources]
+        keypoints = math.prod(content.get("kpt_shape") or [0])
+        for split in sources:
+            _check_files(value, split, sources[split], 0 if single_cls else len(names), keypoints)
+        definition["content"] = [content["train"], content["val"]] if content.get("download") else listings
     text = json.dumps(definition, sort_keys=True, default=str)
     return Dataset(file, names, channels, hashlib.sha256(text.encode()).hexdigest())
 
 
 def _find_yaml(value: str) -> Path:
-    bundled = ROOT / "cfg" / "datasets"
     if value in OFFICIAL:
-        return bundled / OFFICIAL[value]
+        return BUNDLED / OFFICIAL[value]
     if value == "digits":
         raise DatasetMissingError("data=digits has no fixed place; give what build_digits returns")
     file = Path(value).expanduser()
-    if not file.exists() and file.name == value and (bundled / value).is_file():
-        return bundled / value
+    if not file.exists() and file.name == value and (BUNDLED / value).is_file():
+        return BUNDLED / value
     if file.is_dir():
         raise DatasetMissingError(f"data={value} is a folder; give the YAML file in it")
     if file.suffix not in {".yaml", ".yml"}:
@@ -129,7 +137,7 @@ def _read_yaml(value: str, file: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise DatasetInvalidError(f"data={value} is not valid YAML: {_syntax_fault(text, error)}") from error
+        raise DatasetInvalidError(f"data={value} is not valid YAML: {yaml_fault(text, error)}") from error
     if not isinstance(content, dict):
         raise DatasetInvalidError(
             f"data={value} holds {type(content).__name__}, not keys and values; it needs train:, val: and names:"
@@ -141,16 +149,6 @@ def _read_yaml(value: str, file: Path) -> dict[str, Any]:
                 "to path:) and names: (the classes)"
             )
     return content
-
-
-def _syntax_fault(text: str, error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return str(error)
-    line = text.splitlines()[min(mark.line, len(text.splitlines()) - 1)]
-    if "\t" in line:
-        return f"line {mark.line + 1} has a tab; indent with spaces"
-    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem} in {line.strip()!r}"
 
 
 def _check_names(value: str, content: dict[str, Any]) -> dict[int, str]:
@@ -231,6 +229,16 @@ def _listing(value: str, split: str, sources: list[Path]) -> list[list[object]]:
             f"for at {labels[0]} (the last folder named images becomes labels)"
         )
     return rows
+
+
+def _check_files(value: str, split: str, sources: list[Path], classes: int, keypoints: int) -> None:
+    """Refuse images and labels that Ultralytics would leave out or overwrite."""
+    images = [image for source in sources for _, image in _images(source)]
+    labels = [Path(label) for label in img2label_paths(list(map(str, images)))]
+    if faults := describe_faults(images, labels, classes, keypoints):
+        raise DatasetInvalidError(f"data={value}: {split} cannot be used whole: {faults}. Mend them, or take them out")
+    if not has_objects(labels):
+        raise DatasetInvalidError(f"data={value}: no label of {split} has an object, {labels[0]} for one")
 
 
 def _images(source: Path) -> Iterator[tuple[str, Path]]:

@@ -9,6 +9,8 @@ from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import WEIGHTS_DIR
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
+from src.detector.trust import Trust, known_classes_only
+
 MODELS = tuple(f"yolo26{scale}{variant}" for variant in ("", "-p2", "-p6") for scale in "nsmlx")
 
 
@@ -44,14 +46,15 @@ def find_weights(name: str) -> Path:
     return path.absolute()
 
 
-def check_weights(path: Path, model: nn.Module) -> None:
+def check_weights(path: Path, model: nn.Module, trust: Trust) -> None:
     """Check that a file is an Ultralytics checkpoint that fits at least one convolution of the model.
 
     Raises:
-        ValueError: if it is not, or fits none.
+        ValueError: if it is not, fits none, or holds a class that is not trusted.
     """
     try:
-        source, _ = load_checkpoint(path)
+        with known_classes_only("model.weights", path, trust):
+            source, _ = load_checkpoint(path)
     except (
         pickle.UnpicklingError,
         TypeError,

@@ -117,9 +117,13 @@ def measure(
     return Measurement(record, samples)
 
 
-def validation_images(yaml: Path, channels: int, count: int = IMAGES) -> list[np.ndarray]:
-    """The first images of a data set's validation split, (H, W, C) in BGR, read by Ultralytics' own loader."""
-    loader = LoadImagesAndVideos(check_det_dataset(yaml)["val"], channels=channels)
+def validation_images(yaml: Path, channels: int, count: int = IMAGES, download: bool = False) -> list[np.ndarray]:
+    """The first images of a data set's validation split, (H, W, C) in BGR, read by Ultralytics' own loader.
+
+    Raises:
+        FileNotFoundError: if they are not there, and the data set may not fetch them (download).
+    """
+    loader = LoadImagesAndVideos(check_det_dataset(yaml, autodownload=download)["val"], channels=channels)
     images = []
     for _, loaded, _ in loader:
         images += loaded

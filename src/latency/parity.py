@@ -11,6 +11,7 @@ from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
+from src.data.label_cache import restrict_label_caches
 from src.latency.backends import Deployed, cpu_threads
 from src.latency.networks import predictions
 
@@ -83,6 +84,7 @@ def validate_deployed(network: AutoBackend, data: str, imgsz: int, batch: int, f
     network that is timed.
     """
     device = network.device
+    restrict_label_caches()
     arguments = {"data": data, "imgsz": imgsz, "batch": batch, "device": str(device), "plots": False, "task": "detect"}
     checked = DetectionValidator(args={**arguments, "verbose": False, "save_dir": folder})
     loading = validator.AutoBackend

@@ -1,5 +1,7 @@
 """Where ACmix looks: the attention of its windows on validation images, read out of a trained checkpoint."""
 
+import logging
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from src.attention.acmix import ACmix
 from src.attention.window_border import fold_reflection
 from src.detector.grafting import grafted_attention
 from src.detector.modes import Gated
+from src.detector.trust import Trust, known_classes_only
 from src.matches import Detections
 from src.reporting.answer import Answer
 from src.reporting.comparison import Results
@@ -27,6 +30,7 @@ from src.reporting.detections import data_of, kept_matches, show
 from src.reporting.study import StudyRun
 from src.reporting.style import INK, Picture, new_figure, styled, svg
 
+log = logging.getLogger(__name__)
 IMAGES = 3
 MOST_SITES = 3
 COLOURS = "PuOr_r"  # told apart with any colour vision
@@ -59,7 +63,9 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
     kept, (folder, _) = kept_matches(run), data_of(run)
     if kept is None or folder is None or not len(kept.object_cls):
         return None
-    model = YOLO(run.folder / "train" / "weights" / "best.pt").model.eval()
+    model = _network(run.folder / "train" / "weights" / "best.pt")
+    if model is None:
+        return None
     looks = []
     for index in _chosen(kept):
         image, seen = _see(model, folder / str(kept.images[index]), run.record.config["trainer"]["imgsz"])
@@ -106,6 +112,17 @@ def _run(results: Results, said: Answer) -> StudyRun | None:
                 if (run.folder / "train" / "weights" / "best.pt").is_file():
                     return run
     return None
+
+
+def _network(checkpoint: Path) -> nn.Module | None:
+    """The network of a checkpoint; None if it is damaged or, as runs may come from elsewhere, holds foreign code."""
+    try:
+        with known_classes_only("best.pt", checkpoint, Trust()):
+            model: nn.Module = YOLO(checkpoint).model.eval()
+    except (ValueError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        log.warning("the report does not show where ACmix looks: %s", error)
+        return None
+    return model
 
 
 def _chosen(kept: Detections) -> list[int]:

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from src.config import ConfigError
+from src.yaml_fault import yaml_fault
 
 SWEEPS = Path(__file__).parent.parent.parent / "sweeps"
 BASELINE = "baseline"
@@ -110,9 +111,12 @@ def load_study(name: str) -> Study:
             f"there is no study {name}.{hint} Those there are: {', '.join(there)}; or give the path of a .yaml"
         )
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+        text = path.read_bytes().decode("utf-8-sig")
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {yaml_fault(text, error)}") from error
     return _study(path, content)
 
 

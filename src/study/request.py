@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from src.command_line import check_command_line
 from src.config import ConfigError
 from src.study.definition import Study, load_study, parse_seeds, study_names
 
@@ -38,6 +39,7 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
         ConfigError: naming what is wrong and what would be right.
     """
+    check_command_line(arguments)
     kept = [argument for argument in arguments if argument.split("=")[0] not in FLAGS]
     hydra, rest = _own_folder(kept)
     names = [argument for argument in rest if "=" not in argument and not argument.startswith("~")]

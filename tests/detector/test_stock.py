@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from src.detector.stock import build_stock, check_weights, loaded_tensors
+from src.detector.trust import Trust
 
 
 def test_building_leaves_the_random_stream():
@@ -28,4 +29,4 @@ def test_checkpoint_of_another_size_is_refused(tmp_path):
     torch.save({"model": build_stock("yolo26x", classes=10, channels=3), "train_args": {}}, checkpoint)
     model = build_stock("yolo26n", classes=10, channels=3)
     with pytest.raises(ValueError, match=r"yolo26x.pt fits no layer of this model"):
-        check_weights(checkpoint, model)
+        check_weights(checkpoint, model, Trust())

@@ -1,5 +1,6 @@
 """Where a pixel looks, and the pictures of what networks do on validation images."""
 
+import os
 import re
 
 import numpy as np
@@ -11,9 +12,10 @@ from src.matches import read_matches
 from src.reporting.answer import answer
 from src.reporting.comparison import compare
 from src.reporting.detections import draw_detections
-from src.reporting.looks import look_at
+from src.reporting.looks import draw_windows, look_at
 from src.reporting.study import read_study
 from tests.fabricate import config_of, write_matches, write_run
+from tests.faults.data import Call, cut
 
 
 def module(**options):
@@ -95,3 +97,19 @@ def test_equal_detections_have_no_difference_to_draw(tmp_path):
     for name in ("baseline", "cbam"):
         write_matches(write_run(tmp_path, config_of({"name": name}, 0), 0.5), 0, 0.5)
     assert draw_detections(*study(tmp_path)) is None
+
+
+@pytest.mark.parametrize("kind", ["damaged", "hostile"])
+def test_a_checkpoint_that_cannot_be_looked_into_costs_the_picture_and_no_more(kind, tmp_path, caplog):
+    for name in ("baseline", "acmix"):
+        folder = write_run(tmp_path, config_of({"name": name}, 0), 0.5)
+        write_matches(folder, 0, 0.5)
+    best, marker = folder / "train" / "weights" / "best.pt", tmp_path / "marker"
+    best.parent.mkdir()
+    torch.save({"model": Call(os.system, f"touch {marker}")}, best)
+    if kind == "damaged":
+        cut(best)
+    assert draw_windows(*study(tmp_path)) is None
+    said = "best.pt holds posix.system" if kind == "hostile" else "is not a loadable checkpoint"
+    assert said in caplog.text
+    assert not marker.exists()

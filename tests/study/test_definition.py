@@ -151,7 +151,7 @@ def test_files_that_are_no_study(changes, message, tmp_path):
 
 
 def test_yaml_that_is_none(tmp_path):
-    with pytest.raises(ConfigError, match=r"mine.yaml cannot be read as YAML"):
+    with pytest.raises(ConfigError, match=r"mine.yaml is not valid YAML"):
         study(tmp_path, "question: [")
 
 

@@ -1,0 +1,104 @@
+"""What can go wrong around a run, done on purpose: each fault is one line of FAULTS, and says what could be seen.
+
+tests/test_faults.py holds every one to what is expected; `python -m benchmarks.faults` prints the table.
+"""
+
+from tests.faults.around import (
+    asked_again,
+    exported,
+    full_disk,
+    homeless,
+    odd_argument,
+    odd_paths,
+    own_yaml,
+    read_only,
+    study_yaml,
+    turned_read_only,
+    with_clock,
+    without_wandb,
+)
+from tests.faults.data import (
+    cut,
+    damaged_cache,
+    dropped,
+    empty,
+    garbage,
+    hostile_cache,
+    no_objects,
+    with_file,
+    with_label,
+)
+from tests.faults.doing import Fault
+
+STUDY = b"question: why\nseeds: [0]\nvariants:\n  baseline: {attention: baseline}\n"
+OWN = b"name: mine\n_target_: mine.Mine\n"
+MARK = b"\xef\xbb\xbf"
+BEST, LAST = "train/weights/best.pt", "train/weights/last.pt"
+LABEL = r"refused: .*train cannot be used whole: .*a\.txt, line 2 "
+IMAGE = r"refused: .*train cannot be used whole: .*"
+NO_RECORD = r"refused: .*record\.json is not a record .*; move .* away to run it anew; every file as it was$"
+DAMAGED = r"nothing trained; .*best\.pt cannot be read .*; force=true .*; every file as it was$"
+RESCANNED = r"finished with the same metrics; no code ran; cache scanned anew: \(16, 0, 0, 0, 16\)"
+GOES_ON = r"; then finished; \['resume'\]"
+EPOCH = "the epoch in progress"
+DAY, LATENCY = 86400.0, ("latency=default", "latency.seconds=0.1")
+TOLD = r"^finished after 3 epochs; clock_set \(86400\); clock_set \(-172800\)$"
+TIMED = r"^finished after ([3-9]|\d\d) epochs; clock_set \(86400\)$"
+NO_WANDB = (
+    "finished after 3 epochs; Weights & Biases failed.*; tracking_lost .*; the next run: finished after 3 epochs$"
+)
+FAULTS = [
+    Fault("label: a value is NaN", with_label("0 nan 0.5 0.2 0.2"), LABEL + "has a value that is not finite"),
+    Fault("label: negative width", with_label("0 0.5 0.5 -0.2 0.2"), LABEL + r"has -0\.2; coordinates are shares"),
+    Fault("label: coordinates in pixels", with_label("0 320 240 50 50"), LABEL + r"has 320; coordinates are shares"),
+    Fault("label: class out of range", with_label("7 0.5 0.5 0.2 0.2"), LABEL + "has class 7, and names: has 0 to 1"),
+    Fault("label: class -1", with_label("-1 0.5 0.5 0.2 0.2"), LABEL + "has class -1; classes are whole numbers"),
+    Fault("label: class 0.5", with_label("0.5 0.5 0.5 0.2 0.2"), LABEL + r"has class 0\.5; classes are whole"),
+    Fault("label: six columns", with_label("0 0.5 0.5 0.2 0.2 0.9"), LABEL + "has 6 columns; it needs 5"),
+    Fault("label: four columns", with_label("0 0.5 0.5 0.2"), LABEL + "has 4 columns; it needs 5"),
+    Fault("label: a word", with_label("cat 0.5 0.5 0.2 0.2"), LABEL + "is no row of numbers: 'cat 0.5"),
+    Fault("label: a polygon among boxes", with_label("0 .1 .1 .2 .2 .3 .1"), LABEL + "is a box among polygons, or"),
+    Fault("label: not UTF-8", with_label(b"\xff\xfe0"), r"refused: .*a\.txt is not text in UTF-8"),
+    Fault("label: one is empty", with_file("labels/train/a.txt", empty), "accepted", "nothing: a background"),
+    Fault("label: all are empty", with_file("labels/train", no_objects), r"refused: .*no label of train has an object"),
+    Fault("image: JPEG cut short", with_file("images/train/a.jpg", cut), IMAGE + r"a\.jpg does not end as a JPEG does"),
+    Fault("image: JPEG is noise", with_file("images/train/a.jpg", garbage), IMAGE + r"a\.jpg is no whole image"),
+    Fault("image: PNG cut short", with_file("images/train/b.png", cut), IMAGE + r"b\.png is no whole image"),
+    Fault("image: PNG is noise", with_file("images/train/b.png", garbage), IMAGE + r"b\.png is no whole image"),
+    Fault("image: empty file", with_file("images/train/b.png", empty), IMAGE + r"b\.png is no whole image"),
+    Fault("image: smaller than 10 px", dropped, r"finished .*; images_dropped \(1\)", "that image; an event says so"),
+    Fault("label cache: cut short", damaged_cache(lambda cache, _: cache.read_bytes()[:200]), RESCANNED, slow=True),
+    Fault("label cache: noise", damaged_cache(lambda *_: b"\x93NUMPY" + bytes(99)), RESCANNED),
+    Fault("label cache: with code in it", damaged_cache(hostile_cache), RESCANNED),
+    Fault("finished run: record.json cut short", asked_again("record.json", cut), NO_RECORD),
+    Fault("finished run: record.json is noise", asked_again("record.json", garbage), NO_RECORD),
+    Fault("finished run: best.pt cut short", asked_again(BEST, cut), DAMAGED),
+    Fault("finished run: best.pt is noise", asked_again(BEST, garbage), DAMAGED),
+    Fault("finished run: last.pt cut short", asked_again(LAST, cut), "nothing trained; every file as it was$"),
+    Fault("finished run: last.pt is noise", asked_again(LAST, garbage), "nothing trained; every file as it was$"),
+    Fault("finished run: exported, best.pt cut short", exported, r"refused: .*best\.pt cannot be read .*force=true"),
+    Fault("study YAML: byte-order mark", study_yaml(MARK + STUDY), "read: why"),
+    Fault("study YAML: tab", study_yaml(STUDY + b"\tacmix: {}\n"), r"refused: .*mine\.yaml .*line 5 has a tab"),
+    Fault("study YAML: Latin-1", study_yaml(STUDY.replace(b"y", b"\xe9")), r"refused: .*mine\.yaml cannot be read"),
+    Fault("attention YAML: byte-order mark", own_yaml(MARK + OWN), "exit status 0 without a traceback"),
+    Fault(
+        "attention YAML: tab",
+        own_yaml(OWN + b"\tx: 1\n"),
+        r"1 without a traceback: .*mine\.yaml .*line 3 has a tab",
+    ),
+    Fault("output_dir: with =", odd_argument, r"exit status 1 without a traceback: error: .*needs quotes.*/a=b'"),
+    Fault("output_dir: read-only file system", read_only, "refused: output_dir=.* cannot be"),
+    Fault(
+        "disk turns read-only",
+        turned_read_only,
+        r"stopped: .*cannot be written any more \(Read-only.*" + GOES_ON,
+        EPOCH,
+    ),
+    Fault("disk fills up during a checkpoint", full_disk, "stopped: .*has no room.*" + GOES_ON, EPOCH, slow=True),
+    Fault("W&B's process killed", without_wandb, NO_WANDB, "what W&B had not written; an event says so", slow=True),
+    Fault("clock set on by a day, then back by two", with_clock([DAY, -DAY], *LATENCY), TOLD),
+    Fault("clock set on by a day, with trainer.time", with_clock([DAY], "trainer.time=0.0015"), TIMED, slow=True),
+    Fault("blanks and Chinese characters in paths", odd_paths, "^finished after 1 epochs$", slow=True),
+    Fault("HOME not set", homeless(None), r"status 0 without a traceback; \['finished'\]", slow=True),
+    Fault("HOME not writable", homeless("/proc/no"), r"status 0 without a traceback; \['finished'\]", slow=True),
+]
