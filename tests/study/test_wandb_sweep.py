@@ -6,6 +6,7 @@ from wandb import wandb_agent
 
 from src.config import ConfigError
 from src.study.definition import load_study, study_names
+from src.study.plan import Composer
 from src.study.points import point_options, register_points
 from src.study.wandb_sweep import sweep_definition
 
@@ -35,7 +36,8 @@ class Process:
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_every_point_of_every_study_as_its_agent_starts_it(name, agent_command, composer):
+@pytest.mark.usefixtures("composer")
+def test_every_point_of_every_study_as_its_agent_starts_it(name, agent_command):
     study = load_study(name)
     definition = sweep_definition(study, name, None, ["trainer.epochs=9"])
     assert schema_violations_from_proposed_config(definition) == []
@@ -43,6 +45,7 @@ def test_every_point_of_every_study_as_its_agent_starts_it(name, agent_command, 
     commands = [agent_command(definition, {"point": o, "seed": 4}) for o in definition["parameters"]["point"]["values"]]
     assert {tuple(command[:4]) for command in commands} == {("/usr/bin/env", "python", "-m", "src.train")}
     register_points(commands[0])
+    composer = Composer([])  # of its own: a tiny run's settings would stand above those of a point
     by_hand = [
         [*point.overrides, f"study={name}", "tracking=online"] for point in study.points((4,), ["trainer.epochs=9"])
     ]
