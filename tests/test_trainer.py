@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch._dynamo.config
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 
 from src.checks import check
@@ -130,6 +131,13 @@ def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
     (entry,) = events(tmp_path, "nan_recovery")
     assert (entry["epoch"], entry["attempt"]) == (2, 1)
     assert [entry["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_compiled_training_is_not_another_network_s(compiled, trainer):
+    with torch._dynamo.config.patch(skip_nnmodule_hook_guards=True):
+        trainer(f"trainer.compile={compiled}")
+        assert torch._dynamo.config.skip_nnmodule_hook_guards is not compiled
 
 
 def test_threads_are_set(tiny, tmp_path):
