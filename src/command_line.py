@@ -1,14 +1,23 @@
 """What Hydra would answer with its grammar or with a traceback, said before it is asked."""
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import yaml
-
 from src.config import SCHEMAS, ConfigError
-from src.yaml_fault import yaml_fault
+from src.plain_yaml import parse_yaml
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with one line if what is inside refuses the command."""
+    try:
+        yield
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
@@ -36,9 +45,6 @@ def _check_quotes(argument: str) -> None:
 
 def _check_yaml(file: Path) -> None:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-        yaml.safe_load(text)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file} is not text in UTF-8; save it as such") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is not valid YAML: {yaml_fault(text, error)}") from error
+        parse_yaml(file.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{file} {error}") from error

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from src.columns import aligned
-from src.command_line import check_command_line
+from src.command_line import check_command_line, one_line_errors
 from src.config import ConfigError, plain_values, register_configs
 
 if TYPE_CHECKING:
@@ -80,8 +80,6 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     register_configs()
-    try:
+    with one_line_errors():
         check_command_line(sys.argv[1:])
-    except ConfigError as wrong:
-        sys.exit(f"error: {wrong}")
     main()

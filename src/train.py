@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.command_line import check_command_line
+from src.command_line import check_command_line, one_line_errors
 from src.config import ConfigError, plain_values, register_configs
 from src.record import RunSkippedError
 from src.study.points import register_points
@@ -65,11 +65,9 @@ def main() -> None:
     """Register the schemas and hand over to Hydra."""
     register_configs()
     register_search()
-    try:
+    with one_line_errors():
         check_command_line(sys.argv[1:])
         register_points(sys.argv[1:])
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
     try:
         train()
     except KeyboardInterrupt:

@@ -12,13 +12,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, img2label_paths
 from ultralytics.utils import DATASETS_DIR, ROOT, SETTINGS_FILE
 
 from src.data.digits import fingerprint
 from src.data.files import describe_faults, has_objects
-from src.yaml_fault import yaml_fault
+from src.plain_yaml import parse_yaml
 
 OFFICIAL = {
     "coco8": "coco8.yaml",
@@ -93,10 +92,11 @@ def resolve_dataset(name_or_yaml: str | Path, *, download: bool = False, single_
     elif file.parent == BUNDLED:
         definition["content"] = [content["train"], content["val"]]
     else:
-        listings = [_listing(value, split, sources[split]) for split in sources]
+        splits = {split: _find_files(value, split, sources[split]) for split in sources}
         keypoints = math.prod(content.get("kpt_shape") or [0])
-        for split in sources:
-            _check_files(value, split, sources[split], 0 if single_cls else len(names), keypoints)
+        for split, files in splits.items():
+            _check_files(value, split, files, 0 if single_cls else len(names), keypoints)
+        listings = [[[name, *_sizes(image, label)] for name, image, label in files] for files in splits.values()]
         definition["content"] = [content["train"], content["val"]] if content.get("download") else listings
     text = json.dumps(definition, sort_keys=True, default=str)
     return Dataset(file, names, channels, hashlib.sha256(text.encode()).hexdigest())
@@ -129,15 +129,11 @@ def _find_yaml(value: str) -> Path:
 
 def _read_yaml(value: str, file: Path) -> dict[str, Any]:
     try:
-        text = file.read_bytes().decode("utf-8-sig")  # some editors begin with a byte-order mark
+        content = parse_yaml(file.read_bytes())
     except OSError as error:
         raise DatasetMissingError(f"data={value} cannot be read: {error}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetInvalidError(f"data={value} is not text in UTF-8; save it as such") from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DatasetInvalidError(f"data={value} is not valid YAML: {yaml_fault(text, error)}") from error
+    except ValueError as error:
+        raise DatasetInvalidError(f"data={value} {error}") from error
     if not isinstance(content, dict):
         raise DatasetInvalidError(
             f"data={value} holds {type(content).__name__}, not keys and values; it needs train:, val: and names:"
@@ -208,33 +204,34 @@ def _find_sources(value: str, file: Path, content: dict[str, Any], download: boo
     return sources
 
 
-def _listing(value: str, split: str, sources: list[Path]) -> list[list[object]]:
-    """Return name, size and label's size (-1 for none) of every image of a split."""
+def _find_files(value: str, split: str, sources: list[Path]) -> list[tuple[str, Path, Path]]:
+    """Return name, image and label of every image of a split; some images may have no label."""
     images = [image for source in sources for image in _images(source)]
     if not images:
         raise DatasetMissingError(
             f"data={value}: {split} names {', '.join(map(str, sources))}, which has no images; "
             f"put some there, of one of the formats {', '.join(sorted(IMG_FORMATS))}"
         )
-    labels = [Path(label) for label in img2label_paths([path for _, path in images])]
-    rows = []
-    for (name, image), label in zip(images, labels, strict=True):
+    labels = [Path(label) for label in img2label_paths([str(path) for _, path in images])]
+    for _, image in images:
         if not image.is_file():
             raise DatasetMissingError(f"data={value}: {split} lists {image}, which is not there; correct the list")
-        label_size = label.stat().st_size if label.is_file() else -1
-        rows.append([name, image.stat().st_size, label_size])
-    if all(label_size == -1 for _, _, label_size in rows):
+    if not any(label.is_file() for label in labels):
         raise DatasetMissingError(
             f"data={value}: no image of {split} has a label; the one of {images[0][1]} was looked "
             f"for at {labels[0]} (the last folder named images becomes labels)"
         )
-    return rows
+    return [(name, image, label) for (name, image), label in zip(images, labels, strict=True)]
 
 
-def _check_files(value: str, split: str, sources: list[Path], classes: int, keypoints: int) -> None:
+def _sizes(image: Path, label: Path) -> tuple[int, int]:
+    """Return the sizes of an image and of its label (-1 for none)."""
+    return image.stat().st_size, label.stat().st_size if label.is_file() else -1
+
+
+def _check_files(value: str, split: str, files: list[tuple[str, Path, Path]], classes: int, keypoints: int) -> None:
     """Refuse images and labels that Ultralytics would leave out or overwrite."""
-    images = [image for source in sources for _, image in _images(source)]
-    labels = [Path(label) for label in img2label_paths(list(map(str, images)))]
+    _, images, labels = zip(*files, strict=True)
     if faults := describe_faults(images, labels, classes, keypoints):
         raise DatasetInvalidError(f"data={value}: {split} cannot be used whole: {faults}. Mend them, or take them out")
     if not has_objects(labels):

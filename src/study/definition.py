@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from src.config import ConfigError
-from src.yaml_fault import yaml_fault
+from src.plain_yaml import parse_yaml
 
 SWEEPS = Path(__file__).parent.parent.parent / "sweeps"
 BASELINE = "baseline"
@@ -111,12 +111,11 @@ def load_study(name: str) -> Study:
             f"there is no study {name}.{hint} Those there are: {', '.join(there)}; or give the path of a .yaml"
         )
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {yaml_fault(text, error)}") from error
+        content = parse_yaml(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); give another file") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} {error}") from error
     return _study(path, content)
 
 

@@ -1,0 +1,33 @@
+"""YAML that people wrote, and what is wrong with it in their words."""
+
+from typing import Any
+
+import yaml
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def parse_yaml(content: bytes) -> Any:
+    """The values in a YAML file's content; some editors begin it with a byte-order mark.
+
+    Raises:
+        ValueError: with what is wrong and in which line, as the end of a sentence that begins with the file.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("is not text in UTF-8; save it as such") from error
+    try:
+        return yaml.load(text, Loader=LOADER)
+    except yaml.YAMLError as error:
+        raise ValueError(f"is not valid YAML: {_fault(text, error)}") from error
+
+
+def _fault(text: str, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return str(error)
+    line = text.splitlines()[min(mark.line, len(text.splitlines()) - 1)]
+    if "\t" in line:
+        return f"line {mark.line + 1} has a tab; indent with spaces"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem} in {line.strip()!r}"
