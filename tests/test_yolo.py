@@ -4,6 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import torch._dynamo.config
 from torch import nn
 from ultralytics import YOLO
 
@@ -147,6 +148,12 @@ def test_a_class_of_ones_own(tmp_path):
     (attention,) = grafted_attention(model.model).values()
     assert isinstance(attention, Scaled)
     assert attention.scale[0].item() == 2.0
+
+
+def test_compiled_it_is_not_taken_for_a_stock_network(monkeypatch):
+    monkeypatch.setattr(torch._dynamo.config, "skip_nnmodule_hook_guards", True)
+    grafted_yolo("yolo26n.yaml", "simam", ["p3"])
+    assert not torch._dynamo.config.skip_nnmodule_hook_guards
 
 
 def test_placebo_from_python():

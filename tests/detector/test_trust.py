@@ -17,6 +17,7 @@ from src.detector.trust import Trust
 from src.runner import run
 from src.trainer import GraftTrainer
 from src.yolo import grafted_yolo
+from tests.faults.data import Call
 
 OWN = """
 from torch import nn
@@ -30,16 +31,6 @@ class Damped(nn.Module):
     def forward(self, x):
         return x + self.mix(x)
 """
-
-
-class Hostile:
-    """Unpickled, it calls what it was given."""
-
-    def __init__(self, *call):
-        self.call = call
-
-    def __reduce__(self):
-        return self.call[0], self.call[1:]
 
 
 @pytest.fixture
@@ -73,7 +64,7 @@ def save_pickle(content, path, protocol=2):
 def test_a_checkpoint_with_code_is_refused_and_the_code_does_not_run(tiny, tmp_path, marker, save, call):
     given = (os.system, f"touch {marker}") if call == "system" else (exec, f"open({str(marker)!r}, 'w')")
     path = tmp_path / "hostile.pt"
-    save({"model": Hostile(*given)}, path)
+    save({"model": Call(*given)}, path)
     with pytest.raises(ConfigError, match=r"model.weights=.*/hostile.pt .*trust=true"):
         check(tiny(f"model.weights={path}"))
     assert not marker.exists()
@@ -83,7 +74,7 @@ def test_a_checkpoint_with_code_is_refused_and_the_code_does_not_run(tiny, tmp_p
 
 
 def test_what_is_refused_is_named(tiny, tmp_path, marker):
-    torch.save({"model": Hostile(os.system, f"touch {marker}")}, tmp_path / "hostile.pt")
+    torch.save({"model": Call(os.system, f"touch {marker}")}, tmp_path / "hostile.pt")
     with pytest.raises(ConfigError, match=r"hostile.pt holds posix.system, which is no part of a YOLO"):
         check(tiny(f"model.weights={tmp_path / 'hostile.pt'}"))
 
@@ -93,7 +84,7 @@ def test_the_training_itself_loads_no_code_either(tiny, tmp_path, marker, stock)
     path = tmp_path / "weights.pt"
     torch.save({"model": stock, "train_args": {}}, path)
     plan = check(tiny(f"model.weights={path}"))
-    torch.save({"model": Hostile(os.system, f"touch {marker}")}, path)
+    torch.save({"model": Call(os.system, f"touch {marker}")}, path)
     trainer = GraftTrainer.configured(plan.graft, trust=plan.trust)(
         overrides={**plan.arguments, "save_dir": str(tmp_path / "train")}
     )
@@ -105,7 +96,7 @@ def test_the_training_itself_loads_no_code_either(tiny, tmp_path, marker, stock)
 @pytest.mark.parametrize("attention", [None, "se"])
 def test_from_python_it_is_refused_too(tmp_path, marker, attention):
     path = tmp_path / "hostile.pt"
-    torch.save({"model": Hostile(os.system, f"touch {marker}")}, path)
+    torch.save({"model": Call(os.system, f"touch {marker}")}, path)
     with pytest.raises(ValueError, match=r"model=.*hostile.pt holds posix.system"):
         grafted_yolo(path, attention)
     assert not marker.exists()
