@@ -1,4 +1,4 @@
-"""Every fault of tests/faults.py, several times, as a table in Markdown.
+"""Every fault of tests/faults/, several times, as a table in Markdown.
 
 python -m benchmarks.faults [times]
 """

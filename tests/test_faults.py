@@ -1,4 +1,4 @@
-"""Every fault of tests/faults.py: a clear error before anything is trained, or a recovery that the record tells of."""
+"""Every fault of tests/faults/: a clear error before anything is trained, or a recovery that the record tells of."""
 
 import os
 import re

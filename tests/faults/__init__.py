@@ -79,7 +79,11 @@ FAULTS = [
     Fault("finished run: exported, best.pt cut short", exported, r"refused: .*best\.pt cannot be read .*force=true"),
     Fault("study YAML: byte-order mark", study_yaml(MARK + STUDY), "read: why"),
     Fault("study YAML: tab", study_yaml(STUDY + b"\tacmix: {}\n"), r"refused: .*mine\.yaml .*line 5 has a tab"),
-    Fault("study YAML: Latin-1", study_yaml(STUDY.replace(b"y", b"\xe9")), r"refused: .*mine\.yaml cannot be read"),
+    Fault(
+        "study YAML: Latin-1",
+        study_yaml(STUDY.replace(b"y", b"\xe9")),
+        r"refused: .*mine\.yaml is not text in UTF-8; save",
+    ),
     Fault("attention YAML: byte-order mark", own_yaml(MARK + OWN), "exit status 0 without a traceback"),
     Fault(
         "attention YAML: tab",
