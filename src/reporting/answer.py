@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.reporting.comparison import Results, Variant
+from src.reporting.comparison import DISTURBED, Results, Variant
 from src.statistics import Comparison, compare_seeds
 
 
@@ -92,8 +92,8 @@ def _sure(comparison: Comparison) -> str:
 def _cost(variant: Variant, reference: Variant) -> str:
     parts = []
     if variant.ratio.mean is not None:
-        bounds = f" ({variant.ratio.low:.2f} to {variant.ratio.high:.2f})" if variant.ratio.low is not None else ""
-        parts.append(f"{variant.ratio.mean:.2f} times the latency of the stock model{bounds}")
+        sure = latency_sure(variant)
+        parts.append(f"{variant.ratio.mean:.2f} times the latency of the stock model" + (f" ({sure})" if sure else ""))
     for key, unit, scale in (("model.parameters", "M\u00a0parameters", 1e6), ("model.gflops", "GFLOPs", 1)):
         if key in variant.numbers:
             text = f"{variant.numbers[key] / scale:.3g}\u00a0{unit}"
@@ -104,6 +104,14 @@ def _cost(variant: Variant, reference: Variant) -> str:
         return "Its cost was not measured."
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"It takes {listed}."
+
+
+def latency_sure(variant: Variant) -> str:
+    """Interval of the latency ratio, and what disturbed the machine while it was timed; empty for neither."""
+    timings = [run.record.latency for run in variant.counted if run.record.latency]
+    states = [state for state in DISTURBED if any(timing.get(state) for timing in timings)]
+    bounds = [] if variant.ratio.low is None else [f"{variant.ratio.low:.2f} to {variant.ratio.high:.2f}"]
+    return ", ".join(bounds + ([f"machine {' and '.join(states)}"] if states else []))
 
 
 def _remarks(results: Results, variant: Variant) -> list[str]:

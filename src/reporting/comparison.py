@@ -13,6 +13,7 @@ from src.statistics import Comparison, Estimate, ImageDifference, compare_seeds,
 # Comparing every two of more variants is slow, and nobody reads it.
 MOST_GROUPED = 40
 TIMED_IN = ("backend", "precision", "batch", "imgsz", "threads")
+DISTURBED = ("busy", "throttled")
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,15 +220,17 @@ def _notes(study: Study, variants: Sequence[Variant]) -> list[str]:
         if len(kinds) > 1:
             notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
     timings = [run.record.latency for run in study.runs if run.counts and run.record.latency]
-    for state in ("busy", "throttled"):
+    for state in DISTURBED:
         if count := sum(bool(timing.get(state)) for timing in timings):
-            notes.append(f"{count} runs were timed while the machine was {state}: their latency is doubtful")
+            notes.append(f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed")
     if len({tuple(timing.get(key) for key in TIMED_IN) for timing in timings}) > 1:
         notes.append(f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare")
     changed = [run.name for run in study.runs if run.counts and run.record.events]
     if changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-        notes.append(f"{len(changed)} runs have events that may have changed the experiment: {shown}")
+        notes.append(
+            f"events that may have changed the experiment in {len(changed)} of {len(study.runs)} runs: {shown}"
+        )
     return notes
 
 

@@ -26,7 +26,7 @@ def with_images(results: Results, resamples: int) -> Results:
     for variant in dict.fromkeys([*wanted, *(results.variant(v.reference) for v in wanted)]):
         kept[variant.label] = _matches(variant, missing)
     if missing:
-        notes.append(f"{len(missing)} runs kept no matches on validation images: {some(missing)}")
+        notes.append(f"no matches on validation images were kept by {some(missing)}")
     images: dict[str, ImageDifference] = {}
     for reference in dict.fromkeys(v.reference for v in wanted):
         runs = {v.label: kept[v.label] for v in wanted if v.reference == reference} | {reference: kept[reference]}

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from src.reporting.answer import Answer, signed
+from src.reporting.answer import Answer, latency_sure, signed
 from src.reporting.comparison import Results, Variant
 from src.reporting.figures import drawn_variants
 from src.reporting.study import StudyRun, flatten
@@ -75,8 +75,7 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
         bounds = "no interval over seeds" if found.low is None else f"{signed(found.low)} to {signed(found.high)}"
         tiles.append(("difference of mAP50-95", signed(found.mean), bounds))
         if variant.ratio.mean is not None:
-            bounds = "" if variant.ratio.low is None else f"{variant.ratio.low:.2f} to {variant.ratio.high:.2f}"
-            tiles.append(("latency, of the stock model's", f"{variant.ratio.mean:.2f} ×", bounds))
+            tiles.append(("latency, of the stock model's", f"{variant.ratio.mean:.2f} ×", latency_sure(variant)))
         tiles.append(
             ("pairs of seeds", str(found.n), "screening" if variant.comparison.screening else "paired by seed")
         )

@@ -162,7 +162,7 @@ def test_environments_and_events_are_noted(tmp_path):
     write_run(tmp_path, config_of(ACMIX, 0), 0.5, environment={"device": "GPU"}, events=[{"event": "nan_recovery"}])
     notes = " ".join(results_of(tmp_path).notes)
     assert "2 devices" in notes
-    assert "1 runs have events" in notes
+    assert "events that may have changed the experiment in 1 of 2 runs" in notes
 
 
 def test_swept_numbers_make_lines_in_their_order(tmp_path):
@@ -188,7 +188,7 @@ def test_missing_and_unlike_matches_are_noted(tmp_path):
     write_matches(write_run(tmp_path, config_of(ACMIX, 0), 0.5), 0, 0.5, images=5)
     write_run(tmp_path, config_of(CBAM, 0), 0.5)
     notes = " ".join(with_images(results_of(tmp_path), resamples=10).notes)
-    assert "1 runs kept no matches on validation images: cbam" in notes
+    assert "no matches on validation images were kept by cbam" in notes
     assert "validated on different images" in notes
 
 
@@ -198,7 +198,8 @@ def test_doubtful_and_unlike_latencies_are_noted(tmp_path):
     write_run(tmp_path, config_of(BASELINE, 0), 0.5, latency={**timed, "backend": "pytorch"})
     write_run(tmp_path, config_of(ACMIX, 0), 0.5, latency={**timed, "backend": "onnx"})
     results = results_of(tmp_path)
-    assert "2 runs were timed while the machine was busy: their latency is doubtful" in results.notes
+    assert "doubtful latency: the machine was busy while 2 of 2 runs were timed" in results.notes
+    assert "1.10 times the latency of the stock model (machine busy)" in answer(results).cost
     assert not any("throttled" in note for note in results.notes)
     assert any("differ in how they were taken" in note for note in results.notes)
     numbers = results.variant("acmix").numbers
