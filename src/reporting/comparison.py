@@ -228,9 +228,7 @@ def _notes(study: Study, variants: Sequence[Variant]) -> list[str]:
     changed = [run.name for run in study.runs if run.counts and run.record.events]
     if changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-        notes.append(
-            f"events that may have changed the experiment in {len(changed)} of {len(study.runs)} runs: {shown}"
-        )
+        notes.append(f"events that may have changed the experiment, in {len(changed)} runs: {shown}")
     return notes
 
 
