@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # For .venv-ray, which takes everything else from .venv: torch alone is 6 GB.
 RAY := ray==2.60.0 cloudpickle==2.2.1 joblib==1.5.3 hydra-ray-launcher==1.2.2
+# Two processes; one that is done takes over tests of the other.
+PYTEST_TWICE := -m pytest --numprocesses 2 --dist worksteal
 ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
 .PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark self-test
@@ -19,10 +21,10 @@ study: install  ## a whole study on the digits and its report: hours on two CPU 
 	$(RUN) -m src.report digits
 
 test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
-	$(RUN) -m pytest -m "not slow and not gpu and not chaos and not browser and not cluster"
+	$(RUN) $(PYTEST_TWICE) -m "not slow and not gpu and not chaos and not browser and not cluster"
 
 test-all: install  ## every test but those of test-chaos, test-browser and test-cluster, the slow ones too
-	$(RUN) -m pytest -m "not chaos and not browser and not cluster"
+	$(RUN) $(PYTEST_TWICE) -m "not chaos and not browser and not cluster"
 
 test-browser: install  ## the report's page in headless Chromium, which Debian's package brings if it is not there
 	@test -x /usr/bin/chromium || { apt-get update --quiet && apt-get install --quiet --yes chromium; }

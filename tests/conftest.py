@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-# Importing ultralytics writes a settings file: not the user's own, and before anything here imports it.
-os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.mkdtemp(prefix="yolo-config-"))
+# Importing ultralytics writes a settings file: not the user's own, nor that of the test process beside this one, and
+# before anything here imports it.
+os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-config-")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the test process beside this one needs a core, too
 
 import pytest
 from hydra import compose, initialize_config_dir
