@@ -1,14 +1,14 @@
-"""hydra/launcher=basic: one run after the other in this process."""
+"""hydra/launcher=in_turn, the default: one run after the other in this process."""
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins import basic_launcher
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 
 from src.outcome import tell_outcome
 
 
-class BasicLauncher(basic_launcher.BasicLauncher):
+class InTurnLauncher(BasicLauncher):
     """Hydra's own, which would name only the first run that failed."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
