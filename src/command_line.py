@@ -1,21 +1,29 @@
 """What Hydra would answer with its grammar or with a traceback, said before it is asked."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 
 from src.config import SCHEMAS, ConfigError
+from src.hydra_errors import config_errors
 from src.plain_yaml import parse_yaml
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with one line if what is inside refuses the command."""
+    """End the program with one line if what is inside refuses the command, also where it is Hydra that refuses.
+
+    Whoever sets HYDRA_FULL_ERROR=1 sees the whole traceback of the latter.
+    """
+    wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets its errors through to here, instead of printing them
     try:
-        yield
+        with nullcontext() if wanted else config_errors(sys.argv[1:]):
+            yield
     except ConfigError as error:
         sys.exit(f"error: {error}")
 

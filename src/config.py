@@ -313,7 +313,8 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
         ConfigError: for a key that `+key=value` put past the schema.
     """
     if added := added_keys(config):
-        raise ConfigError(f"+{added[0]}: no such option; see the options with --cfg job")
+        value = OmegaConf.select(config, added[0])
+        raise ConfigError(f"+{added[0]}={value}: there is no option {added[0]}; see the options with --cfg job")
     sys.path += [folder for folder in own_folders() if folder not in sys.path]
     values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         config, resolve=True, throw_on_missing=True, enum_to_str=True

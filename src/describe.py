@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 
 from src.columns import aligned
 from src.command_line import check_command_line, one_line_errors
-from src.config import ConfigError, plain_values, register_configs
+from src.config import ConfigError, register_configs
+from src.hydra_errors import job_values
 
 if TYPE_CHECKING:
     from src.checks import Plan
@@ -71,7 +72,7 @@ def main(config: DictConfig) -> None:
     from src.checks import check
 
     try:
-        print(describe(check(plain_values(config))))
+        print(describe(check(job_values(config))))
     except ConfigError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
@@ -82,4 +83,4 @@ if __name__ == "__main__":
     register_configs()
     with one_line_errors():
         check_command_line(sys.argv[1:])
-    main()
+        main()

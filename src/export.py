@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from src.config import ConfigError, own_folders, plain_values, register_configs
+from src.command_line import check_command_line, one_line_errors
+from src.config import ConfigError, own_folders, register_configs
+from src.hydra_errors import job_values
 from src.record import Record
 
 MOST_NAMES = 8
@@ -125,16 +127,16 @@ def export_run(options: Mapping[str, Any]) -> str:
 @hydra.main(config_path="../conf", config_name="export", version_base="1.3")
 def main(config: DictConfig) -> None:
     """Export one run."""
-    from omegaconf.errors import MissingMandatoryValue
-
     try:
-        print(export_run(plain_values(config)))
-    except MissingMandatoryValue:
-        sys.exit("error: run=NAME is missing: the name, hash or folder of a finished run")
+        if OmegaConf.is_missing(config, "run"):
+            raise ConfigError("run=NAME is missing: the name, hash or folder of a finished run")
+        print(export_run(job_values(config)))
     except ConfigError as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
     register_configs()
-    main()
+    with one_line_errors():
+        check_command_line(sys.argv[1:])
+        main()

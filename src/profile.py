@@ -22,7 +22,8 @@ from omegaconf import DictConfig
 
 from src.columns import aligned
 from src.command_line import check_command_line, one_line_errors
-from src.config import ConfigError, plain_values, register_configs
+from src.config import ConfigError, register_configs
+from src.hydra_errors import job_values
 
 if TYPE_CHECKING:
     from src.checks import Plan
@@ -140,7 +141,7 @@ def profile(config: DictConfig) -> None:
     job = HydraConfig.get()
     result: dict[str, Any] = {"overrides": list(job.overrides.task)}
     try:
-        plan = check(plain_values(config))
+        plan = check(job_values(config))
         result |= measure_plan(plan)
         print(report(plan, result), flush=True)
     except ConfigError as error:
@@ -163,4 +164,4 @@ if __name__ == "__main__":
     register_configs()
     with one_line_errors():
         check_command_line(sys.argv[1:])
-    profile()
+        profile()

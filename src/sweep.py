@@ -22,11 +22,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log
-from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from src.config import ConfigError, register_configs
+from src.hydra_errors import config_errors
 from src.study.definition import SWEEPS, load_study, study_names
 from src.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
 from src.study.progress import RunState, distinct, read_study, run_states, study_file, time_left, write_study
@@ -87,10 +87,8 @@ def _base(request: Request) -> DictConfig:
     """The configuration of the launcher and of everything that is the same for all runs."""
     shared = [override for override in request.overrides if override.split("=")[0] in {"output_dir", "tracking"}]
     shared += [override for override in request.overrides if override.startswith("tracking.")]
-    try:
+    with config_errors([*request.hydra, *shared]):
         return compose("config", ["hydra.mode=MULTIRUN", *request.hydra, *shared], return_hydra_config=True)
-    except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
 
 
 def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun]) -> str:

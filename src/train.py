@@ -16,7 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from src.command_line import check_command_line, one_line_errors
-from src.config import ConfigError, plain_values, register_configs
+from src.config import ConfigError, register_configs
+from src.hydra_errors import job_values
 from src.record import RunSkippedError
 from src.study.points import register_points
 from src.study.search import register_search
@@ -33,7 +34,7 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        plan = check(plain_values(config))
+        plan = check(job_values(config))
         if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
             log.info("\n%s", line)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True))
@@ -68,10 +69,10 @@ def main() -> None:
     with one_line_errors():
         check_command_line(sys.argv[1:])
         register_points(sys.argv[1:])
-    try:
-        train()
-    except KeyboardInterrupt:
-        sys.exit("interrupted; started again, the same command goes on behind the last whole epoch")
+        try:
+            train()
+        except KeyboardInterrupt:
+            sys.exit("interrupted; started again, the same command goes on behind the last whole epoch")
 
 
 if __name__ == "__main__":

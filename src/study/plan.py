@@ -10,11 +10,10 @@ from typing import Any
 from hydra import compose
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from src.config import ConfigError, plain_values
+from src.hydra_errors import config_errors
 from src.record import NOT_IDENTITY_TRAINER, Record
 from src.study.definition import Point
 
@@ -70,14 +69,12 @@ class Composer:
         """
         values = [override for override in overrides if "." in override.split("=")[0] and override[0].isalpha()]
         groups = tuple(override for override in overrides if override not in values)
-        try:
+        with config_errors(overrides):
             if groups not in self._composed:
                 self._composed[groups] = compose("config", [*self._shared, *groups])
             config = copy.deepcopy(self._composed[groups])
             ConfigLoaderImpl._apply_overrides_to_config(self._parser.parse_overrides(values), config)
             return plain_values(config)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(" ".join(str(error).split())) from error
 
 
 def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], dict[str, Any]]) -> list[PlannedRun]:
