@@ -18,7 +18,7 @@ from torch import nn
 
 from src.arguments import check_image_size, check_latency, check_objectives, training_arguments
 from src.attention.options import resolve_options
-from src.config import ConfigError, own_folders
+from src.config import SCHEMAS, ConfigError, own_folders
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
 from src.detector.building import find_class
@@ -158,6 +158,10 @@ def _weights(name: str | None) -> Path | None:
 
 def _own_data(data: Mapping[str, Any]) -> dict[str, Any]:
     """`data.yaml=PATH` beside the default group means a data set of one's own instead of the digits."""
+    if data["yaml"] is None and data["name"] != "digits":
+        raise ConfigError(
+            f"data.name={data['name']} changes no image; choose a data set with data=NAME or data.yaml=PATH"
+        )
     if data["name"] != "digits" or data["yaml"] is None:
         return dict(data)
     changed = [key for key, value in DIGITS_DEFAULTS.items() if data[key] != value]
@@ -181,6 +185,12 @@ def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool) -> Dat
 def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
     """The attention group; of a class from outside with a fingerprint of its file, as another code is another run."""
     missing = [key for key in ("name", "_target_") if key not in attention]
+    shipped = SCHEMAS["attention"].get(attention.get("name"))
+    if shipped is not None and attention.get("_target_") != getattr(shipped, "_target_", None):
+        raise ConfigError(
+            f"attention.name={attention['name']} stands for another class than "
+            f"attention._target_={attention.get('_target_')}; choose with attention=NAME, or give the class its own name"
+        )
     if "_target_" in attention:
         _trusted("attention._target_", attention["_target_"], trust)
     if attention.get("name") == "baseline" or (not missing and attention["_target_"].startswith("src.")):

@@ -5,6 +5,7 @@ import re
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import MISSING
 from difflib import get_close_matches
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -20,10 +21,9 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from src.config import ConfigError, plain_values
+from src.config import SCHEMAS, ConfigError, plain_values
 
 SHOWN = "see the options with --cfg job"
-NO_NAME = "Config group override must be a string"  # attention=1
 FLAGS = ("Only one of --run", "The --resolve flag")  # --cfg job -m
 EXAMPLES = {
     int: ("a whole number", "4"),
@@ -43,17 +43,33 @@ def config_errors(overrides: Sequence[str]) -> Iterator[None]:
     Raises:
         ConfigError: instead of an error of Hydra or OmegaConf.
     """
+    _check_names(overrides)
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error, overrides)) from error
     except ValueError as error:
-        if str(error).startswith(FLAGS):
-            raise ConfigError(str(error)) from error
-        if not str(error).startswith(NO_NAME):
+        if not str(error).startswith(FLAGS):
             raise
-        wrong = next((o for o in overrides if re.fullmatch(r"[\w/]*=(\d+|null|true|false)?", o)), "")
-        raise ConfigError(f"{wrong}: a group takes the name of one of its options; {SHOWN}") from error
+        raise ConfigError(str(error)) from error
+
+
+def _check_names(overrides: Sequence[str]) -> None:
+    """Refuse what ends in a traceback of Hydra's: an option of a group that is no name, and a value without a key."""
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if equals and not key:
+            raise ConfigError(_unreadable(override))
+        group = key.lstrip("+")
+        if (group in SCHEMAS or group.startswith("hydra/")) and any(map(_no_name, value.split(","))):
+            raise ConfigError(f"{override}: {group} takes the name of one option; --help lists them")
+
+
+def _no_name(value: str) -> bool:
+    try:
+        return float(value) is not None
+    except ValueError:
+        return value.strip().lower() in {"null", "true", "false"} or value.startswith(("[", "{"))
 
 
 def job_values(config: DictConfig) -> dict[str, Any]:
@@ -86,12 +102,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if found := re.match(
         r"Could not delete from config\. '?([^']+?)'? does not exist|Could not delete '([^']+)'", text
     ):
-        return f"~{found[1] or found[2]}: there is no such option to leave out; {SHOWN}"
+        key = found[1] or found[2]
+        return f"{_given(key, overrides)}: there is no option {key} to leave out; {SHOWN}"
     if found := re.match(r"Multiple values for (\S+)\. ", text):
         group = found[1].split("@")[0]
         return f"{_given(group, overrides)}: {group} has a value already; write {group}=NAME, once and without +"
-    if "is not a subclass of" in text and (found := re.match(r"In 'schema/(\w+)/", text)):
-        return f"{_given(found[1], overrides)}: takes one option; choose one, or sweep over several with -m"
     if isinstance(cause, MissingMandatoryValue):
         return f"{_given(cause.full_key, overrides)}: has no value; give one, {cause.full_key}=VALUE"
     if isinstance(cause, InterpolationResolutionError):
@@ -151,6 +166,7 @@ def _wrong_type(cause: ValidationError, overrides: Sequence[str]) -> str:
     except (KeyError, TypeError, NameError):
         return f"{_given(key, overrides)}: {_first_line(cause)}; {SHOWN}"
     kind, example = _kind(wanted)
+    example = _default(cause.object_type, key.rpartition(".")[2]) or example
     return f"{_given(key, overrides)}: takes {kind}; write {key}={example}, for example"
 
 
@@ -167,6 +183,17 @@ def _kind(wanted: Any) -> tuple[str, str]:
         names = [member.name for member in wanted]
         return f"one of {', '.join(names)}", names[0]
     return EXAMPLES.get(wanted, ("options of its own", "..."))
+
+
+def _default(schema: Any, name: str) -> str | None:
+    """The default of an option as it is written on the command line; None for one that shows no value."""
+    field = schema.__dataclass_fields__[name]
+    value = field.default if field.default_factory is MISSING else field.default_factory()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and value:
+        return f"[{','.join(map(str, value))}]"
+    return str(value) if isinstance(value, int | float | str) and value != "???" else None
 
 
 def _given(key: str | None, overrides: Sequence[str], otherwise: str | None = None) -> str:

@@ -96,7 +96,7 @@ def find_class(target: str) -> Callable[..., nn.Module]:
         prefixes = (sys.prefix, sys.base_prefix)
         own = [os.path.abspath(folder) for folder in sys.path if not os.path.abspath(folder).startswith(prefixes)]
         raise ValueError(
-            f"attention._target_={target} cannot be imported ({_last_line(error)}); looked in "
+            f"attention._target_={target} cannot be imported ({_last_line(error)}); write MODULE.CLASS; looked in "
             f"{', '.join(dict.fromkeys(own))} and in the installed packages"
         ) from error
     return found
