@@ -24,7 +24,7 @@ from src.data.digits import build_digits
 from src.detector.building import find_class
 from src.detector.grafting import Graft, prepare, probe_sites
 from src.detector.matching import Match
-from src.detector.sites import Site
+from src.detector.sites import Site, largest_stride
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.detector.trust import Trust, check_target
 from src.param_groups import GraftOptions
@@ -107,12 +107,13 @@ class Checker:
         network = (name, len(dataset.names), dataset.channels)
         stock, sites = self._once(_stock, *network)
         for key in ("trainer", "latency"):
-            check_image_size(key, config[key]["imgsz"], name, int(stock.stride.max()))
+            check_image_size(key, config[key]["imgsz"], name, largest_stride(stock))
         if weights is not None:
             self._once(_fits, weights, network, trust, use=(stock,))
         # The seed decides on values, not on what fits.
         spec = dataclasses.replace(spec, seed=0)
-        return self._once(_grafted_sites, spec, network, use=(stock, sites))
+        grafted: list[str] = self._once(_grafted_sites, spec, network, use=(stock, sites))
+        return grafted
 
     def _once(self, function: Callable[..., Any], *arguments: Any, use: tuple[Any, ...] = ()) -> Any:
         """The function's answer to these arguments, or its refusal; `use` are further ones, which follow from them."""
