@@ -28,7 +28,6 @@ from src.latency.protocol import Comparison, compare
 
 IMAGES = 32
 THROUGHPUT_SHARE = 0.1  # of the time, for each batch size
-THROUGHPUT_ROUNDS = 3
 ENERGY_SECONDS = 2.0
 
 

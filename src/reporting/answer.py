@@ -146,9 +146,9 @@ def interval(bounds: tuple[float, float]) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
-def signed(value: float, digits: int = 3) -> str:
+def signed(value: float) -> str:
     """A difference with its sign; a minus as long as a plus."""
-    return minus(f"{value:+.{digits}f}")
+    return minus(f"{value:+.3f}")
 
 
 def minus(text: str) -> str:

@@ -69,9 +69,9 @@ class Picture:
     suffix: str = "svg"
 
 
-def new_figure(height: float, width: float = WIDTH, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty figure, sizes in inches, and its axes row by row; call it and draw inside `styled`."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """An empty figure, so many inches high, and its axes row by row; call it and draw inside `styled`."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=rows == 1 and columns > 1).flat)
 
 
