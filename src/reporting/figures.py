@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from src.reporting.comparison import Results, Variant, swept_lines
+from src.reporting.comparison import Results, Variant
 from src.reporting.style import (
     GRID,
     INK,
@@ -21,6 +21,7 @@ from src.reporting.style import (
     styled,
     svg,
 )
+from src.reporting.swept import swept_lines
 from src.statistics import Estimate
 
 # More variants in one picture cannot be told apart; the table has them all.

@@ -3,9 +3,10 @@
 import pytest
 
 from src.reporting.answer import answer
-from src.reporting.comparison import compare, swept_lines
+from src.reporting.comparison import compare
 from src.reporting.images import with_images
 from src.reporting.study import read_study
+from src.reporting.swept import swept_lines
 from tests.fabricate import config_of, declare, write_matches, write_run, write_study
 
 BASELINE, PLACEBO = {"name": "baseline"}, {"name": "placebo"}
