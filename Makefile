@@ -47,9 +47,10 @@ test-cluster: install  ## studies on a real Slurm and a real Ray of two nodes on
 test-zoo: install  ## every attention in every mode, trained, saved, exported: prints the table (half an hour)
 	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md
 
-lint: install  ## formatting, lint and import rules
+lint: install  ## formatting, lint, import rules and types
 	$(RUN) -m ruff check src tests benchmarks hydra_plugins
 	$(RUN) -m ruff format --check src tests benchmarks hydra_plugins
+	$(RUN) -m mypy
 
 self-test: install  ## the latency instrument's own test: stock against stock, quiet and disturbed (up to 40 minutes)
 	$(RUN) -m benchmarks.latency_self_test

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from src.record import write_atomically
 
@@ -130,7 +129,7 @@ def set_random_streams(streams: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(streams["cuda"], device)
 
 
-def loader_position(loader: DataLoader) -> dict[str, Any]:
+def loader_position(loader: Any) -> dict[str, Any]:
     """Where a loader without worker processes stands at an epoch's end.
 
     Beside its generator that is Ultralytics' buffer: the images read last, from which a mosaic takes its neighbours.
@@ -138,7 +137,7 @@ def loader_position(loader: DataLoader) -> dict[str, Any]:
     return {"generator": loader.generator.get_state(), "buffer": list(loader.dataset.buffer)}
 
 
-def set_loader_position(loader: DataLoader, position: dict[str, Any]) -> None:
+def set_loader_position(loader: Any, position: dict[str, Any]) -> None:
     """Put a loader that has not been used where `loader_position` found another one."""
     iterator = loader._get_iterator()
     for _ in range(len(loader)):  # a sampler draws once more when it is asked behind its end: so stand at that end
@@ -149,7 +148,7 @@ def set_loader_position(loader: DataLoader, position: dict[str, Any]) -> None:
         loader.dataset.load_image(index)  # puts it into the buffer
 
 
-def start_epoch_anew(loader: DataLoader, *where: int) -> None:
+def start_epoch_anew(loader: Any, *where: int) -> None:
     """Start a loader with worker processes anew, with everything random a function of `where`: seed, epoch, ..."""
     seed = int.from_bytes(hashlib.sha256(repr(where).encode()).digest()[:8])
     random.seed(seed)

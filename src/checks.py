@@ -24,7 +24,7 @@ from src.data.digits import build_digits
 from src.detector.building import find_class
 from src.detector.grafting import Graft, prepare, probe_sites
 from src.detector.matching import Match
-from src.detector.sites import Site
+from src.detector.sites import Site, largest_stride
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.detector.trust import Trust, check_target
 from src.param_groups import GraftOptions
@@ -107,12 +107,13 @@ class Checker:
         network = (name, len(dataset.names), dataset.channels)
         stock, sites = self._once(_stock, *network)
         for key in ("trainer", "latency"):
-            check_image_size(key, config[key]["imgsz"], name, int(stock.stride.max()))
+            check_image_size(key, config[key]["imgsz"], name, largest_stride(stock))
         if weights is not None:
             self._once(_fits, weights, network, trust, use=(stock,))
         # The seed decides on values, not on what fits.
         spec = dataclasses.replace(spec, seed=0)
-        return self._once(_grafted_sites, spec, network, use=(stock, sites))
+        grafted: list[str] = self._once(_grafted_sites, spec, network, use=(stock, sites))
+        return grafted
 
     def _once(self, function: Callable[..., Any], *arguments: Any, use: tuple[Any, ...] = ()) -> Any:
         """The function's answer to these arguments, or its refusal; `use` are further ones, which follow from them."""
@@ -185,11 +186,11 @@ def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool) -> Dat
 def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
     """The attention group; of a class from outside with a fingerprint of its file, as another code is another run."""
     missing = [key for key in ("name", "_target_") if key not in attention]
-    shipped = SCHEMAS["attention"].get(attention.get("name"))
+    shipped = SCHEMAS["attention"].get(attention.get("name", ""))
     if shipped is not None and attention.get("_target_") != getattr(shipped, "_target_", None):
         raise ConfigError(
             f"attention.name={attention['name']} stands for another class than "
-            f"attention._target_={attention.get('_target_')}; choose with attention=NAME, or give the class its own name"
+            f"attention._target_={attention.get('_target_')}; choose attention=NAME, or give the class its own name"
         )
     if "_target_" in attention:
         _trusted("attention._target_", attention["_target_"], trust)

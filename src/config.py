@@ -280,7 +280,7 @@ class ExportConfig:
     output_dir: str = "outputs"
 
 
-SCHEMAS = {
+SCHEMAS: dict[str, dict[str, type]] = {
     "attention": {**ATTENTION_SCHEMAS, "placebo": PlaceboAttentionConfig},
     "placement": {"sites": PlacementConfig},
     "model": {"yolo26": ModelConfig},
@@ -336,6 +336,7 @@ def added_keys(config: DictConfig) -> list[str]:
     known = getattr(schema, "__dataclass_fields__", None)
     added = [] if known is None else [str(key) for key in config if key not in known]
     for key, node in config.items_ex(resolve=False):
-        if isinstance(node, DictConfig) and key not in added:
-            added += [f"{key}.{name}" for name in added_keys(node)]
+        group = str(key)
+        if isinstance(node, DictConfig) and group not in added:
+            added += [f"{group}.{name}" for name in added_keys(node)]
     return added

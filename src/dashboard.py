@@ -30,7 +30,8 @@ def dashboard(options: Options) -> str:
         StudyError: if there is no such study, or nothing says where it belongs.
         RuntimeError: if it cannot be saved.
     """
-    from src.reporting.comparison import compare, swept_lines
+    from src.reporting.comparison import compare
+    from src.reporting.swept import swept_lines
     from src.reporting.workspace import build_workspace, swept_options
 
     study = read_study(options.study, Path(options.output_dir))

@@ -65,6 +65,7 @@ def export_run(options: Mapping[str, Any]) -> str:
     import yaml
 
     from src.checkpoint import damage
+    from src.detector.sites import channels_of, largest_stride
     from src.detector.trust import Trust, known_classes_only
     from src.latency.backends import check_format, export, load_export
     from src.latency.measure import EndToEnd, validation_images
@@ -87,7 +88,7 @@ def export_run(options: Mapping[str, Any]) -> str:
     except (ValueError, pickle.UnpicklingError) as error:
         raise ConfigError(f"run={options['run']}: {error}") from error
     imgsz = options["imgsz"] or arguments["imgsz"]
-    stride = int(model.stride.max())
+    stride = largest_stride(model)
     if imgsz < stride or imgsz % stride:
         raise ConfigError(f"imgsz={imgsz} is not a multiple of {stride}, the network's largest stride")
     try:
@@ -103,7 +104,7 @@ def export_run(options: Mapping[str, Any]) -> str:
         deployed = load_export(file, device, half=options["half"])
         prepare = EndToEnd(deployed.network, imgsz, device).prepare
         try:
-            images = validation_images(Path(arguments["data"]), model.yaml["channels"])
+            images = validation_images(Path(arguments["data"]), channels_of(model))
         except FileNotFoundError as error:
             raise ConfigError(f"{error}\nPut the images back, or compare nothing: check=false") from error
         with tempfile.TemporaryDirectory() as scratch:
@@ -117,10 +118,11 @@ def export_run(options: Mapping[str, Any]) -> str:
                     network, arguments["data"], arguments["imgsz"], options["batch"], scratch
                 ),
             )
-        lines += [
-            f"largest difference from PyTorch on validation images  {found['largest_difference']:.1e}",
-            f"mAP50-95  {found['map50_95']:.4f}, in PyTorch {found['pytorch_map50_95']:.4f}",
-        ]
+        if found is not None:
+            lines += [
+                f"largest difference from PyTorch on validation images  {found['largest_difference']:.1e}",
+                f"mAP50-95  {found['map50_95']:.4f}, in PyTorch {found['pytorch_map50_95']:.4f}",
+            ]
     return "\n".join(lines)
 
 

@@ -54,7 +54,7 @@ def _exact_counts(model: nn.Module, counts: dict[str, int]) -> Iterator[None]:
     """While open, a forward pass fills `counts` with the modules' own statements of their FLOPs."""
 
     def note(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
             batch, _, height, width = inputs[0].shape
             counts[name] = batch * module.flops(height, width)
 

@@ -78,7 +78,8 @@ def job_values(config: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: also for what OmegaConf finds only now, such as an interpolation that points to nothing.
     """
-    with config_errors(OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)):
+    overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    with config_errors(list(map(str, overrides or ()))):
         return plain_values(config)
 
 

@@ -24,9 +24,9 @@ def parse_yaml(content: bytes) -> Any:
 
 
 def _fault(text: str, error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return str(error)
+    mark = error.problem_mark
     line = text.splitlines()[min(mark.line, len(text.splitlines()) - 1)]
     if "\t" in line:
         return f"line {mark.line + 1} has a tab; indent with spaces"

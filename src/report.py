@@ -86,7 +86,7 @@ def _looks(results: "Results", said: "Answer") -> list["Picture | None"]:
     """Pictures of what networks do on validation images."""
     from src.reporting.detections import draw_detections
 
-    pictures = [draw_detections(results, said)]
+    pictures = [draw_detections(said)]
     if any((run.folder / "train" / "weights" / "best.pt").is_file() for run in results.study.runs):
         from src.reporting.looks import draw_windows  # imports torch
 

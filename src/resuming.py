@@ -6,6 +6,7 @@ handed to it through what it reads. Read from ultralytics/engine/trainer.py (8.4
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ class Resuming(WholeFiles):
     into the next epoch when an epoch ends. There the loader starts anew each epoch, and order and augmentation follow
     from seed and epoch alone, as long as `workers` stays the same.
     """
+
+    # Ultralytics has them None, or a path, at first.
+    model: Any
+    ema: Any
+    optimizer: Any
+    scaler: Any
+    scheduler: Any
+    metrics: Any
+    validator: Any
 
     state_file: Path | None = None  # None: Ultralytics' own behaviour, which cannot be continued exactly
     journal: Path | None = None
@@ -126,7 +136,8 @@ class Resuming(WholeFiles):
             ValueError: if the state does not fit what was built, which only another version of the program does.
         """
         if self._state is None:
-            return super().resume_training(ckpt)
+            super().resume_training(ckpt)
+            return
         try:
             self._restore(self._state)
         except (KeyError, RuntimeError) as error:
@@ -138,7 +149,8 @@ class Resuming(WholeFiles):
     def _do_train(self) -> None:
         """Ultralytics' loop; where every epoch is trained already, what it does behind it."""
         if self._state is None or not self._state["done"]:
-            return super()._do_train()
+            super()._do_train()
+            return
         if self.world_size > 1:
             self._setup_ddp()
         self._setup_train()
@@ -194,7 +206,7 @@ class Resuming(WholeFiles):
         if self.args.time:
             self.epochs = self.args.epochs = state["epochs"]
             self._setup_scheduler()
-        model = unwrap_model(self.model)
+        model: Any = unwrap_model(self.model)
         model.load_state_dict(state["model"])
         model.criterion = model.init_criterion()
         vars(model.criterion).update(state["criterion"])
@@ -255,6 +267,6 @@ def _schedule(criterion: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(criterion).items() if isinstance(value, int | float)}
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """NumPy's numbers as Python's, which a state may hold."""
     return {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}

@@ -85,7 +85,8 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             raise RunSkippedError(
                 f"it failed before, see error in {plan.folder / 'record.json'}; retry=true tries again"
             )
-        tracking_id = f"{plan.run_id}-{int(time.time())}" if previous is None else previous.tracking_id
+        kept_id = None if previous is None else previous.tracking_id
+        tracking_id = kept_id or f"{plan.run_id}-{int(time.time())}"
         plan.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(plan.folder / "config.yaml", config_yaml)
         record = Record(
@@ -100,18 +101,18 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         )
         record.write(plan.folder)
         with interruptible():
-            _recorded(plan, record)
+            _recorded(plan, record, tracking_id)
         remove_state(_state(plan))
         return record, True
 
 
-def _recorded(plan: Plan, record: Record) -> None:
+def _recorded(plan: Plan, record: Record, tracking_id: str) -> None:
     """Train, measure and track; whatever happens, the record says so."""
     start = time.monotonic()
     try:
         with open_tracker(
             plan.config["tracking"],
-            run_id=record.tracking_id,
+            run_id=tracking_id,
             name=readable_name(plan.config),
             group=record.study,
             tags=[
@@ -135,19 +136,19 @@ def _recorded(plan: Plan, record: Record) -> None:
             append_entry(plan.folder / "journal.jsonl", "tracking_lost", problem=tracker.lost)
         _close(record, plan, "finished", start)
     except BaseException as error:
-        stuck = isinstance(error, OSError) and error.errno in UNWRITABLE
+        stuck = error if isinstance(error, OSError) and error.errno in UNWRITABLE else None
         record.error = without_passwords(traceback.format_exc())
         try:
             _close(record, plan, "interrupted" if stuck or isinstance(error, KeyboardInterrupt) else "failed", start)
         except OSError as unwritten:
             log.error("the record still says running, as it cannot be written (%s)", unwritten)
-        if stuck:
+        if stuck is not None:
             what, way_out = "cannot be written any more", "see to that disk"
-            if error.errno in NO_ROOM:
+            if stuck.errno in NO_ROOM:
                 what, way_out = "has no room for what the run writes", "make room there"
             free = shutil.disk_usage(plan.folder).free / 1e6
             raise DiskFullError(
-                f"{plan.folder} {what} ({error.strerror}; {free:.0f} MB are free); {way_out} and start the same "
+                f"{plan.folder} {what} ({stuck.strerror}; {free:.0f} MB are free); {way_out} and start the same "
                 "command again: it goes on behind the last epoch that was saved"
             ) from error
         raise

@@ -144,7 +144,8 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     settled = {"finished"} if retry else {"finished", "failed"}
     todo = [state for state in states if state.state not in settled]
     log.info("study %s: %s", request.name, counted(states))
-    stopped, returns = False, []
+    stopped = False
+    returns: Sequence[JobReturn] = []
     if todo:
         added = [f"study={request.name}", f"retry={str(retry).lower()}"]
         signal.signal(signal.SIGTERM, _stop)

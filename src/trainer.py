@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
@@ -80,7 +79,7 @@ class Grafting(Resuming):
             state_file: where the exact state is kept while training, and found to go on from; None keeps none.
             trust: whose classes the checkpoint it starts from may hold; None for this program's own.
         """
-        settings = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
+        settings: dict[str, Any] = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
         settings |= {"graft_options": graft_options or GraftOptions(), "state_file": state_file}
         settings |= {"trust": trust or Trust()}
         settings["run_process"] = os.getpid()
@@ -99,12 +98,12 @@ class Grafting(Resuming):
     ) -> DetectionModel:
         """Build the stock model and load it, graft second; a grafted checkpoint then gives the graft its values too."""
         with known_classes_only("model", None, self.trust):  # a checkpoint's own YAML is evaluated otherwise
-            model = super().get_model(cfg, None if self.resume else weights, verbose)
+            model: DetectionModel = super().get_model(cfg, None if self.resume else weights, verbose)
         stock = list(model.state_dict())
         loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
         graft(model, self.graft_spec)
         kept = model.state_dict()
-        if self.resume:
+        if self.resume and weights is not None:
             model.load_state_dict(weights.float().state_dict())
         else:
             self.note(
@@ -119,12 +118,12 @@ class Grafting(Resuming):
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Ultralytics' optimizer, with the graft's parameters treated as `optimizer.attention` says."""
-        optimizer = super().build_optimizer(model, *args, **kwargs)
+        optimizer: torch.optim.Optimizer = super().build_optimizer(model, *args, **kwargs)
         regroup(optimizer, unwrap_model(model), self.graft_options)
         self.note("optimizer", groups=describe(optimizer, unwrap_model(model)))
         return optimizer
 
-    def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> DataLoader:
+    def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
         """Ultralytics' loader; a budget of steps becomes epochs here, where their length is first known."""
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
         listed = getattr(loader.dataset, "label_files", [])
@@ -211,7 +210,8 @@ def find_device(name: str | None) -> torch.device:
         ValueError: if it is not there, naming those that are.
     """
     try:
-        return select_device(name or "", verbose=False)
+        device: torch.device = select_device(name or "", verbose=False)
     except (ValueError, AssertionError) as error:
         available = ["cpu", *(str(index) for index in range(torch.cuda.device_count()))]
         raise ValueError(f"trainer.device={name} is not there; this machine has {', '.join(available)}") from error
+    return device

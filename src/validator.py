@@ -21,6 +21,7 @@ class MatchValidator(DetectionValidator):
     """
 
     path: Path | None = None
+    data: Any  # Ultralytics has it None at first
 
     @classmethod
     def writing_to(cls, path: Path | None) -> type["MatchValidator"]:
@@ -41,13 +42,13 @@ class MatchValidator(DetectionValidator):
         if self.path is not None and not self.training and RANK == -1:
             shape = batch["ori_shape"]
             boxes = self.scale_preds(preds, batch)["bboxes"].cpu()
-            objects = ops.scale_boxes(batch["imgsz"], batch["bboxes"].clone(), shape, batch["ratio_pad"]).cpu()
-            self.kept.append((batch["im_file"], shape, boxes, objects))
+            objects: Any = ops.scale_boxes(batch["imgsz"], batch["bboxes"].clone(), shape, batch["ratio_pad"])
+            self.kept.append((batch["im_file"], shape, boxes, objects.cpu()))
         return super()._process_batch(preds, batch)
 
     def get_stats(self) -> dict[str, Any]:
         """Ultralytics' metrics; what they were computed from is written first, because they forget it."""
-        if self.kept:
+        if self.path is not None and self.kept:
             self._detections().write(self.path)
         return super().get_stats()
 
@@ -55,7 +56,7 @@ class MatchValidator(DetectionValidator):
         stats = self.metrics.stats
         files, shapes, boxes, objects = zip(*self.kept, strict=True)
         images, first, index = np.unique(
-            [_relative(file, self.data["path"]) for file in files], return_index=True, return_inverse=True
+            np.array([_relative(file, self.data["path"]) for file in files]), return_index=True, return_inverse=True
         )
         conf = np.concatenate(stats["conf"])
         order = np.argsort(-conf)  # Ultralytics' own call on the same array: ties fall as they did in its mAP

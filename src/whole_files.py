@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import RANK
 
 
-class WholeFiles:
+class WholeFiles(BaseTrainer):
     """What is put before any of Ultralytics' trainers, which write over their checkpoints."""
 
     def save_model(self) -> bool:
@@ -26,7 +27,8 @@ class WholeFiles:
             OSError: if there is no room for them.
         """
         if RANK != -1:  # every process of a multi-GPU run validates the file in its place
-            return super().final_eval()
+            super().final_eval()
+            return
         with self._whole_files() as aside:
             for name in ("last.pt", "best.pt"):
                 if (aside.parent / name).exists():

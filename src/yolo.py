@@ -64,6 +64,8 @@ class GraftedYOLO(YOLO):
             checkpoint holds a class that is not trusted.
     """
 
+    graft_spec: Graft
+
     def __init__(self, model: str | Path, spec: Graft | None = None, trust: Trust | None = None):
         self.trust = trust or Trust()
         super().__init__(model)
@@ -86,10 +88,10 @@ class GraftedYOLO(YOLO):
         with known_classes_only("model", weights, self.trust):
             super()._load(weights, task)
 
-    def train(self, trainer: type | None = None, **kwargs: Any) -> Any:
+    def train(self, trainer: type | None = None, **kwargs: Any) -> Any:  # type: ignore[override]  # as YOLO's own does
         """Ultralytics' `train`; the trainer of the task, or the one given, keeps the graft."""
         base = trainer or self._smart_load("trainer")
-        grafting = type(f"Grafting{base.__name__}", (Grafting, base), {})
+        grafting: Any = type(f"Grafting{base.__name__}", (Grafting, base), {})
         return super().train(trainer=grafting.configured(self.graft_spec, trust=self.trust), **kwargs)
 
     def tune(self, *args: Any, **kwargs: Any) -> NoReturn:

@@ -120,6 +120,16 @@ def test_a_finished_run_loses_a_state_left_by_its_last_moment(plan):
     assert not list(plan.folder.glob("state*"))
 
 
+def test_a_run_whose_record_has_no_tracking_id_gets_one(plan, monkeypatch):
+    plan.folder.mkdir(parents=True)
+    config = dict(plan.config)
+    Record(plan.run_id, plan.folder.name, config["study"], config["seed"], config, "interrupted").write(plan.folder)
+    monkeypatch.setattr("src.runner._recorded", lambda *_: None)
+    record, _ = run(plan, "")
+    assert record.tracking_id.startswith(f"{plan.run_id}-")
+    assert record.attempts == 2
+
+
 def test_nothing_of_a_run_stays_in_memory(plan, monkeypatch):
     alive = []
     at_epoch(monkeypatch, 1, lambda trainer: alive.extend(map(weakref.ref, (trainer, trainer.model, trainer.ema.ema))))

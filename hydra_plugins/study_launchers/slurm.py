@@ -46,7 +46,7 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
             from submitit import JobEnvironment
 
             _interrupt_after(signal.Signals[f"SIG{JobEnvironment.USR_SIG}"])
-            returned = super().__call__(*args, **kwargs)
+            returned: JobReturn = super().__call__(*args, **kwargs)
             if returned.status == JobStatus.FAILED:
                 raise returned._return_value
             return returned

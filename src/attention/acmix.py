@@ -1,5 +1,7 @@
 """ACmix: self-attention and convolution from the same three projections (Pan et al. 2022)."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -136,6 +138,9 @@ class ACmix(nn.Module):
                     f"leave it at {nothing}"
                 )
 
+    rate1: nn.Parameter | float
+    rate2: nn.Parameter | float
+
     def _build_projections(self) -> None:
         channels, taps = self.out_channels, self.kernel_conv**2
         conv1, conv2, conv3 = (nn.Conv2d(self.in_channels, channels, 1) for _ in range(3))
@@ -167,7 +172,8 @@ class ACmix(nn.Module):
 
     def _sum_paths(self, x: Tensor) -> Tensor:
         # Each path is linear in weights of which it has few: the rates go there, not over the maps.
-        rate1 = rate2 = 1.0
+        rate1: Tensor | float = 1.0
+        rate2: Tensor | float = 1.0
         if self.paths == "both":
             rate1 = self.rate1
             rate2 = 1 - self.rate1 if self.combine == "complement" else self.rate2
@@ -175,7 +181,7 @@ class ACmix(nn.Module):
             return self._convolution(x, rate2, None)
         # The weights of a query sum to 1, so that a bias of the values is one of the result. A bias
         # of the keys moves all logits of a query alike, which softmax removes: its gradient is 0.
-        bias = self.conv3.bias * rate1 + self.conv2.bias * 0.0
+        bias = _bias(self.conv3) * rate1 + _bias(self.conv2) * 0.0
         attention = self._attention(x, rate1)
         if self.paths == "attention":
             return attention + bias.to(attention.dtype).view(-1, 1, 1)
@@ -185,7 +191,7 @@ class ACmix(nn.Module):
         weights = [self.conv1.weight, self.conv2.weight, self.conv3.weight * rate]
         weight = torch.cat([weight.flatten(1) for weight in weights])
         q, k, v = F.linear(x.permute(0, 2, 3, 1), weight).chunk(3, -1)
-        q = q + self.conv1.bias.to(q.dtype)
+        q = q + _bias(self.conv1).to(q.dtype)
         if self.position:
             k = self._subtract_position(k)
         q = q[:, :: self.stride, :: self.stride]
@@ -203,7 +209,7 @@ class ACmix(nn.Module):
         along_x, along_y = self.conv_p.weight.flatten(1).unbind(1)
         exact = torch.promote_types(along_x.dtype, torch.float32)
         y, x = (_coordinates(k_BHWC, dim, exact).to(along_x.dtype) for dim in (1, 2))
-        rows = y.unsqueeze(1) * along_y + self.conv_p.bias * 0.0
+        rows = y.unsqueeze(1) * along_y + _bias(self.conv_p) * 0.0
         columns = x.unsqueeze(1) * along_x
         rows, columns = (pe.to(k_BHWC.dtype).repeat(1, self.heads) for pe in (rows, columns))
         return (k_BHWC - rows.unsqueeze(1)).sub_(columns)
@@ -211,7 +217,7 @@ class ACmix(nn.Module):
     def _convolution(self, x: Tensor, rate: Tensor | float, bias: Tensor | None) -> Tensor:
         layers = (self.conv1, self.conv2, self.conv3)
         projection = torch.cat([layer.weight.flatten(1) for layer in layers])
-        projection_bias = torch.cat([layer.bias for layer in layers])
+        projection_bias = torch.cat([_bias(layer) for layer in layers])
         weight = compose(self.fc.weight, self.dep_conv.weight) * rate
         if self.dep_conv.bias is not None:
             own = self.dep_conv.bias * rate
@@ -219,8 +225,7 @@ class ACmix(nn.Module):
         # Measured: with few channels the products that dense adds cost less than what it saves.
         few = self.in_channels <= MOST_DENSE_CHANNELS and not torch.jit.is_tracing()
         path = dense if few else grouped
-        options = {"side": self.kernel_conv, "stride": self.stride, "bias": bias}
-        return path(x, projection, projection_bias, weight, **options)
+        return path(x, projection, projection_bias, weight, side=self.kernel_conv, stride=self.stride, bias=bias)
 
     def attention_weights(self, x: Tensor) -> Tensor:
         """How much each pixel of the output looks at each key of its window, (B, heads, kernel_att^2, H', W').
@@ -236,8 +241,9 @@ class ACmix(nn.Module):
         if self.position:
             k = self._subtract_position(k.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         q = self.conv1(x)[..., :: self.stride, :: self.stride]
-        options = {"heads": self.heads, "window": self.kernel_att, "stride": self.stride, "dilation": self.dilation}
-        return window_weights(q, k, **options)
+        return window_weights(
+            q, k, heads=self.heads, window=self.kernel_att, stride=self.stride, dilation=self.dilation
+        )
 
     def flops(self, height: int, width: int) -> int:
         """Operations for one map of that size, two for each multiply-add of a product that is due.
@@ -258,6 +264,11 @@ class ACmix(nn.Module):
     def extra_repr(self) -> str:
         names = "heads kernel_att kernel_conv stride dilation paths combine shift position".split()
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+
+def _bias(layer: nn.Conv2d) -> Any:
+    """Of a projection, which has one."""
+    return layer.bias
 
 
 def _coordinates(x: Tensor, dim: int, dtype: torch.dtype) -> Tensor:

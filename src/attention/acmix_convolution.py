@@ -1,5 +1,7 @@
 """ACmix's convolution path as one convolution, instead of kernel_conv^2 shifted maps that are added."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ def compose(fc: Tensor, dep_conv: Tensor) -> Tensor:
     return mixed.unflatten(0, (-1, fc.shape[1] // 3)).flatten(1, 2)
 
 
-def dense(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor, **convolution) -> Tensor:
+def dense(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor, **convolution: Any) -> Tensor:
     """The path as one convolution of x, plus a map for the projections' bias.
 
     Args:
@@ -37,7 +39,7 @@ def dense(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor
     return out.add_((inside @ by_tap.view(-1, inside.shape[2]).mT).permute(2, 0, 1))
 
 
-def grouped(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor, **convolution) -> Tensor:
+def grouped(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor, **convolution: Any) -> Tensor:
     """The path as a convolution of D groups of 3N projections; arguments as for dense."""
     groups = weight.shape[0]
     # dep_conv's groups want the 3N projections of a channel side by side: project in that order.
@@ -87,7 +89,7 @@ class ShiftConv(nn.Module):
             self.weight = drawn if start == "random" else nn.Parameter(shifts)
         self.register_parameter("bias", None)
 
-    def _load_from_state_dict(self, state_dict, prefix, *arguments):
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         # The authors' code has no bias here, some ports of it do: take what the checkpoint has.
         bias = state_dict.get(f"{prefix}bias")
         self.bias = None if bias is None else nn.Parameter(torch.zeros_like(bias).to(self.weight))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ def _module(name: str) -> ModuleType:
     return {"tiled": window_tiled, "shifted": window_shifted}[name]
 
 
-def _choose(implementation: str, *arguments) -> Callable[..., Tensor]:
+def _choose(implementation: str, *arguments: Any) -> Callable[..., Tensor]:
     if implementation != "auto" and implementation not in IMPLEMENTATIONS:
         raise ValueError(f"{implementation=} is unknown; try auto, {', '.join(IMPLEMENTATIONS)}")
     device, dtype = arguments[0].device.type, arguments[0].dtype

@@ -4,24 +4,23 @@ import torch
 from torch import Tensor
 
 
-def reflect_pad(x: Tensor, padding: int, dims: tuple[int, int] = (-2, -1)) -> Tensor:
+def reflect_pad(x: Tensor, padding: int) -> Tensor:
     """Extend a map by `padding` pixels on each side, reflected without repeating the edge.
 
     The reflection goes on where the map is smaller than the padding (a map of side 3, pixels a b c, continues
     a b c b a b c ...), and a side of 1 repeats its only pixel.
 
     Args:
-        x: the map, (B, C, H, W) unless `dims` names other axes.
+        x: the map, (B, C, H, W).
         padding: pixels on each of the four sides, 0 or more.
-        dims: the two axes to extend.
     """
-    for dim in dims:
+    for dim in (-2, -1):
         x = _extend(x, padding, dim)
     return x
 
 
 def fold_reflection(grad: Tensor, padding: int, dims: tuple[int, int] = (-2, -1)) -> Tensor:
-    """Adjoint of reflect_pad: add what lies in the border onto the pixels it was reflected from."""
+    """Adjoint of reflect_pad: add what lies in the border of the axes `dims` onto the pixels it was reflected from."""
     for dim in reversed(dims):
         grad = _fold(grad, padding, dim)
     return grad

@@ -72,16 +72,16 @@ class Grid:
     def put(self, tiles: Tensor, strip: int, to_HWC: Tensor) -> None:
         """Write the tiles of a strip, (R, N, M, D), to a map of queries."""
         to = to_HWC[:, strip * self.columns : (strip + 1) * self.columns]
-        strip = tiles.transpose(1, 2).reshape(-1, self.columns, to.shape[2])
-        to.copy_(strip[: to.shape[0], : to.shape[1]])
+        queries = tiles.transpose(1, 2).reshape(-1, self.columns, to.shape[2])
+        to.copy_(queries[: to.shape[0], : to.shape[1]])
 
     def key_index(self, device: torch.device) -> Tensor:
         """Pixels of a flattened map that hold a strip's keys, border reflected, (S, pixels)."""
-        rows = range((self.bands - 1) * self.rows * self.step + self.key_rows)
+        down = range((self.bands - 1) * self.rows * self.step + self.key_rows)
         across = self.columns * self.step
-        columns = [at * across + i for at in range(self.strips) for i in range(self.key_columns)]
+        right = [at * across + i for at in range(self.strips) for i in range(self.key_columns)]
         rows, columns = (
-            torch.tensor(self._reflected(dim, keys), device=device) for dim, keys in enumerate((rows, columns))
+            torch.tensor(self._reflected(dim, keys), device=device) for dim, keys in enumerate((down, right))
         )
         index = (rows * self.size[1]).view(1, -1, 1) + columns.view(self.strips, 1, -1)
         return index.flatten(1)

@@ -1,5 +1,7 @@
 """Windowed attention as a sum over the shifts of the window: plain operations that every exporter knows."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,8 @@ def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, d
     """window_attention for any arguments; in training it keeps window * window copies of the maps."""
     weights = window_weights(q, k, heads=heads, window=window, stride=stride, dilation=dilation)
     shifted = _shifted(v, heads, window, stride, dilation)
-    return sum(weights[:, :, i, None] * v_i for i, v_i in enumerate(shifted)).flatten(1, 2)
+    total: Any = sum(weights[:, :, i, None] * v_i for i, v_i in enumerate(shifted))
+    return total.flatten(1, 2)
 
 
 def window_weights(q: Tensor, k: Tensor, *, heads: int, window: int, stride: int = 1, dilation: int = 1) -> Tensor:

@@ -1,5 +1,7 @@
 """Windowed attention as dense attention of small tiles of queries: any device, any dtype."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,10 +35,12 @@ def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, d
 
 class _TiledAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, q, k, v, heads, window, stride, dilation):
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int
+    ) -> Tensor:
         ctx.save_for_backward(q, k, v)
         ctx.options = (heads, window, stride, dilation)
-        size = k.shape[2:]
+        size = k.shape[2], k.shape[3]
         q, k, v = q.permute(0, 2, 3, 1), _pixels(k), _pixels(v)
         out = q.new_empty(*q.shape[:3], v.shape[2])
         for grid in grids(size, window, stride, dilation, FORWARD_WEIGHT):
@@ -45,10 +49,10 @@ class _TiledAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_out):
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v = ctx.saved_tensors
         heads, window, stride, dilation = ctx.options
-        size, border = k.shape[2:], dilation * (window // 2)
+        size, border = (k.shape[2], k.shape[3]), dilation * (window // 2)
         q, grad_out = q.permute(0, 2, 3, 1), grad_out.permute(0, 2, 3, 1)
         k, v = _pixels(k), _pixels(v)
         grad_q = torch.empty_like(q, memory_format=torch.contiguous_format)
@@ -76,7 +80,7 @@ def _forward(grid: Grid, q: Tensor, k: Tensor, v: Tensor, heads: int, out: Tenso
             grid.put(o, strip, out[sample])
 
 
-def _backward(grid: Grid, inputs: tuple, heads: int, totals: tuple) -> None:
+def _backward(grid: Grid, inputs: tuple[Tensor, ...], heads: int, totals: tuple[Tensor, ...]) -> None:
     q, k, v, grad_out = inputs
     scale = (q.shape[3] // heads) ** -0.5
     mask, index = grid.mask(q), grid.key_index(q.device)

@@ -1,20 +1,23 @@
 """Windowed attention as one fused Triton kernel, with a hand-written backward of two more."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+kernels: Any = None
 try:
     import triton
 
-    from src.attention import window_triton_kernels as kernels
+    from src.attention import window_triton_kernels
+
+    kernels = window_triton_kernels
 except ModuleNotFoundError as error:
     if error.name != "triton":
         raise
-    kernels = None
 
 # What the kernels take, and up to how many channels per head before they run out of registers.
 MOST_CHANNELS_PER_HEAD = {torch.float32: 64, torch.bfloat16: 128, torch.float16: 128}
@@ -23,6 +26,9 @@ MOST_CHANNELS_PER_HEAD = {torch.float32: 64, torch.bfloat16: 128, torch.float16:
 # and the elements of the blocks that a tile meets, fewer where heads have more than 64 channels.
 TILES = ((4, 8), (2, 8), (4, 4), (8, 8))
 BLOCK = 32
+
+Shape = Sequence[int]
+Halo = Callable[[int, int], int]  # of elements of a tile and of a window, along one axis
 
 
 def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> str | None:
@@ -92,7 +98,9 @@ def window_forward(
 
 
 @window_forward.register_fake
-def _empty_outputs(q, k, v, heads, window, stride, dilation, channels_last):
+def _empty_outputs(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int, channels_last: bool
+) -> tuple[Tensor, Tensor]:
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     shape = (q.shape[0], v.shape[1], *q.shape[2:])
     out = torch.empty(shape, dtype=q.dtype, device=q.device, memory_format=memory_format)
@@ -115,8 +123,7 @@ def window_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q, k and v, in channels_last format."""
     q, k, v, grad_out = (_channels_together(x) for x in (q, k, v, grad_out))
-    grads = _empty_gradients(grad_out, q, k, v, out, lse, heads, window, stride, dilation)
-    grad_q, grad_k, grad_v = grads
+    grad_q, grad_k, grad_v = _empty_gradients(grad_out, q, k, v, out, lse, heads, window, stride, dilation)
     problem = _Problem(q, k, v, heads, window, stride, dilation)
     strides = (*_strides(q), *_strides(k), *_strides(v))
     delta = torch.empty_like(lse)
@@ -130,20 +137,24 @@ def window_backward(
         *(q, k, v, lse, delta, grad_out, grad_k, grad_v),
         *(*strides, *_strides(grad_out), *_strides(grad_k), *_strides(grad_v)),
     )
-    return grads
+    return grad_q, grad_k, grad_v
 
 
 @window_backward.register_fake
-def _empty_gradients(grad_out, q, k, v, out, lse, heads, window, stride, dilation):
-    return tuple(torch.empty_like(x, memory_format=torch.channels_last) for x in (q, k, v))
+def _empty_gradients(
+    grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor,
+    heads: int, window: int, stride: int, dilation: int,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    grad_q, grad_k, grad_v = (torch.empty_like(x, memory_format=torch.channels_last) for x in (q, k, v))
+    return grad_q, grad_k, grad_v
 
 
-def _save(ctx, inputs, output):
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     q, k, v, *ctx.options, _ = inputs
     ctx.save_for_backward(q, k, v, *output)
 
 
-def _differentiate(ctx, grad_out, _):
+def _differentiate(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     return *window_backward(grad_out, *ctx.saved_tensors, *ctx.options), *(None,) * 5
 
 
@@ -151,14 +162,17 @@ window_forward.register_autograd(_differentiate, setup_context=_save)
 
 
 @register_flop_formula(torch.ops.attention.window)
-def _forward_flops(q_shape, k_shape, v_shape, heads, window, *_, **__) -> int:
+def _forward_flops(q_shape: Shape, k_shape: Shape, v_shape: Shape, heads: int, window: int, *_: Any, **__: Any) -> int:
     # Two products per pair that attends; what the tiles compute beyond their windows is no work.
     batch, channels, height, width = q_shape
     return 2 * batch * height * width * window**2 * (channels + v_shape[1])
 
 
 @register_flop_formula(torch.ops.attention.window_backward)
-def _backward_flops(_, q_shape, k_shape, v_shape, out, lse, heads, window, *__, **___) -> int:
+def _backward_flops(
+    _: Shape, q_shape: Shape, k_shape: Shape, v_shape: Shape, out: Shape, lse: Shape, heads: int, window: int,
+    *__: Any, **___: Any,
+) -> int:  # fmt: skip
     # Weights once more, gradients of q and k; gradients of the weights and of v. PyTorch counts its
     # own fused attention so, however often a kernel computes the weights.
     batch, channels, height, width = q_shape
@@ -168,7 +182,7 @@ def _backward_flops(_, q_shape, k_shape, v_shape, out, lse, heads, window, *__, 
 class _Problem:
     """Sizes shared by the kernels, and how large their tiles and blocks are."""
 
-    def __init__(self, q, k, v, heads, window, stride, dilation):
+    def __init__(self, q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int):
         self.batch, self.heads = q.shape[0], heads
         self.map, self.out_map = tuple(k.shape[2:]), tuple(q.shape[2:])
         # All keys of a window are one and the same along a side of 1: seeing it once is enough.
@@ -196,7 +210,7 @@ class _Problem:
             "SCALE": math.log2(math.e) / math.sqrt(dim_qk),
         }
 
-    def launch_over_queries(self, kernel, *arguments) -> None:
+    def launch_over_queries(self, kernel: Any, *arguments: Any) -> None:
         """Run a kernel that owns tiles of queries and walks over the keys in sight."""
         self._launch(
             kernel,
@@ -206,7 +220,7 @@ class _Problem:
             lambda tile, window: self.step_t * (tile - 1) + window,
         )
 
-    def launch_over_keys(self, kernel, *arguments) -> None:
+    def launch_over_keys(self, kernel: Any, *arguments: Any) -> None:
         """Run a kernel that owns tiles of keys and walks over the queries that see them."""
         reach = (self.dilation * (window // 2) for window in self.windows)
         images = [r // (side - 1) + 1 if r else 0 for r, side in zip(reach, self.map, strict=True)]
@@ -219,7 +233,9 @@ class _Problem:
             images,
         )
 
-    def _launch(self, kernel, arguments, owned, step, halo: Callable, images=()) -> None:
+    def _launch(
+        self, kernel: Any, arguments: tuple[Any, ...], owned: Shape, step: int, halo: Halo, images: Shape = ()
+    ) -> None:
         blocking = self._blocking(halo)
         tile = (blocking["TILE_Y"], blocking["TILE_X"])
         tiles = [step * triton.cdiv(triton.cdiv(side, step), size) for side, size in zip(owned, tile, strict=True)]
@@ -233,12 +249,12 @@ class _Problem:
                 **blocking,
             )
 
-    def _blocking(self, halo: Callable) -> dict[str, int]:
+    def _blocking(self, halo: Halo) -> dict[str, int]:
         # Tensor cores take no notice of a window: every element of a tile meets every element of
         # each block, and small tiles waste least. Large tiles share more of their halo. The score
         # weighs pairs computed against bytes read, per element, as an H200's data sheet and the
         # compiled instructions suggest; it has not been tuned on a GPU.
-        def plan(tile):
+        def plan(tile: tuple[int, int]) -> tuple[float, int, tuple[int, int], tuple[int, int], int]:
             span_y, span_x = (halo(t, w) for t, w in zip(tile, self.windows, strict=True))
             block_x = min(triton.next_power_of_2(span_x), 64)
             block_y = max(1, (BLOCK if self.pad <= 64 else BLOCK // 2) // block_x)

@@ -35,7 +35,7 @@ class _Options:
     imgsz: int
     seed: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check("train_images", 1, 99_999)
         self._check("val_images", 1, 99_999)
         self._check("imgsz", 64, 640)
@@ -108,7 +108,7 @@ def fingerprint(data_yaml: Path) -> str:
 
 
 def _recorded(folder: Path) -> str:
-    return json.loads((folder / "fingerprint.json").read_text())["fingerprint"]
+    return str(json.loads((folder / "fingerprint.json").read_text())["fingerprint"])
 
 
 def _image_name(split: str, index: int) -> str:

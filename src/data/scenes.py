@@ -119,7 +119,7 @@ class _Draws:
 def _load_scans() -> tuple[np.ndarray, np.ndarray]:
     """Return (1797,) classes and (1797, 8, 8) darkness 0..16."""
     package = importlib.util.find_spec("sklearn")  # finds without importing: that takes seconds
-    if package is None:
+    if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("data=digits needs the scans of scikit-learn: pip install scikit-learn")
     file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
     with gzip.open(file, "rt") as lines:
@@ -141,7 +141,8 @@ def _weights(source: int, target: int) -> np.ndarray:
 
 def _resize(grid: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize (h, w) bilinearly to (height, width); values come out times 2**16."""
-    return _weights(grid.shape[0], height) @ grid @ _weights(grid.shape[1], width).T
+    resized: np.ndarray = _weights(grid.shape[0], height) @ grid @ _weights(grid.shape[1], width).T
+    return resized
 
 
 def _texture(draws: _Draws, imgsz: int) -> np.ndarray:
@@ -168,7 +169,8 @@ def _noise(draws: _Draws, imgsz: int) -> np.ndarray:
     """Return (imgsz, imgsz, 3) noise of triangular density, its amplitude the image's own."""
     amplitude = draws.integer(2, 20)
     shape = (imgsz, imgsz, 3)
-    return (draws.octets(*shape) - draws.octets(*shape)) * amplitude // 256
+    noise: np.ndarray = (draws.octets(*shape) - draws.octets(*shape)) * amplitude // 256
+    return noise
 
 
 def _place(draws: _Draws, scan: np.ndarray, imgsz: int, taken: list[Box]) -> tuple[Box, np.ndarray] | None:
@@ -217,4 +219,5 @@ def _ink_colour(draws: _Draws, behind: np.ndarray) -> np.ndarray:
 
 
 def _luma(colour: np.ndarray) -> np.ndarray:
-    return (colour * np.array([77, 150, 29])).sum(-1) >> 8
+    luma: np.ndarray = (colour * np.array([77, 150, 29])).sum(-1) >> 8
+    return luma

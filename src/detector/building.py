@@ -79,7 +79,8 @@ def build(
         attention, project = _construct(attention_class, options, place)
     _check_map(Replacement(attention, project), attention_class, place, mode)
     if matched is not None:
-        attention.matched = matched  # read by src.detector.grafting.placebo_matches
+        placebo: Any = attention
+        placebo.matched = matched  # read by src.detector.grafting.placebo_matches
     return _like(attention, place.neighbour), None if project is None else _like(project, place.neighbour)
 
 

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
-from ultralytics.nn.tasks import BaseModel
 
 from src.detector.building import Place, build
 from src.detector.matching import Match
 from src.detector.modes import GATES, MODES, AttentionConv, Gated, Replacement, bottleneck_convolutions
-from src.detector.sites import Site, choose_sites, find_sites
+from src.detector.sites import Site, choose_sites, find_sites, largest_stride, layers_of
 
 
 @dataclass(frozen=True)
@@ -49,17 +48,17 @@ class Prepared:
     built: list[tuple[Place, nn.Module, nn.Module | None]]
 
 
-def probe_sites(model: BaseModel) -> dict[str, Site]:
+def probe_sites(model: nn.Module) -> dict[str, Site]:
     """The sites of a model at the image size at which grafts are checked."""
     return find_sites(model, _probe_size(model))
 
 
-def _probe_size(model: BaseModel) -> int:
+def _probe_size(model: nn.Module) -> int:
     """Two pixels a side at the coarsest level: there a module that halves the map is noticed, which one pixel hides."""
-    return 2 * max(32, int(model.stride.max()))
+    return 2 * max(32, largest_stride(model))
 
 
-def prepare(model: BaseModel, spec: Graft, sites: Mapping[str, Site] | None = None) -> Prepared:
+def prepare(model: nn.Module, spec: Graft, sites: Mapping[str, Site] | None = None) -> Prepared:
     """Build attention for the named sites and check that it fits there; the model stays as it is.
 
     Args:
@@ -80,17 +79,16 @@ def prepare(model: BaseModel, spec: Graft, sites: Mapping[str, Site] | None = No
     chosen = choose_sites(spec.sites, sites)
     if spec.mode == "bottleneck":
         _check_bottlenecks(model, sites, chosen)
-    how = {"seed": spec.seed, "mode": spec.mode, "match": spec.match}
     scale = spec.match.imgsz / _probe_size(model) if spec.match else 1.0
     built = [
-        (place, *build(spec.target, spec.options, place, scale=scale, **how))
+        (place, *build(spec.target, spec.options, place, seed=spec.seed, mode=spec.mode, match=spec.match, scale=scale))
         for site in chosen
         for place in _places(model, spec.mode, site)
     ]
     return Prepared(chosen, built)
 
 
-def graft(model: BaseModel, spec: Graft) -> list[Site]:
+def graft(model: nn.Module, spec: Graft) -> list[Site]:
     """Put attention at the named sites of a built, loaded model, in place; a model that is refused stays as it was.
 
     No layer index and no `f`, `i`, `type` changes. Appended attention becomes the child `attention` of the site's
@@ -118,11 +116,12 @@ def graft(model: BaseModel, spec: Graft) -> list[Site]:
         else:
             _bottleneck(model, place, attention, project)
     for site in prepared.sites:
-        block = model.model[site.layer]
+        block = layers_of(model)[site.layer]
         block.np = sum(p.numel() for p in block.parameters())
+    network: Any = model
     # Plain types: checkpoints pickle both.
-    model.grafted_sites = {site.name: site.layer for site in prepared.sites}
-    model.grafted_spec = asdict(spec)
+    network.grafted_sites = {site.name: site.layer for site in prepared.sites}
+    network.grafted_spec = asdict(spec)
     return prepared.sites
 
 
@@ -137,15 +136,15 @@ def _check_mode(spec: Graft) -> None:
         )
 
 
-def _check_bottlenecks(model: BaseModel, sites: Mapping[str, Site], chosen: list[Site]) -> None:
-    able = {name for name, site in sites.items() if bottleneck_convolutions(model.model[site.layer])}
+def _check_bottlenecks(model: nn.Module, sites: Mapping[str, Site], chosen: list[Site]) -> None:
+    able = {name for name, site in sites.items() if bottleneck_convolutions(layers_of(model)[site.layer])}
     for site in chosen:
         if site.name not in able:
             there = ", ".join(name for name in sites if name in able) or "no site"
             raise ValueError(
                 f"placement.mode=bottleneck: site {site.name} has no bottleneck with 3x3 convolutions; {there} has"
             )
-        convolutions = bottleneck_convolutions(model.model[site.layer]).values()
+        convolutions = bottleneck_convolutions(layers_of(model)[site.layer]).values()
         if not all(hasattr(conv, "bn") for conv in convolutions):
             raise ValueError(
                 f"placement.mode=bottleneck: the batch norms of site {site.name} are fused into its convolutions; "
@@ -153,8 +152,8 @@ def _check_bottlenecks(model: BaseModel, sites: Mapping[str, Site], chosen: list
             )
 
 
-def _places(model: BaseModel, mode: str, site: Site) -> list[Place]:
-    block = model.model[site.layer]
+def _places(model: nn.Module, mode: str, site: Site) -> list[Place]:
+    block = layers_of(model)[site.layer]
     if mode == "append":
         return [Place(site, "", block, site.channels, site.channels)]
     if mode == "replace":
@@ -165,26 +164,26 @@ def _places(model: BaseModel, mode: str, site: Site) -> list[Place]:
     ]
 
 
-def _append(model: BaseModel, place: Place, attention: nn.Module) -> None:
-    block = model.model[place.site.layer]
+def _append(model: nn.Module, place: Place, attention: nn.Module) -> None:
+    block = layers_of(model)[place.site.layer]
     block.attention = attention.train(block.training).to(next(block.parameters()))
     block.register_forward_hook(append)
 
 
-def _replace(model: BaseModel, place: Place, replacement: Replacement) -> None:
-    block = model.model[place.site.layer]
-    replacement.train(block.training)
-    replacement.i, replacement.f, replacement.type = block.i, block.f, block.type
-    model.model[place.site.layer] = replacement
+def _replace(model: nn.Module, place: Place, replacement: Replacement) -> None:
+    block = layers_of(model)[place.site.layer]
+    layer: Any = replacement.train(block.training)
+    layer.i, layer.f, layer.type = block.i, block.f, block.type
+    layers_of(model)[place.site.layer] = replacement
 
 
-def _bottleneck(model: BaseModel, place: Place, attention: nn.Module, project: nn.Module | None) -> None:
-    conv = place.neighbour
+def _bottleneck(model: nn.Module, place: Place, attention: nn.Module, project: nn.Module | None) -> None:
+    conv: Any = place.neighbour
     joined = AttentionConv(attention, project, conv.bn, conv.act).train(conv.training)
-    model.model[place.site.layer].set_submodule(place.path, joined)
+    layers_of(model)[place.site.layer].set_submodule(place.path, joined)
 
 
-def append(block: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+def append(block: Any, inputs: tuple[Any, ...], output: Tensor) -> Any:
     """Forward hook of a grafted block. A module-level function, because checkpoints pickle it by name."""
     return block.attention(output)
 
@@ -208,7 +207,7 @@ def grafted_attention(model: nn.Module) -> dict[str, nn.Module]:
     """
     found = {}
     for site, layer in getattr(model, "grafted_sites", {}).items():
-        block = model.model[layer]
+        block = layers_of(model)[layer]
         if hasattr(block, "attention"):
             found[site] = block.attention
             continue
@@ -260,5 +259,6 @@ def load_graft(model: nn.Module, weights: nn.Module) -> list[str]:
 
 def placebo_matches(model: nn.Module) -> dict[str, dict[str, Any]]:
     """What each placebo of a model had to match and how near it came, by place; empty without placebos."""
-    modules = {name: m.attention if isinstance(m, Gated) else m for name, m in grafted_attention(model).items()}
+    found = grafted_attention(model).items()
+    modules: dict[str, Any] = {name: m.attention if isinstance(m, Gated) else m for name, m in found}
     return {name: module.matched for name, module in modules.items() if hasattr(module, "matched")}

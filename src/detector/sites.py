@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from ultralytics.nn.modules import Detect
-from ultralytics.nn.tasks import BaseModel
 
 SETS = {"neck": r"p\d+", "backbone": r"backbone_p\d+", "all": r".+"}  # which names of sites a set stands for
 STAGE = "C3k2"  # the block of a backbone stage
@@ -31,7 +31,24 @@ class Site:
     width: int
 
 
-def find_sites(model: BaseModel, imgsz: int = 64) -> dict[str, Site]:
+def layers_of(model: nn.Module) -> Any:
+    """The layers of a network by index; no type says what Ultralytics hangs on them (`i`, `f`, `type`, `np`)."""
+    return model.model
+
+
+def largest_stride(model: nn.Module) -> int:
+    """Pixels of the image to one of the coarsest map that the head reads."""
+    stride: Any = model.stride
+    return int(stride.max())
+
+
+def channels_of(model: nn.Module) -> int:
+    """Of the images that a network takes."""
+    settings: Any = model.yaml
+    return int(settings.get("channels", 3))
+
+
+def find_sites(model: nn.Module, imgsz: int = 64) -> dict[str, Site]:
     """Find the sites of a built YOLO26 of any task by role, in network order, with the shapes of their maps.
 
     `backbone_p2`, `backbone_p3`, ... are the backbone's stages, `sppf` and `c2psa` the blocks behind them. A head that
@@ -46,7 +63,7 @@ def find_sites(model: BaseModel, imgsz: int = 64) -> dict[str, Site]:
         ValueError: if the model has none of these blocks.
     """
     maps = _layer_maps(model, imgsz)
-    kinds = {layer.i: layer.type.rpartition(".")[2] for layer in model.model}
+    kinds = {layer.i: layer.type.rpartition(".")[2] for layer in layers_of(model)}
     ends = [index for index, kind in kinds.items() if kind in BACKBONE_ENDS]
     layers = {
         f"backbone_p{_level(imgsz / maps[index][2])}": index
@@ -54,10 +71,11 @@ def find_sites(model: BaseModel, imgsz: int = 64) -> dict[str, Site]:
         if kind == STAGE and ends and index < ends[0]
     }
     layers |= {BACKBONE_ENDS[kinds[index]]: index for index in ends}
-    head = model.model[-1]
+    head = layers_of(model)[-1]
     if isinstance(head, Detect):
-        strides = model.stride.tolist()
-        layers |= {f"p{_level(stride)}": index for index, stride in zip(head.f, strides, strict=True)}
+        strides: Any = model.stride
+        reads: Any = head.f
+        layers |= {f"p{_level(stride)}": index for index, stride in zip(reads, strides.tolist(), strict=True)}
     if not layers:
         raise ValueError(f"this model has no block of a YOLO26 to name a site by; it ends in {type(head).__name__}")
     in_order = sorted(layers.items(), key=lambda item: item[1])
@@ -87,15 +105,14 @@ def _level(stride: float) -> int:
     return round(math.log2(stride))
 
 
-def _layer_maps(model: BaseModel, imgsz: int) -> dict[int, tuple[int, int, int, int]]:
+def _layer_maps(model: nn.Module, imgsz: int) -> dict[int, tuple[int, int, int, int]]:
     """Run all layers but the head on a blank image; of each its input's channels, and (channels, height, width)."""
     maps: dict[int, tuple[int, int, int, int]] = {}
     weight = next(model.parameters())
-    channels = model.yaml.get("channels", 3)
-    x = torch.zeros(1, channels, imgsz, imgsz, device=weight.device, dtype=weight.dtype)
-    outputs: list[Tensor] = []
+    x: Any = torch.zeros(1, channels_of(model), imgsz, imgsz, device=weight.device, dtype=weight.dtype)
+    outputs: list[Any] = []
     with inference(model):
-        for layer in model.model[:-1]:
+        for layer in layers_of(model)[:-1]:
             if layer.f != -1:
                 x = outputs[layer.f] if isinstance(layer.f, int) else [x if f == -1 else outputs[f] for f in layer.f]
             taken = sum(given.shape[1] for given in x) if isinstance(x, list) else x.shape[1]

@@ -7,7 +7,7 @@ import importlib
 import os
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
@@ -115,7 +115,7 @@ def known_classes_only(key: str, checkpoint: Any, trust: Trust) -> Iterator[None
         tasks.SAFE_LOAD = before
 
 
-def _known_classes(checkpoint: Path, trust: Trust) -> list[tuple[Any, str]]:
+def _known_classes(checkpoint: Path, trust: Trust) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(checkpoint)
     except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError):

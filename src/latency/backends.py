@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from ultralytics.engine.exporter import Exporter, export_formats
@@ -168,14 +169,15 @@ def export(
     # Ultralytics advertises OpenVINO once and notes in the user's settings file that it did; that file is not ours.
     dict.__setitem__(SETTINGS, "openvino_msg", False)
     folder.mkdir(parents=True, exist_ok=True)
-    model = copy.deepcopy(model)
-    model.task, model.pt_path = "detect", str(folder / f"{name}.pt")
-    arguments = {"format": fmt, "imgsz": imgsz, "device": str(next(model.parameters()).device), "verbose": False}
+    network: Any = copy.deepcopy(model)
+    network.task, network.pt_path = "detect", str(folder / f"{name}.pt")
+    arguments: dict[str, Any] = {"format": fmt, "imgsz": imgsz, "verbose": False}
+    arguments["device"] = str(next(network.parameters()).device)
     arguments |= {"dynamic": True} if fmt in DYNAMIC else {}
     arguments |= {"batch": batch} if fmt == "engine" else {}
     arguments |= {"quantize": 16} if half else {}
     with cpu_threads(None):
-        return Path(Exporter(overrides=arguments)(model=model))
+        return Path(Exporter(overrides=arguments)(model=network))
 
 
 def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:

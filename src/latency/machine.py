@@ -34,7 +34,8 @@ class Machine:
     """
 
     def __init__(self, device: torch.device):
-        self.cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
+        asked = hasattr(os, "sched_getaffinity")
+        self.cpus = sorted(os.sched_getaffinity(0)) if asked else list(range(os.cpu_count() or 1))
         self.gpu = Gpu(device) if device.type == "cuda" else None
 
     def start(self) -> "Machine":
@@ -63,7 +64,7 @@ class Machine:
         seconds = max(time.perf_counter() - begun, 1e-9)
         others = max(0.0, (self._used() - used) - (_own_cpu_seconds() - own)) / seconds
         throttled = None if slowed is None else self._slowed() != slowed
-        seen = {
+        seen: dict[str, Any] = {
             "busy": others > max(BUSY_CORES, BUSY_SHARE * len(self.cpus)),
             "throttled": throttled,
             "others_cores": round(others, 3),

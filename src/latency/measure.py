@@ -28,7 +28,6 @@ from src.latency.protocol import Comparison, compare
 
 IMAGES = 32
 THROUGHPUT_SHARE = 0.1  # of the time, for each batch size
-THROUGHPUT_ROUNDS = 3
 ENERGY_SECONDS = 2.0
 
 
@@ -144,9 +143,10 @@ class EndToEnd:
     """
 
     def __init__(self, network: AutoBackend, imgsz: int, device: torch.device):
-        self.predictor = DetectionPredictor(overrides={"imgsz": imgsz, "rect": False, "verbose": False})
-        self.predictor.model, self.predictor.device = network, device
-        self.predictor.imgsz = [imgsz, imgsz]
+        predictor: Any = DetectionPredictor(overrides={"imgsz": imgsz, "rect": False, "verbose": False})
+        predictor.model, predictor.device = network, device
+        predictor.imgsz = [imgsz, imgsz]
+        self.predictor = predictor
 
     def prepare(self, images: Sequence[np.ndarray]) -> Tensor:
         """Letterbox, move to the device, scale to [0, 1]: (B, C, H, W)."""
@@ -188,17 +188,18 @@ def _compare(
         if moves:
             relocation()
 
-    settings = {
-        "seconds": options["seconds"],
-        "max_pairs": options["max_pairs"],
-        "width": options["width"],
-        "between": between,
-    }
+    timed = partial(
+        compare,
+        seconds=options["seconds"],
+        max_pairs=options["max_pairs"],
+        width=options["width"],
+        between=between,
+    )
     clock = event_clock(device) if _on_stream(options["backend"], device) else wall_clock(device)
     prepared = [ends[0].prepare(batch) for batch in batches]
     return (
-        compare(*alone, prepared, clock, **settings),
-        compare(*ends, batches, wall_clock(device), **settings),
+        timed(alone[0], alone[1], prepared, clock),
+        timed(ends[0], ends[1], batches, wall_clock(device)),
     )
 
 
@@ -218,7 +219,8 @@ def _throughput(
         for deployed in both:
             deployed.network(batch)
         rounds = compare(
-            *(deployed.network for deployed in both),
+            both[0].network,
+            both[1].network,
             [batch],
             clock,
             seconds=seconds * THROUGHPUT_SHARE,
@@ -241,14 +243,15 @@ def _throughput(
 
 def _joules(deployed: Deployed, batch: Tensor, clock: Clock, machine: Machine) -> float | None:
     """Energy of the whole card for one image, its idle power included; None where no card tells."""
-    before = None if machine.gpu is None else machine.gpu.joules()
-    if before is None:
+    gpu = machine.gpu
+    if gpu is None or (before := gpu.joules()) is None:
         return None
     milliseconds, calls = 0.0, 0
     while milliseconds < ENERGY_SECONDS * 1000:
         milliseconds += clock(deployed.network, batch)
         calls += 1
-    return (machine.gpu.joules() - before) / calls / len(batch)
+    after = gpu.joules()
+    return None if after is None else (after - before) / calls / len(batch)
 
 
 def _memory(

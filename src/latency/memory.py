@@ -27,7 +27,7 @@ def peak_memory(network: AutoBackend, x: Tensor, device: torch.device) -> int:
         device: it is on.
     """
     model = network.backend.model
-    weights = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    weights: int = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
     if isinstance(model, CapturedGraphs):
         model.graphs.clear()  # it allocates when it records
     else:

@@ -87,13 +87,14 @@ def validate_deployed(network: AutoBackend, data: str, imgsz: int, batch: int, f
     restrict_label_caches()
     arguments = {"data": data, "imgsz": imgsz, "batch": batch, "device": str(device), "plots": False, "task": "detect"}
     checked = DetectionValidator(args={**arguments, "verbose": False, "save_dir": folder})
-    loading = validator.AutoBackend
-    validator.AutoBackend = lambda *args, **kwargs: network
+    looked_up: Any = validator
+    loading = looked_up.AutoBackend
+    looked_up.AutoBackend = lambda *args, **kwargs: network
     try:
         with cpu_threads(None):
             results = checked()
     finally:
-        validator.AutoBackend = loading
+        looked_up.AutoBackend = loading
     return float(results["metrics/mAP50-95(B)"])
 
 

@@ -75,5 +75,5 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int) -> dict[str, Any]:
 def write_samples(path: Path, samples: dict[str, np.ndarray]) -> None:
     """Write arrays beside their place, and rename them into place."""
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-    np.savez_compressed(partial, **samples)
+    np.savez_compressed(partial, **samples)  # type: ignore[arg-type]  # takes each for allow_pickle
     os.replace(partial, path)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.reporting.comparison import DISTURBED, Results, Variant
+from src.reporting.comparison import DISTURBED, Compared, Results, Variant
 from src.statistics import Comparison, compare_seeds
 
 
@@ -13,13 +13,13 @@ class Answer:
     """What the first screen says.
 
     Attributes:
-        variant: the one spoken of; None where nothing can be compared.
+        about: the variant spoken of; None where nothing can be compared.
         effect: whether it helps, with number and interval.
         cost: what it costs.
         remarks: what keeps the two from being misread, most important first.
     """
 
-    variant: Variant | None
+    about: Compared | None
     effect: str
     cost: str
     remarks: tuple[str, ...]
@@ -30,12 +30,12 @@ def answer(results: Results) -> Answer:
 
     A single pair of seeds is spoken of only where nothing has two.
     """
-    attention = [v for v in results.compared if not v.is_placebo and not v.is_baseline]
+    attention = [c for c in results.compared if not c.variant.is_placebo and not c.variant.is_baseline]
     if not attention:
         return _nothing_to_compare(results)
-    attention = [v for v in attention if v.comparison.difference.n > 1] or attention
-    variant = attention[0]
-    comparison, reference = variant.comparison, results.variant(variant.reference)
+    attention = [c for c in attention if c.comparison.difference.n > 1] or attention
+    about = attention[0]
+    variant, reference, comparison = about.variant, about.reference, about.comparison
     who = variant.label if len(attention) == 1 else f"{variant.label}, the highest of {len(attention)} variants,"
     verdict = {
         "better": f"{who} makes {_network(variant)} better",
@@ -45,9 +45,9 @@ def answer(results: Results) -> Answer:
     }[comparison.verdict]
     effect = (
         f"{verdict}: mAP50-95 is {_fraction(_paired_mean(variant, reference))} instead of "
-        f"{_fraction(_paired_mean(reference, variant))}, {signed(comparison.difference.mean)} ({_sure(comparison)})."
+        f"{_fraction(_paired_mean(reference, variant))}, {signed(about.mean)} ({_sure(comparison)})."
     )
-    return Answer(variant, effect, _cost(variant, reference), tuple(_remarks(results, variant)))
+    return Answer(about, effect, _cost(variant, reference), tuple(_remarks(results, variant, comparison)))
 
 
 def _nothing_to_compare(results: Results) -> Answer:
@@ -58,7 +58,7 @@ def _nothing_to_compare(results: Results) -> Answer:
             states[run.status] = states.get(run.status, 0) + 1
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         return Answer(None, f"Nothing can be said yet: no run has a result ({told}).", "", ())
-    best = max(finished, key=lambda v: v.mean.mean)
+    best = max(finished, key=lambda v: v.score)
     if not any(v.scores for v in results.variants if v.is_baseline):
         why = "no baseline has finished"
     elif all(v.is_baseline or v.is_placebo for v in finished):
@@ -68,13 +68,13 @@ def _nothing_to_compare(results: Results) -> Answer:
     return Answer(
         None,
         f"Whether attention helps cannot be said: {why}.",
-        f"The highest mAP50-95 is {_fraction(best.mean.mean)}, by {best.label} over {_seeds(best.mean.n)}.",
+        f"The highest mAP50-95 is {_fraction(best.score)}, by {best.label} over {_seeds(best.mean.n)}.",
         (),
     )
 
 
 def _network(variant: Variant) -> str:
-    config = variant.counted[0].record.config
+    config = variant.records[0].config
     return f"{config['model']['name']} on {config['data']['name']}"
 
 
@@ -84,9 +84,9 @@ def _paired_mean(variant: Variant, other: Variant) -> float:
 
 def _sure(comparison: Comparison) -> str:
     difference = comparison.difference
-    if difference.low is None:
+    if difference.bounds is None:
         return f"{_seeds(difference.n)}, no interval over seeds"
-    return f"{difference.level:.0%} interval {interval(difference)}, {_seeds(difference.n)}"
+    return f"{difference.level:.0%} interval {interval(difference.bounds)}, {_seeds(difference.n)}"
 
 
 def _cost(variant: Variant, reference: Variant) -> str:
@@ -108,14 +108,13 @@ def _cost(variant: Variant, reference: Variant) -> str:
 
 def latency_sure(variant: Variant) -> str:
     """Interval of the latency ratio, and what disturbed the machine while it was timed; empty for neither."""
-    timings = [run.record.latency for run in variant.counted if run.record.latency]
+    timings = [record.latency for record in variant.records if record.latency]
     states = [state for state in DISTURBED if any(timing.get(state) for timing in timings)]
     bounds = [] if variant.ratio.low is None else [f"{variant.ratio.low:.2f} to {variant.ratio.high:.2f}"]
     return ", ".join(bounds + ([f"machine {' and '.join(states)}"] if states else []))
 
 
-def _remarks(results: Results, variant: Variant) -> list[str]:
-    comparison = variant.comparison
+def _remarks(results: Results, variant: Variant, comparison: Comparison) -> list[str]:
     remarks = []
     if comparison.screening:
         remarks.append("Three seeds or fewer are a screening: they say what to look at next, not what is true.")
@@ -123,7 +122,7 @@ def _remarks(results: Results, variant: Variant) -> list[str]:
         remarks.append(f"With this spread, about {comparison.seeds_to_decide} seeds would decide.")
     if variant.label in results.images:
         found = results.images[variant.label]
-        bounds = f" ({interval(found.map50_95)})" if found.map50_95.low is not None else ""
+        bounds = f" ({interval(found.map50_95.bounds)})" if found.map50_95.bounds is not None else ""
         remarks.append(
             f"Over validation images the difference is {signed(found.map50_95.difference)}{bounds}; "
             f"this {found.covers}."
@@ -131,14 +130,14 @@ def _remarks(results: Results, variant: Variant) -> list[str]:
     if (placebo := _placebo(results, variant)) is not None:
         scores = {placebo.label: placebo.scores, variant.label: variant.scores}
         generator = np.random.default_rng(0)
-        found = compare_seeds(
+        beside = compare_seeds(
             scores, baseline=placebo.label, margin=results.margin, level=results.level, generator=generator
         )[variant.label]
-        if found.difference.mean is not None:
-            bounds = f" ({interval(found.difference)})" if found.difference.low is not None else ""
+        if (difference := beside.difference).mean is not None:
+            bounds = f" ({interval(difference.bounds)})" if difference.bounds is not None else ""
             remarks.append(
                 f"Against {placebo.label}, a plain convolution as large, it is "
-                f"{signed(found.difference.mean)}{bounds}: {found.words}."
+                f"{signed(difference.mean)}{bounds}: {beside.words}."
             )
     return remarks + [f"{note[0].upper()}{note[1:]}." for note in comparison.notes]
 
@@ -149,14 +148,15 @@ def _placebo(results: Results, variant: Variant) -> Variant | None:
     return found[0] if len(found) == 1 else None
 
 
-def interval(estimate: object) -> str:
+def interval(bounds: tuple[float, float]) -> str:
     """Low to high, signed."""
-    return f"{signed(estimate.low)} to {signed(estimate.high)}"
+    low, high = bounds
+    return f"{signed(low)} to {signed(high)}"
 
 
-def signed(value: float, digits: int = 3) -> str:
+def signed(value: float) -> str:
     """A difference with its sign; a minus as long as a plus."""
-    return minus(f"{value:+.{digits}f}")
+    return minus(f"{value:+.3f}")
 
 
 def minus(text: str) -> str:

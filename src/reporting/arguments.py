@@ -1,20 +1,18 @@
 """Arguments of the entries that read: a study's name and key=value, as everywhere, without Hydra's start-up time."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
 
-def parse_arguments(schema: type, command: str, about: str, arguments: Sequence[str] | None = None) -> Any:
+def parse_arguments(schema: type, command: str, about: str) -> Any:
     """Fill a dataclass, whose fields have their help in `metadata["help"]`, from NAME key=value ...
 
     Args:
         schema: its first field is the study's name, every other one an option with a default.
         command: as the user types it.
         about: what the command does.
-        arguments: of the command line if None.
 
     Exits with a message that names key, value and way out where an argument does not fit.
     """
@@ -30,7 +28,7 @@ def parse_arguments(schema: type, command: str, about: str, arguments: Sequence[
     )
     parser.add_argument(name.name, help=name.metadata["help"])
     parser.add_argument("options", nargs="*", metavar="key=value", help="see below")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     known = {option.name: option for option in options}
     values: dict[str, Any] = {name.name: getattr(given, name.name)}
     for text in given.options:

@@ -1,5 +1,6 @@
 """From a study's runs to what they say: every variant beside its baseline, with intervals and verdicts."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from src.reporting.study import BASELINE, METRIC, Study, StudyRun, attention_name, surroundings
+from src.record import Record
+from src.reporting.study import BASELINE, METRIC, Study, StudyRun, attention_name, records_that_count, surroundings
 from src.statistics import Comparison, Estimate, ImageDifference, compare_seeds, indistinguishable, mean_interval
 
 # Comparing every two of more variants is slow, and nobody reads it.
@@ -56,6 +58,31 @@ class Variant:
         """The runs that take part, by seed."""
         return sorted((run for run in self.runs if run.counts), key=lambda run: run.seed)
 
+    @property
+    def records(self) -> list[Record]:
+        """The records of the runs that take part, by seed."""
+        return records_that_count(self.counted)
+
+    @property
+    def score(self) -> float:
+        """The mean of the scores; NaN without any."""
+        return math.nan if self.mean.mean is None else self.mean.mean
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A variant that has a difference to its baseline.
+
+    Attributes:
+        mean: the difference of mAP50-95, variant minus reference, over the seeds both have.
+        comparison: all there is about that difference.
+    """
+
+    variant: Variant
+    reference: Variant
+    mean: float
+    comparison: Comparison
+
 
 @dataclass(frozen=True)
 class Results:
@@ -82,10 +109,16 @@ class Results:
         return next(variant for variant in self.variants if variant.label == label)
 
     @property
-    def compared(self) -> list[Variant]:
+    def compared(self) -> list[Compared]:
         """Variants with a difference to their baseline, largest first."""
-        known = [v for v in self.variants if v.comparison is not None and v.comparison.difference.mean is not None]
-        return sorted(known, key=lambda variant: -variant.comparison.difference.mean)
+        known = [
+            Compared(variant, self.variant(variant.reference), mean, comparison)
+            for variant in self.variants
+            if variant.reference is not None
+            and (comparison := variant.comparison) is not None
+            and (mean := comparison.difference.mean) is not None
+        ]
+        return sorted(known, key=lambda compared: -compared.mean)
 
 
 def compare(study: Study, margin: float, level: float = 0.95) -> Results:
@@ -103,7 +136,7 @@ def compare(study: Study, margin: float, level: float = 0.95) -> Results:
     variants.sort(key=lambda variant: not variant.is_baseline)  # stable: the study's order otherwise
     variants = _compared(_referenced(variants), margin, level)
     notes = list(study.notes) + _notes(study, variants)
-    ranked = sorted((v for v in variants if v.scores), key=lambda variant: -variant.mean.mean)
+    ranked = sorted((v for v in variants if v.scores), key=lambda variant: -variant.score)
     if len(ranked) > MOST_GROUPED:
         notes.append(f"groups are formed of the {MOST_GROUPED} highest of {len(ranked)} variants")
     scores = {variant.label: variant.scores for variant in ranked[:MOST_GROUPED]}
@@ -112,16 +145,16 @@ def compare(study: Study, margin: float, level: float = 0.95) -> Results:
 
 
 def _summary(label: str, runs: Sequence[StudyRun], level: float) -> Variant:
-    counted = [run for run in runs if run.counts]
-    known = next((run for run in [*counted, *runs] if run.record is not None), None)
-    scores = {run.seed: run.record.metrics[METRIC] for run in counted}
+    counted = records_that_count(runs)
+    known = next((record for record in [*counted, *(run.record for run in runs)] if record is not None), None)
+    scores = {record.seed: record.metrics[METRIC] for record in counted}
     numbers = defaultdict(list)
-    for run in counted:
-        for name, value in _numbers(run).items():
+    for record in counted:
+        for name, value in _numbers(record).items():
             numbers[name].append(value)
     return Variant(
         label=label,
-        attention=label.split(" ")[0] if known is None else attention_name(known.record.config),
+        attention=label.split(" ")[0] if known is None else attention_name(known.config),
         runs=tuple(runs),
         swept=runs[0].swept,
         scores=scores,
@@ -132,9 +165,8 @@ def _summary(label: str, runs: Sequence[StudyRun], level: float) -> Variant:
     )
 
 
-def _numbers(run: StudyRun) -> dict[str, float]:
+def _numbers(record: Record) -> dict[str, float]:
     """The plain numbers of a record, under dotted names."""
-    record = run.record
     groups: dict[str, Any] = {"metrics": record.metrics, "model": record.model, "latency": record.latency}
     groups |= {f"latency.{part}": record.latency.get(part) or {} for part in ("end_to_end", "memory")}
     groups["ap_by_size"] = record.ap_by_size
@@ -147,9 +179,9 @@ def _numbers(run: StudyRun) -> dict[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)} | {"seconds": record.seconds}
 
 
-def _ratio(runs: Sequence[StudyRun], level: float) -> Estimate:
+def _ratio(records: Sequence[Record], level: float) -> Estimate:
     """Latency over the stock model's: over seeds; of a single run its own interval over pairs."""
-    timings = [run.record.latency for run in runs if "ratio_to_stock" in run.record.latency]
+    timings = [record.latency for record in records if "ratio_to_stock" in record.latency]
     estimate = mean_interval([timing["ratio_to_stock"] for timing in timings], level)
     if len(timings) == 1 and "ratio_low" in timings[0]:
         return replace(estimate, low=timings[0]["ratio_low"], high=timings[0]["ratio_high"])
@@ -183,8 +215,8 @@ def _referenced(variants: list[Variant]) -> list[Variant]:
 
 
 def _surroundings(variant: Variant) -> dict[str, Any]:
-    known = [*variant.counted, *(run for run in variant.runs if run.record is not None)]
-    return surroundings(known[0].record.config) if known else {}
+    known = [*variant.records, *(run.record for run in variant.runs if run.record is not None)]
+    return surroundings(known[0].config) if known else {}
 
 
 def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
@@ -214,36 +246,20 @@ def _notes(study: Study, variants: Sequence[Variant]) -> list[str]:
         if variant.comparison is not None and variant.scores and variant.comparison.left_out:
             reasons = ", ".join(f"{seed} ({reason})" for seed, reason in variant.comparison.left_out.items())
             notes.append(f"{variant.label} is compared without seed {reasons}")
-    environments = [run.record.environment for run in study.runs if run.counts]
+    records = records_that_count(study.runs)
+    environments = [record.environment for record in records]
     for key, what in {"device": "devices", "git": "commits", "packages": "package versions"}.items():
         kinds = {str(environment.get(key)) for environment in environments}
         if len(kinds) > 1:
             notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
-    timings = [run.record.latency for run in study.runs if run.counts and run.record.latency]
+    timings = [record.latency for record in records if record.latency]
     for state in DISTURBED:
         if count := sum(bool(timing.get(state)) for timing in timings):
             notes.append(f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed")
     if len({tuple(timing.get(key) for key in TIMED_IN) for timing in timings}) > 1:
         notes.append(f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare")
-    changed = [run.name for run in study.runs if run.counts and run.record.events]
+    changed = [run.name for run in study.runs if run.counts and run.record is not None and run.record.events]
     if changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         notes.append(f"events that may have changed the experiment, in {len(changed)} runs: {shown}")
     return notes
-
-
-def swept_lines(results: Results) -> dict[str, dict[str, list[Variant]]]:
-    """For each number that the study varies: its variants in ascending order, by the setting of everything else."""
-    variants = [v for v in results.variants if v.scores and not v.is_baseline]
-    found: dict[str, dict[str, list[Variant]]] = {}
-    for key in dict.fromkeys(key for variant in variants for key in variant.swept):
-        lines: dict[str, list[Variant]] = {}
-        for variant in variants:
-            value = variant.swept.get(key)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                rest = [f"{k.split('.')[-1]}={v}" for k, v in variant.swept.items() if k not in (key, "attention")]
-                lines.setdefault(" ".join([variant.attention, *rest]), []).append(variant)
-        lines = {name: sorted(line, key=lambda v: v.swept[key]) for name, line in lines.items() if len(line) > 1}
-        if lines:
-            found[key] = lines
-    return found

@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -94,7 +96,7 @@ def rates(results: Results, variants: Sequence[Variant], journals: Mapping[str, 
             Line2D([], [], color=MUTED, label="rate1, attention"),
             Line2D([], [], color=MUTED, linestyle=(0, (4, 2)), label="rate2, convolution"),
         ]
-        legend_above(figure, handles, [handle.get_label() for handle in handles])
+        legend_above(figure, handles, [str(handle.get_label()) for handle in handles])
         content = svg(figure)
     ends = "; ".join(
         f"{variant.label} at {site}: " + ", ".join(
@@ -116,7 +118,7 @@ def rates(results: Results, variants: Sequence[Variant], journals: Mapping[str, 
     )
 
 
-def _band(axes, curve: Mapping[int, Sequence[float]], look: Mapping[str, object], label: str | None) -> None:
+def _band(axes: Axes, curve: Mapping[int, Sequence[float]], look: Mapping[str, Any], label: str | None) -> None:
     epochs = sorted(curve)
     axes.plot(
         epochs, [np.mean(curve[epoch]) for epoch in epochs],

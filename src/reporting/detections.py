@@ -13,7 +13,7 @@ from PIL import Image
 
 from src.matches import Detections, read_matches
 from src.reporting.answer import Answer
-from src.reporting.comparison import Results, Variant
+from src.reporting.comparison import Variant
 from src.reporting.study import StudyRun
 from src.reporting.style import INK, Picture, new_figure, styled, svg
 
@@ -23,12 +23,12 @@ MOST_PIXELS = 320  # of a side, so that photographs do not make the page heavy
 RIGHT, WRONG = "#0072B2", "#D55E00"
 
 
-def draw_detections(results: Results, said: Answer) -> Picture | None:
+def draw_detections(said: Answer) -> Picture | None:
     """Objects, detections of the baseline and of the variant that the answer speaks of; None without kept matches."""
-    if said.variant is None:
+    if said.about is None:
         return None
-    reference = results.variant(said.variant.reference)
-    pair = _pair(reference, said.variant)
+    reference, label = said.about.reference, said.about.variant.label
+    pair = _pair(reference, said.about.variant)
     if pair is None:
         return None
     seed, folder, names, baseline, variant = pair
@@ -49,7 +49,7 @@ def draw_detections(results: Results, said: Answer) -> Picture | None:
             _draw_boxes(panels[1], baseline, index, scale, names)
             _draw_boxes(panels[2], variant, index, scale, names)
             panels[0].set_ylabel("variant better" if gain[index] > 0 else "baseline better", color=INK)
-        for panel, title in zip(axes, ("objects", reference.label, said.variant.label), strict=False):
+        for panel, title in zip(axes, ("objects", reference.label, label), strict=False):
             panel.set_title(title)
         content = svg(figure)
     files = ", ".join(Path(str(baseline.images[index])).name for index in chosen)
@@ -59,7 +59,7 @@ def draw_detections(results: Results, said: Answer) -> Picture | None:
         f"Detections with a confidence of at least {SHOWN_CONFIDENCE:g}, seed {seed}: blue matches an object at "
         f"IoU 0.5, orange does not. These are the images where one network gains most over the other, both ways: "
         f"{files}.",
-        f"Validation images with objects, detections of {reference.label} and of {said.variant.label} side by side.",
+        f"Validation images with objects, detections of {reference.label} and of {label} side by side.",
         content,
     )
 
@@ -69,11 +69,11 @@ def _pair(reference: Variant, variant: Variant) -> tuple[int, Path, dict[int, st
     others = {run.seed: run for run in reference.counted}
     for run in variant.counted:
         if run.seed in others:
-            kept = [kept_matches(run) for run in (others[run.seed], run)]
+            own, other = kept_matches(run), kept_matches(others[run.seed])
             folder, names = data_of(run)
-            if None not in kept and np.array_equal(kept[0].images, kept[1].images) and folder is not None:
-                if (folder / str(kept[0].images[0])).is_file():
-                    return run.seed, folder, names, *kept
+            if own is not None and other is not None and np.array_equal(own.images, other.images):
+                if folder is not None and (folder / str(own.images[0])).is_file():
+                    return run.seed, folder, names, other, own
     return None
 
 
@@ -103,14 +103,15 @@ def _quality(kept: Detections) -> NDArray[np.float64]:
     """Of every image: right detections, averaged over IoU thresholds, less wrong ones."""
     shown = kept.conf >= SHOWN_CONFIDENCE
     worth = kept.tp[shown].mean(axis=1) - ~kept.tp[shown, 0]
-    return np.bincount(kept.image[shown], worth, minlength=len(kept.images))
+    # With weights NumPy sums floats, which its stub does not say.
+    return np.bincount(kept.image[shown], worth, minlength=len(kept.images))  # type: ignore[return-value]
 
 
 def load_image(path: Path) -> tuple[NDArray[np.uint8], float]:
     """An image small enough for a page, (H, W, 3), and its size relative to the file's."""
     with Image.open(path) as file:
         scale = min(1.0, MOST_PIXELS / max(file.size))
-        size = tuple(max(1, round(side * scale)) for side in file.size)
+        size = max(1, round(file.width * scale)), max(1, round(file.height * scale))
         return np.asarray(file.convert("RGB").resize(size)), scale
 
 

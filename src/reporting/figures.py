@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from src.reporting.comparison import Results, Variant, swept_lines
+from src.reporting.comparison import Results, Variant
 from src.reporting.style import (
     GRID,
     INK,
@@ -21,6 +21,7 @@ from src.reporting.style import (
     styled,
     svg,
 )
+from src.reporting.swept import swept_lines
 from src.statistics import Estimate
 
 # More variants in one picture cannot be told apart; the table has them all.
@@ -40,7 +41,7 @@ def draw_all(results: Results) -> list[Picture]:
 def drawn_variants(results: Results) -> tuple[list[Variant], str]:
     """The baselines and the highest of the others, in the study's order, and a remark if some are not among them."""
     known = [variant for variant in results.variants if variant.scores]
-    highest = sorted(known, key=lambda v: (not v.is_baseline, -v.mean.mean))[:MOST_DRAWN]
+    highest = sorted(known, key=lambda v: (not v.is_baseline, -v.score))[:MOST_DRAWN]
     remark = f" Drawn are {MOST_DRAWN} of {len(known)} variants." if len(known) > MOST_DRAWN else ""
     return [variant for variant in known if variant in highest], remark
 
@@ -55,26 +56,26 @@ def look_of(variant: Variant, results: Results) -> dict[str, str]:
 
 def forest(results: Results) -> Picture | None:
     """Differences to the baseline, largest first."""
-    compared = [v for v in results.compared][:MOST_IN_FOREST]
+    compared = results.compared[:MOST_IN_FOREST]
     if not compared:
         return None
     with styled():
         figure, (axes,) = new_figure(1.2 + 0.34 * len(compared))
         axes.axvspan(-results.margin, results.margin, color=GRID, alpha=0.6, linewidth=0, zorder=0)
         axes.axvline(0, color=MUTED, linewidth=1)
-        for row, variant in enumerate(compared):
-            difference, look = variant.comparison.difference, look_of(variant, results)
-            _bar(axes, difference, row, look["color"], vertical=False)
-            axes.plot(difference.mean, row, look["marker"], color=look["color"], markersize=6)
-            paired = [score - results.variant(variant.reference).scores.get(seed, math.nan)
-                      for seed, score in variant.scores.items()]  # fmt: skip
+        for row, each in enumerate(compared):
+            look = look_of(each.variant, results)
+            _bar(axes, each.comparison.difference, row, look["color"], vertical=False)
+            axes.plot(each.mean, row, look["marker"], color=look["color"], markersize=6)
+            paired = [score - each.reference.scores.get(seed, math.nan) for seed, score in each.variant.scores.items()]
             axes.plot(paired, [row + 0.22] * len(paired), "|", color=look["color"], markersize=6, alpha=0.8)
-        axes.set_yticks(range(len(compared)), [variant.label for variant in compared], color=INK)
+        axes.set_yticks(range(len(compared)), [each.variant.label for each in compared], color=INK)
         axes.set_ylim(len(compared) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("difference of mAP50-95 to the baseline")
         content = svg(figure)
-    words = "; ".join(f"{v.label} {_plus_minus(v.comparison.difference)}" for v in compared[:MOST_DRAWN])
+    told = compared[:MOST_DRAWN]
+    words = "; ".join(f"{each.variant.label} {_plus_minus(each.comparison.difference)}" for each in told)
     more = f" Drawn are {MOST_IN_FOREST} of {len(results.compared)}." if len(results.compared) > len(compared) else ""
     return Picture(
         "differences",
@@ -89,34 +90,34 @@ def forest(results: Results) -> Picture | None:
 def trade_off(results: Results) -> Picture | None:
     """mAP against latency, both with intervals, and the variants that no other beats in both."""
     variants, remark = drawn_variants(results)
-    variants = [variant for variant in variants if variant.ratio.mean is not None]
-    if len(variants) < 2:
+    timed = [(variant, ratio) for variant in variants if (ratio := variant.ratio.mean) is not None]
+    if len(timed) < 2:
         return None
-    front = pareto_front([(v.ratio.mean, v.mean.mean) for v in variants])
+    front = [timed[index] for index in pareto_front([(ratio, variant.score) for variant, ratio in timed])]
     with styled():
         figure, (axes,) = new_figure(3.7)
-        corners = [(variants[i].ratio.mean, variants[i].mean.mean) for i in front]
-        axes.plot(*zip(*corners, strict=True), color=MUTED, linewidth=1, drawstyle="steps-post", zorder=1)
-        for variant in variants:
+        along, up = [ratio for _, ratio in front], [variant.score for variant, _ in front]
+        axes.plot(along, up, color=MUTED, linewidth=1, drawstyle="steps-post", zorder=1)
+        for variant, ratio in timed:
             look = look_of(variant, results)
-            _bar(axes, variant.mean, variant.ratio.mean, look["color"])
-            _bar(axes, variant.ratio, variant.mean.mean, look["color"], vertical=False)
+            _bar(axes, variant.mean, ratio, look["color"])
+            _bar(axes, variant.ratio, variant.score, look["color"], vertical=False)
             axes.plot(
-                variant.ratio.mean, variant.mean.mean, look["marker"], color=look["color"], label=variant.label,
+                ratio, variant.score, look["marker"], color=look["color"], label=variant.label,
                 markersize=7, markeredgecolor=PAPER, zorder=4,
             )  # fmt: skip
         axes.set_xlabel("latency / latency of the stock model (1 = as fast)")
         axes.set_ylabel(METRIC_LABEL)
         legend_above(figure, *axes.get_legend_handles_labels())
         content = svg(figure)
-    best = ", ".join(variants[i].label for i in front)
+    best = ", ".join(variant.label for variant, _ in front)
     return Picture(
         "trade_off",
         "Accuracy against cost",
         f"Means over seeds with {results.level:.0%} intervals both ways. The line joins the Pareto front, the variants "
         f"that no other beats in both: {best}.{remark}",
         "Scatter plot of mAP50-95 against latency relative to the stock model: "
-        + "; ".join(f"{v.label} {v.mean.mean:.3f} at {v.ratio.mean:.2f} times" for v in variants)
+        + "; ".join(f"{variant.label} {variant.score:.3f} at {ratio:.2f} times" for variant, ratio in timed)
         + ".",
         content,
     )
@@ -144,9 +145,9 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
         figure, (axes,) = new_figure(3.5)
         for variant in flat[:3]:
             colour, dashes = (MUTED, "-") if variant.is_baseline else (look_of(variant, results)["color"], "--")
-            axes.axhline(variant.mean.mean, color=colour, linestyle=dashes, linewidth=1.2, label=variant.label)
-            if variant.mean.low is not None:
-                axes.axhspan(variant.mean.low, variant.mean.high, color=colour, alpha=0.12, linewidth=0)
+            axes.axhline(variant.score, color=colour, linestyle=dashes, linewidth=1.2, label=variant.label)
+            if variant.mean.bounds is not None:
+                axes.axhspan(*variant.mean.bounds, color=colour, alpha=0.12, linewidth=0)
         for index, (name, line) in enumerate(drawn.items()):
             at = [variant.swept[key] for variant in line]
             colour = colour_of(index)
@@ -154,7 +155,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
                 _bar(axes, variant.mean, variant.swept[key], colour)
                 axes.plot([variant.swept[key]] * len(variant.scores), list(variant.scores.values()), "_",
                           color=colour, alpha=0.7, markersize=7)  # fmt: skip
-            axes.plot(at, [variant.mean.mean for variant in line], marker_of(index) + dashes_of(index),
+            axes.plot(at, [variant.score for variant in line], marker_of(index) + dashes_of(index),
                       color=colour, label=name, markersize=6)  # fmt: skip
         values = sorted({variant.swept[key] for line in drawn.values() for variant in line})
         if len(values) <= MOST_TICKS:
@@ -165,7 +166,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
         legend_above(figure, *axes.get_legend_handles_labels())
         content = svg(figure)
     words = "; ".join(
-        f"{name}: " + ", ".join(f"{v.mean.mean:.3f} at {v.swept[key]:g}" for v in line) for name, line in drawn.items()
+        f"{name}: " + ", ".join(f"{v.score:.3f} at {v.swept[key]:g}" for v in line) for name, line in drawn.items()
     )
     there, shown = (sum(map(len, each.values())) for each in (lines, drawn))
     remark = f" Drawn are {shown} of {there} variants." if shown < there else ""
@@ -202,8 +203,8 @@ def sizes(results: Results) -> Picture | None:
             at = np.arange(3) + (index - (len(variants) - 1) / 2) * step
             values = [variant.numbers.get(f"ap_by_size.{name}", math.nan) for name in names]
             axes.plot(at, values, look["marker"], color=look["color"], label=variant.label, markersize=6)
-            for run in variant.counted:
-                single = [run.record.ap_by_size.get(name) for name in names]
+            for record in variant.records:
+                single = [record.ap_by_size.get(name) for name in names]
                 axes.plot(at, np.array(single, dtype=float), "_", color=look["color"], alpha=0.7, markersize=6)
         axes.set_xticks(range(3), list(names.values()))
         axes.set_xlim(-0.5, 2.5)
@@ -227,8 +228,8 @@ def _sizes_in_words(variant: Variant) -> str:
 
 def _bar(axes: Axes, estimate: Estimate, at: float, colour: str, vertical: bool = True) -> None:
     """The interval of an estimate as a line, where it has one."""
-    if estimate.low is not None:
-        along, across = [estimate.low, estimate.high], [at, at]
+    if estimate.bounds is not None:
+        along, across = estimate.bounds, (at, at)
         axes.plot(*((across, along) if vertical else (along, across)), color=colour, linewidth=1.6, alpha=0.9)
 
 

@@ -22,14 +22,16 @@ def with_images(results: Results, resamples: int) -> Results:
     if not wanted or not resamples:
         return results
     kept: dict[str, dict[int, Matches]] = {}
-    notes, missing = [], []
-    for variant in dict.fromkeys([*wanted, *(results.variant(v.reference) for v in wanted)]):
+    notes: list[str] = []
+    missing: list[str] = []
+    for variant in dict.fromkeys([*(each.variant for each in wanted), *(each.reference for each in wanted)]):
         kept[variant.label] = _matches(variant, missing)
     if missing:
         notes.append(f"no matches on validation images were kept by {some(missing)}")
     images: dict[str, ImageDifference] = {}
-    for reference in dict.fromkeys(v.reference for v in wanted):
-        runs = {v.label: kept[v.label] for v in wanted if v.reference == reference} | {reference: kept[reference]}
+    for reference in dict.fromkeys(each.reference.label for each in wanted):
+        labels = [each.variant.label for each in wanted if each.reference.label == reference]
+        runs = {label: kept[label] for label in [*labels, reference]}
         try:
             images |= compare_images(
                 runs,

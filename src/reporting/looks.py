@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from src.attention.acmix import ACmix
 from src.attention.window_border import fold_reflection
 from src.detector.grafting import grafted_attention
 from src.detector.modes import Gated
+from src.detector.sites import largest_stride
 from src.detector.trust import Trust, known_classes_only
 from src.matches import Detections
 from src.reporting.answer import Answer
@@ -58,7 +60,7 @@ class Look:
 def draw_windows(results: Results, said: Answer) -> Picture | None:
     """The windows around the smallest object of some images; None without an ACmix checkpoint, matches and images."""
     run = _run(results, said)
-    if run is None:
+    if run is None or run.record is None:
         return None
     kept, (folder, _) = kept_matches(run), data_of(run)
     if kept is None or folder is None or not len(kept.object_cls):
@@ -105,8 +107,8 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
 
 def _run(results: Results, said: Answer) -> StudyRun | None:
     """The run whose network is looked into: of the variant spoken of if that is ACmix, else of any ACmix."""
-    for variant in [*([] if said.variant is None else [said.variant]), *results.variants]:
-        paths = variant.counted[0].record.config["attention"].get("paths") if variant.counted else None
+    for variant in [*([] if said.about is None else [said.about.variant]), *results.variants]:
+        paths = variant.records[0].config["attention"].get("paths") if variant.records else None
         if variant.attention == UNDER_TEST and paths != "convolution":
             for run in variant.counted:
                 if (run.folder / "train" / "weights" / "best.pt").is_file():
@@ -118,7 +120,8 @@ def _network(checkpoint: Path) -> nn.Module | None:
     """The network of a checkpoint; None if it is damaged or, as runs may come from elsewhere, holds foreign code."""
     try:
         with known_classes_only("best.pt", checkpoint, Trust()):
-            model: nn.Module = YOLO(checkpoint).model.eval()
+            network: Any = YOLO(checkpoint)
+            model: nn.Module = network.model.eval()
     except (ValueError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         log.warning("the report does not show where ACmix looks: %s", error)
         return None
@@ -145,12 +148,11 @@ def _see(model: nn.Module, path: Path, imgsz: int) -> tuple[NDArray[np.float32],
     """The image as the network takes it, (H, W, 3) in 0 to 1, and every site's ACmix with what comes into it."""
     with Image.open(path) as file:
         pixels = np.asarray(file.convert("RGB"))
-    boxed = LetterBox(imgsz, auto=True, stride=int(model.stride.max()))(image=pixels)
-    image = np.ascontiguousarray(boxed, dtype=np.float32) / 255
-    modules = {
-        site: module.attention if isinstance(module, Gated) else module
-        for site, module in grafted_attention(model).items()
-    }
+    boxed = LetterBox(imgsz, auto=True, stride=largest_stride(model))(image=pixels)
+    image = np.ascontiguousarray(boxed, dtype=np.float32) / np.float32(255)
+    found = grafted_attention(model).items()
+    inside = {site: module.attention if isinstance(module, Gated) else module for site, module in found}
+    modules = {site: module for site, module in inside.items() if isinstance(module, ACmix)}
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from src.reporting.answer import Answer, latency_sure, signed
+from src.reporting.answer import Answer, interval, latency_sure, signed
 from src.reporting.comparison import Results, Variant
 from src.reporting.figures import drawn_variants
 from src.reporting.study import StudyRun, flatten
@@ -53,7 +53,7 @@ def page(results: Results, answer: Answer, pictures: Sequence[Picture], command:
         variants=[(v, own[v.label], [_command(run) for run in v.runs]) for v in results.variants],
         problems=[(run, (run.record.error if run.record is not None else None) or "") for run in problems],
         runs=[
-            (run, Cell(f"{run.record.metrics['map50_95']:.4f}") if run.counts else Cell(""))
+            (run, Cell(f"{run.record.metrics['map50_95']:.4f}") if run.counts and run.record is not None else Cell(""))
             for run in results.study.runs
         ],
         environments=_environments(results.study.runs),
@@ -70,15 +70,13 @@ def _uri(picture: Picture) -> str:
 def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
     """The numbers of the first screen: what, number, how sure."""
     tiles = []
-    if (variant := answer.variant) is not None:
-        found = variant.comparison.difference
-        bounds = "no interval over seeds" if found.low is None else f"{signed(found.low)} to {signed(found.high)}"
-        tiles.append(("difference of mAP50-95", signed(found.mean), bounds))
-        if variant.ratio.mean is not None:
-            tiles.append(("latency, of the stock model's", f"{variant.ratio.mean:.2f} ×", latency_sure(variant)))
-        tiles.append(
-            ("pairs of seeds", str(found.n), "screening" if variant.comparison.screening else "paired by seed")
-        )
+    if (about := answer.about) is not None:
+        found, ratio = about.comparison.difference, about.variant.ratio
+        bounds = "no interval over seeds" if found.bounds is None else interval(found.bounds)
+        tiles.append(("difference of mAP50-95", signed(about.mean), bounds))
+        if ratio.mean is not None:
+            tiles.append(("latency, of the stock model's", f"{ratio.mean:.2f} ×", latency_sure(about.variant)))
+        tiles.append(("pairs of seeds", str(found.n), "screening" if about.comparison.screening else "paired by seed"))
     finished = sum(run.counts for run in results.study.runs)
     others = Counter(run.status for run in results.study.runs if not run.counts)
     told = ", ".join(f"{count} {status}" for status, count in others.items()) or "none left out"
@@ -87,19 +85,17 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
 
 def _scale(results: Results, answer: Answer) -> dict[str, float] | None:
     """Where difference, interval, zero and margin lie on a line from 0 to 100."""
-    if answer.variant is None:
+    if answer.about is None:
         return None
-    found = answer.variant.comparison.difference
-    ends = [found.mean, 0.0, results.margin, -results.margin]
-    ends += [] if found.low is None else [found.low, found.high]
-    reach = 1.1 * max(map(abs, ends))
+    mean = answer.about.mean
+    low, high = answer.about.comparison.difference.bounds or (mean, mean)
+    reach = 1.1 * max(map(abs, (mean, low, high, results.margin)))
 
     def place(value: float) -> float:
         return round(50 + 50 * value / reach, 2)
 
-    low, high = (found.mean, found.mean) if found.low is None else (found.low, found.high)
     return {
-        "mean": place(found.mean),
+        "mean": place(mean),
         "low": place(low),
         "high": place(high),
         "band_low": place(-results.margin),
@@ -110,10 +106,10 @@ def _scale(results: Results, answer: Answer) -> dict[str, float] | None:
 
 def _classes(results: Results) -> dict[str, Any] | None:
     """AP of every class by variant: means over the runs that count."""
-    variants = [v for v in drawn_variants(results)[0] if any(run.record.ap_by_class for run in v.counted)]
+    variants = [v for v in drawn_variants(results)[0] if any(record.ap_by_class for record in v.records)]
     if not variants:
         return None
-    names = dict.fromkeys(name for v in variants for run in v.counted for name in run.record.ap_by_class)
+    names = dict.fromkeys(name for v in variants for record in v.records for name in record.ap_by_class)
     return {
         "variants": [variant.label for variant in variants],
         "rows": [(name, [_class_cell(variant, name) for variant in variants]) for name in names],
@@ -121,7 +117,7 @@ def _classes(results: Results) -> dict[str, Any] | None:
 
 
 def _class_cell(variant: Variant, name: str) -> Cell:
-    values = [run.record.ap_by_class[name] for run in variant.counted if name in run.record.ap_by_class]
+    values = [record.ap_by_class[name] for record in variant.records if name in record.ap_by_class]
     known = [value for value in values if value is not None and math.isfinite(value)]
     return Cell("") if not known else Cell(f"{sum(known) / len(known):.3f}", sum(known) / len(known))
 
@@ -130,8 +126,8 @@ def _settings(results: Results) -> tuple[list[tuple[str, str]], dict[str, list[t
     """Settings that all variants share, and those of each variant that they do not."""
     flat = {}
     for variant in results.variants:
-        known = next((run for run in [*variant.counted, *variant.runs] if run.record is not None), None)
-        values = {} if known is None else flatten(known.record.config)
+        known = [*variant.records, *(run.record for run in variant.runs if run.record is not None)]
+        values = flatten(known[0].config) if known else {}
         flat[variant.label] = {key: _shown(value) for key, value in values.items() if key != "seed"}
     filled = [values for values in flat.values() if values]
     shared = set.intersection(*(set(values.items()) for values in filled)) if filled else set()

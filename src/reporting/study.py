@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -218,11 +218,16 @@ def _without_duplicates(runs: list[StudyRun]) -> list[StudyRun]:
     ]
 
 
+def records_that_count(runs: Iterable[StudyRun]) -> list[Record]:
+    """The records of the runs that take part in the comparison."""
+    return [run.record for run in runs if run.counts and run.record is not None]
+
+
 def tracking_of(study: Study) -> dict[str, Any] | None:
     """The `tracking` group of the study's last run that has a record, rather one that was tracked."""
-    options = [run.record.config["tracking"] for run in study.runs if run.record is not None]
+    options: list[dict[str, Any]] = [run.record.config["tracking"] for run in study.runs if run.record is not None]
     tracked = [option for option in options if option["mode"] != "disabled"]
-    return (tracked or options or [None])[-1]
+    return (tracked or options)[-1] if options else None
 
 
 def _unknown(name: str, output_dir: Path, records: Mapping[str, Record]) -> StudyError:

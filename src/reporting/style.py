@@ -3,7 +3,9 @@
 import io
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.artist import Artist
@@ -18,7 +20,7 @@ INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d8dee4", "#fefefe"
 DARK = {INK: "#e6e9ec", MUTED: "#a3adb8", GRID: "#39414a", PAPER: "#171b20"}
 WIDTH = 5.0  # inches: two abreast on a screen, and still legible at the width of a phone
 
-RC = {
+RC: dict[Any, object] = {
     "font.family": "sans-serif",
     "font.size": 9.5,
     "axes.titlesize": 9.5,
@@ -67,13 +69,13 @@ class Picture:
     suffix: str = "svg"
 
 
-def new_figure(height: float, width: float = WIDTH, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty figure, sizes in inches, and its axes row by row; call it and draw inside `styled`."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """An empty figure, so many inches high, and its axes row by row; call it and draw inside `styled`."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=rows == 1 and columns > 1).flat)
 
 
-def styled() -> rc_context:
+def styled() -> AbstractContextManager[None]:
     """The context to draw in."""
     return rc_context(RC)
 

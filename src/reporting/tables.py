@@ -155,7 +155,7 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture]) -> s
     lines += ["", "## Runs", "", _markdown_row(["run", "variant", "seed", "status", "mAP50-95", "remark"])]
     lines.append(_markdown_row(["---", "---", "---:", "---", "---:", "---"]))
     for run in results.study.runs:
-        value = f"{run.record.metrics['map50_95']:.4f}" if run.counts else ""
+        value = f"{run.record.metrics['map50_95']:.4f}" if run.counts and run.record is not None else ""
         lines.append(_markdown_row([run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]))
     lines += ["", "## Notes", "", *(f"- {note}" for note in results.notes)] if results.notes else []
     return "\n".join(lines) + "\n"
@@ -200,7 +200,7 @@ def latex(results: Results) -> str:
     wanted = ("variant", "seeds", "mAP50-95", "difference", "p", "AP small", "latency ratio", "parameters", "GFLOPs")
     chosen = [column for column in columns(results) if column.header in wanted]
     rows = [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
-    seeds = sorted({v.comparison.difference.n for v in results.compared})
+    seeds = sorted({compared.comparison.difference.n for compared in results.compared})
     paired = f" over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds" if seeds else ""
     return "\n".join(
         [

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from src.reporting.comparison import Results, swept_lines
+from src.reporting.comparison import Results
 from src.reporting.study import Study, flatten
+from src.reporting.swept import swept_lines
 
 
 def swept_points(results: Results) -> Iterator[dict[str, float]]:
@@ -63,8 +64,8 @@ def build_workspace(
         wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric("parameters"), display_name="parameters"),
         wr.ParallelCoordinatesPlotColumn(score, display_name="mAP50-95"),
     ]
-    over_seeds = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
-    answer = [
+    over_seeds: dict[str, Any] = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
+    answer: list[Any] = [
         wr.ScatterPlot(title="mAP50-95 against latency / stock", x=latency, y=score),
         wr.ParallelCoordinatesPlot(title="options, cost and mAP50-95", columns=columns),
         wr.BarPlot(title="mAP50-95 by attention", metrics=["map50_95"], groupby=attention, **over_seeds),

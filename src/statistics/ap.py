@@ -144,7 +144,7 @@ def _average_precision(block: _Block, counts: NDArray[np.integer], thresholds: i
     unit = np.where(some, first[:-1].reshape(-1, thresholds, 1) + reached[:, None], -1)
     following = np.append(np.repeat(np.arange(len(own)), own), 0)[unit]
     curve = np.where(some, envelope[following] - block.lift[following], 0)
-    area = (curve.sum(-1) - (curve[..., 0] + curve[..., -1]) / 2) / (len(RECALLS) - 1)
+    area: NDArray[np.float64] = (curve.sum(-1) - (curve[..., 0] + curve[..., -1]) / 2) / (len(RECALLS) - 1)
     area[objects == 0] = np.nan
     return area
 

@@ -26,8 +26,9 @@ def indistinguishable(scores: Mapping[str, Mapping[int, float]], *, level: float
     Raises:
         ValueError: if the level is not between 0 and 1.
     """
-    means = {name: mean_interval(list(own.values()), level).mean for name, own in scores.items()}
-    ranked = sorted((name for name, mean in means.items() if mean is not None), key=lambda name: -means[name])
+    estimates = {name: mean_interval(list(own.values()), level).mean for name, own in scores.items()}
+    means = {name: mean for name, mean in estimates.items() if mean is not None}
+    ranked = sorted(means, key=lambda name: -means[name])
     pairs = list(combinations(ranked, 2))
     p_values = [paired_t(mean_interval(pair_seeds(scores[a], scores[b])[0], level)) for a, b in pairs]
     groups = [set(ranked)] if ranked else []

@@ -24,6 +24,11 @@ class Interval:
     low: float | None
     high: float | None
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Low and high; None where there is no interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 @dataclass(frozen=True)
 class ImageDifference:
@@ -82,8 +87,8 @@ def compare_images(
         return {}
     matches = [runs[name][seed] for name, seed in wanted]
     whole = dict(zip(wanted, np.array([mean_average_precision(own) for own in matches]), strict=True))
-    drawn = resampled_map(matches, resamples=resamples, generator=generator)
-    drawn = dict(zip(wanted, drawn.transpose(1, 0, 2), strict=True))
+    draws = resampled_map(matches, resamples=resamples, generator=generator)
+    drawn = dict(zip(wanted, draws.transpose(1, 0, 2), strict=True))
     images = len(matches[0].images)
     differences = {}
     for name, common in seeds.items():

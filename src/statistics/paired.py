@@ -34,6 +34,11 @@ class Estimate:
     high: float | None
     level: float
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Low and high; None where there is no interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Estimate:
     """Estimate a mean over seeds by its t interval; values that are not finite are left out.
@@ -45,8 +50,10 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Estimate:
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
     n = len(finite)
-    mean = float(finite.mean()) if n else None
-    if n < 2:
+    if not n:
+        return Estimate(n, None, None, None, None, level)
+    mean = float(finite.mean())
+    if n == 1:
         return Estimate(n, mean, None, None, None, level)
     if _all_equal(finite):
         return Estimate(n, mean, 0.0, None, None, level)
@@ -60,12 +67,11 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """
-    known = [index for index, value in enumerate(p) if value is not None]
-    order = sorted(known, key=lambda index: p[index])
+    order = sorted((value, index) for index, value in enumerate(p) if value is not None)
     adjusted: list[float | None] = [None] * len(p)
     largest = 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p[index]))
+    for rank, (value, index) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * value))
         adjusted[index] = largest
     return adjusted
 
@@ -116,7 +122,7 @@ def seeds_to_decide(mean: float, sd: float, margin: float, *, level: float = 0.9
         two_sided, one_sided = special.stdtrit(df, 1 - alpha / 2), special.stdtrit(df, 1 - alpha)
         different = 1 - special.nctdtr(df, abs(mean) / error, two_sided)
         equivalent = 1 - sum(special.nctdtr(df, (margin + shift) / error, one_sided) for shift in (mean, -mean))
-        return max(different, equivalent) >= POWER
+        return bool(max(different, equivalent) >= POWER)
 
     n = bisect_left(range(MOST_SEEDS + 1), True, lo=2, key=decides)
     return n if n <= MOST_SEEDS else None
@@ -124,7 +130,7 @@ def seeds_to_decide(mean: float, sd: float, margin: float, *, level: float = 0.9
 
 def paired_t(difference: Estimate) -> float | None:
     """Two-sided p of a mean difference; None where there is no interval."""
-    if difference.low is None:
+    if difference.mean is None or not difference.sd:
         return None
     t = difference.mean / (difference.sd / math.sqrt(difference.n))
     return float(2 * special.stdtr(difference.n - 1, -abs(t)))
@@ -132,7 +138,7 @@ def paired_t(difference: Estimate) -> float | None:
 
 def equivalence(difference: Estimate, margin: float) -> float | None:
     """The larger p of the two one-sided t tests that the mean lies above -margin and below margin."""
-    if difference.low is None:
+    if difference.mean is None or not difference.sd:
         return None
     t = (margin - abs(difference.mean)) / (difference.sd / math.sqrt(difference.n))
     return float(special.stdtr(difference.n - 1, -t))

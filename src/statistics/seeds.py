@@ -130,7 +130,7 @@ def compare_seeds(
         estimate = estimates[name]
         verdict = _verdict(estimate, p_holm[name], p_equivalent[name])
         needed = None
-        if verdict == "undecided" and estimate.low is not None:
+        if verdict == "undecided" and estimate.mean is not None and estimate.sd:
             needed = seeds_to_decide(estimate.mean, estimate.sd, margin, level=level, family=tested)
         comparisons[name] = Comparison(
             difference=estimate,
@@ -165,7 +165,7 @@ def pair_seeds(own: Mapping[int, float], baseline: Mapping[int, float]) -> tuple
 
 
 def _verdict(difference: Estimate, p_holm: float | None, p_equivalent: float | None) -> Verdict:
-    if p_holm is None or p_equivalent is None:
+    if difference.mean is None or p_holm is None or p_equivalent is None:
         return "undecided"
     if p_equivalent < 1 - difference.level:
         return "equivalent"

@@ -33,7 +33,8 @@ class RunState:
         """The part of its epochs that is trained."""
         if self.record is None:
             return 0.0
-        return min(self.epoch / self.record.config["trainer"]["epochs"], 1.0)
+        epochs: int = self.record.config["trainer"]["epochs"]
+        return min(self.epoch / epochs, 1.0)
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,14 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> Ti
     return TimeLeft(seconds, len(known))
 
 
-def best(states: Iterable[RunState]) -> RunState | None:
-    """The finished run with the highest mAP50-95."""
-    finished = [state for state in states if state.state == "finished" and state.record is not None]
-    return max(finished, key=lambda state: state.record.metrics["map50_95"], default=None)
+def best(states: Iterable[RunState]) -> tuple[float, RunState] | None:
+    """The highest mAP50-95 of a finished run, and the run."""
+    finished = [
+        (state.record.metrics["map50_95"], state)
+        for state in states
+        if state.state == "finished" and state.record is not None
+    ]
+    return max(finished, key=lambda scored: scored[0], default=None)
 
 
 def duration(seconds: float) -> str:

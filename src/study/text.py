@@ -82,7 +82,8 @@ def _heading(name: str, question: str, states: Sequence[RunState]) -> list[str]:
 def _outlook(states: Sequence[RunState]) -> list[str]:
     parts = [f"time left {time_left(states)}"]
     if (found := best(states)) is not None:
-        parts.append(f"best so far mAP50-95 {found.record.metrics['map50_95']:.4f} ({_label(found)})")
+        score, state = found
+        parts.append(f"best so far mAP50-95 {score:.4f} ({_label(state)})")
     return parts
 
 

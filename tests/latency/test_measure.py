@@ -11,7 +11,7 @@ import torch
 from src.data.digits import build_digits
 from src.latency.backends import deploy
 from src.latency.clocks import event_clock, wall_clock
-from src.latency.measure import EndToEnd, _batches, measure, validation_images
+from src.latency.measure import EndToEnd, _batches, _joules, measure, validation_images
 from src.latency.memory import RELOCATE_PAIRS, Relocation, peak_memory
 from src.latency.text import latency_rows, machine_text, ratio_text
 
@@ -172,3 +172,17 @@ def test_text_of_a_ratio_without_interval():
 
 def test_text_of_nothing_measured():
     assert latency_rows({}) == [("latency", "not measured (latency.enabled=false)")]
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        pytest.param([100.0, 106.0], 3.0, id="card_tells"),
+        pytest.param([None], None, id="card_never_tells"),
+        pytest.param([100.0, None], None, id="card_stops_telling"),
+    ],
+)
+def test_energy_is_that_of_one_image_where_the_card_tells(readings, expected):
+    machine = SimpleNamespace(gpu=SimpleNamespace(joules=partial(next, iter(readings))))
+    deployed = SimpleNamespace(network=None)
+    assert _joules(deployed, torch.zeros(2, 3, 32, 32), lambda network, batch: 3000.0, machine) == expected

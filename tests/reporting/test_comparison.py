@@ -3,9 +3,10 @@
 import pytest
 
 from src.reporting.answer import answer
-from src.reporting.comparison import compare, swept_lines
+from src.reporting.comparison import compare
 from src.reporting.images import with_images
 from src.reporting.study import read_study
+from src.reporting.swept import swept_lines
 from tests.fabricate import config_of, declare, write_matches, write_run, write_study
 
 BASELINE, PLACEBO = {"name": "baseline"}, {"name": "placebo"}
@@ -65,7 +66,7 @@ def test_answer_where_nothing_can_be_compared(written, effect, tmp_path):
             write_run(tmp_path, config_of({"name": name}, seed), 0.5)
     said = answer(results_of(tmp_path))
     assert effect in said.effect
-    assert said.variant is None
+    assert said.about is None
     assert "0.500" in said.cost
 
 
@@ -82,7 +83,7 @@ def test_answer_speaks_of_the_best_attention_and_weighs_it_against_its_placebo(t
     write(tmp_path, ACMIX, [0.60, 0.61, 0.63])
     write(tmp_path, CBAM, [0.55, 0.56, 0.57])
     said = answer(results_of(tmp_path))
-    assert said.variant.label == "acmix"
+    assert said.about.variant.label == "acmix"
     assert "the highest of 2 variants" in said.effect
     (placebo,) = [remark for remark in said.remarks if "placebo" in remark]
     assert "−0.097" in placebo
@@ -91,9 +92,9 @@ def test_answer_speaks_of_the_best_attention_and_weighs_it_against_its_placebo(t
 def test_answer_speaks_of_a_single_pair_only_where_nothing_has_two(tmp_path):
     write(tmp_path, BASELINE, [0.5, 0.5, 0.5])
     write(tmp_path, CBAM, [0.9])
-    assert answer(results_of(tmp_path)).variant.label == "cbam"
+    assert answer(results_of(tmp_path)).about.variant.label == "cbam"
     write(tmp_path, ACMIX, [0.51, 0.52, 0.5])
-    assert answer(results_of(tmp_path)).variant.label == "acmix"
+    assert answer(results_of(tmp_path)).about.variant.label == "acmix"
 
 
 def test_few_seeds_are_called_screening(tmp_path):

@@ -76,7 +76,7 @@ def test_detections_are_drawn_where_they_differ_most(tmp_path):
         write_matches(folder, len(name), share, images=20)
         kept = read_matches(folder / "matches.npz")
         right[name] = np.bincount(kept.image, kept.tp[:, 0], minlength=20)
-    picture = draw_detections(*study(tmp_path))
+    picture = draw_detections(study(tmp_path)[1])
     assert "baseline and of cbam" in picture.alt
     drawn = [int(number) for number in re.findall(r"(\d+)\.png", picture.caption)]
     gain = right["cbam"] - right["baseline"]
@@ -90,13 +90,13 @@ def test_without_matches_or_images_no_detections_are_drawn(lacking, tmp_path):
         folder = write_run(tmp_path, config_of({"name": name}, 0), 0.5)
         write_matches(folder, 0, 0.5)
         (folder / lacking).unlink()
-    assert draw_detections(*study(tmp_path)) is None
+    assert draw_detections(study(tmp_path)[1]) is None
 
 
 def test_equal_detections_have_no_difference_to_draw(tmp_path):
     for name in ("baseline", "cbam"):
         write_matches(write_run(tmp_path, config_of({"name": name}, 0), 0.5), 0, 0.5)
-    assert draw_detections(*study(tmp_path)) is None
+    assert draw_detections(study(tmp_path)[1]) is None
 
 
 @pytest.mark.parametrize("kind", ["damaged", "hostile"])
