@@ -125,7 +125,7 @@ class Checker:
                 self._answers[key] = error
         answer = self._answers[key]
         if isinstance(answer, ConfigError):
-            raise ConfigError(str(answer))
+            raise ConfigError(str(answer)) from answer
         return answer
 
 

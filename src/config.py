@@ -8,6 +8,7 @@ Names of Ultralytics' own arguments are kept as they are (`lr0`, `close_mosaic`)
 import sys
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -15,6 +16,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from src.attention.options import ATTENTION_SCHEMAS
+
+ROOT = str(Path(__file__).parent.parent)
 
 
 @dataclass
@@ -294,6 +297,9 @@ SCHEMAS: dict[str, dict[str, type]] = {
 
 def register_configs() -> None:
     """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
+    # Hydra walks sys.path for launchers, and finds ours from any folder only where this one is on it.
+    if ROOT not in sys.path:
+        sys.path.append(ROOT)
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="schema_export", node=ExportConfig)

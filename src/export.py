@@ -90,7 +90,10 @@ def export_run(options: Mapping[str, Any]) -> str:
     imgsz = options["imgsz"] or arguments["imgsz"]
     stride = largest_stride(model)
     if imgsz < stride or imgsz % stride:
-        raise ConfigError(f"imgsz={imgsz} is not a multiple of {stride}, the network's largest stride")
+        raise ConfigError(
+            f"imgsz={imgsz} is not a multiple of {stride}, the network's largest stride; "
+            f"try {max(round(imgsz / stride), 1) * stride}"
+        )
     try:
         file = export(
             model, fmt, imgsz=imgsz, folder=weights, batch=options["batch"], half=options["half"], name="best"

@@ -138,6 +138,8 @@ def _no_such_option(error: MissingConfigException, overrides: Sequence[str]) -> 
         return f"{given}: there is no configuration {name}; leave -cn and -cp out for this program's own"
     group, there = found[1], _listed(str(error))
     name = str(error.missing_cfg_file).removeprefix(f"{group}/")
+    if not name:
+        return f"{_given(group, overrides)}: choose one of {', '.join(there)}"
     close = get_close_matches(name, there, 1)
     hint = f"did you mean {close[0]}? " if close else ""
     if group == "data" and name.endswith((".yaml", ".yml")):

@@ -107,8 +107,8 @@ def _attention(attention: str | type[nn.Module], options: Mapping[str, Any], mat
     """A graft without its placement."""
     if attention == "placebo":
         wanted = {"by": "parameters", "imgsz": 640, **(match or {})}
-        if unknown := set(wanted) - {"matches", "options", "by", "imgsz"} or ({"matches"} - set(wanted)):
-            raise ValueError(f"match={match}: {unknown.pop()}; it has matches, and as wished options, by, imgsz")
+        if set(wanted) - {"matches", "options", "by", "imgsz"} or "matches" not in wanted:
+            raise ValueError(f"match={match}: it needs matches, and may have options, by and imgsz, but no others")
         target, resolved = resolve_options(wanted["matches"], wanted.get("options") or {})
         found = Match(wanted["matches"], target, resolved, wanted["by"], wanted["imgsz"])
         return Graft("src.attention.placebo.Placebo", {"shortcut": True, **options}, match=found)

@@ -196,7 +196,7 @@ def test_a_command_runs_to_its_end(command, workspace, tmp_path):
         _run([sys.executable, "-m", "src.sweep", "kernel_att", "seeds=0", *SMALL, "tracking=disabled"], tmp_path)
         outputs = tmp_path
     arguments = [re.sub(r"^seeds=.*", "seeds=0", argument) for argument in _arguments(command, outputs)]
-    if module in {"src.train", "src.profile", "src.sweep", "src.describe"}:
+    if module in {"src.train", "src.profile", "src.sweep", "src.describe"} and "--cfg" not in arguments:
         own_data = any(argument.startswith("data.yaml=") for argument in arguments)
         small = [option for option in SMALL if not (own_data and option.startswith("data."))]
         arguments += [option for option in small if option.split("=")[0] not in {a.split("=")[0] for a in arguments}]

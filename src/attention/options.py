@@ -178,7 +178,8 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> tuple[str, dict[st
         try:
             config[key] = value
         except OmegaConfBaseException as error:
-            raise ValueError(f"{name}: {key}={value}: {str(error).splitlines()[0]}") from error
+            default = getattr(schema, key)
+            raise ValueError(f"{key}={value}: {str(error).splitlines()[0]}; its default is {default}") from error
     values: dict[str, Any] = OmegaConf.to_container(config, enum_to_str=True)  # type: ignore[assignment]
     del values["name"]
     return values.pop("_target_"), values

@@ -56,7 +56,7 @@ def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
         parser.error(f"{option.name}={value} is no number; the default is {option.default}")
     least = option.metadata.get("least")
     if least is not None and not number >= least:
-        parser.error(f"{option.name}={value} is below {least:g}")
+        parser.error(f"{option.name}={value} is below {least:g}; the default is {option.default}")
     return number
 
 

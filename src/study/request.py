@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 
 from src.command_line import check_command_line
 from src.config import ConfigError
+from src.hydra_errors import config_errors
 from src.study.definition import Study, load_study, parse_seeds, study_names
 
 FLAGS = ("plan", "status", "retry", "wandb")
@@ -81,10 +81,8 @@ def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _parsed(overrides: Sequence[str]) -> list[Any]:
-    try:
+    with config_errors(overrides):
         return OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
 
 
 def _flags(arguments: Sequence[str]) -> frozenset[str]:

@@ -1,0 +1,338 @@
+"""Every error that a user can cause, with its exact text: tests/errors.txt is the table, and this goes through it."""
+
+import ast
+import io
+import os
+import re
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
+from pathlib import Path
+
+import pytest
+import torch
+import ultralytics
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from ultralytics.utils import DATASETS_DIR, SETTINGS_FILE
+
+from src import dashboard, export, report, sweep
+from src.attention import from_timm
+from src.attention.acmix import ACmix
+from src.attention.neighbourhood import NeighbourhoodAttention
+from src.attention.window import window_attention
+from src.checks import Checker
+from src.command_line import check_command_line
+from src.config import SCHEMAS, plain_values, register_configs
+from src.data.datasets import resolve_dataset
+from src.data.digits import build_digits
+from src.detector import stock
+from src.detector.grafting import Graft, graft
+from src.detector.stock import build_stock
+from src.hydra_errors import config_errors
+from src.profile import measure_plan
+from src.record import run_lock
+from src.runner import run
+from src.study.definition import study_names
+from src.yolo import grafted_yolo
+from tests.conftest import CONF, TINY, beside
+from tests.fabricate import config_of, declare, write_run, write_study
+from tests.faults.data import Call
+
+ROOT = CONF.parent
+ERRORS = {"ConfigError", "DatasetInvalidError", "DatasetMissingError", "DiskFullError", "RunSkippedError", "StudyError"}
+# Where a ValueError is what a user reads; elsewhere it speaks to who calls a function.
+FOR_USERS = ("attention/", "detector/", "data/", "latency/backends.py", "plain_yaml.py", "trainer.py", "yolo.py")
+# Not reached by the table, and why.
+ELSEWHERE = {
+    ("src/arguments.py", "latency.threads="): "needs a GPU",
+    ("src/attention/acmix.py", "paths=convolution has no attention"): "the report asks only where there is attention",
+    ("src/attention/window.py", "q is "): "for who calls window_attention with tensors that do not fit each other",
+    ("src/attention/window.py", "v is "): "as above",
+    ("src/attention/window.py", "q, k and v differ in dtype"): "as above",
+    ("src/attention/from_timm.py", " cannot train on a batch of one image"): "in training: tests/attention",
+    ("src/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
+    (
+        "src/checks.py",
+        " cannot be written; name another folder",
+    ): "root writes everywhere: tests/faults, as another user",
+    ("src/checks.py", ": your YAML has no "): "tests/test_own_attention.py: needs a folder given with -cd",
+    ("src/command_line.py", " "): "tests/faults: needs a folder given with -cd",
+    ("src/dashboard.py", "wandb-workspaces is not installed"): "is installed here",
+    ("src/data/datasets.py", " cannot be read: "): "root reads everything",
+    ("src/study/definition.py", " cannot be read ("): "as above",
+    ("src/detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
+    ("src/detector/grafting.py", " are fused into its convolutions"): "from Python only: tests/detector",
+    ("src/detector/sites.py", "this model has no block of a YOLO26"): "as above",
+    ("src/detector/trust.py", " is no dotted path"): "tests/detector: needs a folder given with -cd",
+    ("src/latency/backends.py", "; install with: pip install -e '.["): "everything is installed here: tests/latency",
+    ("src/latency/backends.py", "latency.backend=onnxruntime: the installed onnxruntime has no CUDA"): "needs a GPU",
+    ("src/latency/backends.py", "latency.backend=compiled needs a C++ compiler"): "there is one here: tests/latency",
+    ("src/export.py", "Put the images back, or compare nothing"): "slow: tests/test_export.py",
+    ("src/export.py", " is gone, so nothing is compared"): "as above",
+    ("src/export.py", ": Ultralytics refuses: "): "as above",
+    ("src/runner.py", " are free); "): "needs a full disk: tests/faults",
+}
+TABLE = ROOT / "tests" / "errors.txt"
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="the table is that of a machine without a GPU")
+
+
+def table() -> dict[str, str]:
+    """What is done, and what is said; `> ` begins an entry, `#` a comment."""
+    text = re.sub(r"^#.*\n", "", TABLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    entries = [entry.partition("\n") for entry in re.split(r"^> ", text, flags=re.MULTILINE)[1:]]
+    return {trigger: said.strip() for trigger, _, said in entries}
+
+
+@pytest.fixture(scope="module")
+def provoked(tmp_path_factory) -> tuple[dict[str, str], set[tuple[str, int]]]:
+    """What every entry of the table really says, and where in src the errors were raised."""
+    folder, said, sites = tmp_path_factory.mktemp("errors"), {}, set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        provoke = Provoke(folder, patch)
+        for trigger in table():
+            stderr = io.StringIO()  # where argparse says what it refuses
+            try:
+                with redirect_stderr(stderr):
+                    provoke(trigger)
+                said[trigger] = "nothing is refused"
+            except (ValueError, OSError, RuntimeError, TypeError, SystemExit) as error:
+                text = stderr.getvalue() if error.args == (2,) else str(error).removeprefix("error: ")
+                said[trigger] = provoke.plain(text)
+                sites |= set(_raised(error))
+    return said, sites
+
+
+def _raised(error: BaseException | None) -> Iterator[tuple[str, int]]:
+    """File and line of an error, of what caused it, and of what it came after."""
+    while error is not None:
+        for frame in traceback.extract_tb(error.__traceback__):
+            yield frame.filename, frame.lineno or 0
+        error = error.__cause__ or error.__context__
+
+
+def test_every_error_says_what_the_table_says(provoked):
+    assert provoked[0] == table()
+
+
+def test_the_table_has_every_error(provoked):
+    missing, needless = [], dict(ELSEWHERE)
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        for first, last, text in _sites(path):
+            reached = any(file == str(path) and first <= line <= last for file, line in provoked[1])
+            excused = [key for key in ELSEWHERE if key[0] == name and key[1] in text]
+            if not reached and not excused:
+                missing.append(f"{name}:{first}: {text}")
+            if not reached:
+                for key in excused:
+                    needless.pop(key, None)
+    assert not missing, "\n".join(missing)
+    assert needless == {}, "reached by the table, or not there any more"
+
+
+def _sites(path: Path) -> Iterator[tuple[int, int, str]]:
+    """First and last line of what raises a user's error, and its text; what only passes one on is left out."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        call = node.exc if isinstance(node, ast.Raise) else node.value if isinstance(node, ast.Expr) else None
+        if not isinstance(call, ast.Call) or not call.args or re.match(r"str\(", ast.unparse(call.args[0])):
+            continue
+        name = ast.unparse(call.func)
+        user = name in ERRORS or name == "parser.error" or (name == "ValueError" and _for_users(path))
+        if user:
+            yield node.lineno, node.end_lineno or node.lineno, ast.unparse(call.args[0])
+
+
+def _for_users(path: Path) -> bool:
+    return path.relative_to(ROOT / "src").as_posix().startswith(FOR_USERS)
+
+
+class Provoke:
+    """Does what an entry of the table says."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        register_configs()
+        self.folder, self.patch, self.checker = folder, patch, Checker()
+        patch.setattr(stock, "attempt_download_asset", _no_network)
+        self.data = build_digits(folder / "set", train_images=4, val_images=2, imgsz=64, seed=0).parent
+        torch.save({"model": build_stock("yolo26s", 3, 3), "train_args": {}}, folder / "other.pt")
+        torch.save({"weights": [1.0]}, folder / "no_model.pt")
+        (folder / "noise.pt").write_bytes(b"noise")
+        study = {"baseline": ({"name": "baseline"}, 0.5), "acmix": ({"name": "acmix"}, 0.6)}
+        write_study(folder / "outputs", study, (0,))
+        torch.save({"model": Call(os.system, "true")}, folder / "hostile.pt")
+        for name, checkpoint in {"acmix": _stock(folder), "eca": "noise.pt", "gc": "hostile.pt"}.items():
+            made = write_run(folder / "outputs", config_of({"name": name}, 0), 0.5) / "train"
+            (made / "weights").mkdir(parents=True)
+            shutil.copy(folder / checkpoint, made / "weights" / "best.pt")
+            (made / "args.yaml").write_text(f"data: {self.data}/data.yaml\nimgsz: 64\n")
+        write_run(folder / "outputs", config_of({"name": "se"}, 0, study="other"), None, status="failed", error="x")
+
+    def __call__(self, trigger: str) -> None:
+        kind, _, rest = trigger.partition(": ")
+        if trigger.startswith("python -m "):
+            self._command(*re.match(r"python -m src\.(\w+) ?(.*)", trigger).groups())
+        elif kind == "data.yaml":
+            self._data_set(rest)
+        elif kind == "study.yaml":
+            Path("study.yaml").write_text(rest.replace("\\n", "\n").replace("\\t", "\t"))
+            self._command("sweep", "study.yaml plan=true")
+        else:
+            OTHERS[trigger](self.folder)
+
+    def _command(self, module: str, rest: str) -> None:
+        arguments = re.findall(r"(?:[^\s{']|\{[^}]*\}|'[^']*')+", rest)
+        GlobalHydra.instance().clear()
+        if module in {"train", "profile"}:
+            self._train(arguments, module)
+        elif module == "export" and not arguments:
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                export.main.__wrapped__(compose("export"))
+        elif module == "export":
+            with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments):
+                values = plain_values(compose("export", arguments))
+            export.export_run(values)
+        else:
+            self.patch.setattr(sys, "argv", [module, *arguments])
+            {"sweep": sweep, "report": report, "dashboard": dashboard}[module].main()
+
+    def _train(self, arguments: list[str], module: str) -> None:
+        check_command_line(arguments)
+        picked = {option.partition("=")[0] for option in arguments} & set(SCHEMAS)
+        own = any(option.startswith("data.yaml=") for option in arguments)
+        base = [o for o in TINY if o.split(".")[0] not in picked and not (own and o.startswith("data."))]
+        shared = beside([option.lstrip("+~") for option in arguments], base=base)
+        with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments):
+            config = plain_values(compose("config", [*shared, *arguments]))
+        plan = self.checker.check(config)
+        if module == "profile":
+            measure_plan(plan)
+
+    def _data_set(self, change: str) -> None:
+        """A data set with one thing wrong: a line of its YAML, or a file as PATH = CONTENT."""
+        shutil.rmtree("my", ignore_errors=True)
+        shutil.copytree(self.data, "my")
+        Path("my/fingerprint.json").unlink()
+        names = "names: [a, b, c, d, e, f, g, h, i, j]"
+        lines = {"path": f"path: {self.folder / 'my'}", "train": "train: images/train", "val": "val: images/val"}
+        lines |= {"names": names}
+        for part in change.replace("\\n", "\n").split(" | "):
+            path, _, content = part.replace("{here}", str(self.folder)).partition(" = ")
+            if part.startswith("without "):
+                lines.pop(part.removeprefix("without "), None)
+                for file in Path("my").glob(part.removeprefix("without ")):
+                    file.unlink()
+            elif " = " in part:
+                for file in sorted(Path("my").glob(path)) or [Path("my", path)]:
+                    file.write_bytes(content.encode("latin-1"))
+            else:
+                lines[part.split(":")[0]] = part
+        text = change.removeprefix("whole ") if change.startswith("whole ") else "\n".join(lines.values())
+        Path("my/data.yaml").write_bytes(text.replace("\\n", "\n").replace("\\t", "\t").encode("latin-1"))
+        resolve_dataset("my/data.yaml")
+
+    def plain(self, text: str) -> str:
+        """Without what differs from machine to machine, or is listed elsewhere."""
+        attentions = sorted(path.stem for path in (CONF / "attention").glob("*.yaml"))
+        for found, name in (
+            (str(self.folder), "{here}"),
+            (str(Path(ultralytics.__file__).parent), "{ultralytics}"),
+            (str(SETTINGS_FILE), "{settings}"),
+            (str(DATASETS_DIR), "{datasets}"),
+            (str(ROOT), "{root}"),
+            (", ".join(attentions), "{attentions}"),
+            (", ".join(study_names()), "{studies}"),
+        ):
+            text = text.replace(found, name)
+        text = re.sub(r"looked in .* and in the installed", "looked in {folders} and in the installed", text)
+        return re.sub(r"(?m)^usage: (?:.|\n)*?error: ", "", text).strip()
+
+
+def _grafted(folder: Path) -> Path:
+    """A checkpoint with a graft."""
+    model = build_stock("yolo26n", 10, 3)
+    graft(model, Graft("src.attention.simam.SimAM", {}, ("p3",)))
+    torch.save({"model": model, "train_args": {}}, folder / "grafted.pt")
+    return folder / "grafted.pt"
+
+
+def _no_network(path: Path) -> None:
+    raise ConnectionError(path)
+
+
+def _stock(folder: Path) -> Path:
+    torch.save({"model": build_stock("yolo26n", 10, 3), "train_args": {}}, folder / "stock.pt")
+    return folder / "stock.pt"
+
+
+def _hold(folder: Path) -> None:
+    with run_lock(folder / "a.lock"), run_lock(folder / "a.lock"):
+        pass
+
+
+def _failed_before(folder: Path) -> None:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        plan = Checker().check(plain_values(compose("config", [*TINY, "retry=false", "attention=baseline"])))
+    write_run(folder / "outputs", config_of({"name": "baseline"}, 5), None, status="failed", error="x").rename(
+        plan.folder
+    )
+    run(plan, "")
+
+
+def _broken_study(folder: Path) -> None:
+    (folder / "outputs/studies/broken").mkdir(parents=True, exist_ok=True)
+    (folder / "outputs/studies/broken/study.json").write_text("[")
+    sys.argv[1:] = ["broken"]
+    report.main()
+
+
+def _nothing_begun(folder: Path) -> None:
+    declare(folder / "outputs", "not_begun", [{"run": "a", "variant": "baseline", "seed": 0, "overrides": []}])
+    dashboard.dashboard(dashboard.Options("not_begun"))
+
+
+def _study_elsewhere(folder: Path) -> None:
+    (folder / "mine.yaml").write_text("question: x\nseeds: [0]\nvariants: {baseline: {attention: baseline}}\n")
+    sys.argv[1:] = ["mine.yaml", "wandb=true", *TINY]
+    GlobalHydra.instance().clear()
+    sweep.main()
+
+
+def _exported(folder: Path) -> None:
+    (folder / "x.onnx").touch()
+    grafted_yolo("x.onnx", "se")
+
+
+OTHERS: dict[str, Callable[[Path], object]] = {
+    "grafted_yolo(stock, None)": lambda folder: grafted_yolo(_stock(folder)),
+    "grafted_yolo(grafted, 'se')": lambda folder: grafted_yolo(_grafted(folder), "se"),
+    "grafted_yolo('x.onnx', 'se')": _exported,
+    "ACmix(64, paths='x')": lambda folder: ACmix(64, paths="x"),
+    "NeighbourhoodAttention(64, implementation='x')": lambda folder: NeighbourhoodAttention(64, implementation="x"),
+    "grafted_yolo('yolo26n.yaml', 'se', match={})": lambda folder: grafted_yolo("yolo26n.yaml", "se", match={}),
+    "grafted_yolo('yolo26n.yaml', 'placebo', match={'by': 'flops'})": lambda folder: grafted_yolo(
+        "yolo26n.yaml", "placebo", match={"by": "flops"}
+    ),
+    "grafted_yolo('yolo26n.yaml', 'se', mode='inside')": lambda folder: grafted_yolo(
+        "yolo26n.yaml", "se", mode="inside"
+    ),
+    "resolve_dataset('digits')": lambda folder: resolve_dataset("digits"),
+    "from_timm.eca(64, gate='x')": lambda folder: from_timm.eca(64, gate="x"),
+    "from_timm.sk(7)": lambda folder: from_timm.sk(7),
+    "window_attention(window=4)": lambda folder: window_attention(*[torch.zeros(1, 4, 8, 8)] * 3, heads=1, window=4),
+    "window_attention(stride=0)": lambda folder: window_attention(
+        *[torch.zeros(1, 4, 8, 8)] * 3, heads=1, window=3, stride=0
+    ),
+    "window_attention(implementation='x')": lambda folder: window_attention(
+        *[torch.zeros(1, 4, 8, 8)] * 3, heads=1, window=3, implementation="x"
+    ),
+    "another process at the same run": _hold,
+    "a run that failed, retry=false": _failed_before,
+    "a study.json cut short": _broken_study,
+    "the dashboard of a study of which nothing has begun": _nothing_begun,
+    "a study file that lies elsewhere, wandb=true": _study_elsewhere,
+}
