@@ -294,6 +294,8 @@ SCHEMAS = {
 
 def register_configs() -> None:
     """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
+    # Hydra copies the store with every schema for each group that `--help` lists, and once more whatever it loads.
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="schema_export", node=ExportConfig)
