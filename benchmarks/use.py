@@ -156,11 +156,12 @@ def loop_report(folder: Path) -> Iterator[str]:
         if ended.returncode:
             sys.exit(ended.stderr[-3000:])
         for name, taken in json.loads(ended.stdout.splitlines()[-1]).items():
-            epochs[name] += [np.array(epoch) for epoch in taken]  # (batches or all, clock or CPU)
+            sums = [(np.sum(epoch[:-1], axis=0), np.sum(epoch, axis=0)) for epoch in taken]
+            epochs[name] += map(np.array, sums)  # (batches or all, clock or CPU)
         shutil.rmtree(folder / "runs", ignore_errors=True)
     seconds = {name: np.stack(taken) for name, taken in epochs.items()}
     yield (
-        f"An epoch of `trainer=quick` on the digits, one thread. Three trainings take turns in one process, an epoch "
+        f"An epoch of `trainer=quick` on the digits, one thread. Three trainings take turns in one process, a batch "
         f"each: Ultralytics' trainer, the same again, and ours with its record, exact state and offline W&B; "
         f"{len(ORDERS)} processes in which each has another place, {EPOCHS} epochs each after a first one. Ratios with "
         "their 95 % interval."
