@@ -133,6 +133,13 @@ def test_showing_the_configuration_imports_no_torch(flags):
     assert result.stdout.strip()
 
 
+def test_a_training_starts_without_the_statistics_of_scipy():
+    """They are needed behind the training, and took half a second before the first batch."""
+    program = "import sys, src.checks, src.runner; assert 'scipy.stats' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_listing_a_group_copies_no_schema(composed, monkeypatch):
     """`--help` lists every group, and the copies took more than a second."""
     composed()
