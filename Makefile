@@ -58,9 +58,10 @@ self-test: install  ## the latency instrument's own test: stock against stock, q
 zoo: install  ## what every attention costs at p3 and at the neck, as one table (about an hour on two cores)
 	$(RUN) -m src.profile -m attention=$(ATTENTIONS) placement=p3,neck latency.imgsz=320
 
-benchmark: install  ## original ACmix against every implementation, and the bootstrap over images against Ultralytics' mAP
+benchmark: install  ## ACmix against the original, the bootstrap over images, speed of use against Hydra and Ultralytics
 	$(RUN) -m benchmarks.acmix
 	$(RUN) -m benchmarks.bootstrap
+	$(RUN) -m benchmarks.use
 
 install: $(VENV)/.installed  ## create .venv and install the project into it
 

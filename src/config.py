@@ -300,6 +300,8 @@ def register_configs() -> None:
     # Hydra walks sys.path for launchers, and finds ours from any folder only where this one is on it.
     if ROOT not in sys.path:
         sys.path.append(ROOT)
+    # Hydra copies the store with every schema for each group that `--help` lists, and once more whatever it loads.
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="schema_export", node=ExportConfig)

@@ -1,6 +1,7 @@
 """The life of one run: found finished, continued, or trained; measured; recorded."""
 
 import errno
+import gc
 import logging
 import shutil
 import time
@@ -188,6 +189,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         plan.graft, journal, options["threads"], plan.graft_options, options["steps"], state, plan.trust
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
+        trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py stops it
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
     tracker.follow(_journal(plan))

@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 from ultralytics.utils import DEFAULT_CFG_DICT
 
 from src.command_line import check_command_line
@@ -128,6 +131,23 @@ def test_showing_the_configuration_imports_no_torch(flags):
     result = subprocess.run([sys.executable, "-c", program, *flags], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()
+
+
+def test_a_training_starts_without_the_statistics_of_scipy():
+    """They are needed behind the training, and took half a second before the first batch."""
+    program = "import sys, src.checks, src.runner; assert 'scipy.stats' not in sys.modules"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_listing_a_group_copies_no_schema(composed, monkeypatch):
+    """`--help` lists every group, and the copies took more than a second."""
+    composed()
+    copied = []
+    monkeypatch.setattr(DictConfig, "__deepcopy__", lambda self, memo: copied.append(self))
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        assert "quick" in GlobalHydra.instance().config_loader().get_group_options("trainer")
+    assert copied == []
 
 
 def test_help_names_every_group_and_option():

@@ -136,3 +136,15 @@ def test_nothing_of_a_run_stays_in_memory(plan, monkeypatch):
     run(plan, "")
     gc.collect()
     assert [reference() for reference in alive] == [None] * 3
+
+
+def test_garbage_is_collected_once_it_trains(plan, monkeypatch):
+    """Before, `src.train` has it wait."""
+    seen = []
+    at_epoch(monkeypatch, 0, lambda trainer: seen.append(gc.isenabled()))
+    gc.disable()
+    try:
+        run(plan, "")
+    finally:
+        gc.enable()
+    assert seen == [True]

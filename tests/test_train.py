@@ -1,5 +1,6 @@
 """Whole runs through the command line, as a user starts them."""
 
+import gc
 import json
 import os
 import re
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
+from src.config import ConfigError
 from src.matches import read_matches
 from src.statistics import mean_average_precision
+from src.train import train_one
 from tests.conftest import TINY, beside
 
 ROOT = Path(__file__).parent.parent
@@ -299,3 +303,17 @@ def test_returned_value_is_the_metric_for_sweepers(tmp_path):
     assert result.returncode == 0, result.stderr
     ((_, record),) = records(tmp_path).items()
     assert f"VALUE {record['metrics']['map50_95']}" in result.stdout
+
+
+def test_garbage_waits_while_a_run_is_checked(monkeypatch):
+    seen = []
+
+    def refused(config):
+        seen.append(gc.isenabled())
+        raise ConfigError("not this one")
+
+    monkeypatch.setattr("src.train._to_its_end", refused)
+    with pytest.raises(ConfigError):
+        train_one(OmegaConf.create())
+    assert seen == [False]
+    assert gc.isenabled()

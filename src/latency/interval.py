@@ -1,7 +1,7 @@
 """The ratio of two series of times measured in turn, with an interval that neighbouring noise does not narrow."""
 
 import numpy as np
-from scipy import stats
+import scipy
 
 BLOCKS = 20
 
@@ -29,5 +29,5 @@ def ratio_interval(times: np.ndarray, stock_times: np.ndarray, confidence: float
         return float(np.exp(middle)), float("nan"), float("nan")
     medians = np.array([np.median(block) for block in np.array_split(logs, BLOCKS)])
     error = float(np.sqrt(np.square(medians - middle).sum() / (BLOCKS - 1) / BLOCKS))
-    reach = float(stats.t.ppf((1 + confidence) / 2, BLOCKS - 1)) * error
+    reach = float(scipy.stats.t.ppf((1 + confidence) / 2, BLOCKS - 1)) * error
     return float(np.exp(middle)), float(np.exp(middle - reach)), float(np.exp(middle + reach))

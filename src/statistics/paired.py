@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts are imported when they are first used, and a training is under way by then
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
 
 POWER = 0.8
 MOST_SEEDS = 1000
@@ -58,7 +58,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Estimate:
     if _all_equal(finite):
         return Estimate(n, mean, 0.0, None, None, level)
     sd = float(finite.std(ddof=1))
-    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
+    half = float(scipy.special.stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
     return Estimate(n, mean, sd, mean - half, mean + half, level)
 
 
@@ -87,7 +87,7 @@ def sign_flip(differences: ArrayLike, generator: np.random.Generator) -> float |
     values = values[np.isfinite(values)]
     if len(values) < 2:
         return None
-    result = stats.permutation_test(
+    result = scipy.stats.permutation_test(
         (values,),
         lambda x, axis: x.mean(axis=axis),
         permutation_type="samples",
@@ -119,9 +119,9 @@ def seeds_to_decide(mean: float, sd: float, margin: float, *, level: float = 0.9
 
     def decides(n: int) -> bool:
         error, df = sd / math.sqrt(n), n - 1
-        two_sided, one_sided = special.stdtrit(df, 1 - alpha / 2), special.stdtrit(df, 1 - alpha)
-        different = 1 - special.nctdtr(df, abs(mean) / error, two_sided)
-        equivalent = 1 - sum(special.nctdtr(df, (margin + shift) / error, one_sided) for shift in (mean, -mean))
+        two_sided, one_sided = scipy.special.stdtrit(df, 1 - alpha / 2), scipy.special.stdtrit(df, 1 - alpha)
+        different = 1 - scipy.special.nctdtr(df, abs(mean) / error, two_sided)
+        equivalent = 1 - sum(scipy.special.nctdtr(df, (margin + shift) / error, one_sided) for shift in (mean, -mean))
         return bool(max(different, equivalent) >= POWER)
 
     n = bisect_left(range(MOST_SEEDS + 1), True, lo=2, key=decides)
@@ -133,7 +133,7 @@ def paired_t(difference: Estimate) -> float | None:
     if difference.mean is None or not difference.sd:
         return None
     t = difference.mean / (difference.sd / math.sqrt(difference.n))
-    return float(2 * special.stdtr(difference.n - 1, -abs(t)))
+    return float(2 * scipy.special.stdtr(difference.n - 1, -abs(t)))
 
 
 def equivalence(difference: Estimate, margin: float) -> float | None:
@@ -141,7 +141,7 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
     if difference.mean is None or not difference.sd:
         return None
     t = (margin - abs(difference.mean)) / (difference.sd / math.sqrt(difference.n))
-    return float(special.stdtr(difference.n - 1, -t))
+    return float(scipy.special.stdtr(difference.n - 1, -t))
 
 
 def check_level(level: float) -> None:
