@@ -186,14 +186,14 @@ def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool) -> Dat
 def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
     """The attention group; of a class from outside with a fingerprint of its file, as another code is another run."""
     missing = [key for key in ("name", "_target_") if key not in attention]
+    if "_target_" in attention:
+        _trusted("attention._target_", attention["_target_"], trust)
     shipped = SCHEMAS["attention"].get(attention.get("name", ""))
     if shipped is not None and attention.get("_target_") != getattr(shipped, "_target_", None):
         raise ConfigError(
             f"attention.name={attention['name']} stands for another class than "
             f"attention._target_={attention.get('_target_')}; choose attention=NAME, or give the class its own name"
         )
-    if "_target_" in attention:
-        _trusted("attention._target_", attention["_target_"], trust)
     if attention.get("name") == "baseline" or (not missing and attention["_target_"].startswith("src.")):
         return dict(attention)
     if missing:

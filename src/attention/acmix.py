@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.attention.acmix_convolution import ShiftConv, compose, dense, grouped
+from src.attention.options import LARGEST_KERNEL
 from src.attention.window import IMPLEMENTATIONS, check_heads, window_attention
 from src.attention.window_shifted import window_weights
 
@@ -100,6 +101,8 @@ class ACmix(nn.Module):
             side = getattr(self, name)
             if side < 1 or side % 2 == 0:
                 raise ValueError(f"{name}={side} has no centre; try {max(side, 0) + 1}")
+            if side > LARGEST_KERNEL:
+                raise ValueError(f"{name}={side} is wider than {LARGEST_KERNEL}; try less")
         choices = {
             "paths": PATHS,
             "combine": COMBINE,

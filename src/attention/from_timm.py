@@ -10,6 +10,7 @@ from collections.abc import Callable
 from timm.layers import Attention2d, create_attn, make_divisible
 from torch import Tensor, nn
 
+from src.attention.options import LARGEST_KERNEL
 from src.attention.window import check_heads
 
 GATES = ("sigmoid", "hard_sigmoid")
@@ -239,6 +240,8 @@ def _check_kernel(kernel_att: int, least: int = 1) -> None:
         raise ValueError(f"{kernel_att=} must be at least {least}; try {least}")
     if kernel_att % 2 == 0:
         raise ValueError(f"{kernel_att=} has no centre; try {kernel_att + 1}")
+    if kernel_att > LARGEST_KERNEL:
+        raise ValueError(f"{kernel_att=} is wider than {LARGEST_KERNEL}; try less")
 
 
 def _check_divides(name: str, value: int, channels: int) -> None:

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from src.attention.options import LARGEST_KERNEL
 from src.attention.window import IMPLEMENTATIONS, check_heads, window_attention
 
 
@@ -35,6 +36,8 @@ class NeighbourhoodAttention(nn.Module):
         check_heads(heads, channels)
         if kernel_att < 1 or kernel_att % 2 == 0:
             raise ValueError(f"{kernel_att=} has no centre; try {max(kernel_att, 0) + 1}")
+        if kernel_att > LARGEST_KERNEL:
+            raise ValueError(f"{kernel_att=} is wider than {LARGEST_KERNEL}; try less")
         if dilation < 1:
             raise ValueError(f"{dilation=} must be at least 1")
         if implementation not in ("auto", *IMPLEMENTATIONS):

@@ -18,6 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from src.attention.options_timm import TIMM_SCHEMAS
 
+# Pixels: wider than any map that a detector sees at 2,000 px, where a window that is wider only costs memory.
+LARGEST_KERNEL = 255
+
 
 class Paths(Enum):
     """Which of ACmix's two paths contribute."""

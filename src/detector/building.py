@@ -20,6 +20,8 @@ from src.detector.matching import Match, match_placebo
 from src.detector.modes import Replacement
 from src.detector.sites import Site, inference
 
+MOST_PARAMETERS = 100_000_000  # at one place; all of yolo26x has 60 million
+
 
 @dataclass(frozen=True)
 class Place:
@@ -67,6 +69,7 @@ def build(
     key = f"{seed}/{place.site.name}/{place.path}" if place.path else f"{seed}/{place.site.name}"
     site, matched = place.site, None
     if match is not None:
+        _check_size(find_class(match.target), match.options, place)
         # From another stream, or the placebo's values would depend on what it matches.
         with own_generator(f"reference/{key}"):
             reference = _construct(find_class(match.target), match.options, place)
@@ -75,6 +78,7 @@ def build(
             Replacement(*reference), place.in_channels, place.channels, height, width, match, str(place)
         )
         options = {**options, **sizes}
+    _check_size(attention_class, options, place)
     with own_generator(key):
         attention, project = _construct(attention_class, options, place)
     _check_map(Replacement(attention, project), attention_class, place, mode)
@@ -101,6 +105,19 @@ def find_class(target: str) -> Callable[..., nn.Module]:
             f"{', '.join(dict.fromkeys(own))} and in the installed packages"
         ) from error
     return found
+
+
+def _check_size(attention_class: Callable[..., nn.Module], options: Mapping[str, Any], place: Place) -> None:
+    """Refuse what has more parameters than any network here, before it takes the memory of the machine."""
+    try:
+        with torch.device("meta"):
+            module = attention_class(place.channels, **options)
+            parameters = sum(parameter.numel() for parameter in module.parameters())
+    except Exception:  # noqa: BLE001  the class itself says what is wrong when it is built
+        return
+    if parameters > MOST_PARAMETERS:
+        given = ", ".join(f"{key}={value}" for key, value in options.items())
+        raise ValueError(f"attention at site {place}: {given} makes {parameters:,} parameters; try smaller sizes")
 
 
 def _construct(

@@ -190,7 +190,7 @@ def test_it_is_refused_before_it_is_imported(tiny, tmp_path, monkeypatch, marker
         check(tiny("attention._target_=own_hostile.Damped"))
     assert not marker.exists()
     assert "own_hostile" not in sys.modules
-    plan = check(tiny("attention._target_=own_hostile.Damped", "trust=true"))
+    plan = check(tiny("attention._target_=own_hostile.Damped", "attention.name=mine", "trust=true"))
     assert marker.exists()
     assert plan.config["attention"]["source"], "its code is part of the run"
 
