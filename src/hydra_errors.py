@@ -113,6 +113,9 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if isinstance(cause, InterpolationResolutionError):
         given = _given(cause.full_key, overrides)
         return f"{given}: {_first_line(cause)}; write a value, or name an option that there is, such as ${{seed}}"
+    if found := re.search(r"Error resolving interpolation '([^']+)'", text):
+        given = next((override for override in overrides if found[1] in override), found[1])
+        return f"{given}: {found[1]} points to nothing that is known yet; write the name of an option"
     if found := re.match(r"Could not override '([^']+)'", text):
         return _no_such_key(found[1], cause, overrides)
     if isinstance(cause, ValidationError):
@@ -163,7 +166,7 @@ def _no_such_key(key: str, cause: Any, overrides: Sequence[str]) -> str:
 
 
 def _wrong_type(cause: ValidationError, overrides: Sequence[str]) -> str:
-    key = str(cause.full_key)
+    key = re.sub(r"\[\d+\]$", "", str(cause.full_key))  # of an item, that of its list
     try:
         wanted = get_type_hints(cause.object_type)[key.rpartition(".")[2]]
     except (KeyError, TypeError, NameError):
