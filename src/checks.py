@@ -198,8 +198,8 @@ def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
         return dict(attention)
     if missing:
         raise ConfigError(
-            f"attention: your YAML has no {missing[0]}; it needs `name: NAME` and `_target_: MODULE.CLASS`, and may "
-            "have options of the class"
+            f"attention.name={attention.get('name')}: your YAML has no {missing[0]}; it needs `name: NAME` and "
+            "`_target_: MODULE.CLASS`, and may have options of the class"
         )
     try:
         source = inspect.getsourcefile(find_class(attention["_target_"]))

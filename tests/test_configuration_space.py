@@ -168,8 +168,9 @@ def _check(asked: list[str], said: str) -> None:
 
 
 def _shown(value: str, said: str) -> bool:
-    plain = value.strip("'\"").replace("${seed}", "0")
-    return plain.lower() in said.lower() or _number(plain) in said or value in {"true", "false", "null", "???", ""}
+    plain = value.strip("'\"")
+    forms = {plain, _number(plain), plain.replace("${seed}", "0")}
+    return value in {"true", "false", "null", "???", ""} or any(form.lower() in said.lower() for form in forms)
 
 
 def _number(text: str) -> str:

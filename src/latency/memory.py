@@ -1,6 +1,7 @@
 """What one forward pass has in memory, and where it lies there."""
 
 import copy
+import os
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,6 +46,7 @@ def _peak_cuda(network: AutoBackend, x: Tensor, device: torch.device) -> int:
 
 
 def _peak_cpu(network: AutoBackend, x: Tensor) -> int:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler's library prints lines of its own
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         network(x)
     changes = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
