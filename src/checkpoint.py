@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.record import write_atomically
+from src.files import sync_folder, write_atomically
 
 FORMAT = 1
 
@@ -41,6 +41,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     if path.exists():
         os.replace(path, previous(path))
     os.replace(new, path)
+    sync_folder(path.parent)
 
 
 def read_state(path: Path) -> dict[str, Any]:

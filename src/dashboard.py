@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from src.files import write_atomically
 from src.reporting.arguments import parse_arguments
 from src.reporting.study import StudyError, read_study, tracking_of
 
@@ -53,7 +54,7 @@ def dashboard(options: Options) -> str:
     path = study.folder / "dashboard.json"
     # The library has no public way to a definition without a server.
     definition = workspace._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)
-    path.write_text(json.dumps(definition, indent=2) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(definition, indent=2) + "\n")
     written = f"definition written to {path}"
     if not (options.save or tracking["mode"] == "online"):
         return (

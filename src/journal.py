@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from src.record import write_atomically
+from src.files import write_atomically
 
 # Of the processes that a run took, not of its training: they stay when its training goes back to an earlier epoch.
 OF_PROCESSES = {"resume", "checkpoint_damaged"}

@@ -3,7 +3,6 @@
 Kept so that mAP can be computed again without the network: from images drawn anew, by size of the objects, by class.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from src.files import atomic
 from src.statistics import Matches, average_precision
 
 WHOLE = ("shapes", "image", "cls", "object_image", "object_cls")  # as narrow in the file as their values allow
@@ -65,12 +65,8 @@ class Detections:
         arrays["tp"] = np.packbits(self.tp, axis=1)
         for name in WHOLE:
             arrays[name] = arrays[name].astype(np.min_scalar_type(int(arrays[name].max(initial=0))))
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with atomic(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
 
 
 def read_matches(path: Path) -> Detections:

@@ -136,7 +136,7 @@ class Table(Callback):
 def profile(config: DictConfig) -> None:
     """Print the cost of one configuration; in a sweep, also leave it for the table."""
     from src.checks import check
-    from src.record import write_atomically
+    from src.files import write_atomically
 
     job = HydraConfig.get()
     result: dict[str, Any] = {"overrides": list(job.overrides.task)}

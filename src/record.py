@@ -25,6 +25,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from src.files import write_atomically
+
 # What does not define the experiment: where it runs, where it writes, who watches, how it is timed.
 NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force", "retry", "trust", "objectives")
 LOCK_ATTEMPTS = 5
@@ -107,19 +109,6 @@ class Record:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not a record ({error}); move {folder} away to run it anew") from error
-
-
-def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
-    """Write a file beside its place, flush it to disk, and rename it into place; a failure leaves nothing behind."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def without_passwords(text: str) -> str:

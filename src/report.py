@@ -8,13 +8,13 @@ Reads records; torch is imported only to look into checkpoints (looks=true).
 
 import gc
 import logging
-import shutil
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from src.files import write_atomically
 from src.reporting.arguments import parse_arguments
 from src.reporting.study import StudyError, read_study, tracking_of
 
@@ -96,14 +96,14 @@ def _looks(results: "Results", said: "Answer") -> list["Picture | None"]:
 
 def _write(folder: Path, files: dict[str, str], figures: dict[str, bytes]) -> None:
     """Replace the report; figures of an earlier one that has others do not stay."""
-    from src.record import write_atomically
-
-    shutil.rmtree(folder / "figures", ignore_errors=True)
-    (folder / "figures").mkdir(parents=True)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
-        (folder / "figures" / name).write_bytes(content)
+        write_atomically(folder / "figures" / name, content)
     for name, text in files.items():
         write_atomically(folder / name, text)
+    for old in (folder / "figures").iterdir():
+        if old.is_file() and old.name not in figures:
+            old.unlink()
 
 
 def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:

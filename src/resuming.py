@@ -22,8 +22,8 @@ from src.checkpoint import (
     start_epoch_anew,
     write_state,
 )
+from src.files import write_atomically
 from src.journal import append_entry, restore_journal
-from src.record import write_atomically
 from src.whole_files import WholeFiles
 
 CLOCK_SET = 60.0  # seconds by which the wall clock is set before that is an event

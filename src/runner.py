@@ -14,6 +14,7 @@ import torch
 from src.checkpoint import damage, remove_state, settle
 from src.checks import Plan
 from src.coco import ap_by_size
+from src.files import write_atomically
 from src.flops import count_flops, count_flops_by_thop, count_parameters
 from src.interrupts import interruptible
 from src.journal import append_entry, read_journal
@@ -28,7 +29,6 @@ from src.record import (
     run_lock,
     set_aside,
     without_passwords,
-    write_atomically,
 )
 from src.study.progress import entry_of
 from src.study.text import tags as study_tags

@@ -26,6 +26,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from src.config import ConfigError, register_configs
+from src.files import write_atomically
 from src.hydra_errors import config_errors
 from src.study.definition import SWEEPS, load_study, study_names
 from src.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
@@ -125,7 +126,7 @@ def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
     definition = sweep_definition(request.study, request.name, request.seeds, request.overrides)
     path = study_file(output_dir, request.name).with_name("wandb_sweep.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(definition, sort_keys=False), encoding="utf-8")
+    write_atomically(path, yaml.safe_dump(definition, sort_keys=False))
     tracking = base.tracking
     project = f"--project {tracking.project}" + (f" --entity {tracking.entity}" if tracking.entity else "")
     if str(tracking.mode.name) != "online":

@@ -1,7 +1,6 @@
 """Checkpoints that no killed process and no full disk leaves half-written."""
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,8 @@ from pathlib import Path
 
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import RANK
+
+from src.files import move_into_place
 
 
 class WholeFiles(BaseTrainer):
@@ -51,9 +52,7 @@ class WholeFiles(BaseTrainer):
         try:
             yield aside
             for file in sorted(aside.iterdir()):
-                with file.open("rb") as written:
-                    os.fsync(written.fileno())
-                os.replace(file, places[0] / file.name)
+                move_into_place(file, places[0] / file.name)
         finally:
             self.wdir, self.last, self.best = places
             shutil.rmtree(aside, ignore_errors=True)

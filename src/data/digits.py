@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 import uuid
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from src.data.scenes import GENERATOR, SPLITS, Scene, draw_scene
+from src.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -203,9 +203,7 @@ def _write_yaml(folder: Path) -> Path:
     text = f"path: {path}\ntrain: images/train\nval: images/val\nnames:\n{names}".encode()
     file = folder / "data.yaml"
     if not file.is_file() or file.read_bytes() != text:
-        unfinished = folder / f"data.yaml.{uuid.uuid4().hex[:12]}"
-        unfinished.write_bytes(text)
-        os.replace(unfinished, file)
+        write_atomically(file, text)
     return file
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 from ultralytics.nn.tasks import BaseModel, load_checkpoint
 
 from src.detector.stock import build_stock
+from src.files import atomic
 from src.latency.measure import measure, validation_images
 from src.latency.parity import validate_deployed
 
@@ -73,7 +73,6 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int) -> dict[str, Any]:
 
 
 def write_samples(path: Path, samples: dict[str, np.ndarray]) -> None:
-    """Write arrays beside their place, and rename them into place."""
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-    np.savez_compressed(partial, **samples)  # type: ignore[arg-type]  # takes each for allow_pickle
-    os.replace(partial, path)
+    """Write arrays as one compressed file, in one step."""
+    with atomic(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **samples)  # type: ignore[arg-type]  # takes each for allow_pickle

@@ -13,8 +13,9 @@ from statistics import mean
 from typing import Any
 
 from src.config import ConfigError
+from src.files import write_atomically
 from src.journal import read_journal
-from src.record import Record, is_locked, lock_file, write_atomically
+from src.record import Record, is_locked, lock_file
 
 STATES = ("finished", "running", "interrupted", "failed", "pending")
 

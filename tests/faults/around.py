@@ -135,7 +135,7 @@ def read_only(folder: Path) -> str:
 def turned_read_only(folder: Path) -> str:
     """Nothing can be written any more from the second epoch on, as when a disk fails; then it is mended."""
     plan = check(configuration(folder, *EPOCHS))
-    failing = mock.patch("src.record.os.fsync", side_effect=OSError(errno.EROFS, os.strerror(errno.EROFS)))
+    failing = mock.patch("src.files.os.fsync", side_effect=OSError(errno.EROFS, os.strerror(errno.EROFS)))
     try:
         with at_epoch(1, failing.start):
             run(plan, "")
