@@ -36,6 +36,7 @@ def dashboard(options: Options) -> str:
     from src.reporting.workspace import build_workspace, swept_options
 
     study = read_study(options.study, Path(options.output_dir))
+    results = compare(study, margin=0.005)
     tracking = tracking_of(study)
     if tracking is None:
         raise StudyError(f"study={options.study}: no run has begun, so that nothing says which project it is in")
@@ -46,7 +47,7 @@ def dashboard(options: Options) -> str:
             entity=entity,
             project=tracking["project"],
             options=swept_options(study),
-            lines={key: list(lines) for key, lines in swept_lines(compare(study, margin=0.005)).items()},
+            lines={key: list(lines) for key, lines in swept_lines(results).items()},
         )
     except ImportError as error:
         raise StudyError("wandb-workspaces is not installed; pip install -e '.[dashboard]'") from error
@@ -55,7 +56,7 @@ def dashboard(options: Options) -> str:
     # The library has no public way to a definition without a server.
     definition = workspace._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)
     write_atomically(path, json.dumps(definition, indent=2) + "\n")
-    written = f"definition written to {path}"
+    written = "\n".join([f"definition written to {path}", *(f"note: {note}" for note in results.notes)])
     if not (options.save or tracking["mode"] == "online"):
         return (
             f"{written}\nThe runs were not logged to a server. To see the dashboard, upload them and save it there:\n"

@@ -33,7 +33,8 @@ class Options:
     study: str = field(metadata={"help": "name of the study"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
     margin: float = field(
-        default=0.005, metadata={"help": "the largest difference of mAP50-95 that does not matter", "least": 1e-9}
+        default=0.005,
+        metadata={"help": "the largest difference of mAP50-95 that does not matter", "least": 1e-9, "below": 1},
     )
     resamples: int = field(default=1000, metadata={"help": "of the validation images; 0: no bootstrap", "least": 0})
     looks: bool = field(default=True, metadata={"help": "draw where ACmix looks and what changed, from checkpoints"})

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.reporting.comparison import DISTURBED, Compared, Results, Variant
+from src.reporting.caveats import DISTURBED, remarks_on
+from src.reporting.comparison import Compared, Results
+from src.reporting.variant import Variant
 from src.statistics import Comparison, compare_seeds
 
 
@@ -33,7 +35,10 @@ def answer(results: Results) -> Answer:
     attention = [c for c in results.compared if not c.variant.is_placebo and not c.variant.is_baseline]
     if not attention:
         return _nothing_to_compare(results)
-    attention = [c for c in attention if c.comparison.difference.n > 1] or attention
+    learned = [c for c in attention if c.comparison.unlearned is None]
+    if not learned:
+        return _no_verdict(results, attention[0])
+    attention = [c for c in learned if c.comparison.difference.n > 1] or learned
     about = attention[0]
     variant, reference, comparison = about.variant, about.reference, about.comparison
     who = variant.label if len(attention) == 1 else f"{variant.label}, the highest of {len(attention)} variants,"
@@ -41,13 +46,30 @@ def answer(results: Results) -> Answer:
         "better": f"{who} makes {_network(variant)} better",
         "worse": f"{who} makes {_network(variant)} worse",
         "equivalent": f"{who} makes no difference larger than {results.margin:g} to {_network(variant)}",
+        "identical": f"{who} has the very scores of {reference.label} for {_network(variant)}",
         "undecided": f"It is undecided whether {who} helps {_network(variant)}",
     }[comparison.verdict]
     effect = (
         f"{verdict}: mAP50-95 is {_fraction(_paired_mean(variant, reference))} instead of "
         f"{_fraction(_paired_mean(reference, variant))}, {signed(about.mean)} ({_sure(comparison)})."
     )
-    return Answer(about, effect, _cost(variant, reference), tuple(_remarks(results, variant, comparison)))
+    return Answer(about, effect, _cost(variant, reference), tuple(_remarks(results, variant, reference, comparison)))
+
+
+def _no_verdict(results: Results, about: Compared) -> Answer:
+    """That a network learned nothing is all that is said of it."""
+    variant, reference = about.variant, about.reference
+    who = {
+        "both": f"neither {variant.label} nor {reference.label} has",
+        "variant": f"{variant.label} has not",
+        "baseline": f"{reference.label} has not",
+    }[about.comparison.unlearned or "both"]
+    own, base = _paired_mean(variant, reference), _paired_mean(reference, variant)
+    effect = (
+        f"No verdict: {who} learned anything. mAP50-95 is {own:.2g} instead of {base:.2g}; up to {results.floor:g} it "
+        "cannot be told from an untrained network's."
+    )
+    return Answer(None, effect, _cost(variant, reference), ())
 
 
 def _nothing_to_compare(results: Results) -> Answer:
@@ -65,10 +87,11 @@ def _nothing_to_compare(results: Results) -> Answer:
         why = "no attention has finished"
     else:
         why = "no seed was finished by both an attention and its baseline"
+    told = "" if best.learned else f", which up to {results.floor:g} cannot be told from an untrained network's"
     return Answer(
         None,
         f"Whether attention helps cannot be said: {why}.",
-        f"The highest mAP50-95 is {_fraction(best.score)}, by {best.label} over {_seeds(best.mean.n)}.",
+        f"The highest mAP50-95 is {_fraction(best.score)}, by {best.label} over {_seeds(best.mean.n)}{told}.",
         (),
     )
 
@@ -114,8 +137,10 @@ def latency_sure(variant: Variant) -> str:
     return ", ".join(bounds + ([f"machine {' and '.join(states)}"] if states else []))
 
 
-def _remarks(results: Results, variant: Variant, comparison: Comparison) -> list[str]:
-    remarks = []
+def _remarks(results: Results, variant: Variant, reference: Variant, comparison: Comparison) -> list[str]:
+    remarks = list(remarks_on(variant, reference, results.margin))
+    if results.unlearned:
+        remarks.append(f"No verdict on what learned nothing: {', '.join(results.unlearned)}.")
     if comparison.screening:
         remarks.append("Three seeds or fewer are a screening: they say what to look at next, not what is true.")
     if comparison.seeds_to_decide is not None:
@@ -131,7 +156,12 @@ def _remarks(results: Results, variant: Variant, comparison: Comparison) -> list
         scores = {placebo.label: placebo.scores, variant.label: variant.scores}
         generator = np.random.default_rng(0)
         beside = compare_seeds(
-            scores, baseline=placebo.label, margin=results.margin, level=results.level, generator=generator
+            scores,
+            baseline=placebo.label,
+            margin=results.margin,
+            floor=results.floor,
+            level=results.level,
+            generator=generator,
         )[variant.label]
         if (difference := beside.difference).mean is not None:
             bounds = f" ({interval(difference.bounds)})" if difference.bounds is not None else ""

@@ -57,6 +57,9 @@ def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
     least = option.metadata.get("least")
     if least is not None and not number >= least:
         parser.error(f"{option.name}={value} is below {least:g}; the default is {option.default}")
+    below = option.metadata.get("below")
+    if below is not None and not number < below:
+        parser.error(f"{option.name}={value} is not below {below:g}; the default is {option.default}")
     return number
 
 

@@ -1,6 +1,5 @@
 """From a study's runs to what they say: every variant beside its baseline, with intervals and verdicts."""
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,64 +8,22 @@ from typing import Any
 import numpy as np
 
 from src.record import Record
+from src.reporting.caveats import notes_on, set_doubtful_runs_aside, unequal
 from src.reporting.study import BASELINE, METRIC, Study, StudyRun, attention_name, records_that_count, surroundings
-from src.statistics import Comparison, Estimate, ImageDifference, compare_seeds, indistinguishable, mean_interval
+from src.reporting.variant import Variant
+from src.statistics import (
+    UNTRAINED,
+    Comparison,
+    Estimate,
+    ImageDifference,
+    at_floor,
+    compare_seeds,
+    indistinguishable,
+    mean_interval,
+)
 
 # Comparing every two of more variants is slow, and nobody reads it.
 MOST_GROUPED = 40
-TIMED_IN = ("backend", "precision", "batch", "imgsz", "threads")
-DISTURBED = ("busy", "throttled")
-
-
-@dataclass(frozen=True, eq=False)
-class Variant:
-    """The runs of one variant and what they amount to.
-
-    Attributes:
-        attention: its attention's name; the label where no run has a record yet.
-        scores: seed to mAP50-95 of the runs that count.
-        mean: of the scores.
-        reference: label of the variant it is compared with; None for a baseline, and where there is none.
-        comparison: with the reference, over seeds.
-        confounds: settings in which it differs from its reference beside the attention.
-        ratio: latency as a multiple of the stock model's.
-        numbers: means over the runs of whatever else the records have: cost, AP by object size.
-    """
-
-    label: str
-    attention: str
-    runs: tuple[StudyRun, ...]
-    swept: Mapping[str, Any]
-    scores: Mapping[int, float]
-    mean: Estimate
-    ratio: Estimate
-    numbers: Mapping[str, float]
-    reference: str | None = None
-    comparison: Comparison | None = None
-    confounds: tuple[str, ...] = ()
-
-    @property
-    def is_baseline(self) -> bool:
-        return self.attention == BASELINE
-
-    @property
-    def is_placebo(self) -> bool:
-        return self.attention.startswith("placebo")
-
-    @property
-    def counted(self) -> list[StudyRun]:
-        """The runs that take part, by seed."""
-        return sorted((run for run in self.runs if run.counts), key=lambda run: run.seed)
-
-    @property
-    def records(self) -> list[Record]:
-        """The records of the runs that take part, by seed."""
-        return records_that_count(self.counted)
-
-    @property
-    def score(self) -> float:
-        """The mean of the scores; NaN without any."""
-        return math.nan if self.mean.mean is None else self.mean.mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +61,16 @@ class Results:
     notes: tuple[str, ...]
     images: Mapping[str, ImageDifference] = field(default_factory=dict)
 
+    @property
+    def floor(self) -> float:
+        """Scores up to here are not told apart from those of an untrained network."""
+        return floor_of(self.margin)
+
+    @property
+    def unlearned(self) -> list[str]:
+        """Labels of the variants whose scores lie at the floor."""
+        return [variant.label for variant in self.variants if not variant.learned]
+
     def variant(self, label: str) -> Variant:
         """The variant of that label."""
         return next(variant for variant in self.variants if variant.label == label)
@@ -120,6 +87,16 @@ class Results:
         ]
         return sorted(known, key=lambda compared: -compared.mean)
 
+    @property
+    def judged(self) -> list[Compared]:
+        """Those of `compared` about which anything can be said: both have learned something."""
+        return [each for each in self.compared if each.comparison.unlearned is None]
+
+
+def floor_of(margin: float) -> float:
+    """The score up to which a network is not told apart from an untrained one."""
+    return max(margin, UNTRAINED)
+
 
 def compare(study: Study, margin: float, level: float = 0.95) -> Results:
     """Pair every variant with its baseline by seed.
@@ -129,14 +106,15 @@ def compare(study: Study, margin: float, level: float = 0.95) -> Results:
         margin: largest difference of mAP50-95 that does not matter.
         level: of all intervals.
     """
+    study = set_doubtful_runs_aside(study)
     by_label = defaultdict(list)
     for run in study.runs:
         by_label[run.variant].append(run)
-    variants = [_summary(label, runs, level) for label, runs in by_label.items()]
+    variants = [_summary(label, runs, level, floor_of(margin)) for label, runs in by_label.items()]
     variants.sort(key=lambda variant: not variant.is_baseline)  # stable: the study's order otherwise
     variants = _compared(_referenced(variants), margin, level)
-    notes = list(study.notes) + _notes(study, variants)
-    ranked = sorted((v for v in variants if v.scores), key=lambda variant: -variant.score)
+    notes = list(study.notes) + notes_on(study, variants, floor_of(margin))
+    ranked = sorted((v for v in variants if v.scores and v.learned), key=lambda variant: -variant.score)
     if len(ranked) > MOST_GROUPED:
         notes.append(f"groups are formed of the {MOST_GROUPED} highest of {len(ranked)} variants")
     scores = {variant.label: variant.scores for variant in ranked[:MOST_GROUPED]}
@@ -144,7 +122,7 @@ def compare(study: Study, margin: float, level: float = 0.95) -> Results:
     return Results(study, tuple(variants), groups, margin, level, tuple(notes))
 
 
-def _summary(label: str, runs: Sequence[StudyRun], level: float) -> Variant:
+def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -> Variant:
     counted = records_that_count(runs)
     known = next((record for record in [*counted, *(run.record for run in runs)] if record is not None), None)
     scores = {record.seed: record.metrics[METRIC] for record in counted}
@@ -162,6 +140,7 @@ def _summary(label: str, runs: Sequence[StudyRun], level: float) -> Variant:
         ratio=_ratio(counted, level),
         # Only what every run has: a mean over some of them would not be the variant's.
         numbers={name: float(np.mean(values)) for name, values in numbers.items() if len(values) == len(counted)},
+        learned=not at_floor(scores.values(), floor),
     )
 
 
@@ -206,12 +185,14 @@ def _referenced(variants: list[Variant]) -> list[Variant]:
             own[variant.label] = declared if declared in baselines else main if main in alike or not alike else alike[0]
     # A further baseline that nothing is compared with (a larger model, say) is a variant itself.
     own |= {label: main for label in baselines if label != main and label not in own.values()}
-    return [
-        replace(v, reference=own[v.label], confounds=_difference(around[own[v.label]], around[v.label]))
-        if v.label in own
-        else v
-        for v in variants
-    ]
+    named = {v.label: v for v in variants}
+    return [_beside(v, named[own[v.label]], around) if v.label in own else v for v in variants]
+
+
+def _beside(variant: Variant, reference: Variant, around: Mapping[str, Mapping[str, Any]]) -> Variant:
+    """The variant with its reference, and with what differs beside the attention."""
+    confounds = _difference(around[reference.label], around[variant.label]) + unequal(variant, reference)
+    return replace(variant, reference=reference.label, confounds=confounds)
 
 
 def _surroundings(variant: Variant) -> dict[str, Any]:
@@ -228,38 +209,7 @@ def _compared(variants: list[Variant], margin: float, level: float) -> list[Vari
     for reference in dict.fromkeys(v.reference for v in variants if v.reference is not None):
         scores = {v.label: v.scores for v in variants if reference in (v.label, v.reference)}
         generator = np.random.default_rng(0)
-        found |= compare_seeds(scores, baseline=reference, margin=margin, level=level, generator=generator)
+        found |= compare_seeds(
+            scores, baseline=reference, margin=margin, floor=floor_of(margin), level=level, generator=generator
+        )
     return [replace(v, comparison=found.get(v.label)) for v in variants]
-
-
-def _notes(study: Study, variants: Sequence[Variant]) -> list[str]:
-    """What sets the runs apart beside their variant, and what is missing for a comparison."""
-    notes = []
-    if not any(v.is_baseline for v in variants):
-        notes.append("the study has no baseline, so that no variant has anything to be compared with")
-    for variant in variants:
-        if variant.confounds:
-            notes.append(
-                f"{variant.label} differs from {variant.reference} beside the attention also in "
-                f"{', '.join(variant.confounds)}"
-            )
-        if variant.comparison is not None and variant.scores and variant.comparison.left_out:
-            reasons = ", ".join(f"{seed} ({reason})" for seed, reason in variant.comparison.left_out.items())
-            notes.append(f"{variant.label} is compared without seed {reasons}")
-    records = records_that_count(study.runs)
-    environments = [record.environment for record in records]
-    for key, what in {"device": "devices", "git": "commits", "packages": "package versions"}.items():
-        kinds = {str(environment.get(key)) for environment in environments}
-        if len(kinds) > 1:
-            notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
-    timings = [record.latency for record in records if record.latency]
-    for state in DISTURBED:
-        if count := sum(bool(timing.get(state)) for timing in timings):
-            notes.append(f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed")
-    if len({tuple(timing.get(key) for key in TIMED_IN) for timing in timings}) > 1:
-        notes.append(f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare")
-    changed = [run.name for run in study.runs if run.counts and run.record is not None and run.record.events]
-    if changed:
-        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-        notes.append(f"events that may have changed the experiment, in {len(changed)} runs: {shown}")
-    return notes

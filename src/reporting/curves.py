@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from src.journal import read_journal
-from src.reporting.comparison import Results, Variant
+from src.reporting.comparison import Results
 from src.reporting.figures import METRIC_LABEL, drawn_variants, look_of
 from src.reporting.style import MUTED, Picture, legend_above, new_figure, styled, svg
+from src.reporting.variant import Variant
 
 MAP = "metrics/mAP50-95(B)"
 MOST_SITES = 6

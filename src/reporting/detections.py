@@ -13,9 +13,9 @@ from PIL import Image
 
 from src.matches import Detections, read_matches
 from src.reporting.answer import Answer
-from src.reporting.comparison import Variant
 from src.reporting.study import StudyRun
 from src.reporting.style import INK, Picture, new_figure, styled, svg
+from src.reporting.variant import Variant
 
 SHOWN_CONFIDENCE = 0.25  # what Ultralytics shows by default
 EACH_WAY = 2

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from src.reporting.comparison import Results, Variant
+from src.reporting.comparison import Results
 from src.reporting.style import (
     GRID,
     INK,
@@ -22,6 +22,7 @@ from src.reporting.style import (
     svg,
 )
 from src.reporting.swept import swept_lines
+from src.reporting.variant import Variant
 from src.statistics import Estimate
 
 # More variants in one picture cannot be told apart; the table has them all.
@@ -43,7 +44,12 @@ def drawn_variants(results: Results) -> tuple[list[Variant], str]:
     known = [variant for variant in results.variants if variant.scores]
     highest = sorted(known, key=lambda v: (not v.is_baseline, -v.score))[:MOST_DRAWN]
     remark = f" Drawn are {MOST_DRAWN} of {len(known)} variants." if len(known) > MOST_DRAWN else ""
-    return [variant for variant in known if variant in highest], remark
+    return [variant for variant in known if variant in highest], remark + _unlearned(results)
+
+
+def _unlearned(results: Results) -> str:
+    """The sentence of a caption about variants that no verdict is passed on."""
+    return f" No verdict on what learned nothing: {', '.join(results.unlearned)}." if results.unlearned else ""
 
 
 def look_of(variant: Variant, results: Results) -> dict[str, str]:
@@ -56,7 +62,7 @@ def look_of(variant: Variant, results: Results) -> dict[str, str]:
 
 def forest(results: Results) -> Picture | None:
     """Differences to the baseline, largest first."""
-    compared = results.compared[:MOST_IN_FOREST]
+    compared = results.judged[:MOST_IN_FOREST]
     if not compared:
         return None
     with styled():
@@ -76,7 +82,8 @@ def forest(results: Results) -> Picture | None:
         content = svg(figure)
     told = compared[:MOST_DRAWN]
     words = "; ".join(f"{each.variant.label} {_plus_minus(each.comparison.difference)}" for each in told)
-    more = f" Drawn are {MOST_IN_FOREST} of {len(results.compared)}." if len(results.compared) > len(compared) else ""
+    more = f" Drawn are {MOST_IN_FOREST} of {len(results.judged)}." if len(results.judged) > len(compared) else ""
+    more += _unlearned(results)
     return Picture(
         "differences",
         "Differences to the baseline",
@@ -93,7 +100,8 @@ def trade_off(results: Results) -> Picture | None:
     timed = [(variant, ratio) for variant in variants if (ratio := variant.ratio.mean) is not None]
     if len(timed) < 2:
         return None
-    front = [timed[index] for index in pareto_front([(ratio, variant.score) for variant, ratio in timed])]
+    able = [(variant, ratio) for variant, ratio in timed if variant.learned]
+    front = [able[index] for index in pareto_front([(ratio, variant.score) for variant, ratio in able])]
     with styled():
         figure, (axes,) = new_figure(3.7)
         along, up = [ratio for _, ratio in front], [variant.score for variant, _ in front]
@@ -110,7 +118,7 @@ def trade_off(results: Results) -> Picture | None:
         axes.set_ylabel(METRIC_LABEL)
         legend_above(figure, *axes.get_legend_handles_labels())
         content = svg(figure)
-    best = ", ".join(variant.label for variant, _ in front)
+    best = ", ".join(variant.label for variant, _ in front) or "none"
     return Picture(
         "trade_off",
         "Accuracy against cost",
@@ -169,7 +177,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
         f"{name}: " + ", ".join(f"{v.score:.3f} at {v.swept[key]:g}" for v in line) for name, line in drawn.items()
     )
     there, shown = (sum(map(len, each.values())) for each in (lines, drawn))
-    remark = f" Drawn are {shown} of {there} variants." if shown < there else ""
+    remark = (f" Drawn are {shown} of {there} variants." if shown < there else "") + _unlearned(results)
     return Picture(
         f"swept_{short}",
         f"mAP50-95 over {short}",

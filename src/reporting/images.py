@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.reporting.comparison import Results, Variant
+from src.reporting.comparison import Results
 from src.reporting.detections import kept_matches
 from src.reporting.figures import MOST_DRAWN
 from src.reporting.study import some
+from src.reporting.variant import Variant
 from src.statistics import ImageDifference, Matches, compare_images
 
 
@@ -18,7 +19,7 @@ def with_images(results: Results, resamples: int) -> Results:
         results: as compared over seeds.
         resamples: how often images are drawn; 0 leaves the bootstrap out.
     """
-    wanted = results.compared[:MOST_DRAWN]
+    wanted = results.judged[:MOST_DRAWN]
     if not wanted or not resamples:
         return results
     kept: dict[str, dict[int, Matches]] = {}
@@ -42,7 +43,7 @@ def with_images(results: Results, resamples: int) -> Results:
             )
         except ValueError as error:
             notes.append(f"no intervals over images against {reference}: {error}")
-    left_out = len(results.compared) - len(wanted)
+    left_out = len(results.judged) - len(wanted)
     if left_out:
         notes.append(f"intervals over images are those of the {MOST_DRAWN} highest variants; {left_out} have none")
     return replace(results, images=images, notes=(*results.notes, *notes))

@@ -10,11 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from src.reporting.answer import Answer, interval, latency_sure, signed
-from src.reporting.comparison import Results, Variant
+from src.reporting.comparison import Results
 from src.reporting.figures import drawn_variants
 from src.reporting.study import StudyRun, flatten
 from src.reporting.style import Picture, follow_page
 from src.reporting.tables import Cell, columns
+from src.reporting.variant import Variant
 
 MIME = {"svg": "image/svg+xml", "png": "image/png", "jpg": "image/jpeg"}
 

@@ -1,6 +1,7 @@
 """What a study varies in numbers."""
 
-from src.reporting.comparison import Results, Variant
+from src.reporting.comparison import Results
+from src.reporting.variant import Variant
 
 
 def swept_lines(results: Results) -> dict[str, dict[str, list[Variant]]]:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from src.columns import aligned
 from src.reporting.answer import Answer, minus
-from src.reporting.comparison import Results, Variant
+from src.reporting.comparison import Results
+from src.reporting.escapes import in_csv, in_latex, in_markdown, latex_label
 from src.reporting.style import Picture
+from src.reporting.variant import Variant
 from src.statistics import Estimate
 
 
@@ -46,7 +48,8 @@ def columns(results: Results) -> list[Column]:
         Column("p", "paired t, adjusted for all variants (Holm)", lambda _, v: _p(v, "p_holm")),
         Column(
             "verdict",
-            f"better, worse, no difference larger than {results.margin:g}, or undecided",
+            f"better, worse, no difference larger than {results.margin:g}, undecided, or none: scores up to "
+            f"{results.floor:g} are not told apart from an untrained network's",
             lambda _, v: Cell(_words(v)),
             words=True,
         ),
@@ -76,11 +79,17 @@ def _mean(estimate: Estimate) -> Cell:
 
 
 def _difference(variant: Variant) -> Cell:
-    if variant.comparison is None or variant.comparison.difference.mean is None:
+    found = difference_of(variant)
+    if found is None or found.mean is None:
         return Cell("")
-    found = variant.comparison.difference
     bounds = "" if found.low is None else minus(f"[{found.low:+.4f}, {found.high:+.4f}]")
     return Cell(minus(f"{found.mean:+.4f}"), found.mean, bounds)
+
+
+def difference_of(variant: Variant) -> Estimate | None:
+    """The difference to the baseline; None where nothing can be said of it, as one of the two learned nothing."""
+    comparison = variant.comparison
+    return None if comparison is None or comparison.unlearned is not None else comparison.difference
 
 
 def _p(variant: Variant, name: str) -> Cell:
@@ -92,7 +101,8 @@ def _words(variant: Variant) -> str:
     if not variant.scores:
         return "no result"
     if variant.comparison is None:
-        return "baseline" if variant.is_baseline else "nothing to compare with"
+        kind = "baseline" if variant.is_baseline else "nothing to compare with"
+        return kind if variant.learned else f"{kind}: learned nothing"
     return "no common seed" if variant.comparison.difference.mean is None else variant.comparison.words
 
 
@@ -140,29 +150,43 @@ def _aligned(results: Results, chosen: Sequence[Column]) -> list[str]:
 def markdown(results: Results, answer: Answer, pictures: Sequence[Picture]) -> str:
     """The whole report as Markdown; pictures are linked in the folder `figures` beside it."""
     chosen = columns(results)
-    lines = [f"# {results.study.name}", ""]
-    lines += [results.study.question, ""] if results.study.question else []
-    lines += [answer.effect, answer.cost, "", *(f"- {remark}" for remark in answer.remarks), "", "## Comparison", ""]
+    lines = [f"# {in_markdown(results.study.name)}", ""]
+    lines += [in_markdown(results.study.question), ""] if results.study.question else []
+    lines += [
+        in_markdown(answer.effect),
+        in_markdown(answer.cost),
+        "",
+        *(f"- {in_markdown(remark)}" for remark in answer.remarks),
+    ]
+    lines += ["", "## Comparison", ""]
     lines.append(_markdown_row([column.header for column in chosen]))
     lines.append(_markdown_row(["---" if column.words else "---:" for column in chosen]))
     lines += [_markdown_row([c.fill(results, v).text for c in chosen]) for v in results.variants]
     lines += ["", *(f"- {column.header}: {column.meaning}" for column in chosen)]
     if results.groups:
-        lines += ["", "Variants that cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
+        groups = "; ".join(", ".join(group) for group in results.groups)
+        lines += ["", f"Variants that cannot be told apart: {in_markdown(groups)}"]
     for picture in pictures:
         file = f"figures/{picture.key}.{picture.suffix}"
-        lines += ["", f"## {picture.title}", "", f"![{picture.alt}]({file})", "", picture.caption]
+        lines += [
+            "",
+            f"## {picture.title}",
+            "",
+            f"![{in_markdown(picture.alt)}]({file})",
+            "",
+            in_markdown(picture.caption),
+        ]
     lines += ["", "## Runs", "", _markdown_row(["run", "variant", "seed", "status", "mAP50-95", "remark"])]
     lines.append(_markdown_row(["---", "---", "---:", "---", "---:", "---"]))
     for run in results.study.runs:
         value = f"{run.record.metrics['map50_95']:.4f}" if run.counts and run.record is not None else ""
         lines.append(_markdown_row([run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]))
-    lines += ["", "## Notes", "", *(f"- {note}" for note in results.notes)] if results.notes else []
+    lines += ["", "## Notes", "", *(f"- {in_markdown(note)}" for note in results.notes)] if results.notes else []
     return "\n".join(lines) + "\n"
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(map(in_markdown, cells)) + " |"
 
 
 def comma_separated(results: Results) -> str:
@@ -172,7 +196,7 @@ def comma_separated(results: Results) -> str:
     names = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: in_csv(value) for name, value in row.items()} for row in rows)
     return file.getvalue()
 
 
@@ -181,7 +205,7 @@ def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
     row |= {"runs": len(variant.runs), "finished": len(variant.scores)}
     row |= _named("map50_95", variant.mean)
     if (comparison := variant.comparison) is not None:
-        row |= {"pairs": comparison.difference.n, **_named("difference", comparison.difference)}
+        row |= {"pairs": comparison.difference.n, **_named("difference", difference_of(variant))}
         row |= {"p": comparison.p, "p_holm": comparison.p_holm, "p_sign_flip": comparison.p_sign_flip}
         row |= {"p_equivalent": comparison.p_equivalent, "margin": comparison.margin, "verdict": comparison.verdict}
         row |= {"screening": comparison.screening, "seeds_to_decide": comparison.seeds_to_decide}
@@ -191,7 +215,9 @@ def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
     return row | _named("latency_ratio", variant.ratio) | dict(variant.numbers)
 
 
-def _named(name: str, estimate: Estimate) -> dict[str, float | None]:
+def _named(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    if estimate is None:
+        return dict.fromkeys((name, f"{name}_sd", f"{name}_low", f"{name}_high"))
     return {name: estimate.mean, f"{name}_sd": estimate.sd, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
@@ -200,7 +226,10 @@ def latex(results: Results) -> str:
     wanted = ("variant", "seeds", "mAP50-95", "difference", "p", "AP small", "latency ratio", "parameters", "GFLOPs")
     chosen = [column for column in columns(results) if column.header in wanted]
     rows = [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
-    seeds = sorted({compared.comparison.difference.n for compared in results.compared})
+    seeds = sorted({compared.comparison.difference.n for compared in results.judged})
+    nothing = (
+        f" No test of what learned nothing: {in_latex(', '.join(results.unlearned))}." if results.unlearned else ""
+    )
     paired = f" over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds" if seeds else ""
     return "\n".join(
         [
@@ -209,26 +238,16 @@ def latex(results: Results) -> str:
             "  \\centering",
             f"  \\caption{{Mean and standard deviation of mAP50-95; difference to the baseline paired by seed{paired} "
             f"with its {results.level * 100:g}\\,\\% $t$ interval; $p$ adjusted by Holm's procedure; latency as a "
-            "multiple of the stock model's.}",
-            f"  \\label{{tab:{results.study.name}}}",
+            f"multiple of the stock model's.{nothing}}}",
+            f"  \\label{{tab:{latex_label(results.study.name)}}}",
             f"  \\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in chosen)}}}",
             "    \\toprule",
-            f"    {' & '.join(_tex(column.header) for column in chosen)} \\\\",
+            f"    {' & '.join(in_latex(column.header) for column in chosen)} \\\\",
             "    \\midrule",
-            *(f"    {' & '.join(map(_tex, row))} \\\\" for row in rows),
+            *(f"    {' & '.join(map(in_latex, row))} \\\\" for row in rows),
             "    \\bottomrule",
             "  \\end{tabular}",
             "\\end{table}",
             "",
         ]
     )
-
-
-TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "<": "$<$",
-}  # fmt: skip
-
-
-def _tex(text: str) -> str:
-    return "".join(TEX.get(character, character) for character in text)

@@ -8,14 +8,16 @@ from src.statistics.ap import Matches, average_precision, mean_average_precision
 from src.statistics.groups import indistinguishable
 from src.statistics.images import ImageDifference, Interval, compare_images, resampled_map
 from src.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
-from src.statistics.seeds import Comparison, compare_seeds
+from src.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
 
 __all__ = [
+    "UNTRAINED",
     "Comparison",
     "Estimate",
     "ImageDifference",
     "Interval",
     "Matches",
+    "at_floor",
     "average_precision",
     "compare_images",
     "compare_seeds",

@@ -3,14 +3,16 @@
 import csv
 import io
 import re
+from html.parser import HTMLParser
 
 import pytest
 
 from src.reporting.answer import answer
 from src.reporting.comparison import compare
+from src.reporting.page import page
 from src.reporting.study import read_study
 from src.reporting.tables import comma_separated, latex, markdown, terminal
-from tests.fabricate import config_of, write_run, write_study
+from tests.fabricate import config_of, declare, write_run, write_study
 
 VARIANTS = {
     "baseline": ({"name": "baseline"}, 0.5),
@@ -84,3 +86,62 @@ def test_terminal_lists_what_is_left_out(results):
 def test_tables_without_any_result(write, tmp_path):
     write_run(tmp_path, config_of({"name": "acmix"}, 0), None, status="failed", error="OSError: full")
     assert "acmix" in write(compare(read_study("made_up", tmp_path), margin=0.005))
+
+
+ODD = ["=1+1", "@cmd", "-2", "+3", "a|b", "50%_{x}", "R&D <b>*x*", "\u7f51\u7edc", "x" * 300,
+       'say "hi", you', "a\\b", "[1]", "~^$#", "two\nlines"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """A study whose variants and classes have names that mean something to some format."""
+    output_dir = tmp_path_factory.mktemp("odd")
+    classes = {name: 0.1 + 0.01 * index for index, name in enumerate(ODD)}
+    runs = []
+    for index, label in enumerate(ODD):
+        folder = write_run(output_dir, config_of({"name": f"own{index}"}, 0), 0.5 + 0.01 * index, ap_by_class=classes)
+        runs.append({"run": folder.name, "variant": label, "seed": 0})
+    declare(output_dir, "made_up", runs)
+    return compare(read_study("made_up", output_dir), margin=0.005)
+
+
+def test_csv_has_no_formula_and_every_name(odd):
+    rows = list(csv.DictReader(io.StringIO(comma_separated(odd))))
+    assert [row["variant"].removeprefix("'") for row in rows] == ODD
+    assert [row["variant"][0] for row in rows[:4]] == ["'"] * 4
+    assert [float(row["map50_95"]) for row in rows] == pytest.approx([0.5 + 0.01 * index for index in range(len(ODD))])
+
+
+def test_markdown_keeps_its_cells_and_shows_names_as_they_are(odd):
+    text = markdown(odd, answer(odd), [])
+    table = text.split("## Comparison\n\n")[1].split("\n\n")[0].splitlines()
+    assert len(table) == 2 + len(ODD)
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    assert "R&D \\<b>\\*x\\*" in text
+    assert "<b>" not in text.replace("\\<b>", "")
+
+
+def test_latex_escapes_every_name(odd):
+    text = latex(odd)
+    rows = text.split("\\midrule\n")[1].split("    \\bottomrule")[0].splitlines()
+    assert len(rows) == len(ODD)
+    assert len({len(re.findall(r"(?<!\\)&", row)) for row in rows}) == 1
+    assert not any(re.search(r"(?<!\\)[%#_]|^\s*\[", row) for row in rows)
+    assert "a\\textbar{}b" in text
+    assert "R\\&D $<$b$>$*x*" in text
+
+
+def test_page_shows_odd_names_of_variants_and_classes_as_text(odd):
+    found = []
+    parser = HTMLParser()
+    parser.handle_data = found.append
+    text = page(odd, answer(odd), [], "report", "now")
+    parser.feed(text)
+    for name in ODD:
+        assert found.count(name) >= 2  # the comparison, and a class
+    assert "<b>" not in text
+
+
+def test_a_study_name_makes_a_label(tmp_path):
+    write_study(tmp_path, {"b": ({"name": "baseline"}, 0.5)}, (0,), study="50%_odd")
+    assert "\\label{tab:50--odd}" in latex(compare(read_study("50%_odd", tmp_path), margin=0.005))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from src.statistics import compare_seeds
+from src.statistics import at_floor, compare_seeds
 
 NOISE = [0.002, -0.001, 0.0015, -0.0025, 0.0005, -0.0005, 0.001, -0.001, 0.002, -0.002]
 
@@ -83,7 +83,6 @@ def test_one_among_many_needs_more_than_alone():
         pytest.param({0: 0.5}, 1, "undecided (one pair of seeds)", "no interval over seeds", id="one-seed"),
         pytest.param({0: 0.5, 2: 0.6, 3: 0.5}, 3, None, "without seed 1: the variant has no score", id="missing-pair"),
         pytest.param({0: 0.5, 1: np.nan, 2: 0.6}, 2, None, "without seed 1: the variant's score is nan", id="nan"),
-        pytest.param(baseline(4), 4, "undecided", "all 4 differences are equal", id="equal-results"),
         pytest.param(shifted(0.1, 4, noise=0), 4, "undecided", "all 4 differences are equal", id="equal-differences"),
     ],
 )
@@ -122,3 +121,64 @@ def test_refused(scores, margin, message):
 
 def test_baseline_alone_has_nothing_to_compare():
     assert compare(baseline=baseline(3)) == {}
+
+
+FLOOR = 0.005
+NOTHING = {0: 1.1e-5, 1: 0.9e-5, 2: 1.3e-5, 3: 1.0e-5}
+
+
+@pytest.mark.parametrize(
+    ("own", "base", "unlearned", "words"),
+    [
+        pytest.param(NOTHING, dict.fromkeys(range(4), 1e-5), "both", "neither has learned anything", id="both"),
+        pytest.param(NOTHING, baseline(4), "variant", "the variant has not learned anything", id="variant"),
+        pytest.param(baseline(4), NOTHING, "baseline", "the baseline has not learned anything", id="baseline"),
+        pytest.param({0: 0.0, 1: 0.4, 2: 0.0}, baseline(3), "variant", "the variant has not", id="most-seeds"),
+        pytest.param(dict.fromkeys(range(4), FLOOR), baseline(4), "variant", "the variant has not", id="at-the-floor"),
+        pytest.param({0: 1e-5, **{seed: 0.5 for seed in (7, 8, 9)}}, {0: 0.5}, "variant", "not learned", id="common"),
+        pytest.param({0: 1e-5}, {0: 2e-5}, "both", "neither has learned anything", id="one-seed"),
+    ],
+)
+def test_scores_at_the_floor_get_no_verdict_and_no_p(own, base, unlearned, words):
+    found = compare_seeds(
+        {"baseline": base, "variant": own}, margin=FLOOR, floor=FLOOR, generator=np.random.default_rng(0)
+    )["variant"]
+    assert (found.verdict, found.unlearned) == ("unlearned", unlearned)
+    assert words in found.words
+    assert found.words.startswith("no verdict: ")
+    assert found.p is found.p_holm is found.p_sign_flip is found.p_equivalent is found.seeds_to_decide is None
+    assert all("without seed" in note for note in found.notes)
+
+
+def test_one_collapsed_seed_of_several_is_no_floor():
+    found = compare_seeds(
+        {"baseline": baseline(4), "variant": {**shifted(0.1, 4), 3: 0.0}},
+        margin=FLOOR,
+        floor=FLOOR,
+        generator=np.random.default_rng(0),
+    )["variant"]
+    assert (found.verdict, found.unlearned) == ("undecided", None)
+
+
+def test_what_learned_nothing_is_no_part_of_the_family():
+    """Holm's factor is that of the variants that were tested."""
+    scores = {"baseline": baseline(4), "a": shifted(0.1, 4), "b": NOTHING, "c": NOTHING}
+    found = compare_seeds(scores, margin=FLOOR, floor=FLOOR, generator=np.random.default_rng(0))
+    assert found["a"].p_holm == found["a"].p
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_scores_of_the_baseline_are_called_identical(n):
+    comparison = compare(baseline=baseline(n), variant=baseline(n))["variant"]
+    assert comparison.verdict == "identical"
+    assert comparison.words == f"undecided (scores identical to the baseline's, pairs: {n})"
+    assert f"every score is that of the baseline to the last digit ({n} of {n} seeds)" in comparison.notes
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [([], False), ([np.nan], False), ([0.0, np.nan], True), ([0.005], True), ([0.0051], False), ([0.0, 0.0, 1], True),
+     ([0.001, 0.006, 0.006], True), ([0.0, 0.5], False)],
+)  # fmt: skip
+def test_at_floor_is_where_the_mean_or_half_of_the_scores_are(scores, expected):
+    assert at_floor(scores, FLOOR) is expected

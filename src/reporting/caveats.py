@@ -1,0 +1,152 @@
+"""What keeps runs from being compared, or a comparison from being read as it stands."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from src.record import Record
+from src.reporting.study import METRIC, Study, StudyRun, flatten, records_that_count, settings, some
+from src.reporting.variant import Variant
+from src.statistics import UNTRAINED
+
+TIMED_IN = ("backend", "precision", "batch", "imgsz", "threads")
+DISTURBED = ("busy", "throttled")
+# Events that leave a run's numbers as they would have been.
+HARMLESS = {"tracking_lost", "resume", "clock_set"}
+# Ultralytics' precision envelope ends before a recall of 1: a detector without any mistake has an AP of 0.995.
+CEILING = 0.995
+# A margin above this share of the baseline's score is worth a word where it decides.
+LARGE_MARGIN = 0.2
+
+
+def set_doubtful_runs_aside(study: Study) -> Study:
+    """The study without runs whose record is another seed's, or repeats the numbers of another seed of its variant."""
+    return replace(study, runs=tuple(_without_copies([_own_seed(run) for run in study.runs])))
+
+
+def _own_seed(run: StudyRun) -> StudyRun:
+    if run.counts and run.record is not None and run.record.seed != run.seed:
+        problem = f"its record is that of seed {run.record.seed}, where seed {run.seed} is expected"
+        return replace(run, status="other seed", problem=problem)
+    return run
+
+
+def _without_copies(runs: Iterable[StudyRun]) -> Iterator[StudyRun]:
+    """The runs, of which those that repeat every number of another seed no longer count.
+
+    Scores at the floor or the ceiling agree without being copies.
+    """
+    first: dict[str, StudyRun] = {}
+    for run in runs:
+        if run.counts and run.record is not None and UNTRAINED < run.record.metrics[METRIC] < CEILING - 1e-3:
+            record = run.record
+            numbers = f"{run.variant} {record.metrics} {record.ap_by_size} {record.ap_by_class}"
+            original = first.setdefault(numbers, run)
+            if original.seed != run.seed:
+                problem = (
+                    f"all its results are those of seed {original.seed} to the last digit: it is a copy, or the seed "
+                    "had no effect"
+                )
+                run = replace(run, status="copy", problem=problem)
+        yield run
+
+
+def facts(record: Record) -> dict[str, Any]:
+    """What a comparison must hold equal and no configuration shows: the data as found, the training as it ran."""
+    found = {name: getattr(record, name, None) or {} for name in ("data", "training")}
+    return flatten({name: values for name, values in found.items() if isinstance(values, Mapping)})
+
+
+def unequal(variant: Variant, reference: Variant) -> tuple[str, ...]:
+    """Facts in which runs of two variants differ, although both have them."""
+    values: dict[str, set[str]] = defaultdict(set)
+    known = [facts(record) for record in (*variant.records, *reference.records)]
+    for each in known:
+        for key, value in each.items():
+            values[key].add(str(value))
+    return tuple(key for key, found in values.items() if len(found) > 1)
+
+
+def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[str]:
+    """What sets the runs apart beside their variant, and what is missing for a comparison."""
+    notes = []
+    if not any(v.is_baseline for v in variants):
+        notes.append("the study has no baseline, so that no variant has anything to be compared with")
+    for variant in variants:
+        notes += _on_variant(variant, floor)
+    records = records_that_count(study.runs)
+    environments = [record.environment for record in records]
+    for key, what in {"device": "devices", "git": "commits", "packages": "package versions"}.items():
+        kinds = {str(environment.get(key)) for environment in environments}
+        if len(kinds) > 1:
+            notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
+    timings = [record.latency for record in records if record.latency]
+    for state in DISTURBED:
+        if count := sum(bool(timing.get(state)) for timing in timings):
+            notes.append(f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed")
+    if len({tuple(timing.get(key) for key in TIMED_IN) for timing in timings}) > 1:
+        notes.append(f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare")
+    changed = [run for run in study.runs if run.counts and run.record is not None and events(run.record)]
+    if changed:
+        told = some([f"{run.name} ({', '.join(events(run.record))})" for run in changed if run.record is not None])
+        notes.append(f"events that may have changed the experiment, in {len(changed)} runs: {told}")
+    return notes
+
+
+def _on_variant(variant: Variant, floor: float) -> Iterator[str]:
+    if variant.confounds:
+        yield (
+            f"{variant.label} differs from {variant.reference} beside the attention also in "
+            f"{', '.join(variant.confounds)}"
+        )
+    if mixed := _mixed(variant):
+        yield f"the runs of {variant.label} differ among themselves in {', '.join(mixed)}"
+    if variant.comparison is not None and variant.scores and variant.comparison.left_out:
+        reasons = ", ".join(f"{seed} ({reason})" for seed, reason in variant.comparison.left_out.items())
+        yield f"{variant.label} is compared without seed {reasons}"
+    if not variant.learned:
+        yield (
+            f"{variant.label} learned nothing: its mAP50-95 of {variant.score:.2g} is at most {floor:g}, where it "
+            "cannot be told from an untrained network's"
+        )
+    elif low := [f"{seed} ({score:.2g})" for seed, score in variant.scores.items() if score <= floor]:
+        yield f"{variant.label} learned nothing with seed {', '.join(low)}, which widens its interval"
+    scores = list(variant.scores.values())
+    if len(scores) > 1 and variant.learned and len(set(scores)) < len(scores) and min(scores) < CEILING - 1e-3:
+        yield f"several seeds of {variant.label} have the very same mAP50-95: did the seed have an effect?"
+
+
+def _mixed(variant: Variant) -> list[str]:
+    """Settings and facts in which the runs of one variant differ."""
+    known = [{**settings(record.config), **facts(record)} for record in variant.records]
+    keys = dict.fromkeys(key for values in known for key in values)
+    return [key for key in keys if len({str(values.get(key)) for values in known}) > 1]
+
+
+def events(record: Record) -> list[str]:
+    """Names of the events that may have changed a run's numbers, each once."""
+    return list(Counter(str(entry.get("event")) for entry in record.events if entry.get("event") not in HARMLESS))
+
+
+def remarks_on(variant: Variant, reference: Variant, margin: float) -> Iterator[str]:
+    """What keeps the verdict on a variant from being taken for more than it is, a sentence each."""
+    if variant.confounds:
+        yield (f"The attention is not all that differs from {reference.label}: so do {', '.join(variant.confounds)}.")
+    for each in (variant, reference):
+        told = Counter(event for record in each.records for event in events(record))
+        if told:
+            counted = ", ".join(f"{event} in {count}" for event, count in told.items())
+            yield f"Something happened to runs of {each.label} that may have changed their numbers: {counted}."
+    base = reference.score
+    if math.isfinite(base) and base + margin > CEILING:
+        yield (
+            f"The baseline's mAP50-95 of {base:.3f} leaves no room for an improvement above the margin (the most is "
+            f"{CEILING:g}): this data set cannot show one."
+        )
+    comparison = variant.comparison
+    if comparison is not None and comparison.verdict == "equivalent" and margin > LARGE_MARGIN * base:
+        yield f"The margin of {margin:g} is {margin / base:.0%} of the baseline's mAP50-95, which makes this easy."
+    if comparison is not None and comparison.verdict == "identical":
+        yield ("The graft had no effect (a gate that stayed zero, say), or the data set does not tell networks apart.")

@@ -1,0 +1,63 @@
+"""One variant of a study: its runs, and what they amount to."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from src.record import Record
+from src.reporting.study import BASELINE, StudyRun, records_that_count
+from src.statistics import Comparison, Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """The runs of one variant and what they amount to.
+
+    Attributes:
+        attention: its attention's name; the label where no run has a record yet.
+        scores: seed to mAP50-95 of the runs that count.
+        mean: of the scores.
+        reference: label of the variant it is compared with; None for a baseline, and where there is none.
+        comparison: with the reference, over seeds.
+        confounds: what differs from its reference beside the attention: settings, data and training as they were.
+        ratio: latency as a multiple of the stock model's.
+        numbers: means over the runs of whatever else the records have: cost, AP by object size.
+        learned: whether its scores are above those of something that learned nothing; also True without any score.
+    """
+
+    label: str
+    attention: str
+    runs: tuple[StudyRun, ...]
+    swept: Mapping[str, Any]
+    scores: Mapping[int, float]
+    mean: Estimate
+    ratio: Estimate
+    numbers: Mapping[str, float]
+    reference: str | None = None
+    comparison: Comparison | None = None
+    confounds: tuple[str, ...] = ()
+    learned: bool = True
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.attention == BASELINE
+
+    @property
+    def is_placebo(self) -> bool:
+        return self.attention.startswith("placebo")
+
+    @property
+    def counted(self) -> list[StudyRun]:
+        """The runs that take part, by seed."""
+        return sorted((run for run in self.runs if run.counts), key=lambda run: run.seed)
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of the runs that take part, by seed."""
+        return records_that_count(self.counted)
+
+    @property
+    def score(self) -> float:
+        """The mean of the scores; NaN without any."""
+        return math.nan if self.mean.mean is None else self.mean.mean
