@@ -18,7 +18,7 @@ from torch import nn
 
 from src.arguments import check_image_size, check_latency, check_objectives, training_arguments
 from src.attention.options import resolve_options
-from src.config import SCHEMAS, ConfigError, own_folders
+from src.config import SCHEMAS, ConfigError, given_overrides, own_folders
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
 from src.detector.building import find_class
@@ -29,6 +29,7 @@ from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.detector.trust import Trust, check_target
 from src.param_groups import GraftOptions
 from src.record import identity, readable_name
+from src.tracking_checks import check_tracking, follow_environment
 from src.trainer import find_device
 
 DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
@@ -75,6 +76,9 @@ class Checker:
         """
         trust = Trust(config["trust"], tuple(own_folders()))
         output_dir = self._once(_writable, config["output_dir"])
+        tracking = self._once(follow_environment, config["tracking"], given_overrides())
+        self._once(check_tracking, tracking, config["study"], output_dir)
+        config = {**config, "tracking": tracking}
         model = config["model"]
         if model["name"] not in MODELS:
             raise ConfigError(f"model.name={model['name']} is unknown; choose one of {', '.join(MODELS)}")

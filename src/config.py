@@ -338,6 +338,11 @@ def own_folders() -> list[str]:
     return [source.path for source in sources if "command-line" in source.provider]
 
 
+def given_overrides() -> list[str]:
+    """The overrides of the command line, or of one job of a sweep; the program's arguments where Hydra has none."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else sys.argv[1:]
+
+
 def added_keys(config: DictConfig) -> list[str]:
     """Keys that `+key=value` put past the schema, in full: no option of ours reads them."""
     schema = OmegaConf.get_type(config)

@@ -112,10 +112,19 @@ def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     options = tracking_of(results.study)
     if options is None or options["mode"] == "disabled":
         return []
+    from src.config import ConfigError
     from src.reporting.workspace import swept_points
     from src.tracking import log_report
+    from src.tracking_checks import check_tracking, follow_environment
 
-    place = log_report(options, results.study.name, folder, output_dir.absolute(), swept_points(results))
+    try:
+        options = follow_environment(options, [])
+        check_tracking(options, results.study.name, output_dir.absolute())
+        if options["mode"] == "disabled":
+            return []
+        place = log_report(options, results.study.name, folder, output_dir.absolute(), swept_points(results))
+    except (ConfigError, RuntimeError) as error:
+        return [f"not logged to Weights & Biases: {error}"]
     return [f"logged to Weights & Biases: {place}"]
 
 

@@ -1,5 +1,6 @@
 """Weights & Biases: one run of ours is one run there, opened and closed by one `with`."""
 
+import hashlib
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from src.record import Record
+from src.tracking_checks import INSTEAD, MOST_NAME, MOST_TAG
 
 log = logging.getLogger(__name__)
 # Ultralytics' plots that are worth keeping beside the numbers.
@@ -31,8 +33,8 @@ class Tracker:
         lost: why W&B was given up before the end; None if it was not. The training goes on without it.
     """
 
-    def __init__(self, run: Any = None) -> None:
-        self.lost: str | None = None
+    def __init__(self, run: Any = None, lost: str | None = None) -> None:
+        self.lost = lost
         self._run = run
         self._epochs_sent = 0
 
@@ -88,10 +90,10 @@ class Tracker:
                     self._run.log(dict(point))
 
     def upload(self, path: Path, name: str, kind: str = "model") -> None:
-        """Log a checkpoint, or a folder, as an artifact of the run."""
+        """Log a checkpoint, or a folder, as an artifact of the run, whose name has ASCII letters, digits, _ . and -."""
         if self._run is not None:
             with self._dispensable():
-                self._run.log_artifact(str(path), name=name, type=kind)
+                self._run.log_artifact(str(path), name=shorten(_plain(name), MOST_NAME), type=kind)
 
     def close(self, *error: Any) -> None:
         """End the W&B run, as failed if there is an error (its type, itself, its traceback)."""
@@ -112,6 +114,25 @@ class Tracker:
             with suppress(Exception, SystemExit):  # SystemExit: with the status of its process
                 wandb.teardown(exit_code=1)
             os.environ.pop("WANDB_SERVICE", None)  # or the next run would look for the process that is gone
+
+
+def shorten(text: str, most: int) -> str:
+    """The text, or as much of it as fits before a hash that tells it from others that begin alike."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _fitting_tag(tag: str) -> str:
+    """A tag as W&B takes it."""
+    short = shorten(tag, MOST_TAG)
+    if short != tag:
+        log.info("Weights & Biases takes tags of at most %d characters: %s is tagged %s", MOST_TAG, tag, short)
+    return short
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
@@ -154,6 +175,10 @@ def open_tracker(
         config: the resolved configuration as plain values.
         folder: W&B writes to `folder`/wandb, the same for all runs, so that one `wandb sync` finds them.
         job_type: what the run is for: train, report.
+
+    Raises:
+        RuntimeError: if the server cannot be reached or refuses (mode online). Offline the run goes on without W&B, and
+            `lost` of the tracker says why.
     """
     if options["mode"] == "disabled":
         yield Tracker()
@@ -162,23 +187,35 @@ def open_tracker(
 
     for earlier in (folder / "wandb").glob(f"*run-*-{run_id}"):
         shutil.rmtree(earlier)
-    tracker = Tracker(
-        wandb.init(
-            mode=options["mode"],
-            resume="allow" if options["mode"] == "online" else None,
-            project=options["project"],
-            entity=options["entity"],
-            id=run_id,
-            name=name,
-            group=group,
-            job_type=job_type,
-            tags=[*tags, *options["tags"]],
-            config=dict(config),
-            dir=str(folder),
-            # The address of a git remote may hold a token, and a patch anything; the record has the commit.
-            settings=wandb.Settings(console="off", save_code=False, silent=True, disable_git=True),
+    if not os.environ.get("WANDB_SWEEP_ID"):
+        for variable in INSTEAD:
+            os.environ.pop(variable, None)  # `check_tracking` has said that it is not followed
+    try:
+        tracker = Tracker(
+            wandb.init(
+                mode=options["mode"],
+                resume="allow" if options["mode"] == "online" else None,
+                project=options["project"],
+                entity=options["entity"],
+                id=run_id,
+                name=shorten(name, MOST_NAME),
+                group=group,
+                job_type=job_type,
+                tags=list(dict.fromkeys([*map(_fitting_tag, tags), *options["tags"]])),
+                config=dict(config),
+                dir=str(folder),
+                # The address of a git remote may hold a token, and a patch anything; the record has the commit.
+                settings=wandb.Settings(console="off", save_code=False, silent=True, disable_git=True),
+            )
         )
-    )
+    except Exception as error:
+        if options["mode"] == "online":
+            raise RuntimeError(
+                f"tracking.mode=online: Weights & Biases could not begin the run ({error}); see to login and network, "
+                "or tracking=offline"
+            ) from error
+        log.warning("Weights & Biases could not begin the run, which goes on without it", exc_info=True)
+        tracker = Tracker(lost=f"{type(error).__name__}: {error}")
     try:
         yield tracker
     except BaseException as error:
@@ -202,7 +239,7 @@ def log_report(
     Returns:
         Where it went: a command that uploads it, or the artifact's name.
     """
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"report-{study}")
+    name = shorten(_plain(f"report-{study}"), MOST_NAME - 11)
     with open_tracker(
         options,
         run_id=f"{name}-{int(time.time())}",

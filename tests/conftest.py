@@ -9,6 +9,9 @@ from typing import Any
 # Importing ultralytics writes a settings file: not the user's own, nor that of the test process beside this one, and
 # before anything here imports it.
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-config-")
+# What this machine says to W&B is no part of a test.
+for name in [name for name in os.environ if name.startswith("WANDB_")]:
+    del os.environ[name]
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the test process beside this one needs a core, too
 

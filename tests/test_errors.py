@@ -73,6 +73,10 @@ ELSEWHERE = {
     ("src/export.py", "Put the images back, or compare nothing"): "slow: tests/test_export.py",
     ("src/export.py", " is gone, so nothing is compared"): "as above",
     ("src/export.py", ": Ultralytics refuses: "): "as above",
+    ("src/tracking_checks.py", "WANDB_MODE="): "an environment variable: tests/test_tracking_checks.py",
+    ("src/tracking_checks.py", "its wandb is no folder"): "as above",
+    ("src/tracking_checks.py", "which cannot be imported"): "as above",
+    ("src/tracking_checks.py", "is another; install"): "as above",
     ("src/runner.py", " are free); "): "needs a full disk: tests/faults",
 }
 TABLE = ROOT / "tests" / "errors.txt"
@@ -157,6 +161,7 @@ class Provoke:
         register_configs()
         self.folder, self.patch, self.checker = folder, patch, Checker()
         patch.setattr(stock, "attempt_download_asset", _no_network)
+        patch.setenv("NETRC", str(folder / "netrc"))  # no key for W&B
         self.data = build_digits(folder / "set", train_images=4, val_images=2, imgsz=64, seed=0).parent
         torch.save({"model": build_stock("yolo26s", 3, 3), "train_args": {}}, folder / "other.pt")
         torch.save({"weights": [1.0]}, folder / "no_model.pt")

@@ -117,8 +117,8 @@ def error_line(traceback: str) -> str:
 
 
 def tags(entry: Mapping[str, Any] | None) -> list[str]:
-    """What to filter a study's runs by in Weights & Biases, whose tags have at most 64 characters."""
+    """What to filter a study's runs by in Weights & Biases."""
     if entry is None:
         return []
     swept = [f"{key}={value}" for key, value in entry["swept"].items()]
-    return [tag[:64] for tag in (entry["variant"], *swept, f"seed={entry['seed']}")]
+    return [entry["variant"], *swept, f"seed={entry['seed']}"]
