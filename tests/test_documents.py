@@ -106,6 +106,7 @@ def _arguments(command: str, workspace: Path) -> list[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_accepted(command, workspace, monkeypatch, capsys):
     monkeypatch.chdir(workspace)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)  # for tracking=online
     if found := re.match(r"make ([\w-]+)$", command):
         shown = subprocess.run(["make", "-n", "-C", ROOT, found[1]], capture_output=True, text=True, check=True)
         assert shown.stdout.strip()
