@@ -24,6 +24,8 @@ from src.data.digits import build_digits
 from src.detector.building import find_class
 from src.detector.grafting import Graft, prepare, probe_sites
 from src.detector.matching import Match
+from src.detector.probe import Use
+from src.detector.probe.deployment import RUNTIMES
 from src.detector.sites import Site, largest_stride
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.detector.trust import Trust, check_target
@@ -94,7 +96,7 @@ class Checker:
         check_objectives(config)
         arguments = training_arguments(config, dataset, weights)
         self._once(check_latency, config["latency"], device)
-        sites = self._build(config, spec, dataset, weights, trust)
+        sites = self._build(config, spec, dataset, weights, trust, device)
         if sites:  # [neck] and [p5,p3,p4] are one experiment
             config["placement"] = {**config["placement"], "sites": list(sites)}
         run_id = identity(config, dataset.identity, weights and self._once(_fingerprint, weights))
@@ -104,7 +106,13 @@ class Checker:
         return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device, trust)
 
     def _build(
-        self, config: Mapping[str, Any], spec: Graft, dataset: Dataset, weights: Path | None, trust: Trust
+        self,
+        config: Mapping[str, Any],
+        spec: Graft,
+        dataset: Dataset,
+        weights: Path | None,
+        trust: Trust,
+        device: torch.device,
     ) -> list[str]:
         """Build what the model is made of, so that options which a site refuses are refused now; the grafted sites."""
         name = config["model"]["name"]
@@ -114,9 +122,10 @@ class Checker:
             check_image_size(key, config[key]["imgsz"], name, largest_stride(stock))
         if weights is not None:
             self._once(_fits, weights, network, trust, use=(stock,))
+        run_use = Use(device, config["trainer"]["amp"] is not False, _runtime(config["latency"]))
         # The seed decides on values, not on what fits.
         spec = dataclasses.replace(spec, seed=0)
-        grafted: list[str] = self._once(_grafted_sites, spec, network, use=(stock, sites))
+        grafted: list[str] = self._once(_grafted_sites, spec, network, run_use, use=(stock, sites))
         return grafted
 
     def _once(self, function: Callable[..., Any], *arguments: Any, use: tuple[Any, ...] = ()) -> Any:
@@ -260,13 +269,18 @@ def _fits(weights: Path, network: tuple[str, int, int], trust: Trust, stock: nn.
 
 
 def _grafted_sites(
-    spec: Graft, network: tuple[str, int, int], stock: nn.Module, sites: Mapping[str, Site]
+    spec: Graft, network: tuple[str, int, int], use: Use, stock: nn.Module, sites: Mapping[str, Site]
 ) -> list[str]:
     """The names of the sites that a graft would take; the stock model stays as it is, for the next graft."""
     try:
-        return [site.name for site in prepare(stock, spec, sites).sites]
+        return [site.name for site in prepare(stock, spec, sites, use).sites]
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _runtime(latency: Mapping[str, Any]) -> str | None:
+    """The runtime that needs an export of the network, or the network compiled as one whole."""
+    return RUNTIMES.get(latency["backend"]) if latency["enabled"] else None
 
 
 def _fingerprint(path: Path) -> str:

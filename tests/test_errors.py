@@ -53,6 +53,8 @@ ELSEWHERE = {
     ("src/attention/window.py", "v is "): "as above",
     ("src/attention/window.py", "q, k and v differ in dtype"): "as above",
     ("src/attention/from_timm.py", " cannot train on a batch of one image"): "in training: tests/attention",
+    ("src/detector/building.py", "the size of the first map"): "a user's class: tests/detector/test_probe.py",
+    ("src/detector/building.py", "attention at site {place}: {error}"): "as above",
     ("src/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
         "src/checks.py",

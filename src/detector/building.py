@@ -1,24 +1,28 @@
 """Builds the attention of one place in the network, and checks that it fits there."""
 
-import hashlib
+import copy
 import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from ultralytics.nn.modules import Conv
 from ultralytics.utils.torch_utils import initialize_weights
 
+from src.detector.blame import defined, last_line
+from src.detector.isolation import kept_settings, own_generator
 from src.detector.matching import Match, match_placebo
 from src.detector.modes import Replacement
+from src.detector.probe import Candidate, UnfitError, Use, check_modes, probe
 from src.detector.sites import Site, inference
+from src.detector.trust import is_shipped
 
 MOST_PARAMETERS = 100_000_000  # at one place; all of yolo26x has 60 million
 
@@ -46,9 +50,16 @@ class Place:
 
 
 def build(
-    target: str, options: Mapping[str, Any], place: Place, *, seed: int, mode: str, match: Match | None, scale: float
+    target: str,
+    options: Mapping[str, Any],
+    place: Place,
+    *,
+    seed: int,
+    mode: str,
+    match: Match | None,
+    scale: float,
 ) -> tuple[nn.Module, nn.Module | None]:
-    """Build attention for a place from a generator of its own, and check the map it puts out.
+    """Build attention for a place from a generator of its own, and check that it fits there.
 
     Args:
         target: dotted path of a class called with channels.
@@ -67,25 +78,20 @@ def build(
     """
     attention_class = find_class(target)
     key = f"{seed}/{place.site.name}/{place.path}" if place.path else f"{seed}/{place.site.name}"
-    site, matched = place.site, None
+    matched = None
     if match is not None:
-        _check_size(find_class(match.target), match.options, place)
-        # From another stream, or the placebo's values would depend on what it matches.
-        with own_generator(f"reference/{key}"):
-            reference = _construct(find_class(match.target), match.options, place)
-        height, width = round(site.height * scale), round(site.width * scale)
-        sizes, matched = match_placebo(
-            Replacement(*reference), place.in_channels, place.channels, height, width, match, str(place)
-        )
+        sizes, matched = _matched_sizes(match, place, key, scale)
         options = {**options, **sizes}
     _check_size(attention_class, options, place)
-    with own_generator(key):
-        attention, project = _construct(attention_class, options, place)
-    _check_map(Replacement(attention, project), attention_class, place, mode)
+    with own_generator(key), kept_settings():
+        attention, project = _complete(target, options, place)
+    with own_generator(f"check/{key}"), kept_settings():
+        tried = attention if is_shipped(target) else _copied(attention)
+        _check_map(Replacement(tried, project), attention_class, place, mode)
     if matched is not None:
         placebo: Any = attention
         placebo.matched = matched  # read by src.detector.grafting.placebo_matches
-    return _like(attention, place.neighbour), None if project is None else _like(project, place.neighbour)
+    return like(attention, place.neighbour), None if project is None else like(project, place.neighbour)
 
 
 def find_class(target: str) -> Callable[..., nn.Module]:
@@ -96,21 +102,117 @@ def find_class(target: str) -> Callable[..., nn.Module]:
     """
     module_name, _, class_name = target.rpartition(".")
     try:
-        found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)
+        with own_generator(f"import/{module_name}"), kept_settings():
+            found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:
         prefixes = (sys.prefix, sys.base_prefix)
         own = [os.path.abspath(folder) for folder in sys.path if not os.path.abspath(folder).startswith(prefixes)]
         raise ValueError(
-            f"attention._target_={target} cannot be imported ({_last_line(error)}); write MODULE.CLASS; looked in "
+            f"attention._target_={target} cannot be imported ({last_line(error)}); write MODULE.CLASS; looked in "
             f"{', '.join(dict.fromkeys(own))} and in the installed packages"
         ) from error
     return found
 
 
+def _matched_sizes(match: Match, place: Place, key: str, scale: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the placebo of a place, and how near it comes to what it matches."""
+    _check_size(find_class(match.target), match.options, place)
+    height, width = round(place.site.height * scale), round(place.site.width * scale)
+    # From another stream, or the placebo's values would depend on what it matches.
+    with own_generator(f"reference/{key}"), kept_settings():
+        reference = Replacement(*_complete(match.target, match.options, place))
+        return match_placebo(reference, place.in_channels, place.channels, height, width, match, str(place))
+
+
+def probe_place(place: Place, attention: nn.Module, project: nn.Module | None, mode: str, use: Use) -> None:
+    """Try the attention of a place in every way in which a run uses it; it stays as it is.
+
+    Raises:
+        ValueError: naming the place, the class, its file and line, and the way out.
+    """
+    given = place.in_channels if project is None else place.channels
+    needs = "appended attention must keep the shape"
+    if mode != "append":
+        needs = f"placement.mode={mode} needs {place.channels} channels there, and the height and width of its input"
+    candidate = Candidate(attention, given, place.channels, max(place.site.height // 2, 1), needs)
+    with _named(place):
+        probe(candidate, use)
+
+
+@contextmanager
+def _named(place: Place) -> Iterator[None]:
+    """Add the place to what is said about a module."""
+    try:
+        yield
+    except UnfitError as error:
+        raise ValueError(f"attention at site {place}: {error}") from error
+
+
+def _complete(target: str, options: Mapping[str, Any], place: Place) -> tuple[nn.Module, nn.Module | None]:
+    """As `_construct`, and with the parameters that a user's class makes at its first forward only."""
+    attention, project = _construct(find_class(target), options, place)
+    if not is_shipped(target):
+        channels = place.in_channels if project is None else place.channels
+        with _named(place):
+            check_modes(Candidate(attention, channels, place.channels, 1))
+        _make_parameters(attention, lambda: _construct(find_class(target), options, place)[0], place, channels)
+    return attention, project
+
+
+def _make_parameters(attention: nn.Module, again: Callable[[], nn.Module], place: Place, channels: int) -> None:
+    """Run a module once that makes parameters at its first forward, for the generator at hand to draw them.
+
+    Args:
+        attention: just built.
+        again: builds another one.
+        place: where it goes.
+        channels: of the map that it is given.
+
+    Raises:
+        ValueError: if the shapes of these parameters depend on the size of the first map.
+    """
+    shapes = []
+    for extra in (0, 1):
+        with own_generator("trial"):
+            trial = again() if extra else _copied(attention)
+            _run_blank(trial, place, channels, extra)
+        shapes.append(_shapes(trial))
+        if shapes[0] == _shapes(attention):
+            return
+    changed = [name for name, shape in shapes[0].items() if shapes[1].get(name) != shape]
+    if changed:
+        raise ValueError(
+            f"attention at site {place}: {type(attention).__name__} gives {changed[0]} the size of the first map that "
+            f"it is given ({defined(type(attention).forward)}); maps have many sizes: make it in __init__, from an "
+            "option of the class"
+        )
+    _run_blank(attention, place, channels, 0)
+
+
+def _run_blank(module: nn.Module, place: Place, channels: int, extra: int) -> None:
+    # What fails here is said by the check that follows.
+    with suppress(Exception), inference(module):
+        module(torch.zeros(1, channels, place.site.height + extra, place.site.width + extra))
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size | None]:
+    """Of its parameters and buffers; None of those that have no shape yet."""
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    return {name: None if is_lazy(tensor) else tensor.shape for name, tensor in tensors}
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy, for what is tried to leave no trace; what cannot be copied is refused by the probe."""
+    try:
+        return copy.deepcopy(module)
+    except Exception:  # noqa: BLE001
+        return module
+
+
 def _check_size(attention_class: Callable[..., nn.Module], options: Mapping[str, Any], place: Place) -> None:
     """Refuse what has more parameters than any network here, before it takes the memory of the machine."""
     try:
-        with torch.device("meta"):
+        with own_generator("size"), kept_settings(), torch.device("meta"):
             module = attention_class(place.channels, **options)
             parameters = sum(parameter.numel() for parameter in module.parameters())
     except Exception:  # noqa: BLE001  the class itself says what is wrong when it is built
@@ -136,7 +238,7 @@ def _construct(
         called = ", ".join([str(place.channels), *(f"{key}={value!r}" for key, value in options.items())])
         raise ValueError(
             f"attention at site {place}: {attention_class.__module__}.{attention_class.__name__}({called}) failed: "
-            f"{_last_line(error)}"
+            f"{last_line(error)}"
         ) from error
     project = Conv(place.in_channels, place.channels, 1)
     initialize_weights(project)  # the constants that Ultralytics gives the batch norms of a network it builds
@@ -152,7 +254,7 @@ def _check_map(whole: Replacement, attention_class: Callable[..., nn.Module], pl
             shape = tuple(whole(torch.zeros(given)).shape)
     except Exception as error:
         raise ValueError(
-            f"attention at site {place}: {attention_class.__name__} failed on a map of {given}: {_last_line(error)}"
+            f"attention at site {place}: {attention_class.__name__} failed on a map of {given}: {last_line(error)}"
         ) from error
     if shape != expected:
         needed = "appended attention must keep the shape"
@@ -163,27 +265,14 @@ def _check_map(whole: Replacement, attention_class: Callable[..., nn.Module], pl
         )
 
 
-def _last_line(error: Exception) -> str:
-    """The last line of a traceback, and where the error was raised."""
-    raised = traceback.extract_tb(error.__traceback__)[-1]
-    last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-    theirs = raised.filename != __file__ and not raised.filename.startswith("<frozen")
-    return f"{last} ({raised.filename}, line {raised.lineno})" if theirs else last
-
-
-def _like(module: nn.Module, place: nn.Module) -> nn.Module:
-    return module.train(place.training).to(next(place.parameters()))
-
-
-@contextmanager
-def own_generator(key: str) -> Iterator[None]:
-    """Draw from a stream that depends on the key alone, and put torch's CPU stream back as it was.
-
-    `torch.manual_seed` would also reseed every GPU; only the CPU generator is used to initialise.
-    """
-    state = torch.get_rng_state()
-    torch.default_generator.manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
+def like(module: nn.Module, place: nn.Module) -> nn.Module:
+    """Bring a module to the device, the training mode and the floating type of a place; nothing else of it changes."""
+    weight = next(place.parameters())
+    module.train(place.training).to(weight.device)
+    # Not `to(dtype)`, which takes their imaginary part from complex tensors.
+    return {
+        torch.float16: module.half,
+        torch.bfloat16: module.bfloat16,
+        torch.float32: module.float,
+        torch.float64: module.double,
+    }[weight.dtype]()

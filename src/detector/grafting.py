@@ -10,10 +10,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from src.detector.building import Place, build
+from src.detector.building import Place, build, like, probe_place
 from src.detector.matching import Match
 from src.detector.modes import GATES, MODES, AttentionConv, Gated, Replacement, bottleneck_convolutions
+from src.detector.probe import Use
 from src.detector.sites import Site, choose_sites, find_sites, largest_stride, layers_of
+from src.detector.trust import is_shipped
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,20 @@ def _probe_size(model: nn.Module) -> int:
     return 2 * max(32, largest_stride(model))
 
 
-def prepare(model: nn.Module, spec: Graft, sites: Mapping[str, Site] | None = None) -> Prepared:
+def prepare(model: nn.Module, spec: Graft, sites: Mapping[str, Site] | None = None, use: Use | None = None) -> Prepared:
     """Build attention for the named sites and check that it fits there; the model stays as it is.
 
     Args:
         model: a stock model.
         spec: what, where, how and from which seed.
         sites: what `probe_sites` gives for the model; None to look for them.
+        use: what a run does with the attention, which is tried where the class is none of this program's; None tries
+            nothing.
 
     Raises:
         ValueError: for a site that the model does not have, a mode or gate that is unknown or that a site cannot take,
-            a class that cannot be imported, options that it refuses at a site, or a module that puts out a map of
-            another shape than is needed.
+            a class that cannot be imported, options that it refuses at a site, a module that puts out a map of
+            another shape than is needed, or one that is not fit for its use.
     """
     if spec.target is None:
         return Prepared([], [])
@@ -85,6 +89,10 @@ def prepare(model: nn.Module, spec: Graft, sites: Mapping[str, Site] | None = No
         for site in chosen
         for place in _places(model, spec.mode, site)
     ]
+    if use is not None and not is_shipped(spec.target):
+        kinds = {(one[0].in_channels, one[0].channels, one[0].site.height): one for one in built}
+        for place, attention, project in kinds.values():
+            probe_place(place, attention, project, spec.mode, use)
     return Prepared(chosen, built)
 
 
@@ -166,7 +174,7 @@ def _places(model: nn.Module, mode: str, site: Site) -> list[Place]:
 
 def _append(model: nn.Module, place: Place, attention: nn.Module) -> None:
     block = layers_of(model)[place.site.layer]
-    block.attention = attention.train(block.training).to(next(block.parameters()))
+    block.attention = like(attention, block)
     block.register_forward_hook(append)
 
 

@@ -65,7 +65,7 @@ def check_target(key: str, target: Any, trust: Trust) -> None:
     """
     if not isinstance(target, str):
         raise ValueError(f"{key}={target} is no dotted path; write MODULE.CLASS")
-    if trust.everything or target in TARGETS or target.startswith("src.attention."):
+    if trust.everything or is_shipped(target):
         return
     spec = _top_level(target)
     if spec is None or trust.covers(target):
@@ -74,6 +74,11 @@ def check_target(key: str, target: Any, trust: Trust) -> None:
         f"{key}={target} is none of this program's attention, and its code ({spec.origin or spec.name}) is in no "
         "folder given with -cd; give the folder of your class, -cd DIR, or say trust=true to run code from elsewhere"
     )
+
+
+def is_shipped(target: str) -> bool:
+    """Whether a dotted path names attention of this program."""
+    return target in TARGETS or target.startswith("src.attention.")
 
 
 @contextmanager

@@ -1,0 +1,34 @@
+"""Tries a module as a run will use it, before anything is trained."""
+
+from src.detector.isolation import kept_settings, own_generator, surroundings
+from src.detector.probe.candidate import Candidate, UnfitError, Use
+from src.detector.probe.deployment import check_export, check_fusing
+from src.detector.probe.passes import check_evaluation, check_on, check_surroundings, check_training
+from src.detector.probe.state import check_copies, check_modes, check_parts, check_state
+
+__all__ = ["Candidate", "UnfitError", "Use", "check_modes", "probe"]
+
+
+def probe(candidate: Candidate, use: Use) -> None:
+    """Try a module in every way in which a run uses it, on copies: the module itself stays as it is.
+
+    Whatever would stop a training after an epoch or after its end, or would have another module trained, averaged,
+    saved or deployed than the one that was written, is an error here.
+
+    Raises:
+        UnfitError: with the user's file and line, and the way out.
+    """
+    with own_generator("probe"), kept_settings():
+        before = surroundings()
+        check_parts(candidate)
+        check_copies(candidate, candidate.module, "")
+        check_evaluation(candidate)
+        trained = check_training(candidate)
+        check_surroundings(candidate, before)
+        check_copies(candidate, trained, " after a pass in training mode")
+        check_state(candidate, trained)
+        check_fusing(candidate, trained)
+        if use.device.type != "cpu":
+            check_on(candidate, use.device, use.amp)
+        if use.runtime is not None:
+            check_export(candidate, trained, use.runtime)

@@ -1,0 +1,147 @@
+"""Whether a module computes what a run needs: forward and backward, alone and in batches, on maps of every kind."""
+
+import copy
+
+import torch
+from torch import nn
+
+from src.detector.blame import last_line
+from src.detector.isolation import Surroundings, surroundings
+from src.detector.probe.candidate import ODD, RECTANGULAR, SQUARE, Candidate, close
+
+
+def check_evaluation(candidate: Candidate) -> None:
+    """Run it in evaluation mode.
+
+    Raises:
+        UnfitError: if it fails, draws random numbers, or if its output depends on anything but the image.
+    """
+    module = copy.deepcopy(candidate.module).eval()
+    with torch.no_grad():
+        outputs = []
+        for sides in (SQUARE, ODD, RECTANGULAR):
+            x = candidate.map(sides, 2)
+            state = torch.get_rng_state()
+            outputs.append((x, candidate.run(module, x)))
+            if not torch.equal(state, torch.get_rng_state()):
+                raise candidate.unfit(
+                    "draws random numbers in evaluation mode",
+                    "its score would be another one each time; draw in training only, as nn.Dropout or "
+                    "F.dropout(x, p, self.training) do",
+                )
+        for x, y in outputs:
+            if not close(y, candidate.run(module, x)):
+                raise candidate.unfit(
+                    "puts out another map for the same input after it was given other maps",
+                    "in evaluation its output must not depend on what it was given before",
+                )
+            if not close(y[:1], candidate.run(module, x[:1])):
+                raise candidate.unfit(
+                    "puts out another map for an image that is alone in its batch, in evaluation mode",
+                    "its scores would depend on the batch; compute over each image by itself, or use running "
+                    "statistics as nn.BatchNorm2d does",
+                )
+
+
+def check_training(candidate: Candidate) -> nn.Module:
+    """Train a copy for some steps; the copy.
+
+    Raises:
+        UnfitError: if it fails, makes parameters, or if gradients are missing or not finite.
+    """
+    module = copy.deepcopy(candidate.module).train()
+    names = [name for name, _ in module.named_parameters()]
+    for sides in (SQUARE, ODD, RECTANGULAR):
+        _step(candidate, module, sides, 2)
+    if added := [name for name, _ in module.named_parameters() if name not in names]:
+        raise candidate.unfit(
+            f"makes parameters in training mode ({', '.join(added)})",
+            "the optimizer never sees them; make them in __init__",
+        )
+    return module
+
+
+def check_surroundings(candidate: Candidate, before: Surroundings) -> None:
+    """Compare what lies outside of a module with how it was before it ran.
+
+    Raises:
+        UnfitError: if it moved what the augmentation draws from, or changed settings of the process.
+    """
+    after = surroundings()
+    for library in after.streams:
+        if after.streams[library] != before.streams[library]:
+            raise candidate.unfit(
+                f"draws from {library} in its forward",
+                "the augmentation draws from that stream too, so that this variant would see other images than the "
+                "baseline; draw from torch",
+            )
+    for name, value in after.settings.items():
+        if value != before.settings[name]:
+            raise candidate.unfit(
+                f"changes a setting of the whole process ({name}: {before.settings[name]} to {value})",
+                "the baseline is trained without it; leave it out",
+            )
+
+
+def check_one_image(candidate: Candidate) -> None:
+    """Train on a batch of one image.
+
+    Raises:
+        UnfitError: if it cannot.
+    """
+    _step(candidate, copy.deepcopy(candidate.module).train(), SQUARE, 1)
+
+
+def check_on(candidate: Candidate, device: torch.device, amp: bool) -> None:
+    """Train and evaluate it on a device, with `amp` in half precision as Ultralytics does there.
+
+    Raises:
+        UnfitError: if it fails there.
+    """
+    module = copy.deepcopy(candidate.module).to(device)
+    x = candidate.map(SQUARE, 2).to(device)
+    candidate.run(module.eval(), x)
+    if not amp:
+        return
+    with torch.autocast(device.type):
+        y = candidate.attempt(module.train(), x, "in training with amp")
+    y.float().sum().backward()
+    with torch.no_grad():
+        candidate.run(module.eval().half(), x.half())
+
+
+def _step(candidate: Candidate, module: nn.Module, sides: tuple[int, int], batch: int) -> None:
+    """One step of the kind a training makes, from an input that is no leaf, as within a network."""
+    leaf = candidate.map(sides, batch).requires_grad_()
+    x = leaf * 1
+    y = candidate.run(module, x)
+    if not y.requires_grad:
+        raise candidate.unfit(
+            "cuts the gradient off: its output has none",
+            "the layers before it would not learn; leave out .detach(), .data and torch.no_grad() in training",
+        )
+    module.zero_grad()
+    try:
+        (y * torch.randn_like(y)).sum().backward()
+    except RuntimeError as error:
+        raise candidate.unfit(
+            f"has no backward pass: {last_line(error)}",
+            "look for operations that change a tensor in place, and for tensors kept from the pass before",
+        ) from error
+    if leaf.grad is None:
+        raise candidate.unfit(
+            "puts out a map that does not depend on its input",
+            "the layers before it would not learn; leave out .detach(), .data and torch.no_grad() in training",
+        )
+    gradients = {"its input": leaf.grad}
+    gradients |= {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+    for name, gradient in gradients.items():
+        if not gradient.isfinite().all():
+            raise candidate.unfit(
+                f"gives {name} a gradient that is not finite for a random map",
+                "look for roots and norms at zero, and for divisions by differences",
+            )
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.grad is not None:
+                parameter.sub_(0.1 * parameter.grad / parameter.grad.abs().max().clamp(min=1))

@@ -1,0 +1,168 @@
+"""Whether a module is copied, averaged, saved and loaded as a whole, as a training does with the network."""
+
+import copy
+import io
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from src.detector.blame import last_line
+from src.detector.probe.candidate import ODD, SQUARE, Candidate, close
+
+PLAIN = (type(None), bool, int, float, str, bytes)
+
+
+def check_parts(candidate: Candidate) -> None:
+    """Look at what it is made of.
+
+    Raises:
+        UnfitError: for what torch does not see, and for what a training treats otherwise than it was written.
+    """
+    module = candidate.module
+    for name, parameter in module.named_parameters():
+        if parameter.is_complex():
+            raise candidate.unfit(
+                f"has a complex parameter, {name}",
+                "the averaged weights that are validated and saved would keep its initial value; hold real and "
+                "imaginary parts as one real parameter and use torch.view_as_complex",
+                forward=False,
+            )
+    known = {id(part) for part in [*module.modules(), *module.parameters(), *module.buffers()]}
+    for name, part in _unregistered(module, known):
+        raise candidate.unfit(
+            f"holds {name}, a {type(part).__name__} that torch does not see",
+            "it would be neither trained nor saved: use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.Parameter",
+            forward=False,
+        )
+
+
+def check_modes(candidate: Candidate) -> None:
+    """Look whether a part was put into evaluation mode when the module was built.
+
+    Raises:
+        UnfitError: if it does not stay there.
+    """
+    resting = [name for name, part in candidate.module.named_modules() if not part.training]
+    if candidate.module.training and resting:
+        trained = copy.deepcopy(candidate.module).train()
+        if woken := [name for name in resting if trained.get_submodule(name).training]:
+            raise candidate.unfit(
+                f"has put {woken[0]} into evaluation mode, which ends when training starts",
+                "override train(self, mode=True) so that it puts it back",
+                forward=False,
+            )
+
+
+def check_copies(candidate: Candidate, module: nn.Module, when: str) -> None:
+    """Copy and pickle it, as each epoch's end does.
+
+    Args:
+        candidate: what it is.
+        module: it, or a trained copy.
+        when: that is, in words for the message.
+
+    Raises:
+        UnfitError: naming the attribute that stands in the way.
+    """
+    copied = _attempted(candidate, module, when, copy.deepcopy, "copied")
+    saved = _attempted(candidate, module, when, _saved, "saved")
+    same = torch.random.get_rng_state()
+    outputs = []
+    for other in (module, copied, saved):
+        torch.random.set_rng_state(same)
+        mode = other.training
+        with torch.no_grad():
+            outputs.append(candidate.run(other.eval(), candidate.map(SQUARE, 1)))
+        other.train(mode)
+    if not all(close(outputs[0], output) for output in outputs[1:]):
+        raise candidate.unfit(
+            f"puts out another map once it was copied or saved and loaded{when}",
+            "look at __deepcopy__, __getstate__, __setstate__ and __reduce__",
+            forward=False,
+        )
+
+
+def check_state(candidate: Candidate, trained: nn.Module) -> None:
+    """Check that what a training changes is in the state dict, and is something that can be averaged.
+
+    Raises:
+        UnfitError: naming the buffer, or saying that there is something else.
+    """
+    norms = {id(part.num_batches_tracked) for part in trained.modules() if isinstance(part, _BatchNorm)}
+    before = dict(candidate.module.named_buffers())
+    for name, buffer in trained.named_buffers():
+        changed = name in before and not torch.equal(before[name], buffer)
+        if changed and not buffer.is_floating_point() and id(buffer) not in norms:
+            raise candidate.unfit(
+                f"changes {name} in training, a buffer of {buffer.dtype}",
+                "the averaged weights that are validated and saved keep its initial value, as only floating numbers "
+                "are averaged; make it a float buffer",
+            )
+    fresh = copy.deepcopy(candidate.module)
+    try:
+        fresh.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        raise candidate.unfit(
+            f"does not load its own state dict: {' '.join(str(error).split())}",
+            "an interrupted run could not go on; make all parameters and buffers in __init__",
+        ) from error
+    x = candidate.map(ODD, 1)
+    with torch.no_grad():
+        outputs = [candidate.run(copy.deepcopy(part).eval(), x) for part in (trained, fresh)]
+    if not close(*outputs):
+        raise candidate.unfit(
+            "has learned something in training that is not in its state dict",
+            "it would be lost in the averaged weights and when a run goes on; keep it in buffers (register_buffer)",
+        )
+
+
+def _attempted(candidate: Candidate, module: nn.Module, when: str, attempt: Any, done: str) -> nn.Module:
+    try:
+        result: nn.Module = attempt(module)
+    except Exception as error:
+        at = _culprit(module, attempt)
+        raise candidate.unfit(
+            f"cannot be {done}{when}{at and f' because of {at}'}: {last_line(error)}",
+            "each epoch ends with a copy that is saved: use functions with a name at the top level of your file "
+            "instead of lambdas and nested functions or classes, and keep only detached tensors between passes",
+            forward=False,
+        ) from error
+    return result
+
+
+def _saved(module: nn.Module) -> nn.Module:
+    buffer = io.BytesIO()
+    torch.save(module, buffer)
+    buffer.seek(0)
+    loaded: nn.Module = torch.load(buffer, weights_only=False)
+    return loaded
+
+
+def _culprit(module: nn.Module, attempt: Any) -> str:
+    """The attribute that makes the attempt fail."""
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if name in {"_modules", "_parameters", "_buffers"} or isinstance(value, PLAIN):
+                continue
+            try:
+                copy.deepcopy(value) if attempt is copy.deepcopy else pickle.dumps(value)
+            except Exception:  # noqa: BLE001  whatever it is, this is the attribute
+                return f"{path}.{name}".lstrip(".")
+    return ""
+
+
+def _unregistered(module: nn.Module, known: set[int]) -> Iterator[tuple[str, Any]]:
+    """Modules, parameters and trainable tensors in plain attributes, lists and dictionaries."""
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if name.startswith("_"):
+                continue
+            held: Iterable[Any] = value.values() if isinstance(value, dict) else value
+            for one in held if isinstance(value, dict | list | tuple | set) else [value]:
+                trainable = isinstance(one, Tensor) and one.requires_grad and one.is_leaf
+                if (trainable or isinstance(one, nn.Module)) and id(one) not in known:
+                    yield f"{path}.{name}".lstrip("."), one

@@ -1,0 +1,456 @@
+"""A user's module is tried before training: what would fail, or be wrong without a word, is said with its line."""
+
+import functools
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from ultralytics.nn.modules import Conv, RepConv
+
+from src.detector.grafting import Graft, prepare, probe_sites
+from src.detector.probe import Use
+from src.detector.stock import build_stock
+
+HERE = __name__
+
+
+class Base(nn.Module):
+    """Fit: a residual 1x1 convolution."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return x + self.mix(x)
+
+
+class Rich(nn.Module):
+    """Fit: much of what real modules have."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv = Conv(channels, channels, 3)
+        self.rep = RepConv(channels, channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.norm = nn.GroupNorm(1, channels)
+        self.act = nn.ReLU(inplace=True)
+        self.scale = nn.Parameter(torch.zeros(1))
+        self.fixed = nn.Parameter(torch.ones(channels, 1, 1), requires_grad=False)
+        self.register_buffer("table", torch.arange(4))
+        self.register_buffer("mask", torch.ones(1, 1, 1, 1, dtype=torch.bool), persistent=False)
+        self.layers = [self.conv, self.rep]
+        self.kept = None
+
+    def forward(self, x):
+        q, k, v = self.qkv(self.norm(x)).flatten(2).chunk(3, 1)
+        attended = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in (q, k, v)))
+        attended = attended.transpose(1, 2).reshape(x.shape)
+        self.kept = attended.detach()
+        out = self.act(self.rep(self.conv(attended)) * self.fixed)
+        return x + F.dropout(self.scale * out, 0.1, self.training)
+
+
+# What is wrong, class by class; each is Base but for that.
+
+
+class OwnConv(Conv):
+    """Inherits from what Ultralytics fuses."""
+
+    def __init__(self, channels):
+        super().__init__(channels, channels, 1)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.act(self.bn(self.conv(x))))
+
+
+class HoldsOwnConv(Base):
+    """Holds one that inherits from it."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.mix = OwnConv(channels)
+
+
+class ReadsNorm(Base):
+    """Reads the batch norm of a Conv."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.mix = Conv(channels, channels, 1)
+
+    def forward(self, x):
+        return x + self.mix(x) * self.mix.bn.weight[:, None, None]
+
+
+class OwnRepConv(RepConv):
+    """Inherits from a convolution that is merged."""
+
+    def __init__(self, channels):
+        super().__init__(channels, channels)
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Complex(Base):
+    """Holds a complex parameter."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.phase = nn.Parameter(torch.randn(channels, 1, 1, dtype=torch.complex64))
+
+    def forward(self, x):
+        return (self.mix(x) * self.phase).real
+
+
+class Lambda(Base):
+    """Holds a lambda."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = lambda x: x.relu()
+
+    def forward(self, x):
+        return x + self.act(self.mix(x))
+
+
+class LocalClass(Base):
+    """Holds an object of a class within a function."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+
+        class Local(nn.Module):
+            def forward(self, x):
+                return x
+
+        self.local = Local()
+
+
+class Parametrized(Base):
+    """Is saved by its state dict only, says torch."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.mix = nn.utils.parametrizations.weight_norm(self.mix)
+
+
+class OpenFile(Base):
+    """Holds an open file."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.log = open(__file__)
+
+
+class NoLeaf(Base):
+    """Holds a tensor that is the result of a computation."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.scale = torch.ones(1, requires_grad=True) * 2
+
+
+class KeepsGraph(Base):
+    """Keeps a tensor of its last pass."""
+
+    def forward(self, x):
+        self.kept = self.mix(x)
+        return x + self.kept
+
+
+class EvenOnly(Base):
+    """Takes maps of even sides only."""
+
+    def forward(self, x):
+        return x + self.mix(F.interpolate(F.avg_pool2d(x, 2), scale_factor=2))
+
+
+class SquareOnly(Base):
+    """Takes the height for the width."""
+
+    def forward(self, x):
+        b, c, h, _ = x.shape
+        return x + self.mix(x).reshape(b, c, h, h)
+
+
+class TupleInTraining(Base):
+    """Puts out two things in training mode."""
+
+    def forward(self, x):
+        y = x + self.mix(x)
+        return (y, y) if self.training else y
+
+
+class InPlace(Base):
+    """Changes its input."""
+
+    def forward(self, x):
+        return x.relu_() + self.mix(x)
+
+
+class InPlaceBreaksBackward(Base):
+    """Changes what its backward pass needs."""
+
+    def forward(self, x):
+        y = self.mix(x).sigmoid()
+        z = y * y
+        y += 1
+        return x + z
+
+
+class AnotherType(Base):
+    """Puts out float64."""
+
+    def forward(self, x):
+        return x + self.mix(x) * torch.ones(1, dtype=torch.float64)
+
+
+class NotFinite(Base):
+    """Takes roots of negative numbers."""
+
+    def forward(self, x):
+        return x + self.mix(x).sqrt()
+
+
+class NotFiniteGradient(Base):
+    """Takes the root at zero."""
+
+    def forward(self, x):
+        return x + (self.mix(x) * 0).abs().sqrt()
+
+
+class Detached(Base):
+    """Cuts the gradient off."""
+
+    def forward(self, x):
+        return x.detach() + self.mix(x.detach())
+
+
+class NoGradient(Base):
+    """Cuts everything off."""
+
+    @torch.no_grad()
+    def forward(self, x):
+        return x + self.mix(x)
+
+
+class AlwaysDrops(Base):
+    """Drops out in evaluation mode as well."""
+
+    def forward(self, x):
+        return x + F.dropout(self.mix(x))
+
+
+class Remembers(Base):
+    """Puts out something of the image before."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.before = 0.0
+
+    def forward(self, x):
+        y = x + self.mix(x) + self.before
+        self.before = float(y.mean())
+        return y
+
+
+class OverTheBatch(Base):
+    """Normalises over the batch, in evaluation mode too."""
+
+    def forward(self, x):
+        return x + self.mix(x) - x.mean((0, 2, 3), keepdim=True)
+
+
+class DrawsFromPython(Base):
+    """Skips at random."""
+
+    def forward(self, x):
+        return x + self.mix(x) if self.training and random.random() < 0.5 else x + 0.5 * self.mix(x)
+
+
+class DrawsFromNumPy(Base):
+    """Adds noise in training."""
+
+    def forward(self, x):
+        return x + self.mix(x) * (np.random.rand() if self.training else 0.5)  # noqa: NPY002
+
+
+class Steps(Base):
+    """Counts its steps in an integer buffer."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x):
+        self.steps += self.training
+        return x + self.mix(x) * (self.steps + 1)
+
+
+class PlainCounter(Base):
+    """Counts them in a plain attribute."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.steps = 0
+
+    def forward(self, x):
+        self.steps += int(self.training)
+        return x + self.mix(x) * (self.steps + 1)
+
+
+class PlainList(Base):
+    """Holds modules in a list."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.more = [nn.Conv2d(channels, channels, 1)]
+
+
+class PlainTensor(Base):
+    """Holds a trainable tensor that is no parameter."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.scale = torch.ones(1, requires_grad=True)
+
+
+class Resting(Base):
+    """Puts a part into evaluation mode for good."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.norm = nn.BatchNorm2d(channels).eval()
+
+
+class MapSized(Base):
+    """Makes a parameter of its first map's size."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.position = None
+
+    def forward(self, x):
+        if self.position is None:
+            self.position = nn.Parameter(torch.randn(1, *x.shape[1:]))
+        return x + self.mix(x) + F.interpolate(self.position, x.shape[2:])
+
+
+class InTraining(Base):
+    """Makes a parameter in training mode."""
+
+    def forward(self, x):
+        if self.training and not hasattr(self, "scale"):
+            self.scale = nn.Parameter(torch.ones(1))
+        return x + self.mix(x)
+
+
+class SetsPrecision(Base):
+    """Changes a setting of the process."""
+
+    def forward(self, x):
+        torch.set_float32_matmul_precision("medium")
+        return x + self.mix(x)
+
+
+class LosesOnPickling(Base):
+    """Leaves something out of its pickle."""
+
+    def __getstate__(self):
+        state = dict(vars(self))
+        state["_parameters"] = {}
+        state["factor"] = 3.0
+        return state
+
+    def forward(self, x):
+        return x + self.mix(x) * getattr(self, "factor", 1.0)
+
+
+class NotForOnnx(Base):
+    """Uses an operator without a form in ONNX."""
+
+    def forward(self, x):
+        return x + self.mix(x) * torch.special.bessel_j0(x.mean())
+
+
+class OneImage(Base):
+    """Normalises one value a channel over the batch."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        return x * self.norm(x.mean((2, 3), keepdim=True)).sigmoid()
+
+
+@functools.cache
+def stock():
+    model = build_stock("yolo26n", classes=10, channels=3)
+    return model, probe_sites(model)
+
+
+def tried(cls, sites=("p5",), mode="append", **use):
+    model, found = stock()
+    return prepare(model, Graft(f"{HERE}.{cls.__name__}", {}, sites, 0, mode), found, Use(**use))
+
+
+@pytest.mark.parametrize("mode", ["append", "replace", "bottleneck"])
+@pytest.mark.parametrize("cls", [Base, Rich])
+def test_a_module_that_is_fit_passes(cls, mode):
+    tried(cls, ("p3", "p5"), mode, single=mode == "append")
+    tried(cls, ("p3", "p5"), mode, runtime="onnx")
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (OwnConv, "puts out another map once the network is fused"),
+        (HoldsOwnConv, "puts out another map once the network is fused"),
+        (OwnRepConv, "puts out another map once the network is fused"),
+        (ReadsNorm, "fails once the network is fused, as in validation: AttributeError"),
+        (Complex, "has a complex parameter, phase"),
+        (Lambda, "cannot be saved because of act"),
+        (LocalClass, "cannot be saved"),
+        (Parametrized, "cannot be saved because of mix"),
+        (OpenFile, "cannot be copied because of log: TypeError"),
+        (NoLeaf, "cannot be copied because of scale: RuntimeError"),
+        (KeepsGraph, "cannot be copied after a pass in training mode because of kept: RuntimeError"),
+        (EvenOnly, "failed on a map of (2, 256, 3, 3) in evaluation mode: RuntimeError"),
+        (SquareOnly, "failed on a map of (2, 256, 2, 3) in evaluation mode: RuntimeError"),
+        (TupleInTraining, "puts out a tuple in training mode"),
+        (InPlace, "changes its input in place"),
+        (InPlaceBreaksBackward, "has no backward pass: RuntimeError"),
+        (AnotherType, "puts out torch.float64 for torch.float32"),
+        (NotFinite, "puts out values that are not finite"),
+        (NotFiniteGradient, "gives its input a gradient that is not finite"),
+        (Detached, "puts out a map that does not depend on its input"),
+        (NoGradient, "cuts the gradient off"),
+        (AlwaysDrops, "draws random numbers in evaluation mode"),
+        (Remembers, "puts out another map for the same input"),
+        (OverTheBatch, "puts out another map for an image that is alone in its batch"),
+        (DrawsFromPython, "draws from random in its forward"),
+        (DrawsFromNumPy, "draws from numpy.random in its forward"),
+        (Steps, "changes steps in training, a buffer of torch.int64"),
+        (PlainCounter, "has learned something in training that is not in its state dict"),
+        (PlainList, "holds more, a Conv2d that torch does not see"),
+        (PlainTensor, "holds scale, a Tensor that torch does not see"),
+        (Resting, "has put norm into evaluation mode"),
+        (MapSized, "gives position the size of the first map"),
+        (InTraining, "makes parameters in training mode (scale)"),
+        (SetsPrecision, "changes a setting of the whole process (torch.set_float32_matmul_precision"),
+        (LosesOnPickling, "puts out another map once it was copied or saved and loaded"),
+    ],
+)
+def test_a_module_that_is_not_fit_is_refused_with_its_line(cls, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        tried(cls)
+    assert str(caught.value).startswith(f"attention at site p5: {cls.__name__} ")
+    assert re.search(rf"{Path(__file__).name}, line \d+\)", str(caught.value)), caught.value
