@@ -122,7 +122,7 @@ class Checker:
             check_image_size(key, config[key]["imgsz"], name, largest_stride(stock))
         if weights is not None:
             self._once(_fits, weights, network, trust, use=(stock,))
-        run_use = Use(device, config["trainer"]["amp"] is not False, _runtime(config["latency"]))
+        run_use = Use(str(device), config["trainer"]["amp"] is not False, _runtime(config["latency"]))
         # The seed decides on values, not on what fits.
         spec = dataclasses.replace(spec, seed=0)
         grafted: list[str] = self._once(_grafted_sites, spec, network, run_use, use=(stock, sites))

@@ -9,8 +9,9 @@ from torch import nn
 from ultralytics import YOLO
 
 from src.attention.options import resolve_options
-from src.detector.grafting import Graft, graft, graft_of, guard_hooks
+from src.detector.grafting import Graft, graft, graft_of, guard_hooks, prepare
 from src.detector.matching import Match
+from src.detector.probe import Use
 from src.detector.trust import Trust, check_target, known_classes_only
 from src.trainer import Grafting
 
@@ -78,6 +79,7 @@ class GraftedYOLO(YOLO):
         if spec is not None and has.target is not None:
             raise ValueError(f"model={model} has a graft already ({has.target}); leave attention out to go on with it")
         if spec is not None:
+            prepare(self.model, spec, use=Use())
             graft(self.model, spec)
         else:  # training imports them by name, and the names are the checkpoint's
             for target in [has.target] if has.match is None else [has.target, has.match.target]:

@@ -28,7 +28,7 @@ def probe(candidate: Candidate, use: Use) -> None:
         check_copies(candidate, trained, " after a pass in training mode")
         check_state(candidate, trained)
         check_fusing(candidate, trained)
-        if use.device.type != "cpu":
+        if use.device != "cpu":
             check_on(candidate, use.device, use.amp)
         if use.runtime is not None:
             check_export(candidate, trained, use.runtime)

@@ -24,13 +24,13 @@ class Use:
     """What a run does with a module beside training and evaluating it on a CPU.
 
     Args:
-        device: that it computes on.
+        device: that it computes on, as torch names it.
         amp: in half precision there.
         runtime: "onnx" or "openvino" if its latency is measured on an export, "compiled" if compiled as one whole.
         single: whether a batch of the training has one image.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: str = "cpu"
     amp: bool = False
     runtime: str | None = None
     single: bool = False

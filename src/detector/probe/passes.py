@@ -92,7 +92,7 @@ def check_one_image(candidate: Candidate) -> None:
     _step(candidate, copy.deepcopy(candidate.module).train(), SQUARE, 1)
 
 
-def check_on(candidate: Candidate, device: torch.device, amp: bool) -> None:
+def check_on(candidate: Candidate, device: str, amp: bool) -> None:
     """Train and evaluate it on a device, with `amp` in half precision as Ultralytics does there.
 
     Raises:
@@ -103,7 +103,7 @@ def check_on(candidate: Candidate, device: torch.device, amp: bool) -> None:
     candidate.run(module.eval(), x)
     if not amp:
         return
-    with torch.autocast(device.type):
+    with torch.autocast(torch.device(device).type):
         y = candidate.attempt(module.train(), x, "in training with amp")
     y.float().sum().backward()
     with torch.no_grad():
