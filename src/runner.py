@@ -15,6 +15,7 @@ from src.checkpoint import damage, remove_state, settle
 from src.checks import Plan
 from src.coco import ap_by_size
 from src.files import write_atomically
+from src.finite import NotFiniteError
 from src.flops import count_flops, count_flops_by_thop, count_parameters
 from src.interrupts import interruptible
 from src.journal import append_entry, read_journal
@@ -139,6 +140,8 @@ def _recorded(plan: Plan, record: Record, tracking_id: str) -> None:
     except BaseException as error:
         stuck = error if isinstance(error, OSError) and error.errno in UNWRITABLE else None
         record.error = without_passwords(traceback.format_exc())
+        if isinstance(error, NotFiniteError):
+            remove_state(_state(plan))  # going on from it would end alike
         try:
             _close(record, plan, "interrupted" if stuck or isinstance(error, KeyboardInterrupt) else "failed", start)
         except OSError as unwritten:

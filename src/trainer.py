@@ -15,7 +15,7 @@ from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
-from ultralytics.utils import LOCAL_RANK
+from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from src.budget import epochs_of_steps
@@ -23,6 +23,7 @@ from src.data.label_cache import restrict_label_caches
 from src.detector.grafting import Graft, graft, grafted_scalars, guard_hooks, load_graft, placebo_matches
 from src.detector.stock import loaded_tensors
 from src.detector.trust import Trust, known_classes_only
+from src.finite import NotFiniteError, Watch, is_finite
 from src.param_groups import GraftOptions, describe, regroup
 from src.resuming import Resuming
 from src.validator import MatchValidator
@@ -42,6 +43,8 @@ class Grafting(Resuming):
     steps: int | None = None
     trust: Trust = Trust()  # in the checkpoint that it starts from
     run_process: int | None = None  # that `configured` this class
+    fixed: tuple[str, ...] = ()  # parameters of the graft that its class does not train
+    watch: Watch | None = None  # in the first epoch
     last_batch: int = 0  # of the budget of steps, counted over all epochs
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -54,6 +57,8 @@ class Grafting(Resuming):
             guard_hooks()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        self.add_callback("on_train_start", _watch_first_epoch)
+        self.add_callback("on_train_batch_end", _end_if_not_finite)
         if self.steps is not None:
             self.add_callback("on_train_batch_end", _stop_after_last_step)
 
@@ -102,6 +107,7 @@ class Grafting(Resuming):
         stock = list(model.state_dict())
         loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
         graft(model, self.graft_spec)
+        self.fixed = tuple(name for name, parameter in model.named_parameters() if not parameter.requires_grad)
         kept = model.state_dict()
         if self.resume and weights is not None:
             model.load_state_dict(weights.float().state_dict())
@@ -118,6 +124,9 @@ class Grafting(Resuming):
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Ultralytics' optimizer, with the graft's parameters treated as `optimizer.attention` says."""
+        for name, parameter in unwrap_model(model).named_parameters():
+            if name in self.fixed:  # Ultralytics has set them to be trained
+                parameter.requires_grad = False
         optimizer: torch.optim.Optimizer = super().build_optimizer(model, *args, **kwargs)
         regroup(optimizer, unwrap_model(model), self.graft_options)
         self.note("optimizer", groups=describe(optimizer, unwrap_model(model)))
@@ -153,8 +162,20 @@ class Grafting(Resuming):
             self.note("batch_halved", batch=self.batch_size)
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
-        """Note when Ultralytics goes back to the last checkpoint because the loss is not finite."""
-        recovered: bool = super()._handle_nan_recovery(epoch)
+        """Note when Ultralytics goes back to the last checkpoint because the loss is not finite.
+
+        Raises:
+            NotFiniteError: if there is none, or if that did not help.
+        """
+        try:
+            recovered: bool = super()._handle_nan_recovery(epoch)
+        except RuntimeError as error:
+            raise NotFiniteError(f"the loss is not finite in epoch {epoch + 1} ({error})") from error
+        if not recovered and RANK in {-1, 0} and not is_finite(self.loss):
+            raise (self.watch or Watch(nn.Module())).blame(epoch + 1)
+        if self.watch is not None:
+            self.watch.end()
+            self.watch = None
         if recovered:
             self.note("nan_recovery", epoch=epoch + 1, attempt=self.nan_recovery_attempts)
         return recovered
@@ -171,6 +192,17 @@ class GraftTrainer(Grafting, DetectionTrainer):
 
 def _stop_after_last_step(trainer: Grafting) -> None:
     trainer.stop = trainer.stop or trainer.epoch * len(trainer.train_loader) + trainer.batches >= trainer.last_batch
+
+
+def _watch_first_epoch(trainer: Grafting) -> None:
+    if trainer.start_epoch == 0 and not trainer.args.compile:
+        trainer.watch = Watch(unwrap_model(trainer.model))
+
+
+def _end_if_not_finite(trainer: Grafting) -> None:
+    """At once where no half precision can overflow, which its scaler would mend."""
+    if trainer.watch is not None and not trainer.scaler.is_enabled() and not is_finite(trainer.loss):
+        raise trainer.watch.blame(trainer.epoch + 1)
 
 
 def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
