@@ -8,6 +8,7 @@ from typing import Any
 from src.columns import aligned
 from src.latency.text import latency_rows
 from src.record import Record
+from src.statistics import UNTRAINED
 
 MOST_NAMES = 4
 
@@ -17,7 +18,7 @@ def table(record: Record, folder: Path) -> str:
     model = record.model
     rows = [
         ("run", record.name),
-        ("mAP50-95", f"{record.metrics['map50_95']:.4f}"),
+        ("mAP50-95", _score(record.metrics["map50_95"])),
         ("mAP50", f"{record.metrics['map50']:.4f}"),
         ("AP by size", _sizes(record.ap_by_size)),
         ("precision", f"{record.metrics['precision']:.4f}"),
@@ -38,6 +39,12 @@ def table(record: Record, folder: Path) -> str:
             ("upload it", f"wandb sync {record.tracking}"),
         ]
     return "\n".join(aligned(rows))
+
+
+def _score(map50_95: float) -> str:
+    """The score, and where it is that of a network that learned nothing, that sentence."""
+    nothing = " (learned nothing: an untrained network has as much)" if map50_95 <= UNTRAINED else ""
+    return f"{map50_95:.4f}{nothing}"
 
 
 def _tensors(model: Mapping[str, Any]) -> str:

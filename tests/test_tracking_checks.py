@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,8 @@ import pytest
 
 from src.checks import check
 from src.config import ConfigError
-from src.tracking import open_tracker
+from src.runner import METRICS, run
+from src.tracking import Tracker, open_tracker
 from src.tracking_checks import check_tracking, follow_environment
 from tests.conftest import TINY
 
@@ -244,3 +246,24 @@ def test_online_a_run_that_wandb_refuses_ends_before_training(tmp_path, monkeypa
     ):
         begun.append(True)
     assert begun == []
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_best_weights_are_uploaded_where_that_is_asked_for(wanted, tiny, monkeypatch, tmp_path):
+    uploaded = []
+
+    class Recorder(Tracker):
+        def upload(self, path, name, kind="model"):
+            uploaded.append((path, name))
+
+    @contextmanager
+    def opened_by_the_run(options, **arguments):
+        yield Recorder()
+
+    monkeypatch.setattr("src.runner.open_tracker", opened_by_the_run)
+    monkeypatch.setattr("src.runner._train", lambda plan, tracker: dict.fromkeys(METRICS.values(), 0.5))
+    monkeypatch.setattr("src.runner._measure", lambda plan, record: None)
+    plan = check(tiny("attention=baseline", f"tracking.upload_weights={str(wanted).lower()}", f"output_dir={tmp_path}"))
+    run(plan, "")
+    best = plan.folder / "train" / "weights" / "best.pt"
+    assert uploaded == ([(best, plan.folder.name)] if wanted else [])

@@ -73,6 +73,23 @@ def test_one_among_many_needs_more_than_alone():
     assert among.difference == alone.difference
 
 
+def test_equivalence_among_many_is_adjusted_for_their_number():
+    """The least of eight p is multiplied by eight."""
+    alone = compare(baseline=baseline(6), variant=shifted(0.0, 6, noise=1))["variant"]
+    others = {f"other{n}": shifted(0.0, 6, noise=n + 2) for n in range(7)}
+    among = compare(baseline=baseline(6), variant=shifted(0.0, 6, noise=1), **others)["variant"]
+    assert among.p_equivalent == pytest.approx(8 * alone.p_equivalent)
+
+
+def test_more_variants_need_more_seeds_to_decide():
+    undecided = shifted(0.012, 4, noise=8)
+    alone = compare(baseline=baseline(4), variant=undecided)["variant"]
+    others = {f"other{n}": shifted(0.0, 4, noise=n + 9) for n in range(7)}
+    among = compare(baseline=baseline(4), variant=undecided, **others)["variant"]
+    assert (alone.verdict, among.verdict) == ("undecided", "undecided")
+    assert among.seeds_to_decide > alone.seeds_to_decide
+
+
 @pytest.mark.parametrize(
     ("own", "n", "words", "note"),
     [
