@@ -1,7 +1,6 @@
 """The runs of a study as they lie on disk: finished, failed, interrupted, running, and those not yet begun."""
 
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -200,7 +199,7 @@ def _judged(run: StudyRun) -> StudyRun:
             return _changed(run, "interrupted", "was killed before it could say why")
         return _changed(run, run.status, last[0] if last else f"is {run.status}")
     value = record.metrics.get(METRIC)
-    if value is None or not math.isfinite(value):
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
         return _changed(run, "not a number", f"finished with mAP50-95 {value}")
     return run
 

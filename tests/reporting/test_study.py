@@ -128,3 +128,11 @@ def test_broken_study_json_is_said(content, tmp_path):
 def test_fabricated_records_are_records(tmp_path):
     folder = write_run(tmp_path, config_of(ACMIX, 0))
     assert json.loads((folder / "record.json").read_text())["study"] == "made_up"
+
+
+@pytest.mark.parametrize("value", [None, "high", float("nan"), float("inf"), -0.1, 1.5, [0.5]])
+def test_a_score_that_is_none_does_not_count(value, tmp_path):
+    metrics = {"map50_95": value, "map50": 0.8, "precision": 0.7, "recall": 0.6}
+    write_run(tmp_path, config_of({"name": "acmix"}, 0), 0.5, metrics=metrics)
+    (run,) = read_study("made_up", tmp_path).runs
+    assert (run.status, run.problem) == ("not a number", f"finished with mAP50-95 {value}")
