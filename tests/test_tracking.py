@@ -146,6 +146,15 @@ def test_continued_online_it_logs_what_the_server_lacks():
     assert logged == [2]
 
 
+def test_an_epoch_that_was_logged_is_not_logged_again():
+    logged = []
+    run = SimpleNamespace(starting_step=0, log=lambda values, step: logged.append((step, values["epoch"])))
+    tracker = Tracker(run)
+    for epochs in (EPOCHS[:1], EPOCHS, EPOCHS):
+        tracker.follow(epochs)
+    assert logged == [(1, 1), (2, 2)]
+
+
 def test_disabled_needs_no_wandb(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with open_tracker(

@@ -142,3 +142,13 @@ def test_no_object_at_all():
     run = matches(fabricate(np.random.default_rng(0), objects=0))
     with pytest.raises(ValueError, match="no validation image has an object"):
         compare({"baseline": {0: run}, "other": {0: run}})
+
+
+def test_each_draw_has_as_many_images_as_there_are():
+    runs = variants(1.0)
+    images = len(runs[0].images)
+    drawn = resampled_map(runs, resamples=3, generator=np.random.default_rng(1))
+    generator = np.random.default_rng(1)
+    for draw in drawn:
+        counts = np.bincount(generator.integers(images, size=images), minlength=images)
+        assert tuple(draw[0]) == mean_average_precision(runs[0], counts)
