@@ -1,6 +1,7 @@
 """What W&B really wrote, read back with its own command."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,22 @@ def test_an_epoch_that_was_logged_is_not_logged_again():
     for epochs in (EPOCHS[:1], EPOCHS, EPOCHS):
         tracker.follow(epochs)
     assert logged == [(1, 1), (2, 2)]
+
+
+def test_a_wandb_that_fails_is_given_up_and_the_next_run_has_one_of_its_own(monkeypatch):
+    closed = []
+    monkeypatch.setattr("wandb.teardown", lambda exit_code: closed.append(exit_code))
+    monkeypatch.setenv("WANDB_SERVICE", "of a process that is gone")
+
+    def full(*arguments, **options):
+        raise OSError("no space left on device")
+
+    tracker = Tracker(SimpleNamespace(starting_step=0, log=full))
+    tracker.follow(EPOCHS)
+    assert tracker.lost == "OSError: no space left on device"
+    assert (closed, tracker.folder, "WANDB_SERVICE" in os.environ) == ([1], None, False)
+    tracker.follow(EPOCHS)
+    tracker.close()
 
 
 def test_disabled_needs_no_wandb(monkeypatch, tmp_path):

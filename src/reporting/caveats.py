@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from src.statistics import UNTRAINED
 
 TIMED_IN = ("backend", "precision", "batch", "imgsz", "threads")
 DISTURBED = ("busy", "throttled")
+# Of a training as it ran: what changes no number, and what is the graft's own.
+NOT_COMPARED = {"training.frozen.attention", "training.workers", "training.threads", "training.cache"}
 # Events that leave a run's numbers as they would have been.
 HARMLESS = {"tracking_lost", "resume", "clock_set"}
 # Ultralytics' precision envelope ends before a recall of 1: a detector without any mistake has an AP of 0.995.
@@ -54,9 +56,11 @@ def _without_copies(runs: Iterable[StudyRun]) -> Iterator[StudyRun]:
 
 
 def facts(record: Record) -> dict[str, Any]:
-    """What a comparison must hold equal and no configuration shows: the data as found, the training as it ran."""
-    found = {name: getattr(record, name, None) or {} for name in ("data", "training")}
-    return flatten({name: values for name, values in found.items() if isinstance(values, Mapping)})
+    """What a comparison must hold equal and no configuration shows: the data by content, the training as it ran."""
+    training = flatten({"training": getattr(record, "training", None) or {}})
+    found = {key: value for key, value in training.items() if key not in NOT_COMPARED}
+    identity = (getattr(record, "data", None) or {}).get("identity")
+    return found if identity is None else {"data.identity": identity, **found}
 
 
 def unequal(variant: Variant, reference: Variant) -> tuple[str, ...]:

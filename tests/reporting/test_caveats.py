@@ -5,11 +5,13 @@ import io
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from src.report import Options, report
 from src.reporting.answer import answer
+from src.reporting.caveats import unequal
 from src.reporting.comparison import compare
 from src.reporting.figures import draw_all
 from src.reporting.study import read_study
@@ -223,3 +225,22 @@ def test_costs_that_only_some_seeds_have_are_no_cost_of_the_variant(tmp_path):
     numbers = results_of(tmp_path).variant("acmix").numbers
     assert numbers["model.parameters"] == 20
     assert not {"model.gflops", "latency.p50_ms"} & numbers.keys()
+
+
+def ran(identity, **training):
+    """A variant of one run, as far as `unequal` reads it."""
+    return SimpleNamespace(
+        records=[SimpleNamespace(data={"identity": identity, "train": {"at": identity}}, training=training)]
+    )
+
+
+def test_data_by_content_and_training_as_it_ran_are_compared():
+    """Of what Ultralytics decides, all but what is the graft's own or changes no number."""
+    base = ran("a", batch=8, precision="fp32", imgsz=[64, 64], frozen={"attention": []}, threads=1)
+    assert (
+        unequal(ran("a", batch=8, precision="fp32", imgsz=[64, 64], frozen={"attention": ["x"]}, threads=2), base) == ()
+    )
+    assert unequal(ran("b", batch=4, precision="fp16", imgsz=[32, 96]), base) == (
+        "data.identity", "training.batch", "training.precision", "training.imgsz",
+    )  # fmt: skip
+    assert unequal(SimpleNamespace(records=[SimpleNamespace()]), base) == ()

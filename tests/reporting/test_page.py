@@ -124,3 +124,12 @@ def test_page_prints_without_losing_columns(page, tmp_path):
         assert tab.evaluate("document.documentElement.scrollWidth") <= 690
         assert not tab.locator("nav").is_visible()
         context.close()
+
+
+def test_ap_by_class_is_the_mean_over_seeds_that_have_it(tmp_path):
+    for seed, zero in enumerate([0.1, 0.2, None]):
+        write_run(tmp_path, config_of({"name": "acmix"}, seed), 0.5, ap_by_class={"zero": zero, "one": 0.75})
+    report(Options("made_up", str(tmp_path), resamples=0, looks=False))
+    text = (tmp_path / "studies" / "made_up" / "report" / "index.html").read_text()
+    cells = dict(re.findall(r'<tr><td>(zero|one)</td><td class="number" data-value="[^"]*">([^<]*)</td>', text))
+    assert cells == {"zero": "0.150", "one": "0.750"}
