@@ -133,3 +133,17 @@ def test_ap_by_class_is_the_mean_over_seeds_that_have_it(tmp_path):
     text = (tmp_path / "studies" / "made_up" / "report" / "index.html").read_text()
     cells = dict(re.findall(r'<tr><td>(zero|one)</td><td class="number" data-value="[^"]*">([^<]*)</td>', text))
     assert cells == {"zero": "0.150", "one": "0.750"}
+
+
+def test_settings_are_shared_by_all_or_a_variants_own(tmp_path):
+    for attention, sites in (({"name": "baseline"}, ["p3"]), ({"name": "acmix"}, ["p4"])):
+        write_run(tmp_path, config_of(attention, 0, placement__sites=sites), 0.5)
+    report(Options("made_up", str(tmp_path), resamples=0, looks=False))
+    text = (tmp_path / "studies" / "made_up" / "report" / "index.html").read_text()
+    own, shared = text.split("Settings that all variants share")
+    own = own[own.index('id="reproduce"') :]
+    shared = shared[: shared.index('id="versions"')]
+    assert own.count("<dt>placement.sites</dt>") == 2
+    assert "<dt>placement.sites</dt>" not in shared
+    assert "<dt>trainer.epochs</dt><dd>12</dd>" in shared
+    assert "<dt>trainer.epochs</dt>" not in own
