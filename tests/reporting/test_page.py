@@ -147,3 +147,16 @@ def test_settings_are_shared_by_all_or_a_variants_own(tmp_path):
     assert "<dt>placement.sites</dt>" not in shared
     assert "<dt>trainer.epochs</dt><dd>12</dd>" in shared
     assert "<dt>trainer.epochs</dt>" not in own
+
+
+@pytest.mark.parametrize("margin", [0.005, 0.3])
+def test_the_scale_holds_the_difference_and_the_whole_margin(margin, tmp_path):
+    write_study(tmp_path, {"b": ({"name": "baseline"}, 0.5), "a": ({"name": "acmix"}, 0.6)})
+    report(Options("made_up", str(tmp_path), margin=margin, resamples=0, looks=False))
+    text = (tmp_path / "studies" / "made_up" / "report" / "index.html").read_text()
+    left, width = map(float, re.search(r'class="band" x="([^"]*)" y="0" width="([^"]*)"', text).groups())
+    low, high = map(float, re.search(r'class="range" x1="([^"]*)" y1="4.5" x2="([^"]*)"', text).groups())
+    assert 0 <= left < 50 < left + width <= 100
+    assert left + width / 2 == pytest.approx(50)
+    assert 0 <= low < high <= 100
+    assert low < float(re.search(r'class="point" style="left:([^%]*)%', text)[1]) < high
