@@ -207,3 +207,12 @@ def test_doubtful_and_unlike_latencies_are_noted(tmp_path):
     assert (numbers["latency.end_to_end.ratio_to_stock"], numbers["latency.memory.peak_mb"]) == (1.05, 12.5)
     ratio = results.variant("acmix").ratio
     assert (ratio.mean, ratio.low, ratio.high) == (1.1, 1.0, 1.2)
+
+
+def test_the_same_records_give_the_same_numbers(tmp_path):
+    """Beyond 13 pairs the sign-flip test draws its patterns."""
+    write(tmp_path, BASELINE, [0.5 + 0.001 * seed for seed in range(15)])
+    write(tmp_path, ACMIX, [0.5 + 0.0013 * seed * (-1) ** seed for seed in range(15)])
+    first, second = (results_of(tmp_path).variant("acmix").comparison for _ in range(2))
+    assert first == second
+    assert 0.01 < first.p_sign_flip < 1
