@@ -1,6 +1,7 @@
 """What a configuration says about training and measuring, checked before either starts."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,8 @@ def check_latency(latency: Mapping[str, Any], device: torch.device) -> None:
         if value < 1:
             raise ConfigError(f"latency.{key}={value}: at least 1 is needed")
     for key in ("seconds", "width"):
-        if latency[key] < 0:
-            raise ConfigError(f"latency.{key}={latency[key]} is negative; 0 is the least")
+        if not 0 <= latency[key] < math.inf:
+            raise ConfigError(f"latency.{key}={latency[key]}: a finite number is needed, and 0 is the least")
     if latency["threads"] is not None and device.type != "cpu":
         raise ConfigError(
             f"latency.threads={latency['threads']} has no effect on {device.type}; leave it out, or use "

@@ -241,6 +241,7 @@ class LatencyConfig:
     max_pairs: int = 10_000
     width: float = 0.01  # stop when the 95 % interval of the ratio is narrower than this share of it
     throughput_batches: list[int] = field(default_factory=lambda: [8])  # batches for images per second; []: none
+    again: bool = False  # measure a finished run again although it was measured with these options
 
 
 @dataclass

@@ -28,7 +28,7 @@ def describe(plan: "Plan") -> str:
     from src.detector.costs import site_costs
     from src.detector.grafting import graft, placebo_matches
     from src.detector.stock import build_stock
-    from src.flops import count_flops, count_parameters
+    from src.flops import count_operators, count_parameters
 
     name, imgsz = plan.config["model"]["name"], plan.arguments["imgsz"]
     stock = build_stock(name, len(plan.dataset.names), plan.dataset.channels).eval()
@@ -43,7 +43,8 @@ def describe(plan: "Plan") -> str:
         rows.append((cost.name, str(cost.layer), str(cost.channels), f"{cost.height}x{cost.width}", *added))
     fused = [copy.deepcopy(model).fuse(verbose=False) for model in (stock, grafted)]
     parameters = [count_parameters(model) for model in fused]
-    gflops = [count_flops(model, plan.dataset.channels, imgsz, imgsz) / 1e9 for model in fused]
+    counted = [count_operators(model, plan.dataset.channels, imgsz, imgsz) for model in fused]
+    gflops = [count.flops / 1e9 for count in counted]
     kept = grafted.state_dict()
     lost = [tensor for tensor in stock.state_dict() if tensor not in kept]
     total = len(stock.state_dict())
@@ -52,11 +53,13 @@ def describe(plan: "Plan") -> str:
         "",
         *aligned(rows, right=NUMBERS),
         "",
-        f"stock          {parameters[0]:>12,} parameters  {gflops[0]:9.3f} GFLOPs",
-        f"{attention:<14} {parameters[1]:>12,} parameters  {gflops[1]:9.3f} GFLOPs  "
+        f"stock          {parameters[0]:>12,} parameters  {gflops[0]:9.3f} GFLOPs at {imgsz} px",
+        f"{attention:<14} {parameters[1]:>12,} parameters  {gflops[1]:9.3f} GFLOPs at {imgsz} px  "
         f"({parameters[1] / parameters[0] - 1:+.1%}, {gflops[1] / gflops[0] - 1:+.1%})",
         f"stock tensors  {total - len(lost)} of {total} keep their place",
     ]
+    if counted[1].not_counted:
+        lines.append(f"not counted    {', '.join(counted[1].not_counted)}")
     if lost:
         lines.append(f"lost           {', '.join(lost)}")
     for place, match in placebo_matches(grafted).items():

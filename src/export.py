@@ -132,11 +132,13 @@ def export_run(options: Mapping[str, Any]) -> str:
 @hydra.main(config_path="../conf", config_name="export", version_base="1.3")
 def main(config: DictConfig) -> None:
     """Export one run."""
+    from src.latency.parity import ParityError
+
     try:
         if OmegaConf.is_missing(config, "run"):
             raise ConfigError("run=NAME is missing: the name, hash or folder of a finished run")
         print(export_run(job_values(config)))
-    except ConfigError as error:
+    except (ConfigError, ParityError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -28,7 +28,21 @@ from src.hydra_errors import job_values
 if TYPE_CHECKING:
     from src.checks import Plan
 
-HEADER = ("variant", "parameters", "GFLOPs", "thop", "p50", "p95", "p99", "/ stock", "95 %", "end to end", "MB", "")
+HEADER = (
+    "variant",
+    "parameters",
+    "GFLOPs",
+    "thop",
+    "px",
+    "p50",
+    "p95",
+    "p99",
+    "/ stock",
+    "95 %",
+    "end to end",
+    "MB",
+    "",
+)
 
 
 def measure_plan(plan: "Plan") -> dict[str, Any]:
@@ -39,9 +53,9 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     """
     from src.detector.grafting import graft
     from src.detector.stock import build_stock
-    from src.flops import count_flops, count_flops_by_thop, count_parameters
     from src.latency.measure import measure, validation_images
     from src.latency.run import fused, measurement_options
+    from src.measuring import network_costs
 
     options = measurement_options(plan.config)
     if not options["enabled"]:
@@ -57,9 +71,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     deployed = fused(model)
     images = validation_images(plan.dataset.yaml, channels, download=plan.config["data"]["download"])
     return {
-        "parameters": count_parameters(deployed),
-        "gflops": count_flops(deployed, channels, imgsz, imgsz) / 1e9,
-        "thop_gflops": count_flops_by_thop(deployed, channels, imgsz, imgsz) / 1e9,
+        **network_costs(deployed, channels, imgsz),
         "latency": measure(model, stock, options, images=images, imgsz=imgsz, device=plan.device).record,
     }
 
@@ -69,9 +81,8 @@ def report(plan: "Plan", cost: dict[str, Any]) -> str:
     from src.describe import describe
     from src.latency.text import latency_rows
 
-    rows = [
-        ("GFLOPs by thop", f"{cost['thop_gflops']:.3f} at {cost['latency']['imgsz']} px, as published tables count")
-    ]
+    thop = "none, it fails here" if cost["thop_gflops"] is None else f"{cost['thop_gflops']:.3f}"
+    rows = [("GFLOPs by thop", f"{thop} at {cost['flops_imgsz']} px, as published tables count")]
     rows += latency_rows(cost["latency"])
     shown = dataclasses.replace(plan, arguments={**plan.arguments, "imgsz": cost["latency"]["imgsz"]})
     return "\n".join(
@@ -105,17 +116,21 @@ def table(costs: list[dict[str, Any]]) -> str:
             (
                 variant,
                 f"{cost['parameters']:,}",
-                f"{cost['gflops']:.3f}",
-                f"{cost['thop_gflops']:.3f}",
+                *("?" if cost[key] is None else f"{cost[key]:.3f}" for key in ("gflops", "thop_gflops")),
+                str(cost["flops_imgsz"]),
                 *(f"{latency[key]:.2f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
                 f"{latency['ratio_to_stock']:.3f}",
                 f"{latency['ratio_low']:.3f} to {latency['ratio_high']:.3f}" if known else "unknown",
                 f"{latency['end_to_end']['ratio_to_stock']:.3f}",
                 f"{latency['memory']['peak_mb']:.1f}" if latency["memory"] else "",
-                machine_text(latency),
+                "; ".join(filter(None, [machine_text(latency), _not_counted(cost)])),
             )
         )
     return "\n".join(aligned([HEADER, *rows], right=range(1, len(HEADER) - 1)))
+
+
+def _not_counted(cost: dict[str, Any]) -> str:
+    return f"not counted: {', '.join(cost['not_counted'])}" if cost["not_counted"] else ""
 
 
 class Table(Callback):
@@ -137,6 +152,7 @@ def profile(config: DictConfig) -> None:
     """Print the cost of one configuration; in a sweep, also leave it for the table."""
     from src.checks import check
     from src.files import write_atomically
+    from src.latency.parity import ParityError
 
     job = HydraConfig.get()
     result: dict[str, Any] = {"overrides": list(job.overrides.task)}
@@ -144,7 +160,7 @@ def profile(config: DictConfig) -> None:
         plan = check(job_values(config))
         result |= measure_plan(plan)
         print(report(plan, result), flush=True)
-    except ConfigError as error:
+    except (ConfigError, ParityError) as error:
         if job.mode != RunMode.MULTIRUN:
             sys.exit(f"error: {error}")
         result["error"] = str(error)

@@ -13,15 +13,11 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import re
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +37,14 @@ OBJECTIVES = {
     "parameters": ("model", "parameters"),
     "gflops": ("model", "gflops"),
 }
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "ultralytics",
-    "hydra-core",
-    "omegaconf",
-    "wandb",
-    "timm",
-    "numpy",
-)
 
 
 class RunSkippedError(RuntimeError):
     """A run that is left alone: another process is at it, or it failed and nobody asked for another try."""
+
+
+class ObjectiveError(RuntimeError):
+    """A finished run that does not have the number that a search asks for."""
 
 
 @dataclass
@@ -62,7 +52,8 @@ class Record:
     """Content of record.json.
 
     `metrics` are those of best.pt on the validation images (fractions of 1), `ap_by_size` and `ap_by_class` AP50-95 of
-    the same detections (None where there is no object of the size), `latency` is in milliseconds, `seconds` is the
+    the same detections (None where there is no object of the size), `latency` is in milliseconds (or has only
+    `error`, why it could not be measured, and `options`), `measurements` are those with other options, `seconds` is the
     wall-clock time of the process that finished the run.
     """
 
@@ -79,6 +70,7 @@ class Record:
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: list[dict[str, Any]] = field(default_factory=list)
     latency: dict[str, Any] = field(default_factory=dict)
+    measurements: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
@@ -91,9 +83,17 @@ class Record:
         write_atomically(folder / "record.json", json.dumps(asdict(self), indent=2) + "\n")
 
     def objective(self, name: str) -> float:
-        """A value of OBJECTIVES."""
+        """A value of OBJECTIVES.
+
+        Raises:
+            ObjectiveError: if the record does not have it.
+        """
         part, key = OBJECTIVES[name]
-        return float(getattr(self, part)[key])
+        values = getattr(self, part)
+        if values.get(key) is None:
+            why = values.get("error") or "; ".join(values.get("not_counted", [])) or "it was not measured"
+            raise ObjectiveError(f"objectives: {self.name} has no {name} ({why}); mend that and start it again")
+        return float(values[key])
 
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
@@ -204,22 +204,3 @@ def set_aside(folder: Path, output_dir: Path) -> Path:
         number += 1
     os.replace(folder, target)
     return target
-
-
-def environment(device: str) -> dict[str, Any]:
-    """Versions, git commit and hardware, as far as the record needs them; `device` in words."""
-    root = Path(__file__).parent.parent
-    git = subprocess.run(
-        ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES if find_spec(name.split("-")[0])},
-        "git": git.stdout.strip() or None,
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "device": device,
-    }

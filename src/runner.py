@@ -9,22 +9,20 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from src.checkpoint import damage, remove_state, settle
 from src.checks import Plan
 from src.coco import ap_by_size
+from src.environment import environment
 from src.files import write_atomically
 from src.finite import NotFiniteError
-from src.flops import count_flops, count_flops_by_thop, count_parameters
 from src.interrupts import interruptible
 from src.journal import append_entry, read_journal
-from src.latency.run import SAMPLES, fused, load_best, measure_run
+from src.latency.run import SAMPLES
 from src.matches import read_matches
+from src.measuring import measure_again, measure_costs
 from src.record import (
     Record,
     RunSkippedError,
-    environment,
     lock_file,
     readable_name,
     run_lock,
@@ -62,7 +60,8 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         config_yaml: the resolved configuration as text, kept in the run's folder.
 
     Returns:
-        The run's record, and whether this call trained (False: it had been finished before).
+        The run's record, with the latency that was asked for, and whether this call trained (False: it had been
+        finished before; latency options that it was not measured with yet are measured now).
 
     Raises:
         RunSkippedError: if another process is at this run, it failed before and retry=false, or its record is damaged.
@@ -80,7 +79,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
                 remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
                 if problem := damage(_best(plan)):
                     log.warning("%s; force=true trains the run anew, and keeps what is here in replaced/", problem)
-                return previous, False
+                return measure_again(plan, previous), False
             log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
             previous = None
         if previous is not None and previous.status == "failed" and not plan.config["retry"]:
@@ -98,7 +97,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             seed=plan.config["seed"],
             config=plan.config,
             attempts=1 if previous is None else previous.attempts + 1,
-            environment=environment(_device_name(plan.device)),
+            environment=environment(plan.device),
             tracking_id=tracking_id,
         )
         record.write(plan.folder)
@@ -200,19 +199,11 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
 
 
 def _measure(plan: Plan, record: Record) -> None:
-    """AP by size and by class; parameters, FLOPs and latency of best.pt as it is deployed, fused."""
+    """AP by size and by class; what became of the stock tensors; what best.pt costs."""
     kept = read_matches(plan.folder / "matches.npz")
     record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
-    options = plan.config["latency"]
-    imgsz = options["imgsz"] or plan.arguments["imgsz"]
-    channels = plan.dataset.channels
-    trained = load_best(_best(plan), plan.device)
-    model = fused(trained)
     latest = {entry["event"]: entry for entry in _journal(plan)}
     record.model = {
-        "parameters": count_parameters(model),
-        "gflops": count_flops(model, channels, imgsz, imgsz) / 1e9,
-        "thop_gflops": count_flops_by_thop(model, channels, imgsz, imgsz) / 1e9,
         "stock_tensors_loaded": latest["weights"]["loaded"],
         "stock_tensors_total": latest["weights"]["total"],
         "stock_tensors_lost": latest["weights"]["lost"],
@@ -220,9 +211,4 @@ def _measure(plan: Plan, record: Record) -> None:
         "placebo": latest["graft"]["placebo"],
     }
     record.optimizer = latest["optimizer"]["groups"]
-    if options["enabled"]:
-        record.latency = measure_run(plan, trained, imgsz)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    measure_costs(plan, record)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from src.columns import aligned
-from src.latency.text import latency_rows
+from src.latency.text import flops_text, latency_rows
 from src.record import Record
 from src.statistics import UNTRAINED
 
@@ -24,7 +24,7 @@ def table(record: Record, folder: Path) -> str:
         ("precision", f"{record.metrics['precision']:.4f}"),
         ("recall", f"{record.metrics['recall']:.4f}"),
         ("parameters", f"{model['parameters']:,} (fused)"),
-        ("GFLOPs", f"{model['gflops']:.3f} (thop counts {model['thop_gflops']:.3f})"),
+        ("GFLOPs", flops_text(model)),
         ("stock tensors", _tensors(model)),
         *_placebo(model["placebo"]),
         *latency_rows(record.latency),

@@ -70,9 +70,15 @@ class Tracker:
         import wandb
 
         numbers = {**record.metrics, **record.model}
-        numbers.update(_numbers(record.latency, "latency"))
+        timed = {key: value for key, value in record.latency.items() if key != "options"}  # the configuration has them
+        numbers.update(_numbers(timed, "latency"))
         self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})
         self._run.summary.update({"run_id": record.run_id, "seconds": record.seconds})
+        words = {
+            "latency_error": record.latency.get("error"),
+            "not_counted": "; ".join(record.model.get("not_counted", [])),
+        }
+        self._run.summary.update({key: text for key, text in words.items() if text})
         if samples is not None and samples.exists():
             with np.load(samples) as arrays:
                 self._run.log({f"latency/{name}": wandb.Histogram(arrays[name]) for name in arrays.files})

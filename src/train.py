@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.command_line import check_command_line, one_line_errors
 from src.config import ConfigError, register_configs
 from src.hydra_errors import job_values
-from src.record import RunSkippedError
+from src.record import ObjectiveError, RunSkippedError
 from src.study.points import register_points
 from src.study.search import register_search
 
@@ -62,7 +62,12 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     if not trained:
         log.info("\nfinished before; nothing was trained (force=true trains it again)")
     log.info("\n%s", table(record, plan.folder))
-    found = tuple(record.objective(name) for name in config.objectives)
+    try:
+        found = tuple(record.objective(name) for name in config.objectives)
+    except ObjectiveError as error:
+        if sweeping:
+            raise
+        sys.exit(f"error: {error}")
     return found[0] if len(found) == 1 else found
 
 

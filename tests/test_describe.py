@@ -1,5 +1,6 @@
 """The printing command shows the network of a configuration and trains nothing."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from src.checks import check
 from src.describe import describe
 from src.detector.costs import site_costs
-from src.detector.grafting import graft
+from src.detector.grafting import Graft, graft
 from src.detector.stock import build_stock
 from src.flops import count_parameters
 
@@ -37,6 +38,17 @@ def test_command_refuses_in_one_line(output_dir):
     assert result.returncode == 1
     assert re.search(r"^error: placement.sites=\[p9\]: no site 'p9' here", result.stderr, re.MULTILINE)
     assert "Traceback" not in result.stderr
+
+
+def test_what_is_not_counted_is_named_and_the_image_size_stands_beside_gflops(tiny):
+    plan = check(tiny("attention=se", "placement=p3"))
+    text = describe(plan)
+    assert "not counted" not in text
+    assert len(re.findall(r"GFLOPs at 64 px", text)) == 2
+    plan = dataclasses.replace(plan, graft=Graft("tests.test_flops_unseen.Fourier", {}, ("p3",)))
+    assert re.search(
+        r"^not counted    aten::_fft_r2c \(site p3\), aten::_fft_c2r \(site p3\)$", describe(plan), re.MULTILINE
+    )
 
 
 def test_baseline_adds_nothing(tiny):

@@ -103,6 +103,8 @@ def cost(name, ratio, busy=False):
         "parameters": 12,
         "gflops": 0.5,
         "thop_gflops": 0.4,
+        "flops_imgsz": 320,
+        "not_counted": [],
         "latency": latency,
     }
 
@@ -118,6 +120,16 @@ def test_table_of_costs():
     assert lines[2].endswith("BUSY: other processes used 1.00 cores")
     assert "unknown" in lines[1]
     assert lines[3].split() == ["attention=none", "no"]
+
+
+def test_table_has_the_image_size_and_what_is_not_counted():
+    known, unknown = cost("known", 0.9), cost("unknown", 1.0)
+    unknown |= {"gflops": None, "not_counted": ["aten::_fft_r2c (site p3)"]}
+    header, *lines = table([known, unknown]).splitlines()
+    assert header.split()[:5] == ["variant", "parameters", "GFLOPs", "thop", "px"]
+    assert lines[0].split()[1:5] == ["12", "0.500", "0.400", "320"]
+    assert lines[1].split()[1:5] == ["12", "?", "0.400", "320"]
+    assert lines[1].endswith("not counted: aten::_fft_r2c (site p3)")
 
 
 def test_table_of_one_names_all_it_was_given():

@@ -3,11 +3,10 @@
 import copy
 from dataclasses import dataclass, replace
 
-from torch._subclasses.fake_tensor import FakeTensorMode
 from ultralytics.nn.tasks import BaseModel
 
 from src.detector.sites import find_sites
-from src.flops import count_flops, count_parameters
+from src.flops import count_parameters, count_without_computing
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ def site_costs(stock: BaseModel, grafted: BaseModel, imgsz: int) -> list[SiteCos
         if site.name in getattr(grafted, "grafted_sites", {}):
             blocks = before[site.layer], after[site.layer]
             parameters = [count_parameters(block) for block in blocks]
-            with FakeTensorMode(allow_non_fake_inputs=True):
-                flops = [count_flops(block, site.in_channels, site.height, site.width) for block in blocks]
+            maps = site.in_channels, site.height, site.width
+            flops = [count_without_computing(block, *maps).flops for block in blocks]
             cost = replace(cost, parameters=parameters[1] - parameters[0], flops=flops[1] - flops[0])
         costs.append(cost)
     return costs

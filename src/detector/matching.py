@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from src.attention.placebo import placebo_flops, placebo_parameters
-from src.flops import count_flops, count_parameters
+from src.flops import count_parameters, count_without_computing
 
 TOLERANCE = 0.02
 # In order of preference: among those that match, the plainest block is taken.
@@ -54,13 +53,20 @@ def match_placebo(
         Keyword arguments of Placebo, and what was matched as plain values: by, wanted, got, mismatch (a fraction).
 
     Raises:
-        ValueError: if no placebo comes within 2 %, because the attention has too few parameters or FLOPs.
+        ValueError: if no placebo comes within 2 %, because the attention has too few parameters or FLOPs, or if FLOPs
+            are to be matched and some of the attention's are not counted.
     """
     if match.by == "parameters":
         wanted = count_parameters(reference)
     else:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            wanted = count_flops(reference, channels, height, width)
+        counted = count_without_computing(reference, channels, height, width)
+        if counted.not_counted:
+            raise ValueError(
+                f"placebo.by=flops: {match.name} at {place} has work without a FLOP count, "
+                f"{', '.join(counted.not_counted)}; use placebo.by=parameters, or give its class a method "
+                "flops(height, width)"
+            )
+        wanted = counted.flops
 
     def count(hidden: int, kernel: int, bias: bool) -> int:
         if match.by == "parameters":

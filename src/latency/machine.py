@@ -163,6 +163,15 @@ class Gpu:
             return None
 
 
+def driver_version() -> str | None:
+    """Version of the GPU's driver; None where nothing tells."""
+    try:
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return None
+
+
 def _own_cpu_seconds() -> float:
     """CPU time of this process and of those it started and has seen end."""
     times = os.times()

@@ -49,19 +49,24 @@ def check_parity(
         or computes in less than float32 and is trained, `map50_95`; None for what would be compared with itself.
 
     Raises:
-        ParityError: in float32, if they differ by more than 0.001 (0.01 on a GPU, unless exported); if the mAPs of an
-            exported network do.
+        ParityError: if either puts out what is not finite, or if their predictions differ in shape; in float32, if they
+            differ by more than 0.001 (0.01 on a GPU, unless exported); if the mAPs of an exported network do.
     """
     if (backend, precision) == ("eager", "fp32"):
+        for x in images:
+            _check_finite(predictions(deployed.network(x)), "the network in PyTorch")
         return None
     device = images[0].device
     with torch.inference_mode(False):
         reference = AutoBackend(copy.deepcopy(model).to(device), device=device, verbose=False, end2end=False)
-    largest = max(_difference(reference(x.float()), deployed.network(x), x.shape[-1]) for x in images)
+    largest = max(
+        _difference(predictions(reference(x.float())), predictions(deployed.network(x)), x.shape[-1], backend)
+        for x in images
+    )
     result = {"largest_difference": largest}
     exported = deployed.file is not None
     limit = LARGEST_DIFFERENCE if exported or device.type == "cpu" else LARGEST_ON_GPU
-    if precision == "fp32" and largest > limit:
+    if precision == "fp32" and not largest <= limit:
         raise ParityError(
             f"{backend}: the deployed network differs from PyTorch by {largest:.2g} on validation images, more than "
             f"{limit}; it is of no use and was not timed"
@@ -69,7 +74,7 @@ def check_parity(
     if validate is not None and (exported or (backend == "eager" and precision != "fp32")):
         expected = validate(reference)
         result["map50_95"], result["pytorch_map50_95"] = validate(deployed.network), expected
-        if exported and abs(result["map50_95"] - expected) > MAP_DIFFERENCE:
+        if exported and not abs(result["map50_95"] - expected) <= MAP_DIFFERENCE:
             raise ParityError(
                 f"{backend}: mAP50-95 of the exported network is {result['map50_95']:.4f}, in PyTorch {expected:.4f}, "
                 f"more than {MAP_DIFFERENCE} apart; it is of no use and was not timed"
@@ -98,9 +103,26 @@ def validate_deployed(network: AutoBackend, data: str, imgsz: int, batch: int, f
     return float(results["metrics/mAP50-95(B)"])
 
 
-def _difference(expected: Any, found: Any, side: int) -> float:
+def _difference(expected: Tensor, found: Tensor, side: int, backend: str) -> float:
     """The largest difference of predictions (B, 4 + classes, anchors), boxes as a share of the image's side."""
-    scale = torch.ones(predictions(expected).shape[1], device=predictions(expected).device)
+    if expected.shape != found.shape:
+        raise ParityError(
+            f"{backend}: the deployed network puts out predictions of {tuple(found.shape)}, PyTorch of "
+            f"{tuple(expected.shape)}; it is of no use and was not timed"
+        )
+    _check_finite(expected, "the network in PyTorch")
+    _check_finite(found, "the deployed network")
+    scale = torch.ones(expected.shape[1], device=expected.device)
     scale[:4] = 1 / side
-    difference = (predictions(expected).float() - predictions(found).float()).abs()
+    difference = (expected.float() - found.to(expected.device).float()).abs()
     return float((difference * scale[:, None]).max())
+
+
+def _check_finite(answer: Tensor, who: str) -> None:
+    """Refuse NaN and infinity, which no comparison of sizes would notice, and predictions of nothing at all."""
+    wrong = answer.numel() - int(torch.isfinite(answer).sum())
+    if wrong or not answer.numel():
+        raise ParityError(
+            f"{who} puts out {wrong} of {answer.numel()} numbers that are NaN or infinite on a validation image; it is "
+            "of no use and was not timed"
+        )

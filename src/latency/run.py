@@ -39,17 +39,18 @@ def fused(model: BaseModel) -> nn.Module:
 
 def measurement_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The `latency` group, with the CPU threads of the training where it names none."""
-    threads = config["latency"]["threads"] or config["trainer"]["threads"]
+    threads = config["latency"].get("threads") or config["trainer"]["threads"]
     return {**config["latency"], "threads": threads}
 
 
-def measure_run(plan: Plan, trained: BaseModel, imgsz: int) -> dict[str, Any]:
+def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str = SAMPLES) -> dict[str, Any]:
     """Measure a trained network, and write every time taken to the run's folder.
 
     Args:
         plan: of the run.
         trained: the network of best.pt, not fused.
         imgsz: side of the image, in pixels.
+        samples: name of the file with the times.
 
     Raises:
         ParityError: if an export does not compute what PyTorch does.
@@ -68,7 +69,7 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int) -> dict[str, Any]:
             device=plan.device,
             validate=lambda network: validate_deployed(network, data, validated_at, batch, folder),
         )
-    write_samples(plan.folder / SAMPLES, measured.samples)
+    write_samples(plan.folder / samples, measured.samples)
     return measured.record
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 
 def latency_rows(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Rows of a table, name and value; of an empty measurement, that there is none."""
+    """Rows of a table, name and value; of an empty measurement or a failed one, that there is none and why."""
+    if "error" in latency:
+        return [("latency", f"NOT MEASURED: {latency['error']}; the same command tries again")]
     if not latency:
         return [("latency", "not measured (latency.enabled=false)")]
     where = f"{latency['backend']}, {latency['precision']}, batch {latency['batch']}, {latency['imgsz']} px"
@@ -28,6 +30,16 @@ def latency_rows(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
     if warning := machine_text(latency):
         rows.append(("machine", warning))
     return rows
+
+
+def flops_text(model: Mapping[str, Any]) -> str:
+    """GFLOPs at their image size as the counter and thop have them, and what is not in them."""
+    text = "not counted" if model["gflops"] is None else f"{model['gflops']:.3f}"
+    if model.get("flops_imgsz") is not None:  # records of earlier versions have none
+        text += f" at {model['flops_imgsz']} px"
+    thop = "nothing" if model["thop_gflops"] is None else f"{model['thop_gflops']:.3f}"
+    text += f" (thop counts {thop})"
+    return f"{text}; not counted: {', '.join(model['not_counted'])}" if model.get("not_counted") else text
 
 
 def ratio_text(timed: Mapping[str, Any]) -> str:
@@ -65,4 +77,5 @@ def _parity(parity: Mapping[str, Any]) -> str:
     text = f"largest difference {parity['largest_difference']:.1e}"
     if "map50_95" in parity:
         text += f", mAP50-95 {parity['map50_95']:.4f} for {parity['pytorch_map50_95']:.4f}"
+        text += "" if parity["pytorch_map50_95"] else ", which says nothing"
     return text

@@ -120,7 +120,10 @@ def _cost(variant: Variant, reference: Variant) -> str:
     for key, unit, scale in (("model.parameters", "M\u00a0parameters", 1e6), ("model.gflops", "GFLOPs", 1)):
         if key in variant.numbers:
             text = f"{variant.numbers[key] / scale:.3g}\u00a0{unit}"
-            if reference.numbers.get(key):
+            size = _flops_size(variant)
+            text += f" at {size:.0f}\u00a0px" if unit == "GFLOPs" and size is not None else ""
+            alike = unit != "GFLOPs" or size == _flops_size(reference)
+            if alike and reference.numbers.get(key):
                 text += f" ({minus(f'{variant.numbers[key] / reference.numbers[key] - 1:+.1%}')})"
             parts.append(text)
     if not parts:
@@ -129,9 +132,13 @@ def _cost(variant: Variant, reference: Variant) -> str:
     return f"It takes {listed}."
 
 
+def _flops_size(variant: Variant) -> float | None:
+    return variant.numbers.get("model.flops_imgsz")
+
+
 def latency_sure(variant: Variant) -> str:
     """Interval of the latency ratio, and what disturbed the machine while it was timed; empty for neither."""
-    timings = [record.latency for record in variant.records if record.latency]
+    timings = [record.latency for record in variant.records if "ratio_to_stock" in record.latency]
     states = [state for state in DISTURBED if any(timing.get(state) for timing in timings)]
     bounds = [] if variant.ratio.low is None else [f"{variant.ratio.low:.2f} to {variant.ratio.high:.2f}"]
     return ", ".join(bounds + ([f"machine {' and '.join(states)}"] if states else []))

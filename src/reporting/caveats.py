@@ -15,6 +15,14 @@ TIMED_IN = ("backend", "precision", "batch", "imgsz", "threads")
 DISTURBED = ("busy", "throttled")
 # Of a training as it ran: what changes no number, and what is the graft's own.
 NOT_COMPARED = {"training.frozen.attention", "training.workers", "training.threads", "training.cache"}
+# Of a record's environment: what a reader must know if it differs.
+MACHINE = {
+    "device": "devices",
+    "cpu": "CPU models",
+    "driver": "GPU drivers",
+    "git": "commits",
+    "packages": "package versions",
+}
 # Events that leave a run's numbers as they would have been.
 HARMLESS = {"tracking_lost", "resume", "clock_set"}
 # Ultralytics' precision envelope ends before a recall of 1: a detector without any mistake has an AP of 0.995.
@@ -82,21 +90,34 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
         notes += _on_variant(variant, floor)
     records = records_that_count(study.runs)
     environments = [record.environment for record in records]
-    for key, what in {"device": "devices", "git": "commits", "packages": "package versions"}.items():
-        kinds = {str(environment.get(key)) for environment in environments}
+    for key, what in MACHINE.items():
+        kinds = {str(environment[key]) for environment in environments if environment.get(key) is not None}
         if len(kinds) > 1:
             notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
-    timings = [record.latency for record in records if record.latency]
-    for state in DISTURBED:
-        if count := sum(bool(timing.get(state)) for timing in timings):
-            notes.append(f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed")
-    if len({tuple(timing.get(key) for key in TIMED_IN) for timing in timings}) > 1:
-        notes.append(f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare")
+    notes += _on_costs(records)
     changed = [run for run in study.runs if run.counts and run.record is not None and events(run.record)]
     if changed:
         told = some([f"{run.name} ({', '.join(events(run.record))})" for run in changed if run.record is not None])
         notes.append(f"events that may have changed the experiment, in {len(changed)} runs: {told}")
     return notes
+
+
+def _on_costs(records: Sequence[Record]) -> Iterator[str]:
+    """What keeps latencies and FLOPs from being taken as they stand, or compared."""
+    if failed := [record.name for record in records if "error" in record.latency]:
+        yield f"the latency of {len(failed)} runs could not be measured: {some(failed)}"
+    if further := [record.name for record in records if record.measurements]:
+        yield f"{len(further)} runs have further measurements of latency, which only their records show"
+    timings = [record.latency for record in records if record.latency and "error" not in record.latency]
+    for state in DISTURBED:
+        if count := sum(bool(timing.get(state)) for timing in timings):
+            yield f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed"
+    if len({tuple(timing.get(key) for key in TIMED_IN) for timing in timings}) > 1:
+        yield f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare"
+    if len({record.model["flops_imgsz"] for record in records if "flops_imgsz" in record.model}) > 1:
+        yield "GFLOPs are of several image sizes: only those alike compare"
+    for text in dict.fromkeys(text for record in records for text in record.model.get("not_counted", [])):
+        yield f"GFLOPs do not include {text}"
 
 
 def _on_variant(variant: Variant, floor: float) -> Iterator[str]:

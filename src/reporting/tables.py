@@ -67,9 +67,16 @@ def columns(results: Results) -> list[Column]:
         Column("memory (MB)", "peak of a forward pass", lambda _, v: _number(v, "latency.memory.peak_mb", ",.1f")),
         Column("p50 (ms)", "median of a forward pass", lambda _, v: _number(v, "latency.p50_ms", ".2f")),
         Column("parameters", "fused", lambda _, v: _number(v, "model.parameters", ",.0f")),
-        Column("GFLOPs", "fused", lambda _, v: _number(v, "model.gflops", ".3f")),
+        Column(_flops_header(results), "fused", lambda _, v: _number(v, "model.gflops", ".3f")),
     ]
     return [column for column in every if any(column.fill(results, v).text for v in results.variants)]
+
+
+def _flops_header(results: Results) -> str:
+    """GFLOPs with the image sizes they were counted at; records of earlier versions do not have them."""
+    sizes = {record.model.get("flops_imgsz") for variant in results.variants for record in variant.records}
+    known = sorted(size for size in sizes if size is not None)
+    return f"GFLOPs at {' and '.join(map(str, known))} px" if known else "GFLOPs"
 
 
 def _mean(estimate: Estimate) -> Cell:
@@ -224,7 +231,7 @@ def _named(name: str, estimate: Estimate | None) -> dict[str, float | None]:
 def latex(results: Results) -> str:
     """The comparison as a LaTeX table in the manner of booktabs, which the preamble must load."""
     wanted = ("variant", "seeds", "mAP50-95", "difference", "p", "AP small", "latency ratio", "parameters", "GFLOPs")
-    chosen = [column for column in columns(results) if column.header in wanted]
+    chosen = [column for column in columns(results) if column.header.split(" at ")[0] in wanted]
     rows = [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
     seeds = sorted({compared.comparison.difference.n for compared in results.judged})
     nothing = (

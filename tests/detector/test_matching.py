@@ -82,6 +82,18 @@ def test_flops_are_counted_at_the_image_size_asked_for():
     assert matched["got"] == count_flops(built, 16, 8, 12)
 
 
+def test_flops_that_are_not_counted_in_whole_are_not_matched():
+    class Mixes(nn.Conv2d):
+        def forward(self, x):
+            return super().forward(torch.fft.irfft2(torch.fft.rfft2(x), s=x.shape[-2:]))
+
+    with pytest.raises(
+        ValueError, match=r"placebo.by=flops: mixes at p3 has work without a FLOP count, aten::_fft_r2c"
+    ):
+        match_placebo(Mixes(16, 16, 1), 16, 16, 8, 12, Match("mixes", "", {}, "flops"), "p3")
+    match_placebo(Mixes(16, 16, 1), 16, 16, 8, 12, Match("mixes", "", {}, "parameters"), "p3")
+
+
 def test_values_do_not_depend_on_what_is_matched():
     """Equal sizes, so that the streams can be compared: the reference must draw from another one."""
     models = [build_stock("yolo26n", classes=10, channels=3) for _ in range(2)]

@@ -1,5 +1,6 @@
 """A network that computes something else is refused before it is timed."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from src.latency.backends import Deployed
 from src.latency.parity import ParityError, check_parity
+from src.latency.text import _parity
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,73 @@ def test_large_difference_is_refused(change, stock, x):
         check_parity(exported(stock, change), stock, "onnxruntime", "fp32", [x], None)
 
 
+def at(image, value):
+    """Whatever the network answers, with one value in the answer to one image."""
+    count = iter(range(10))
+
+    def change(answer):
+        if next(count) == image:
+            answer[0, 4, 3] = value
+        return answer
+
+    return change
+
+
+@pytest.mark.parametrize("value", [pytest.param(float("nan"), id="nan"), pytest.param(float("inf"), id="inf")])
+@pytest.mark.parametrize("image", [0, 1])
+@pytest.mark.parametrize(
+    ("backend", "precision"),
+    [("onnxruntime", "fp32"), ("onnxruntime", "fp16"), ("eager", "bf16"), ("compiled", "fp16")],
+)
+def test_what_is_not_finite_is_refused_in_every_precision_and_on_every_image(
+    backend, precision, image, value, stock, x
+):
+    with pytest.raises(ParityError, match=r"the deployed network puts out 1 of \d+ numbers that are NaN or infinite"):
+        check_parity(exported(stock, at(image, value)), stock, backend, precision, [x, x], None)
+
+
+@pytest.mark.parametrize(("backend", "precision"), [("eager", "fp32"), ("onnxruntime", "fp32"), ("eager", "bf16")])
+def test_network_that_is_not_finite_in_pytorch_is_refused(backend, precision, stock, x):
+    broken = copy.deepcopy(stock)
+    with torch.no_grad():
+        broken.model[0].conv.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(ParityError, match=r"the network in PyTorch puts out \d+ of \d+ numbers that are NaN"):
+        check_parity(exported(broken, lambda answer: answer), broken, backend, precision, [x], None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda answer: answer[..., :1], id="fewer-anchors"),
+        pytest.param(lambda answer: answer[:, :5], id="fewer-classes"),
+        pytest.param(lambda answer: answer[..., :0], id="none"),
+    ],
+)
+def test_predictions_of_another_shape_are_refused(change, stock, x):
+    with pytest.raises(ParityError, match=r"predictions of \(1, \d+, \d+\), PyTorch of \(1, 7, 84\)"):
+        check_parity(exported(stock, change), stock, "onnxruntime", "fp16", [x], None)
+
+
+def test_map_that_is_not_a_number_is_refused(stock, x):
+    same = exported(stock, lambda answer: answer)
+    for found, expected in ((float("nan"), 0.5), (0.5, float("nan")), (float("nan"),) * 2):
+        with pytest.raises(ParityError, match=r"mAP50-95 of the exported network is"):
+            check_parity(
+                same,
+                stock,
+                "onnx",
+                "fp16",
+                [x],
+                lambda network, found=found, expected=expected: found if network is same.network else expected,
+            )
+
+
+def test_map_of_nothing_found_on_both_sides_is_said_to_say_nothing():
+    latency = {"largest_difference": 1e-5, "map50_95": 0.0, "pytorch_map50_95": 0.0}
+    assert _parity(latency).endswith("mAP50-95 0.0000 for 0.0000, which says nothing")
+    assert _parity({**latency, "map50_95": 0.5, "pytorch_map50_95": 0.5}).endswith("mAP50-95 0.5000 for 0.5000")
+
+
 def test_map_is_compared(stock, x):
     same = exported(stock, lambda answer: answer)
 
@@ -65,4 +134,8 @@ def test_map_is_compared(stock, x):
 
 
 def test_eager_is_not_compared_with_itself(stock, x):
-    assert check_parity(Deployed(stock), stock, "eager", "fp32", [x], None) is None
+    def network(x):
+        with torch.no_grad():
+            return stock(x)
+
+    assert check_parity(Deployed(network), stock, "eager", "fp32", [x], None) is None

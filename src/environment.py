@@ -1,0 +1,79 @@
+"""The machine and the software that a result was made with, as far as accuracy and latency depend on them."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.latency.machine import driver_version
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "ultralytics",
+    "hydra-core",
+    "omegaconf",
+    "wandb",
+    "timm",
+    "numpy",
+    "triton",
+    "onnx",
+    "onnxslim",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+)
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, git commit and hardware, as plain values; None where something is not there or does not tell."""
+    root = Path(__file__).parent.parent
+    git = subprocess.run(
+        ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    cuda = torch.cuda.is_available()
+    return {
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "git": git.stdout.strip() or None,
+        "platform": platform.platform(),
+        "cpu": cpu_model(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "device": device_name(device),
+        "cuda": torch.version.cuda if cuda else None,
+        "cudnn": torch.backends.cudnn.version() if cuda else None,
+        "driver": driver_version() if cuda else None,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """A GPU by its product's name, anything else by its kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def cpu_model() -> str | None:
+    """The CPU's name as its maker gives it."""
+    if CPUINFO.is_file():
+        for line in CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

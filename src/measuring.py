@@ -1,0 +1,152 @@
+"""What a trained network costs, counted and timed; a failure costs no training, and a finished run is timed again.
+
+`Record.latency` is the first measurement that succeeded. Those with other options stand in `Record.measurements`, the
+newest first, each with the options that it was taken with and the machine that it was taken on.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from src.checkpoint import damage
+from src.checks import Plan
+from src.detector.trust import known_classes_only
+from src.environment import device_name, environment
+from src.flops import count_flops_by_thop, count_operators, count_parameters
+from src.interrupts import interruptible
+from src.latency.run import SAMPLES, fused, load_best, measure_run, measurement_options
+from src.record import Record, without_passwords
+
+log = logging.getLogger(__name__)
+SWITCHES = ("enabled", "again")  # of the latency group: what is to be done, not how
+
+
+def network_costs(model: Any, channels: int, imgsz: int) -> dict[str, Any]:
+    """Parameters and GFLOPs of a fused network at an image size, as the record has them.
+
+    A count that fails is None, and `not_counted` says why.
+    """
+    costs: dict[str, Any] = {"parameters": count_parameters(model), "flops_imgsz": imgsz}
+    try:
+        counted = count_operators(model, channels, imgsz, imgsz)
+        costs |= {"gflops": counted.flops / 1e9, "not_counted": list(counted.not_counted)}
+    except Exception as error:  # noqa: BLE001  the training is finished, and worth more than its costs
+        costs |= {"gflops": None, "not_counted": [f"everything, as the network fails at {imgsz} px: {_text(error)}"]}
+    try:
+        costs["thop_gflops"] = count_flops_by_thop(model, channels, imgsz, imgsz) / 1e9
+    except Exception as error:  # noqa: BLE001  as above
+        log.warning("thop cannot count this network: %s", _text(error))
+        costs["thop_gflops"] = None
+    return costs
+
+
+def measure_costs(plan: Plan, record: Record) -> None:
+    """Count and time best.pt of a training that has just finished, as it is deployed."""
+    imgsz = asked(plan.config, "")["imgsz"]
+    trained = load_best(_best(plan), plan.device)
+    record.model |= network_costs(fused(trained), plan.dataset.channels, imgsz)
+    if plan.config["latency"]["enabled"]:
+        record.latency = _measured(plan, trained, SAMPLES)
+
+
+def measure_again(plan: Plan, record: Record) -> Record:
+    """Time best.pt of a run that finished before, if these options were not measured yet or `latency.again` is set.
+
+    The record on disk keeps what it had.
+
+    Returns:
+        The record, with the measurement that was asked for as its `latency`.
+    """
+    options = plan.config["latency"]
+    if not options["enabled"]:
+        return record
+    wanted = asked(plan.config, device_name(plan.device))
+    known = find(record, wanted)
+    if known and not options["again"]:
+        return dataclasses.replace(record, latency=known)
+    first = find(record, wanted, record.latency) or not record.latency or "error" in record.latency
+    samples = SAMPLES if first else f"latency-{_digest(wanted)}.npz"
+    with interruptible():
+        new = _measured_from_disk(plan, samples)
+    new["environment"] = environment(plan.device)
+    if known and "error" in new:
+        return dataclasses.replace(record, latency=new)  # what is known is worth more than that
+    kept = [old for old in record.measurements if "error" not in old or not _same(old["options"], wanted)]
+    if first:
+        kept = [record.latency, *kept] if known else kept
+        record.latency = new
+    else:
+        kept = [new, *kept]
+    record.measurements = kept
+    record.write(plan.folder)
+    return dataclasses.replace(record, latency=new)
+
+
+def asked(config: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """What a measurement is recognised by: the options that shape it, resolved, and the device in words."""
+    options = {key: value for key, value in measurement_options(config).items() if key not in SWITCHES}
+    return {**options, "imgsz": options.get("imgsz") or config["trainer"]["imgsz"], "device": device}
+
+
+def find(record: Record, wanted: Mapping[str, Any], *among: Mapping[str, Any]) -> dict[str, Any]:
+    """The measurement of a record that was taken with these options and succeeded; empty if there is none.
+
+    Args:
+        record: of a finished run.
+        wanted: as of `asked`.
+        among: measurements to look at; none for all that the record has.
+    """
+    for measured in among or (record.latency, *record.measurements):
+        if measured and "error" not in measured:
+            options = measured.get("options") or asked(record.config, record.environment.get("device", ""))
+            if _same(options, wanted):
+                return dict(measured)
+    return {}
+
+
+def _same(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether options agree; one that there was not yet when a measurement was taken plays no part."""
+    return all(wanted[key] == value for key, value in options.items() if key in wanted)
+
+
+def _measured_from_disk(plan: Plan, samples: str) -> dict[str, Any]:
+    """Of a run that finished at any time, whose best.pt may be anything by now."""
+    best = _best(plan)
+    if problem := damage(best):
+        return _failed(plan, f"{problem}; force=true trains the run anew")
+    log.info("finished before; nothing is trained, and best.pt is measured with other latency options")
+    try:
+        with known_classes_only("best.pt", best, plan.trust):
+            trained = load_best(best, plan.device)
+    except Exception as error:  # noqa: BLE001  whatever a file from anywhere raises
+        return _failed(plan, _text(error))
+    return _measured(plan, trained, samples)
+
+
+def _measured(plan: Plan, trained: Any, samples: str) -> dict[str, Any]:
+    """A measurement, or the text of what it failed with, beside the options that were asked for."""
+    wanted = asked(plan.config, device_name(plan.device))
+    try:
+        return {**measure_run(plan, trained, wanted["imgsz"], samples), "options": wanted}
+    except (Exception, SystemExit) as error:
+        log.warning("the latency could not be measured", exc_info=True)
+        return _failed(plan, _text(error))
+
+
+def _failed(plan: Plan, error: str) -> dict[str, Any]:
+    return {"error": without_passwords(error), "options": asked(plan.config, device_name(plan.device))}
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _digest(options: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _best(plan: Plan) -> Any:
+    return plan.folder / "train" / "weights" / "best.pt"
