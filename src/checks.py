@@ -30,7 +30,7 @@ from src.detector.sites import Site, largest_stride
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.detector.trust import Trust, check_target
 from src.param_groups import GraftOptions
-from src.record import identity, readable_name
+from src.record import identity, readable_name, without_passwords
 from src.tracking_checks import check_tracking, follow_environment
 from src.trainer import find_device
 
@@ -87,7 +87,8 @@ class Checker:
         device = self._once(_device, config["trainer"]["device"])
         weights = self._once(_weights, model["weights"])
         data = _own_data(config["data"])
-        dataset = self._once(_dataset, data, output_dir, config["trainer"]["single_cls"])
+        trainer = config["trainer"]
+        dataset = self._once(_dataset, data, output_dir, trainer["single_cls"], trainer["fraction"])
         config = {**config, "data": data}
         config["attention"] = dict(self._once(_own_class, config["attention"], trust))
         spec = _graft(config, trust)
@@ -186,14 +187,16 @@ def _own_data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": Path(data["yaml"]).stem, "yaml": data["yaml"], "download": data["download"]}
 
 
-def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool) -> Dataset:
+def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool, fraction: float | int) -> Dataset:
+    cache = output_dir / "data"
     try:
         if data["yaml"] is None:
-            options = {key: data[key] for key in DIGITS_DEFAULTS}
-            return resolve_dataset(str(build_digits(output_dir / "data", **options)))
-        return resolve_dataset(data["yaml"], download=data["download"], single_cls=single_cls)
+            name, download = str(build_digits(cache, **{key: data[key] for key in DIGITS_DEFAULTS})), False
+        else:
+            name, download = data["yaml"], data["download"]
+        return resolve_dataset(name, download=download, single_cls=single_cls, fraction=fraction, cache=cache)
     except (DatasetError, ValueError) as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(without_passwords(str(error))) from error
 
 
 def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:

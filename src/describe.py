@@ -66,7 +66,7 @@ def describe(plan: "Plan") -> str:
         lines.append(
             f"placebo        {place}: {match['got']:,} {match['by']} for {match['wanted']:,} ({match['mismatch']:+.2%})"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *plan.dataset.notes])
 
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")

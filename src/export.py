@@ -118,7 +118,12 @@ def export_run(options: Mapping[str, Any]) -> str:
                 "fp16" if options["half"] else "fp32",
                 [prepare([image]) for image in images],
                 lambda network: validate_deployed(
-                    network, arguments["data"], arguments["imgsz"], options["batch"], scratch
+                    network,
+                    arguments["data"],
+                    arguments["imgsz"],
+                    options["batch"],
+                    scratch,
+                    arguments.get("single_cls", False),
                 ),
             )
         if found is not None:

@@ -69,7 +69,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     )
     graft(model, plan.graft)
     deployed = fused(model)
-    images = validation_images(plan.dataset.yaml, channels, download=plan.config["data"]["download"])
+    images = validation_images(plan.dataset.yaml, channels)
     return {
         **network_costs(deployed, channels, imgsz),
         "latency": measure(model, stock, options, images=images, imgsz=imgsz, device=plan.device).record,

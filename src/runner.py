@@ -98,6 +98,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             config=plan.config,
             attempts=1 if previous is None else previous.attempts + 1,
             environment=environment(plan.device),
+            data=plan.dataset.counts,
             tracking_id=tracking_id,
         )
         record.write(plan.folder)

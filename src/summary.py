@@ -27,6 +27,7 @@ def table(record: Record, folder: Path) -> str:
         ("GFLOPs", flops_text(model)),
         ("stock tensors", _tensors(model)),
         *_placebo(model["placebo"]),
+        *_unlabelled(record.data),
         *latency_rows(record.latency),
         ("time", f"{record.seconds:.0f} s"),
         ("events", ", ".join(entry["event"] for entry in record.events) or "none"),
@@ -66,6 +67,13 @@ def _placebo(matches: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     worst = max(matches.values(), key=lambda match: abs(match["mismatch"]))
     return [("placebo", f"{worst['by']} within {abs(worst['mismatch']):.2%} of what it stands for, at every place")]
+
+
+def _unlabelled(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Images without a label file, as a row of the table where there are any."""
+    counts = [(name, data[name]) for name in ("train", "val") if name in data and data[name]["unlabelled"]]
+    text = "; ".join(f"{split['unlabelled']} of {split['images']} images of {name}" for name, split in counts)
+    return [("no label file", text)] if counts else []
 
 
 def shorten_names(names: Sequence[str]) -> str:

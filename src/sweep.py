@@ -106,6 +106,7 @@ def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun])
             *matrix(states, lambda state: state.state),
             "",
             f"time left {time_left(possible, measured_elsewhere(output_dir, planned))}",
+            *dict.fromkeys(note for run in planned for note in run.notes),
             *refused,
         ]
     )

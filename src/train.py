@@ -47,6 +47,8 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         plan = check(job_values(config))
         if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
             log.info("\n%s", line)
+        for note in plan.dataset.notes:
+            log.info(note)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True))
     except (ConfigError, RunSkippedError, DiskFullError) as error:
         if sweeping:

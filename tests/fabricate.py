@@ -134,7 +134,7 @@ def write_matches(folder: Path, seed: int, right: float, images: int = 8) -> Non
     names = np.array([f"images/val/{index}.png" for index in range(images)])
     if not data.exists():
         (data / "images" / "val").mkdir(parents=True)
-        (data / "data.yaml").write_text("path: .\ntrain: images/val\nval: images/val\nnames: [zero, one]\n")
+        (data / "data.yaml").write_text("train: images/val\nval: images/val\nnames: [zero, one]\n")
         for index, name in enumerate(names):
             noise = np.random.default_rng(index).integers(0, 255, (64, 64, 3), dtype=np.uint8)
             Image.fromarray(noise).save(data / name)

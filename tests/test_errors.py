@@ -28,6 +28,7 @@ from src.command_line import check_command_line
 from src.config import SCHEMAS, plain_values, register_configs
 from src.data.datasets import resolve_dataset
 from src.data.digits import build_digits
+from src.data.splits import read_image
 from src.detector import stock
 from src.detector.grafting import Graft, graft
 from src.detector.stock import build_stock
@@ -73,7 +74,7 @@ ELSEWHERE = {
     ("src/checks.py", ": your YAML has no "): "tests/test_own_attention.py: needs a folder given with -cd",
     ("src/command_line.py", " "): "tests/faults: needs a folder given with -cd",
     ("src/dashboard.py", "wandb-workspaces is not installed"): "is installed here",
-    ("src/data/datasets.py", " cannot be read: "): "root reads everything",
+    ("src/data/data_yaml.py", " cannot be read: "): "root reads everything",
     ("src/study/definition.py", " cannot be read ("): "as above",
     ("src/detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
     ("src/detector/grafting.py", " are fused into its convolutions"): "from Python only: tests/detector",
@@ -319,6 +320,13 @@ def _study_elsewhere(folder: Path) -> None:
     sweep.main()
 
 
+def _not_fetched(folder: Path) -> None:
+    place = folder / "nowhere"
+    names = "train: a\nval: b\nnames: [x]\n"
+    (folder / "far.yaml").write_text(f"path: {place}\n{names}download: raise ConnectionError('no route')\n")
+    resolve_dataset("far.yaml", download=True)
+
+
 def _exported(folder: Path) -> None:
     (folder / "x.onnx").touch()
     grafted_yolo("x.onnx", "se")
@@ -337,6 +345,8 @@ OTHERS: dict[str, Callable[[Path], object]] = {
     "grafted_yolo('yolo26n.yaml', 'se', mode='inside')": lambda folder: grafted_yolo(
         "yolo26n.yaml", "se", mode="inside"
     ),
+    "a data set whose download fails": _not_fetched,
+    "read_image('no.png', 3)": lambda folder: read_image(Path("no.png"), 3),
     "resolve_dataset('digits')": lambda folder: resolve_dataset("digits"),
     "from_timm.eca(64, gate='x')": lambda folder: from_timm.eca(64, gate="x"),
     "from_timm.sk(7)": lambda folder: from_timm.sk(7),

@@ -107,6 +107,15 @@ def fingerprint(data_yaml: Path) -> str:
     return _recorded(Path(data_yaml).parent)
 
 
+def is_digits(folder: Path) -> bool:
+    """Whether a folder holds a digits set to the last byte, and not one that was edited since."""
+    try:
+        options = _Options(**json.loads((folder / "fingerprint.json").read_text())["options"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return not _fault(folder, options)
+
+
 def _recorded(folder: Path) -> str:
     return str(json.loads((folder / "fingerprint.json").read_text())["fingerprint"])
 

@@ -1,94 +1,154 @@
-"""Files of a data set that Ultralytics would leave out or overwrite with a warning that scrolls by.
+"""What one file of a data set holds, and what keeps Ultralytics from using it whole.
 
-A file is opened once and no image is decoded, so that a set of a hundred thousand images is looked through in seconds.
+Ultralytics leaves such a file out or overwrites it, with a warning that scrolls by.
 """
 
 import math
+import struct
+import warnings
+import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+import cv2
+import numpy as np
+from PIL import Image
+from ultralytics.data.utils import check_image
+from ultralytics.utils.patches import imread
 
-SHOWN = 3  # faults in a message
-LOOKED_INTO = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}  # others need decoders of their own
-JPEG, PNG = (b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND\xaeB`\x82")  # how they begin and end
+from src.data.splits import read_flag
+
+JPEG_END = b"\xff\xd9"
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)  # what decoders are known to raise; Ultralytics leaves the image out whatever it is
 TOLERANCE = 0.01  # by which Ultralytics lets coordinates leave the image
 
 
-def describe_faults(images: Sequence[Path], labels: Sequence[Path], classes: int, keypoints: int = 0) -> str | None:
-    """What is wrong with the images and labels of a split, in words; None if nothing is.
+@dataclass(frozen=True)
+class Labels:
+    """Content of a label file.
+
+    Attributes:
+        fault: why it cannot be used, in words that follow its path; None if it can.
+        objects: rows.
+        repeated: number of the first line that Ultralytics drops because an earlier one is the same; 0 for none.
+    """
+
+    fault: str | None
+    objects: int = 0
+    repeated: int = 0
+
+
+def image_fault(path: Path, channels: int) -> str | None:
+    """Why the training could not use an image, in words that follow its path; None if it can.
+
+    The image is decoded by the function that the training calls, and checked by the one that scans data sets.
 
     Args:
-        images: that are there.
-        labels: where the label of each is, if it has one.
-        classes: a label may name; 0 for any.
-        keypoints: columns that a label may have behind its box.
+        path: of a file that is there.
+        channels: that it must have.
     """
-    faults = [*_image_faults(images), *_label_faults(labels, classes, keypoints)]
-    if not faults:
-        return None
-    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    return "; ".join(faults[:SHOWN]) + more
-
-
-def has_objects(labels: Sequence[Path]) -> bool:
-    """Whether any label has a line."""
-    return any(label.is_file() and label.read_bytes().strip() for label in labels)
-
-
-def _image_faults(images: Sequence[Path]) -> Iterator[str]:
-    for image in images:
-        if image.suffix.lower() not in LOOKED_INTO:
-            continue
-        with image.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            begin = file.read(4)
-            file.seek(max(size - 8, 0))
-            end = file.read(8)
-        if begin.startswith(JPEG[0]):
-            if not end.endswith(JPEG[1]):
-                yield f"{image} does not end as a JPEG does, and Ultralytics would overwrite it with what it can read"
-        elif not (begin == PNG[0] and end == PNG[1]) and (reason := _undecodable(image)):
-            yield f"{image} is no whole image ({reason})"
-
-
-def _undecodable(path: Path) -> str | None:
-    """Why an image of a format without a mark at its end cannot be read, as far as its beginning tells."""
     try:
-        with Image.open(path) as image:
-            if image.format == "PNG":
-                image.load()
-    except (UnidentifiedImageError, ImportError):  # Ultralytics then looks for a decoder of another format
-        return "of no format that is known"
-    except (OSError, SyntaxError, ValueError) as error:
-        return str(error)
-    return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about large images and metadata
+            if _ends_early(path):
+                return "does not end as a JPEG does, and Ultralytics would overwrite it with what it can read"
+            check_image(str(path))
+            image = imread(path, flags=read_flag(channels))
+    except AssertionError as error:
+        return f"is refused by Ultralytics: {error}"
+    except ImportError:  # Ultralytics looks for a decoder of HEIC when Pillow knows no other
+        return "is no whole image (of no format that is known)"
+    except cv2.error as error:
+        return f"cannot be decoded by OpenCV, which the training reads images with ({error.err})"
+    except UNREADABLE as error:
+        return f"is no whole image ({error})"
+    if image is None:
+        return "is no whole image (OpenCV, which the training reads images with, cannot decode it)"
+    if image.shape[2] != channels:
+        return f"has {image.shape[2]} channels as the training reads it, and channels: in the YAML is {channels}"
+    if image.dtype != np.uint8:
+        return f"is read as {image.dtype}; the training takes images of 8 or 16 bits a channel"
+    return _other_array(path, image)
 
 
-def _label_faults(labels: Sequence[Path], classes: int, keypoints: int) -> Iterator[str]:
-    for label in labels:
-        if not label.is_file():
-            continue
-        try:
-            lines = label.read_bytes().decode("utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            yield f"{label} is not text in UTF-8"
-            continue
-        kinds = set()
-        for number, line in enumerate(lines, 1):
-            columns = line.split()
-            if not columns:
-                continue
-            if keypoints and len(columns) == 5 + keypoints:
-                columns = columns[:5]
-            kinds.add(len(columns) > 5)
-            reason = _row_fault(columns) or _class_fault(columns[0], classes)
-            if reason is None and len(kinds) > 1:
-                reason = "is a box among polygons, or a polygon among boxes"
-            if reason is not None:
-                yield f"{label}, line {number} {reason}"
-                break
+def _ends_early(path: Path) -> bool:
+    """Whether it is a JPEG without its end, which Ultralytics' check would write anew."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 2, 0))
+        end = file.read(2)
+    if end == JPEG_END:
+        return False
+    with Image.open(path) as image:
+        return image.format == "JPEG"
+
+
+def _other_array(path: Path, image: np.ndarray) -> str | None:
+    """Say so if Ultralytics would load another image from the .npy beside this one."""
+    array = path.with_suffix(".npy")
+    try:
+        if array.stat().st_mtime < path.stat().st_mtime:
+            return None
+        kept = np.load(array, mmap_mode="r")
+    except (OSError, ValueError, EOFError):  # there is none, or Ultralytics removes it
+        return None
+    if (kept.ndim >= 3 and kept.shape[-1] != image.shape[-1]) or kept.dtype == np.uint16:
+        return None  # Ultralytics writes it anew
+    if np.array_equal(kept.reshape(image.shape) if kept.size == image.size else kept, image):
+        return None
+    return f"is not what Ultralytics would train on: {array.name} beside it is, and holds another image; remove that"
+
+
+def read_labels(content: bytes, classes: int, keypoints: int = 0) -> Labels:
+    """Read the rows of a label file by Ultralytics' rules.
+
+    Args:
+        content: of the file.
+        classes: that a row may name; 0 for any.
+        keypoints: columns that a row may have behind its box.
+    """
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        return Labels(" is not text in UTF-8")
+    polygons: set[bool] = set()
+    rows: set[bytes] = set()
+    repeated = 0
+    for number, columns in _rows(lines, keypoints):
+        polygons.add(len(columns) > 5)
+        reason = _row_fault(columns) or _class_fault(columns[0], classes)
+        if reason is None and len(polygons) > 1:
+            reason = "is a box among polygons, or a polygon among boxes"
+        if reason is not None:
+            return Labels(f", line {number} {reason}")
+        row = np.array(columns, np.float32).tobytes()
+        if row in rows:
+            repeated = repeated or number
+        rows.add(row)
+    return Labels(None, len(rows), repeated)
+
+
+def _rows(lines: Sequence[str], keypoints: int) -> Iterator[tuple[int, list[str]]]:
+    """Number and columns of every line that is not blank, without keypoints."""
+    for number, line in enumerate(lines, 1):
+        columns = line.split()
+        if keypoints and len(columns) == 5 + keypoints:
+            columns = columns[:5]
+        if columns:
+            yield number, columns
 
 
 def _row_fault(columns: Sequence[str]) -> str | None:

@@ -1,10 +1,14 @@
 """Ultralytics' cache of labels, which lies beside a data set's labels and may have come with it: read without its code.
 
 Ultralytics unpickles it, so that a data set from elsewhere could run anything. It scans the labels anew where a cache
-cannot be read, and so it does where one holds more than numbers and names.
+cannot be read, and so it does where one holds more than numbers and names. It takes a cache for that of other labels by
+their sizes and times of change alone; here it does so by their content.
 """
 
+import hashlib
+import os
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,30 @@ PLAIN = {
 
 
 def restrict_label_caches() -> None:
-    """Have Ultralytics read its label caches by `read_label_cache`."""
+    """Have Ultralytics read its label caches by `read_label_cache`, and tell them apart by `content_hash`."""
     dataset.load_dataset_cache_file = read_label_cache
+    dataset.get_hash = content_hash
+
+
+def content_hash(paths: Sequence[str]) -> str:
+    """Hash of what a label cache depends on: the bytes of labels, and of images their sizes and times.
+
+    Args:
+        paths: of labels and images, and texts that are no paths, as Ultralytics gives them.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(os.fsencode(path) + b"\0")
+        try:
+            if path.endswith(".txt"):
+                digest.update(Path(path).read_bytes())
+            else:
+                stat = os.stat(path)
+                digest.update(f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}".encode())
+        except (OSError, ValueError):
+            digest.update(b"none")
+        digest.update(b"\0")
+    return digest.hexdigest()
 
 
 def read_label_cache(path: Path) -> dict[str, Any]:

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from ultralytics.data.loaders import LoadImagesAndVideos
-from ultralytics.data.utils import check_det_dataset
 from ultralytics.models.yolo.detect import DetectionPredictor
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
+from src.data.splits import read_image, split_images
 from src.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
 from src.latency.clocks import Clock, event_clock, wall_clock
 from src.latency.machine import Machine
@@ -116,19 +115,13 @@ def measure(
     return Measurement(record, samples)
 
 
-def validation_images(yaml: Path, channels: int, count: int = IMAGES, download: bool = False) -> list[np.ndarray]:
-    """The first images of a data set's validation split, (H, W, C) in BGR, read by Ultralytics' own loader.
+def validation_images(yaml: Path, channels: int, count: int = IMAGES) -> list[np.ndarray]:
+    """The first images of a data set's validation split, (H, W, C) in BGR, found and read as the training does.
 
     Raises:
-        FileNotFoundError: if they are not there, and the data set may not fetch them (download).
+        FileNotFoundError: if they are not there.
     """
-    loader = LoadImagesAndVideos(check_det_dataset(yaml, autodownload=download)["val"], channels=channels)
-    images = []
-    for _, loaded, _ in loader:
-        images += loaded
-        if len(images) >= count:
-            break
-    return images[:count]
+    return [read_image(path, channels) for path in split_images(yaml, "val")[:count]]
 
 
 class EndToEnd:

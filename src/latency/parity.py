@@ -82,7 +82,9 @@ def check_parity(
     return result
 
 
-def validate_deployed(network: AutoBackend, data: str, imgsz: int, batch: int, folder: str) -> float:
+def validate_deployed(
+    network: AutoBackend, data: str, imgsz: int, batch: int, folder: str, single_cls: bool = False
+) -> float:
     """mAP50-95 of a deployed network on the validation images of a data set, by Ultralytics' validator.
 
     The validator would load a file anew, with the runtime's own threads and precision; here it is given the very
@@ -91,6 +93,7 @@ def validate_deployed(network: AutoBackend, data: str, imgsz: int, batch: int, f
     device = network.device
     restrict_label_caches()
     arguments = {"data": data, "imgsz": imgsz, "batch": batch, "device": str(device), "plots": False, "task": "detect"}
+    arguments["single_cls"] = single_cls
     checked = DetectionValidator(args={**arguments, "verbose": False, "save_dir": folder})
     looked_up: Any = validator
     loading = looked_up.AutoBackend

@@ -58,6 +58,7 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str = SAMPL
     channels = plan.dataset.channels
     stock = build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval()
     data, validated_at = str(plan.dataset.yaml), plan.arguments["imgsz"]
+    single_cls = plan.arguments["single_cls"]
     batch = max([plan.config["latency"]["batch"], *plan.config["latency"]["throughput_batches"]])
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(
@@ -67,7 +68,7 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str = SAMPL
             images=validation_images(plan.dataset.yaml, channels),
             imgsz=imgsz,
             device=plan.device,
-            validate=lambda network: validate_deployed(network, data, validated_at, batch, folder),
+            validate=lambda network: validate_deployed(network, data, validated_at, batch, folder, single_cls),
         )
     write_samples(plan.folder / samples, measured.samples)
     return measured.record

@@ -11,6 +11,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from src.data.data_yaml import class_names
+from src.data.splits import data_folder, read_image
 from src.matches import Detections, read_matches
 from src.reporting.answer import Answer
 from src.reporting.study import StudyRun
@@ -90,13 +92,12 @@ def data_of(run: StudyRun) -> tuple[Path | None, dict[int, str]]:
     arguments = run.folder / "train" / "args.yaml"
     if not arguments.is_file():
         return None, {}
-    file = Path(yaml.safe_load(arguments.read_text(encoding="utf-8"))["data"])
+    given = yaml.safe_load(arguments.read_text(encoding="utf-8"))
+    file = Path(given["data"])
     if not file.is_file():
         return None, {}
-    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    names = content["names"]
-    folder = file.parent / content.get("path", ".")
-    return folder, dict(enumerate(names)) if isinstance(names, list) else names
+    folder = data_folder(file)
+    return (None, {}) if folder is None else (folder, class_names(file, given.get("single_cls", False)))
 
 
 def _quality(kept: Detections) -> NDArray[np.float64]:
@@ -109,10 +110,10 @@ def _quality(kept: Detections) -> NDArray[np.float64]:
 
 def load_image(path: Path) -> tuple[NDArray[np.uint8], float]:
     """An image small enough for a page, (H, W, 3), and its size relative to the file's."""
-    with Image.open(path) as file:
-        scale = min(1.0, MOST_PIXELS / max(file.size))
-        size = max(1, round(file.width * scale)), max(1, round(file.height * scale))
-        return np.asarray(file.convert("RGB").resize(size)), scale
+    whole = Image.fromarray(np.ascontiguousarray(read_image(path, 3)[..., ::-1]))
+    scale = min(1.0, MOST_PIXELS / max(whole.size))
+    size = max(1, round(whole.width * scale)), max(1, round(whole.height * scale))
+    return np.asarray(whole.resize(size)), scale
 
 
 def show(panel: Axes, image: NDArray[Any]) -> None:

@@ -14,16 +14,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 from ultralytics import YOLO
 from ultralytics.data.augment import LetterBox
 
 from src.attention.acmix import ACmix
 from src.attention.window_border import fold_reflection
+from src.data.splits import read_image
 from src.detector.grafting import grafted_attention
 from src.detector.modes import Gated
-from src.detector.sites import largest_stride
+from src.detector.sites import channels_of, largest_stride
 from src.detector.trust import Trust, known_classes_only
 from src.matches import Detections
 from src.reporting.answer import Answer
@@ -80,7 +80,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         for row, (image, own) in enumerate(looks):
             for column, site in enumerate(sites):
                 panel = axes[row * len(sites) + column]
-                show(panel, image)
+                show(panel, image if image.shape[2] == 3 else image[..., 0].repeat(3).reshape(*image.shape[:2], 3))
                 _draw(panel, own[site], image.shape[:2], norm)
         for panel, site in zip(axes, sites, strict=False):
             panel.set_title(site)
@@ -145,9 +145,10 @@ def _centre(kept: Detections, index: int, size: tuple[int, int]) -> tuple[float,
 
 
 def _see(model: nn.Module, path: Path, imgsz: int) -> tuple[NDArray[np.float32], dict[str, tuple[ACmix, Tensor]]]:
-    """The image as the network takes it, (H, W, 3) in 0 to 1, and every site's ACmix with what comes into it."""
-    with Image.open(path) as file:
-        pixels = np.asarray(file.convert("RGB"))
+    """The image as the network takes it, (H, W, C) in 0 to 1, and every site's ACmix with what comes into it."""
+    pixels = read_image(path, channels_of(model))
+    if pixels.shape[2] == 3:
+        pixels = pixels[..., ::-1]  # RGB
     boxed = LetterBox(imgsz, auto=True, stride=largest_stride(model))(image=pixels)
     image = np.ascontiguousarray(boxed, dtype=np.float32) / np.float32(255)
     found = grafted_attention(model).items()

@@ -27,12 +27,14 @@ class PlannedRun:
         config: its configuration as plain values; None if it does not compose.
         run: name of the run's folder; None if it cannot be run.
         refusal: why not.
+        notes: what one should know about its data set, a line each.
     """
 
     point: Point
     config: Mapping[str, Any] | None
     run: str | None
     refusal: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -98,7 +100,8 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
             if isinstance(found, ConfigError):
                 raise found
             config = {**found, "seed": point.seed}
-            planned.append(PlannedRun(point, config, checker.check(config).folder.name))
+            plan = checker.check(config)
+            planned.append(PlannedRun(point, config, plan.folder.name, notes=tuple(plan.dataset.notes)))
         except ConfigError as error:
             planned.append(PlannedRun(point, config, None, str(error)))
     return planned

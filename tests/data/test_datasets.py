@@ -4,7 +4,7 @@ import pytest
 import ultralytics.data.utils
 from PIL import Image
 
-from src.data import datasets
+from src.data import splits
 from src.data.datasets import (
     DatasetError,
     DatasetInvalidError,
@@ -43,7 +43,7 @@ def write(folder):
 def empty_datasets_dir(tmp_path, monkeypatch):
     place = tmp_path / "datasets"
     monkeypatch.setattr(ultralytics.data.utils, "DATASETS_DIR", place)
-    monkeypatch.setattr(datasets, "DATASETS_DIR", place)
+    monkeypatch.setattr(splits, "DATASETS_DIR", place)
     return place
 
 
@@ -143,7 +143,7 @@ def test_lists_of_images(write, folder):
     file = write(GOOD.replace("images/train", "train.txt"))
     assert resolve_dataset(str(file)).names == {0: "cat", 1: "dog"}
     (folder / "train.txt").write_text("./images/train/z.png\n")
-    with pytest.raises(DatasetMissingError, match=r"train lists .*z.png, which is not there"):
+    with pytest.raises(DatasetMissingError, match=r"train\.txt, line 1: train lists .*z.png, which is not there"):
         resolve_dataset(str(file))
 
 
@@ -235,33 +235,31 @@ def test_a_missing_folder_of_ones_own_set_says_what_to_correct(write, folder):
         resolve_dataset(str(write()), download=True)
 
 
-@pytest.mark.parametrize(
-    ("name", "file", "classes"),
-    [
-        pytest.param("coco8", "coco8.yaml", 80, id="coco8"),
-        pytest.param("coco128", "coco128.yaml", 80, id="coco128"),
-        pytest.param("coco", "coco.yaml", 80, id="coco"),
-        pytest.param("voc", "VOC.yaml", 20, id="voc"),
-        pytest.param("visdrone", "VisDrone.yaml", 10, id="visdrone"),
-        pytest.param("VOC.yaml", "VOC.yaml", 20, id="by-file-name"),
-    ],
-)
-def test_official_sets(empty_datasets_dir, name, file, classes):
+@pytest.mark.parametrize("name", ["coco8", "coco128", "coco", "voc", "visdrone", "VOC.yaml"])
+def test_official_sets_that_are_not_there_say_how_to_fetch_them(empty_datasets_dir, name):
     with pytest.raises(DatasetMissingError, match=r"data\.download=true") as raised:
         resolve_dataset(name)
     assert str(empty_datasets_dir) in str(raised.value)
-    dataset = resolve_dataset(name, download=True)
-    assert dataset.yaml.name == file
-    assert dataset.yaml.is_file()
-    assert len(dataset.names) == classes
     assert not empty_datasets_dir.exists()
 
 
-def test_an_official_set_stays_the_same_once_it_is_there(empty_datasets_dir):
-    before = resolve_dataset("coco8", download=True)
-    (empty_datasets_dir / "coco8/images/train").mkdir(parents=True)
-    (empty_datasets_dir / "coco8/images/val").mkdir()
-    assert resolve_dataset("coco8") == before
+def test_a_set_that_is_fetched_has_the_identity_that_it_has_once_it_is_there(write, folder, tmp_path):
+    place = tmp_path / "fetched"
+    script = f"download: import shutil; shutil.copytree({str(folder)!r}, {str(place)!r})\n"
+    file = write(GOOD.replace("{folder}", str(place)) + script)
+    with pytest.raises(DatasetMissingError, match=r"data\.download=true"):
+        resolve_dataset(file)
+    first = resolve_dataset(file, download=True)
+    assert (place / "images/train/a.png").is_file()
+    assert resolve_dataset(file, download=True) == resolve_dataset(file) == first
+    (place / "labels/train/a.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    assert identity(file) != first.identity
+
+
+def test_a_download_that_fails_is_refused_with_its_reason(write, tmp_path):
+    text = GOOD.replace("{folder}", str(tmp_path / "nowhere")) + "download: raise ConnectionError('no route')\n"
+    with pytest.raises(DatasetMissingError, match=r"cannot be fetched \(ConnectionError: no route\); try again"):
+        resolve_dataset(write(text), download=True)
 
 
 def test_half_an_official_set_is_not_downloaded(empty_datasets_dir):

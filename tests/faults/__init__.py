@@ -20,11 +20,11 @@ from tests.faults.around import (
 from tests.faults.data import (
     cut,
     damaged_cache,
-    dropped,
     empty,
     garbage,
     hostile_cache,
     no_objects,
+    small,
     with_file,
     with_label,
 )
@@ -66,7 +66,9 @@ FAULTS = [
     Fault("image: PNG cut short", with_file("images/train/b.png", cut), IMAGE + r"b\.png is no whole image"),
     Fault("image: PNG is noise", with_file("images/train/b.png", garbage), IMAGE + r"b\.png is no whole image"),
     Fault("image: empty file", with_file("images/train/b.png", empty), IMAGE + r"b\.png is no whole image"),
-    Fault("image: smaller than 10 px", dropped, r"finished .*; images_dropped \(1\)", "that image; an event says so"),
+    Fault(
+        "image: smaller than 10 px", with_file("images/train/b.png", small), IMAGE + r"b\.png is refused by.*<10 pix"
+    ),
     Fault("label cache: cut short", damaged_cache(lambda cache, _: cache.read_bytes()[:200]), RESCANNED, slow=True),
     Fault("label cache: noise", damaged_cache(lambda *_: b"\x93NUMPY" + bytes(99)), RESCANNED),
     Fault("label cache: with code in it", damaged_cache(hostile_cache), RESCANNED),

@@ -1,0 +1,173 @@
+"""Fingerprints of a data set's files, and what is wrong with them; of an image, kept from one start to the next.
+
+A label is read at each start. An image is read and decoded when it is new, and again when its size, its time of change
+(mtime) or its time of status change (ctime) differs; so does the .npy beside it that Ultralytics would load instead.
+Writing a file sets its ctime, and no program can set it to a chosen value: what stays unseen is a change made with the
+clock set back, or behind the file system's back. A file that changed in the last two seconds is not kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import PIL
+import ultralytics
+
+from src.data.files import Labels, image_fault, read_labels
+from src.data.splits import quiet_ultralytics
+from src.record import write_atomically
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system in use ticks every two seconds
+MANY = 2000  # images of which one is told that they are looked through
+PROCESSORS = 8
+Seen = list[int | str]
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image.
+
+    Attributes:
+        size: in bytes.
+        changed_at: mtime in seconds.
+        file: device and number of the file, the same for all its names.
+        digest: SHA-256 of its bytes.
+        fault: why it cannot be used, in words that follow its path; None if it can.
+    """
+
+    size: int
+    changed_at: float
+    file: tuple[int, int]
+    digest: str
+    fault: str | None
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A label file, with its time of change in seconds and the SHA-256 of its bytes."""
+
+    size: int
+    changed_at: float
+    digest: str
+    labels: Labels
+
+
+class Contents:
+    """Looks at files of one data set, and keeps what it saw of those that are whole.
+
+    Args:
+        cache: file to keep it in; None keeps nothing.
+        channels: of every image.
+        classes: that a label may name; 0 for any.
+        keypoints: columns that a label may have behind its box.
+    """
+
+    def __init__(self, cache: Path | None, channels: int, classes: int, keypoints: int) -> None:
+        self._cache, self._channels, self._classes, self._keypoints = cache, channels, classes, keypoints
+        self._rules = {
+            "format": FORMAT,
+            "channels": channels,
+            "classes": classes,
+            "keypoints": keypoints,
+            "readers": [cv2.__version__, PIL.__version__, ultralytics.__version__],
+        }
+        before = self._read()
+        self._images_before: dict[str, Seen] = before.get("images", {})
+        self._labels_before: dict[str, Seen] = before.get("labels", {})
+        self._images: dict[str, Seen] = {}
+        self._labels: dict[str, Seen] = {}
+
+    def images(self, paths: Sequence[str]) -> list[ImageFile]:
+        """Look at images, all of which are there; those not seen before are decoded, several at once."""
+        stats = [_image_stat(path) for path in paths]
+        new = [at for at, path in enumerate(paths) if self._images_before.get(path, [])[1:] != stats[at].key]
+        if len(new) >= MANY:
+            log.info("reading %d of %d images; the next start skips those that did not change", len(new), len(paths))
+        found: dict[int, tuple[str, str | None]] = {}
+        with quiet_ultralytics(), ThreadPoolExecutor(min(os.cpu_count() or 1, PROCESSORS)) as pool:
+            for at, seen in zip(new, pool.map(self._look, (paths[at] for at in new)), strict=True):
+                found[at] = seen
+        files = []
+        for at, (path, stat) in enumerate(zip(paths, stats, strict=True)):
+            digest, fault = found[at] if at in found else (str(self._images_before[path][0]), None)
+            if fault is None and (at not in found or stat.settled):
+                self._images[path] = [digest, *stat.key]
+            files.append(ImageFile(stat.size, stat.changed_at, stat.file, digest, fault))
+        return files
+
+    def label(self, path: Path) -> LabelFile | None:
+        """Read a label; None where there is none."""
+        if not path.is_file():
+            return None
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        kept = self._labels_before.get(str(path))
+        if kept is not None and kept[0] == digest:
+            labels = Labels(None, int(kept[1]), int(kept[2]))
+        else:
+            labels = read_labels(content, self._classes, self._keypoints)
+        if labels.fault is None:
+            self._labels[str(path)] = [digest, labels.objects, labels.repeated]
+        return LabelFile(len(content), path.stat().st_mtime, digest, labels)
+
+    def keep(self) -> None:
+        """Write what was seen for the next start; a cache that cannot be written is done without."""
+        if self._cache is None or (self._images, self._labels) == (self._images_before, self._labels_before):
+            return
+        content = {"rules": self._rules, "images": self._images, "labels": self._labels}
+        try:
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._cache, json.dumps(content))
+        except OSError as error:
+            log.warning("%s cannot be written (%s): the next start reads every image again", self._cache, error)
+
+    def _look(self, path: str) -> tuple[str, str | None]:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, image_fault(Path(path), self._channels)
+
+    def _read(self) -> dict[str, Any]:
+        """The cache, if it was made by the same rules; an empty one otherwise."""
+        if self._cache is None:
+            return {}
+        try:
+            content: dict[str, Any] = json.loads(self._cache.read_bytes())
+            return content if content["rules"] == self._rules else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+@dataclass(frozen=True)
+class _Stat:
+    size: int
+    changed_at: float
+    file: tuple[int, int]
+    key: Seen
+    settled: bool
+
+
+def _image_stat(path: str) -> _Stat:
+    """State of an image and of the .npy beside it."""
+    stat = os.stat(path)
+    key: Seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    latest = max(stat.st_mtime_ns, stat.st_ctime_ns)
+    try:
+        array = os.stat(path.rpartition(".")[0] + ".npy")
+        key += [array.st_size, array.st_mtime_ns, array.st_ctime_ns]
+        latest = max(latest, array.st_mtime_ns, array.st_ctime_ns)
+    except OSError:
+        pass
+    return _Stat(stat.st_size, stat.st_mtime, (stat.st_dev, stat.st_ino), key, time.time_ns() - latest > SETTLED_NS)

@@ -1,0 +1,202 @@
+"""The images of a split: found and read by the very functions that Ultralytics trains with."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from ultralytics.data.base import BaseDataset
+from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, img2label_paths
+from ultralytics.utils import DATASETS_DIR, LOGGER, SETTINGS_FILE
+from ultralytics.utils.patches import imread
+
+from src.data.data_yaml import DatasetInvalidError, DatasetMissingError, find_yaml, read_yaml
+
+SPLITS = ("train", "val")
+
+
+def split_images(yaml: Path, split: str, fraction: float | int = 1.0) -> list[Path]:
+    """Return the images of a split in the order in which Ultralytics lists them.
+
+    Args:
+        yaml: of the data set.
+        split: train or val.
+        fraction: of the images that the training takes, as `trainer.fraction`.
+
+    Raises:
+        DatasetMissingError: if the split or one of its images is not there.
+        DatasetInvalidError: if the YAML or a list of images cannot be used.
+    """
+    value = str(yaml)
+    _, sources = find_sources(value, yaml, read_yaml(value, yaml))
+    return [Path(file) for file in list_images(value, split, sources[split], fraction)]
+
+
+def read_image(path: Path, channels: int) -> np.ndarray:
+    """Read an image as the training does: (H, W, channels), 8 bits, BGR where it has three channels.
+
+    Raises:
+        DatasetMissingError: if it is not there, or cannot be decoded.
+    """
+    image = imread(path, flags=read_flag(channels))
+    if image is None:
+        raise DatasetMissingError(f"{path} is not there, or is no image that can be read")
+    return image
+
+
+def read_flag(channels: int) -> int:
+    """How Ultralytics' `BaseDataset` has OpenCV read images of so many channels."""
+    return {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}.get(channels, cv2.IMREAD_UNCHANGED)
+
+
+def label_files(images: Sequence[str]) -> list[Path]:
+    """Return where Ultralytics looks for the label of each image."""
+    return [Path(label) for label in img2label_paths(list(images))]
+
+
+def find_sources(
+    value: str, file: Path, content: dict[str, Any], download: bool = False
+) -> tuple[Path, dict[str, list[Path]]]:
+    """Return the data set's folder, and the folders or lists of images of each split.
+
+    Args:
+        value: what the user gave, for messages.
+        file: path of the YAML.
+        content: of the YAML.
+        download: let Ultralytics fetch what is not there, if the YAML has a `download`.
+
+    Raises:
+        DatasetMissingError: if something is not there, or cannot be fetched.
+        DatasetInvalidError: if Ultralytics refuses the YAML.
+    """
+    fetching = bool(download and content.get("download"))
+    try:
+        found = check_det_dataset(file, autodownload=fetching)
+    except (ValueError, TypeError, KeyError, SyntaxError) as error:
+        raise DatasetInvalidError(f"data={value}: {error}") from error
+    except Exception as error:  # a download fails in many ways
+        if fetching:
+            raise DatasetMissingError(
+                f"data={value} cannot be fetched ({type(error).__name__}: {error}); try again, or put the images there"
+            ) from error
+        if not isinstance(error, FileNotFoundError):
+            raise
+        if content.get("download"):
+            raise DatasetMissingError(
+                f"data={value}: {error}\nPut the images there, or let Ultralytics fetch them: data.download=true"
+            ) from error
+        raise DatasetMissingError(
+            f"data={value}: {error}\nCorrect path:, train: and val: in {file}, or put the images there"
+        ) from error
+    sources = {}
+    for split in SPLITS:
+        paths = found[split] if isinstance(found[split], list) else [found[split]]
+        sources[split] = [Path(path) for path in paths]
+        for path in sources[split]:
+            if not path.exists():  # Ultralytics looks only at val before it decides to download
+                raise DatasetMissingError(
+                    f"data={value}: {split} names {path}, which is not there (the other split is); "
+                    f"correct {split}: or path: in {file}, or complete the set there. "
+                    f"Relative paths are looked for here, then in {DATASETS_DIR} "
+                    f"(datasets_dir in {SETTINGS_FILE})"
+                )
+    return Path(found["path"]), sources
+
+
+def data_folder(yaml: Path) -> Path | None:
+    """Return the folder that names of validation images are relative to; None where the set is not there."""
+    try:
+        file = find_yaml(str(yaml))
+        return find_sources(str(yaml), file, read_yaml(str(yaml), file))[0]
+    except (DatasetMissingError, DatasetInvalidError):
+        return None
+
+
+def list_images(value: str, split: str, sources: Sequence[Path], fraction: float | int = 1.0) -> list[str]:
+    """Return the images that Ultralytics lists in folders and text files; every line of a file must be one of them.
+
+    Raises:
+        DatasetMissingError: if there are none, or one of a list is not there.
+        DatasetInvalidError: if Ultralytics would leave out a line.
+    """
+    for source in sources:
+        if source.is_file():
+            _check_list(value, split, source)
+    listing = BaseDataset.__new__(BaseDataset)  # its __init__ would read every label and image
+    listing.prefix, listing.fraction = "", fraction
+    try:
+        with quiet_ultralytics():
+            found: list[str] = listing.get_img_files([str(source) for source in sources])
+    except FileNotFoundError as error:
+        raise DatasetMissingError(
+            f"data={value}: {split} names {', '.join(map(str, sources))}, which has no images; "
+            f"put some there, of one of the formats {', '.join(sorted(IMG_FORMATS))}"
+        ) from error
+    return found
+
+
+@contextmanager
+def quiet_ultralytics() -> Iterator[None]:
+    """Keep Ultralytics' functions from printing and from moving the global stream of random numbers."""
+    stream, disabled = random.getstate(), LOGGER.disabled
+    LOGGER.disabled = True
+    try:
+        yield
+    finally:
+        LOGGER.disabled = disabled
+        random.setstate(stream)
+
+
+def _check_list(value: str, split: str, source: Path) -> None:
+    """Refuse a list of which Ultralytics would leave out a line, or whose images are not there."""
+    raw = source.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        broken = raw[: error.start].count(b"\n") + 1
+        raise DatasetInvalidError(
+            f"data={value}: {split} names {source}, which is not a list of images as text in UTF-8 (line {broken}); "
+            "save it as UTF-8"
+        ) from error
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # as a file opened as text
+    before = text[: len(text) - len(text.lstrip())].count("\n")
+    for number, line in enumerate(text.strip().splitlines(), 1 + before):  # Ultralytics' own calls
+        if not line.strip():
+            continue
+        place = f"data={value}: {source}, line {number}"
+        if line.rpartition(".")[-1].lower() not in IMG_FORMATS:
+            if line.lstrip().startswith("#"):
+                continue
+            raise DatasetInvalidError(f"{place} would be left out by Ultralytics: {_left_out(line)}")
+        path = line.replace("./", str(source.parent) + os.sep, 1) if line.startswith("./") else line
+        if not os.path.isfile(path):
+            raise DatasetMissingError(f"{place}: {split} lists {path}, which is not there; {_way_out(line)}")
+
+
+def _left_out(line: str) -> str:
+    shown = line if len(line) <= 80 else f"{line[:80]}..."
+    if line != line.rstrip() and line.rstrip().rpartition(".")[-1].lower() in IMG_FORMATS:
+        return f"{shown!r} ends in blanks; remove them"
+    words = [word for word in line.split() if word.rpartition(".")[-1].lower() in IMG_FORMATS]
+    if words:
+        return f"{shown!r} has more than the path of an image; put boxes into label files, and one path on a line"
+    if line.strip().lower().endswith(".txt"):
+        return f"{shown!r} is a list in a list; name every list in the YAML: [a.txt, b.txt]"
+    return f"{shown!r} does not end as an image does; one path of an image on each line, comments begin with #"
+
+
+def _way_out(line: str) -> str:
+    if line.startswith("#"):
+        return "a comment must not end as an image does"
+    if os.path.isabs(line) or line.startswith("./"):
+        return "correct the list"
+    return (
+        f"only paths that begin with ./ are relative to the list, others to the working directory {Path.cwd()}; "
+        "write ./ before it, or the whole path"
+    )

@@ -1,0 +1,135 @@
+"""What a split holds: every image and label looked at, counted, and part of the identity."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ultralytics.data.utils import get_split_fraction
+
+from src.data.contents import Contents, ImageFile, LabelFile
+from src.data.data_yaml import DatasetInvalidError, DatasetMissingError
+from src.data.splits import label_files, list_images
+
+SHOWN = 3  # faults in a message
+
+
+@dataclass(frozen=True)
+class Split:
+    """What the training takes of a split.
+
+    Attributes:
+        images: that are listed; of the training split the `trainer.fraction` that is used.
+        unlabelled: images without a label file, which count as background.
+        looked_for: where the label of the first of them was looked for; None if there is none.
+        backgrounds: images whose label file has no object.
+        repeated: images listed more than once, counted once for every time beyond the first.
+        rows_dropped: label files of which Ultralytics drops rows, because an earlier row is the same.
+        first_dropped: file and line of the first such row.
+    """
+
+    images: int
+    unlabelled: int = 0
+    looked_for: str | None = None
+    backgrounds: int = 0
+    repeated: int = 0
+    rows_dropped: int = 0
+    first_dropped: str | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a split: its counts, its part of the identity, and the digest of every image."""
+
+    split: Split
+    listing: list[tuple[str, str, str | None]]
+    digests: set[str]
+    changed_at: float
+
+
+def look_at(value: str, split: str, sources: Sequence[Path], contents: Contents, fraction: Any) -> Look:
+    """Look at every image and label of a split, and refuse what Ultralytics would leave out or overwrite.
+
+    Args:
+        value: what the user gave as data set, for messages.
+        split: train or val.
+        sources: its folders and lists of images.
+        contents: reads files.
+        fraction: of the images of train that are used.
+
+    Raises:
+        DatasetMissingError: if an image is not there, or no image has a label.
+        DatasetInvalidError: if a file cannot be used, or no label has an object.
+    """
+    paths = list_images(value, split, sources)
+    places = label_files(paths)
+    images, labels = contents.images(paths), [contents.label(place) for place in places]
+    if not any(labels):
+        raise DatasetMissingError(
+            f"data={value}: no image of {split} has a label; the one of {paths[0]} was looked "
+            f"for at {places[0]} (the last folder named images becomes labels)"
+        )
+    _refuse_faults(value, split, paths, images, places, labels)
+    used = _used(value, split, sources, len(paths), fraction)
+    if not any(label and label.labels.objects for label in labels[:used]):
+        raise DatasetInvalidError(f"data={value}: no label of {split} has an object, {places[0]} for one")
+    changed = [image.changed_at for image in images] + [label.changed_at for label in labels if label]
+    names = _names(paths, sources)
+    digests = [label.digest if label else None for label in labels]
+    listing = list(zip(names, [image.digest for image in images], digests, strict=True))
+    counted = _count(images[:used], labels[:used], places)
+    return Look(counted, listing, {image.digest for image in images[:used]}, max(changed))
+
+
+def _refuse_faults(
+    value: str,
+    split: str,
+    paths: Sequence[str],
+    images: Sequence[ImageFile],
+    places: Sequence[Path],
+    labels: Sequence[LabelFile | None],
+) -> None:
+    faults = [f"{path} {image.fault}" for path, image in zip(paths, images, strict=True) if image.fault]
+    found = [(at, label.labels.fault) for at, label in zip(places, labels, strict=True) if label is not None]
+    faults += [f"{at}{fault}" for at, fault in found if fault is not None]
+    faults = list(dict.fromkeys(faults))  # an image that is listed twice has one
+    if faults:
+        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        shown = "; ".join(faults[:SHOWN]) + more
+        raise DatasetInvalidError(f"data={value}: {split} cannot be used whole: {shown}. Mend them, or take them out")
+
+
+def _used(value: str, split: str, sources: Sequence[Path], listed: int, fraction: Any) -> int:
+    """How many of the listed images the training takes, the first ones."""
+    if split != "train" or (fraction == 1.0 and isinstance(fraction, float)):
+        return listed
+    try:
+        return len(list_images(value, split, sources, get_split_fraction(fraction, split)))
+    except ValueError as error:
+        raise DatasetInvalidError(f"trainer.fraction={fraction}: {error}") from error
+
+
+def _count(images: Sequence[ImageFile], labels: Sequence[LabelFile | None], places: Sequence[Path]) -> Split:
+    unlabelled = [place for place, label in zip(places, labels, strict=False) if label is None]
+    dropped = {place: label.labels.repeated for place, label in zip(places, labels, strict=False) if label}
+    dropped = {place: line for place, line in dropped.items() if line}
+    first = next(iter(dropped.items()), None)
+    return Split(
+        images=len(images),
+        unlabelled=len(unlabelled),
+        looked_for=str(unlabelled[0]) if unlabelled else None,
+        backgrounds=sum(label is not None and not label.labels.objects for label in labels),
+        repeated=len(images) - len({image.file for image in images}),
+        rows_dropped=len(dropped),
+        first_dropped=f"{first[0]}, line {first[1]}" if first else None,
+    )
+
+
+def _names(paths: Sequence[str], sources: Sequence[Path]) -> list[str]:
+    """Names of images relative to their source's folder, so that a moved set is the same one."""
+    folders = [str(source if source.is_dir() else source.parent) + os.sep for source in sources]
+    inside = [next((folder for folder in folders if path.startswith(folder)), "") for path in paths]
+    return [path.removeprefix(folder).replace(os.sep, "/") for path, folder in zip(paths, inside, strict=True)]
