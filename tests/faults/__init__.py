@@ -19,14 +19,20 @@ from tests.faults.around import (
 )
 from tests.faults.data import (
     cut,
+    cut_image,
+    damaged_after_the_check,
     damaged_cache,
     empty,
     garbage,
     hostile_cache,
+    nested,
     no_objects,
     small,
+    swapped,
+    wide,
     with_file,
     with_label,
+    with_list,
 )
 from tests.faults.doing import Fault
 
@@ -35,6 +41,7 @@ OWN = b"name: mine\n_target_: mine.Mine\n"
 MARK = b"\xef\xbb\xbf"
 BEST, LAST = "train/weights/best.pt", "train/weights/last.pt"
 LABEL = r"refused: .*train cannot be used whole: .*a\.txt, line 2 "
+LIST = r"refused: .*list\.txt, line 2 would be left out by Ultralytics: .*"
 IMAGE = r"refused: .*train cannot be used whole: .*"
 NO_RECORD = r"refused: .*record\.json is not a record .*; move .* away to run it anew; every file as it was$"
 DAMAGED = r"nothing trained; .*best\.pt cannot be read .*; force=true .*; every file as it was$"
@@ -69,6 +76,18 @@ FAULTS = [
     Fault(
         "image: smaller than 10 px", with_file("images/train/b.png", small), IMAGE + r"b\.png is refused by.*<10 pix"
     ),
+    Fault("image: BMP cut short", with_file("images/train/c.bmp", cut_image), IMAGE + r"c\.bmp is no whole image"),
+    Fault("image: TIFF cut short", with_file("images/train/c.tif", cut_image), IMAGE + r"c\.tif is no whole image"),
+    Fault("image: WebP cut short", with_file("images/train/c.webp", cut_image), IMAGE + r"c\.webp is no whole image"),
+    Fault("image: too wide for OpenCV", with_file("images/train/c.png", wide), IMAGE + r"c\.png is no whole image"),
+    Fault("image: damaged after the check", damaged_after_the_check, r"finished; images_dropped \(1\)", "that image"),
+    Fault("image list: trailing blank", with_list(b"./images/train/b.png \n"), LIST + "ends in blanks"),
+    Fault("image list: darknet's columns", with_list(b"./images/train/b.png 0 .5 .5 .1 .1\n"), LIST + "has more than"),
+    Fault("image list: a list in a list", with_list(b"other.txt\n"), LIST + "is a list in a list"),
+    Fault("image list: relative without ./", with_list(b"images/train/b.png\n"), r"refused: .*line 2: .*with \./"),
+    Fault("image list: Latin-1", with_list(b"# \xe9\n"), r"refused: .*list\.txt, which is not a list .*\(line 2\)"),
+    Fault("labels: classes swapped, sizes and times kept", swapped, "^trained; another run$"),
+    Fault("validation images in a sub-folder, and a video", nested, "^finished; latency of 2 images$"),
     Fault("label cache: cut short", damaged_cache(lambda cache, _: cache.read_bytes()[:200]), RESCANNED, slow=True),
     Fault("label cache: noise", damaged_cache(lambda *_: b"\x93NUMPY" + bytes(99)), RESCANNED),
     Fault("label cache: with code in it", damaged_cache(hostile_cache), RESCANNED),

@@ -53,6 +53,19 @@ def with_file(name: str, damage: Callable[[Path], object]) -> Callable[[Path], s
     return happens
 
 
+def with_list(line: bytes) -> Callable[[Path], str]:
+    """A list of images with one bad line between good ones."""
+
+    def happens(folder: Path) -> str:
+        yaml = pets(folder)
+        yaml.write_text(yaml.read_text().replace("images/train", "list.txt"))
+        good = b"./images/train/a.jpg\n"
+        (folder / "list.txt").write_bytes(good + line + good)
+        return checked(folder, f"data.yaml={yaml}")
+
+    return happens
+
+
 def cut(path: Path) -> None:
     """Cut a file short."""
     os.truncate(path, path.stat().st_size * 2 // 3)
@@ -105,6 +118,53 @@ def hostile_cache(cache: Path, marker: Path) -> bytes:
     """A cache with code in it."""
     header = cache.read_bytes()
     return header[: header.index(b"\n") + 1] + pickle.dumps(Call(os.system, f"touch {marker}"))
+
+
+def damaged_after_the_check(folder: Path) -> str:
+    """An image that is damaged between the check and the training."""
+    plan = check(configuration(folder, "attention=baseline", f"data.yaml={pets(folder)}", "trainer.fraction=1.0"))
+    garbage(folder / "images/train/b.png")
+    record, _ = run(plan, "")
+    (event,) = [entry for entry in record.events if entry["event"] == "images_dropped"]
+    return f"{record.status}; images_dropped ({event['dropped']})"
+
+
+def nested(folder: Path) -> str:
+    """Validation images in a folder of their own below `val:`, beside a video."""
+    yaml = pets(folder)
+    for kind in ("images", "labels"):
+        (folder / kind / "val").rename(folder / kind / "some")
+        (folder / kind / "val").mkdir()
+        (folder / kind / "some").rename(folder / kind / "val/some")
+    (folder / "images/val/clip.mp4").write_bytes(b"no video")
+    measured = ("latency=default", "latency.seconds=0.05", "latency.throughput_batches=[]")
+    plan = check(configuration(folder, "attention=baseline", f"data.yaml={yaml}", "trainer.fraction=1.0", *measured))
+    record, _ = run(plan, "")
+    return f"{record.status}; latency of {record.latency['images']} images"
+
+
+def swapped(folder: Path) -> str:
+    """A finished run whose labels then change their classes, with sizes and times as they were."""
+    options = ("attention=baseline", f"data.yaml={pets(folder)}", "trainer.fraction=1.0")
+    plan = check(configuration(folder, *options))
+    before, _ = run(plan, "")
+    for label in (folder / "labels/train").glob("*.txt"):
+        times = label.stat()
+        label.write_text(label.read_text().replace("0 0.5", "1 0.5"))
+        os.utime(label, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after, trained = run(check(configuration(folder, *options)), "")
+    return f"{'trained' if trained else 'not trained'}; {'another' if after.name != before.name else 'the same'} run"
+
+
+def cut_image(path: Path) -> None:
+    """An image of the format of its suffix, without its last bytes."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
+    os.truncate(path, path.stat().st_size - 40)
+
+
+def wide(path: Path) -> None:
+    """An image wider than OpenCV decodes, of fewer pixels than Pillow refuses."""
+    Image.new("1", (1_100_000, 12)).save(path)
 
 
 def small(path: Path) -> None:
