@@ -25,7 +25,7 @@ import ultralytics
 
 from src.data.files import Labels, image_fault, read_labels
 from src.data.splits import quiet_ultralytics
-from src.record import write_atomically
+from src.files import write_atomically
 
 log = logging.getLogger(__name__)
 
