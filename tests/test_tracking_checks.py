@@ -267,3 +267,22 @@ def test_best_weights_are_uploaded_where_that_is_asked_for(wanted, tiny, monkeyp
     run(plan, "")
     best = plan.folder / "train" / "weights" / "best.pt"
     assert uploaded == ([(best, plan.folder.name)] if wanted else [])
+
+
+@pytest.mark.parametrize(("mode", "resume"), [("online", "allow"), ("offline", None)])
+def test_only_a_server_can_go_on_with_a_run(mode, resume, tmp_path, monkeypatch):
+    asked = {}
+    monkeypatch.setattr("wandb.init", lambda **options: asked.update(options))
+    with open_tracker(
+        {**DEFAULT, "mode": mode},
+        run_id="a",
+        name="a",
+        group="g",
+        tags=[],
+        config={},
+        folder=tmp_path,
+        job_type="report",
+    ):
+        pass
+    assert (asked["resume"], asked["job_type"], asked["id"], asked["dir"]) == (resume, "report", "a", str(tmp_path))
+    assert (asked["settings"].disable_git, asked["settings"].console) == (True, "off")

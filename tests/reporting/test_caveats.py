@@ -244,3 +244,33 @@ def test_data_by_content_and_training_as_it_ran_are_compared():
         "data.identity", "training.batch", "training.precision", "training.imgsz",
     )  # fmt: skip
     assert unequal(SimpleNamespace(records=[SimpleNamespace()]), base) == ()
+
+
+def test_no_margin_is_so_small_that_untrained_scores_differ(tmp_path):
+    write(tmp_path, BASELINE, NOTHING)
+    write(tmp_path, ACMIX, [score * 10 for score in NOTHING])
+    said = answer(results_of(tmp_path, margin=1e-6)).effect
+    assert said.startswith("No verdict: neither acmix nor baseline has learned anything")
+    assert "up to 0.001 it cannot be told" in said
+
+
+def test_equal_scores_at_the_floor_are_no_copies(tmp_path):
+    for seed in range(2):
+        nothing = dict.fromkeys(("map50_95", "map50", "precision", "recall"), 0.0)
+        write_run(tmp_path, config_of(ACMIX, seed), 0.0, metrics=nothing)
+    assert [run.status for run in results_of(tmp_path).study.runs] == ["finished", "finished"]
+
+
+def test_facts_that_differ_are_confounds(tmp_path, monkeypatch):
+    monkeypatch.setattr("src.reporting.comparison.unequal", lambda variant, reference: ("data.identity",))
+    write(tmp_path, BASELINE, GOOD)
+    write(tmp_path, ACMIX, BETTER)
+    assert results_of(tmp_path).variant("acmix").confounds == ("data.identity",)
+
+
+def test_what_learned_nothing_is_on_no_front_however_cheap(tmp_path):
+    for attention, ratio, scores in ((BASELINE, 1.0, GOOD), (ACMIX, 1.2, BETTER), (CBAM, 0.5, NOTHING)):
+        for seed, score in enumerate(scores):
+            write_run(tmp_path, config_of(attention, seed), score, ratio=ratio)
+    pictures = {picture.key: picture for picture in draw_all(results_of(tmp_path))}
+    assert "in both: baseline, acmix." in pictures["trade_off"].caption

@@ -1,12 +1,13 @@
 """The page: what it says without a browser, and how it behaves in one (marker `browser`)."""
 
+import html
 import re
 from html.parser import HTMLParser
 
 import pytest
 
 from src.report import Options, report
-from tests.fabricate import config_of, write_run, write_study
+from tests.fabricate import config_of, declare, write_run, write_study
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = (
@@ -160,3 +161,15 @@ def test_the_scale_holds_the_difference_and_the_whole_margin(margin, tmp_path):
     assert left + width / 2 == pytest.approx(50)
     assert 0 <= low < high <= 100
     assert low < float(re.search(r'class="point" style="left:([^%]*)%', text)[1]) < high
+
+
+def test_commands_are_quoted_and_runs_that_do_not_count_have_no_score(tmp_path):
+    folders = [write_run(tmp_path, config_of({"name": "acmix"}, seed), 0.1234 + seed) for seed in (0, 1)]
+    override = "placement.sites=[p3, p4]"
+    runs = [{"run": f.name, "variant": "a", "seed": s, "overrides": [override]} for s, f in enumerate(folders)]
+    declare(tmp_path, "made_up", runs)
+    report(Options("made_up", str(tmp_path), resamples=0, looks=False))
+    text = html.unescape((tmp_path / "studies" / "made_up" / "report" / "index.html").read_text())
+    assert f"python -m src.train '{override}' force=true" in text
+    assert "<td>0.1234</td>" in re.sub(" class=[^>]*", "", text)
+    assert "1.1234" not in text.split('id="runs"')[1].split('id="reproduce"')[0]
