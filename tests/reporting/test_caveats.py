@@ -191,6 +191,21 @@ def test_a_margin_that_is_much_of_the_score_is_remarked(margin, said, tmp_path):
     assert any("% of the baseline's mAP50-95" in remark for remark in found.remarks) is said
 
 
+def test_events_of_the_baseline_stand_beside_the_verdict(tmp_path):
+    write(tmp_path, ACMIX, BETTER)
+    for seed, score in enumerate(GOOD):
+        write_run(tmp_path, config_of(BASELINE, seed), score, events=[{"event": "batch_halved"}])
+    remark = "Something happened to runs of baseline that may have changed their numbers: batch_halved in 4."
+    assert remark in answer(results_of(tmp_path)).remarks
+
+
+def test_equal_scores_at_the_ceiling_are_no_copies(tmp_path):
+    for seed in range(2):
+        perfect = {"map50_95": 0.995, "map50": 0.995, "precision": 1.0, "recall": 1.0}
+        write_run(tmp_path, config_of(ACMIX, seed), 0.995, metrics=perfect)
+    assert [run.status for run in results_of(tmp_path).study.runs] == ["finished", "finished"]
+
+
 def test_events_stand_beside_the_verdict(tmp_path):
     write(tmp_path, BASELINE, GOOD)
     for seed, score in enumerate(BETTER):

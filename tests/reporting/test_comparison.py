@@ -216,3 +216,39 @@ def test_the_same_records_give_the_same_numbers(tmp_path):
     first, second = (results_of(tmp_path).variant("acmix").comparison for _ in range(2))
     assert first == second
     assert 0.01 < first.p_sign_flip < 1
+
+
+def test_of_two_placebos_of_one_attention_none_stands_for_it(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.51])
+    write(tmp_path, ACMIX, [0.6, 0.62])
+    write(tmp_path, PLACEBO, [0.5, 0.51])
+    assert sum("Against placebo" in remark for remark in answer(results_of(tmp_path)).remarks) == 1
+    write(tmp_path, PLACEBO, [0.5, 0.51], placebo__by="flops", trainer__epochs=13)
+    assert not any("Against placebo" in remark for remark in answer(results_of(tmp_path)).remarks)
+
+
+def test_cost_is_told_as_a_change_of_the_baselines(tmp_path):
+    for attention, parameters in ((BASELINE, 2_000_000), (ACMIX, 2_500_000)):
+        write_run(tmp_path, config_of(attention, 0), 0.5, model={"parameters": parameters})
+    assert "2.5\u00a0M\u00a0parameters (+25.0%)" in answer(results_of(tmp_path)).cost
+
+
+def test_means_of_the_answer_are_over_common_seeds(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.52])
+    write(tmp_path, ACMIX, [0.6, 0.62, 0.99])
+    assert "mAP50-95 is 0.610 instead of 0.510" in answer(results_of(tmp_path)).effect
+
+
+def test_without_a_comparison_the_highest_variant_is_named(tmp_path):
+    write(tmp_path, ACMIX, [0.6])
+    write(tmp_path, CBAM, [0.7])
+    assert answer(results_of(tmp_path)).cost == "The highest mAP50-95 is 0.700, by cbam over 1 seed."
+
+
+def test_one_value_of_a_number_is_no_line_and_a_switch_no_number(tmp_path):
+    for value in (True, False):
+        write(tmp_path, {"name": "acmix", "shift": value}, [0.5])
+    assert swept_lines(results_of(tmp_path)) == {}
+    write(tmp_path, {"name": "se", "heads": 2}, [0.5])
+    write(tmp_path, {"name": "cbam", "heads": 4}, [0.5])
+    assert swept_lines(results_of(tmp_path)) == {}

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -11,7 +12,8 @@ from src.reporting.answer import answer
 from src.reporting.comparison import compare
 from src.reporting.page import page
 from src.reporting.study import read_study
-from src.reporting.tables import comma_separated, latex, markdown, terminal
+from src.reporting.tables import columns, comma_separated, latex, markdown, terminal
+from src.statistics import ImageDifference, Interval
 from tests.fabricate import config_of, declare, write_run, write_study
 
 VARIANTS = {
@@ -145,3 +147,39 @@ def test_page_shows_odd_names_of_variants_and_classes_as_text(odd):
 def test_a_study_name_makes_a_label(tmp_path):
     write_study(tmp_path, {"b": ({"name": "baseline"}, 0.5)}, (0,), study="50%_odd")
     assert "\\label{tab:50--odd}" in latex(compare(read_study("50%_odd", tmp_path), margin=0.005))
+
+
+def test_every_column_has_its_own_number(tmp_path):
+    """Two variants, so that the p that is shown is twice the p of either where both are tested."""
+    latency = {"p50_ms": 9.0, "ratio_to_stock": 1.5, "end_to_end": {"ratio_to_stock": 1.25}, "memory": {"peak_mb": 7.0}}
+    sizes = {"small": 0.1, "medium": 0.2, "large": 0.3}
+    for index, name in enumerate(["baseline", "acmix", "cbam"]):
+        for seed, noise in enumerate((0.0, 0.004, 0.001)[:3]):
+            value = 0.5 + 0.02 * index + noise * (index + 1)
+            write_run(tmp_path, config_of({"name": name}, seed), value, latency=latency, ap_by_size=sizes)
+    write_run(tmp_path, config_of({"name": "cbam"}, 3), 0.6, latency=latency, ap_by_size=sizes)
+    write_run(tmp_path, config_of({"name": "cbam"}, 0), float("nan"))
+    results = compare(read_study("made_up", tmp_path), margin=0.005)
+    cells = {c.header: c.fill(results, results.variant("acmix")).text for c in columns(results)}
+    expected = {"AP small": "0.100", "AP medium": "0.200", "AP large": "0.300", "end to end": "1.250"}
+    expected |= {"memory (MB)": "7.0", "p50 (ms)": "9.00", "seeds": "3/3"}
+    assert {header: cells[header] for header in expected} == expected
+    comparison = results.variant("acmix").comparison
+    assert comparison.p_holm == pytest.approx(2 * comparison.p)
+    assert cells["p"] == f"{comparison.p_holm:.3f}"
+    assert "paired by seed over 2 to 3 seeds" in latex(results)
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.0009, "<0.001"), (0.001, "0.001"), (0.0051, "0.005"), (1.0, "1.000")])
+def test_a_p_is_shown_to_a_thousandth(p, shown, results):
+    variant = results.variant("acmix")
+    changed = replace(variant, comparison=replace(variant.comparison, p_holm=p))
+    (column,) = [column for column in columns(results) if column.header == "p"]
+    assert column.fill(results, changed).text == shown
+
+
+def test_csv_has_the_interval_over_images_of_map50_95(results):
+    wide, narrow = Interval(0.1, 0.05, 0.15), Interval(0.2, 0.15, 0.25)
+    found = replace(results, images={"acmix": ImageDifference(wide, narrow, 8, (0,), 10, 0.95)})
+    row = list(csv.DictReader(io.StringIO(comma_separated(found))))[1]
+    assert [float(row[f"images_{name}"]) for name in ("difference", "low", "high")] == [0.1, 0.05, 0.15]
