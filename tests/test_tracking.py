@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from src.record import Record
 from src.tracking import Tracker, open_tracker
@@ -104,6 +105,14 @@ def test_missing_samples_are_no_histogram(tmp_path):
     record = Record(run_id="abc", name="a", study="s", seed=3, config={})
     path = track(tmp_path, lambda tracker: tracker.finish(record, tmp_path, tmp_path / "none.npz"))
     assert '_type":"histogram"' not in leet(str(path))
+
+
+def test_plots_that_are_there_are_images(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "BoxPR_curve.png")
+    record = Record(run_id="abc", name="a", study="s", seed=3, config={})
+    text = leet(str(track(tmp_path, lambda tracker: tracker.finish(record, tmp_path))))
+    assert "plots/PR curve" in text
+    assert "plots/confusion matrix" not in text
 
 
 def test_group_is_the_study(finished):
