@@ -86,6 +86,42 @@ def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
         )
 
 
+def lone_image(trainer: Mapping[str, Any], images: int) -> str:
+    """Which batch of a training has a single image, in words; "" if none has, or if the batch is chosen later.
+
+    Args:
+        trainer: its options.
+        images: of the training set.
+    """
+    batch, processes = trainer["batch"], str(trainer["device"]).count(",") + 1
+    if not isinstance(batch, int) or batch < 1:
+        return ""
+    if max(batch // processes, 1) == 1:
+        return f"trainer.batch={batch} makes batches of one image"
+    if -(-images // processes) % (batch // processes) == 1 and not trainer["compile"]:
+        return f"trainer.batch={batch} leaves one of the {images} images for the last batch of an epoch"
+    return ""
+
+
+def check_lone_image(lone: str, trainer: Mapping[str, Any], stride: int) -> None:
+    """Refuse a batch of one image where the network's coarsest map has a single pixel: no batch norm takes that.
+
+    Args:
+        lone: which batch that is, in words; "" for none.
+        trainer: options of the training.
+        stride: the largest one of the network, in pixels.
+
+    Raises:
+        ConfigError: if the training would end there.
+    """
+    smallest = max(stride, int(trainer["imgsz"] * (1 - trainer["multi_scale"]))) // stride * stride
+    if lone and smallest < 2 * stride:
+        raise ConfigError(
+            f"{lone}, and at {smallest} px the coarsest map is one pixel, of which no batch norm learns; choose "
+            f"another trainer.batch, or trainer.imgsz={2 * stride}"
+        )
+
+
 def check_image_size(key: str, imgsz: int | None, model: str, stride: int) -> None:
     """Refuse an image size that the network cannot take.
 

@@ -16,7 +16,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from src.arguments import check_image_size, check_latency, check_objectives, training_arguments
+from src.arguments import (
+    check_image_size,
+    check_latency,
+    check_lone_image,
+    check_objectives,
+    lone_image,
+    training_arguments,
+)
 from src.attention.options import resolve_options
 from src.config import SCHEMAS, ConfigError, given_overrides, own_folders
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
@@ -123,7 +130,9 @@ class Checker:
             check_image_size(key, config[key]["imgsz"], name, largest_stride(stock))
         if weights is not None:
             self._once(_fits, weights, network, trust, use=(stock,))
-        run_use = Use(str(device), config["trainer"]["amp"] is not False, _runtime(config["latency"]))
+        lone = lone_image(config["trainer"], dataset.splits["train"].images)
+        check_lone_image(lone, config["trainer"], largest_stride(stock))
+        run_use = Use(str(device), config["trainer"]["amp"] is not False, _runtime(config["latency"]), lone)
         # The seed decides on values, not on what fits.
         spec = dataclasses.replace(spec, seed=0)
         grafted: list[str] = self._once(_grafted_sites, spec, network, run_use, use=(stock, sites))

@@ -110,3 +110,22 @@ def test_a_checker_refuses_again_what_it_refused(tiny):
     with pytest.raises(ConfigError, match=r"try 4 or 8"):
         checker.check(tiny("attention.heads=5", "seed=1"))
     assert checker.check(tiny("attention.heads=4")).folder.name.startswith("acmix-p3")
+
+
+LONE = ("data.train_images=17", "trainer.fraction=1.0")
+
+
+def test_a_last_batch_of_one_image_is_known_beforehand(tiny):
+    check(tiny("attention=sk"))
+    check(tiny("attention=se", *LONE))
+    message = r"sk.* cannot train on a batch of one image, and trainer.batch=4 leaves one of the 17 images for the last"
+    with pytest.raises(ConfigError, match=rf"(?i)attention at site p3: {message}"):
+        check(tiny("attention=sk", *LONE))
+    with pytest.raises(ConfigError, match="trainer.batch=1 makes batches of one image"):
+        check(tiny("attention=sk", "trainer.batch=1"))
+
+
+def test_a_last_batch_of_one_image_where_the_stock_network_takes_none(tiny):
+    check(tiny("attention=baseline", *LONE))
+    with pytest.raises(ConfigError, match=r"at 32 px the coarsest map is one pixel.* trainer.imgsz=64"):
+        check(tiny("attention=baseline", "trainer.imgsz=32", *LONE))

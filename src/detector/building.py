@@ -20,7 +20,7 @@ from src.detector.blame import defined, last_line
 from src.detector.isolation import kept_settings, own_generator
 from src.detector.matching import Match, match_placebo
 from src.detector.modes import Replacement
-from src.detector.probe import Candidate, UnfitError, Use, check_modes, probe
+from src.detector.probe import Candidate, UnfitError, Use, check_lone_image, check_modes, probe
 from src.detector.sites import Site, inference
 from src.detector.trust import is_shipped
 
@@ -124,8 +124,12 @@ def _matched_sizes(match: Match, place: Place, key: str, scale: float) -> tuple[
         return match_placebo(reference, place.in_channels, place.channels, height, width, match, str(place))
 
 
-def probe_place(place: Place, attention: nn.Module, project: nn.Module | None, mode: str, use: Use) -> None:
+def probe_place(
+    place: Place, attention: nn.Module, project: nn.Module | None, mode: str, use: Use, *, shipped: bool
+) -> None:
     """Try the attention of a place in every way in which a run uses it; it stays as it is.
+
+    Of this program's own, which tests try in every other way, only whether it takes the batches that there will be.
 
     Raises:
         ValueError: naming the place, the class, its file and line, and the way out.
@@ -136,7 +140,11 @@ def probe_place(place: Place, attention: nn.Module, project: nn.Module | None, m
         needs = f"placement.mode={mode} needs {place.channels} channels there, and the height and width of its input"
     candidate = Candidate(attention, given, place.channels, max(place.site.height // 2, 1), needs)
     with _named(place):
-        probe(candidate, use)
+        if not shipped:
+            probe(candidate, use)
+        if use.lone:
+            with own_generator("lone"):
+                check_lone_image(candidate, use.lone)
 
 
 @contextmanager

@@ -89,10 +89,10 @@ def prepare(model: nn.Module, spec: Graft, sites: Mapping[str, Site] | None = No
         for site in chosen
         for place in _places(model, spec.mode, site)
     ]
-    if use is not None and not is_shipped(spec.target):
+    if use is not None:
         kinds = {(one[0].in_channels, one[0].channels, one[0].site.height): one for one in built}
         for place, attention, project in kinds.values():
-            probe_place(place, attention, project, spec.mode, use)
+            probe_place(place, attention, project, spec.mode, use, shipped=is_shipped(spec.target))
     return Prepared(chosen, built)
 
 

@@ -13,7 +13,8 @@ from torch import nn
 from ultralytics.nn.modules import Conv, RepConv
 
 from src.detector.grafting import Graft, prepare, probe_sites
-from src.detector.probe import Use
+from src.detector.probe import Candidate, UnfitError, Use
+from src.detector.probe.passes import check_on
 from src.detector.stock import build_stock
 
 HERE = __name__
@@ -391,6 +392,20 @@ class OneImage(Base):
         return x * self.norm(x.mean((2, 3), keepdim=True)).sigmoid()
 
 
+class Branches(Base):
+    """Asks for a value in the midst of it."""
+
+    def forward(self, x):
+        return x + self.mix(x) if float(x.detach().mean()) > 9 else x - self.mix(x)
+
+
+class FloatConstant(Base):
+    """Makes a constant of its own type."""
+
+    def forward(self, x):
+        return x + self.mix(x) * torch.ones(1, 1, x.shape[2], x.shape[3])
+
+
 @functools.cache
 def stock():
     model = build_stock("yolo26n", classes=10, channels=3)
@@ -405,7 +420,7 @@ def tried(cls, sites=("p5",), mode="append", **use):
 @pytest.mark.parametrize("mode", ["append", "replace", "bottleneck"])
 @pytest.mark.parametrize("cls", [Base, Rich])
 def test_a_module_that_is_fit_passes(cls, mode):
-    tried(cls, ("p3", "p5"), mode, single=mode == "append")
+    tried(cls, ("p3", "p5"), mode, lone="the last is")
     tried(cls, ("p3", "p5"), mode, runtime="onnx")
 
 
@@ -454,3 +469,43 @@ def test_a_module_that_is_not_fit_is_refused_with_its_line(cls, message):
         tried(cls)
     assert str(caught.value).startswith(f"attention at site p5: {cls.__name__} ")
     assert re.search(rf"{Path(__file__).name}, line \d+\)", str(caught.value)), caught.value
+
+
+def test_an_operator_without_a_form_in_onnx_is_refused_where_that_is_measured():
+    tried(NotForOnnx)
+    with pytest.raises(ValueError, match=r"NotForOnnx cannot be deployed by latency.backend \(onnx\).*test_probe.py"):
+        tried(NotForOnnx, runtime="onnx")
+
+
+def test_a_graph_that_breaks_is_refused_where_it_is_compiled_as_a_whole():
+    tried(Branches)
+    tried(Base, runtime="compiled")
+    with pytest.raises(ValueError, match=r"Branches cannot be deployed by latency.backend \(compiled\)"):
+        tried(Branches, runtime="compiled")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_batch_of_one_image_is_refused_if_there_will_be_one(own):
+    model, found = stock()
+    spec = Graft(f"{HERE}.OneImage" if own else "src.attention.from_timm.sk", {}, ("p5",))
+    prepare(model, spec, found, Use())
+    with pytest.raises(ValueError, match="cannot train on a batch of one image, and the last is: ValueError"):
+        prepare(model, spec, found, Use(lone="the last is"))
+
+
+def test_half_precision_is_tried_where_it_is_used():
+    """On the CPU here; a run does it on its GPU."""
+    candidate = Candidate(Base(8), 8, 8, 2)
+    check_on(candidate, "cpu", amp=True)
+    candidate = Candidate(FloatConstant(8), 8, 8, 2)
+    check_on(candidate, "cpu", amp=False)
+    with pytest.raises(UnfitError, match=r"puts out torch.float32 for torch.float16"):
+        check_on(candidate, "cpu", amp=True)
+
+
+def test_what_is_shipped_is_not_tried_again(monkeypatch):
+    monkeypatch.setattr("src.detector.building.probe", lambda *_: pytest.fail("tried"))
+    model, found = stock()
+    prepare(model, Graft("src.attention.simam.SimAM", {}, ("p5",)), found, Use())
+    with pytest.raises(pytest.fail.Exception):
+        tried(Base)

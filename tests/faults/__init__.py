@@ -10,6 +10,7 @@ from tests.faults.around import (
     homeless,
     odd_argument,
     odd_paths,
+    own_class,
     own_yaml,
     read_only,
     study_yaml,
@@ -54,6 +55,10 @@ TIMED = r"^finished after ([3-9]|\d\d) epochs; clock_set \(86400\)$"
 NO_WANDB = (
     "finished after 3 epochs; Weights & Biases failed.*; tracking_lost .*; the next run: finished after 3 epochs$"
 )
+MINE = r"exit status 1 without a traceback: error: attention at site p3: Mine "
+LINE = r".*/mine\.py, line \d+\); "
+FUSED = MINE + "puts out another map once the network is fused" + LINE
+IN_PLACE, TWO = MINE + "changes its input in place" + LINE, MINE + "puts out a tuple in training mode" + LINE
 FAULTS = [
     Fault("label: a value is NaN", with_label("0 nan 0.5 0.2 0.2"), LABEL + "has a value that is not finite"),
     Fault("label: negative width", with_label("0 0.5 0.5 -0.2 0.2"), LABEL + r"has -0\.2; coordinates are shares"),
@@ -111,6 +116,9 @@ FAULTS = [
         own_yaml(OWN + b"\tx: 1\n"),
         r"1 without a traceback: .*mine\.yaml .*line 3 has a tab",
     ),
+    Fault("own class: a Conv with another forward", own_class("        return x * super().forward(x)"), FUSED, slow=True),
+    Fault("own class: changes its input", own_class("        x += 1\n        return x"), IN_PLACE, slow=True),
+    Fault("own class: two outputs in training", own_class("        return (x, x) if self.training else x"), TWO, slow=True),
     Fault("output_dir: with =", odd_argument, r"exit status 1 without a traceback: error: .*needs quotes.*/a=b'"),
     Fault("output_dir: read-only file system", read_only, "refused: output_dir=.* cannot be"),
     Fault(

@@ -26,6 +26,19 @@ from tests.conftest import beside
 from tests.faults.data import cut, pets
 from tests.faults.doing import EPOCHS, at_epoch, checked, configuration, logged, outcome, program
 
+OWN_CLASS = """
+import random
+from torch import nn
+from ultralytics.nn.modules import Conv
+
+
+class Mine(Conv):
+    def __init__(self, channels):
+        super().__init__(channels, channels, 1)
+
+    def forward(self, x):
+"""
+
 
 def files(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
@@ -196,6 +209,18 @@ def own_yaml(content: bytes) -> Callable[[Path], str]:
         (folder / "attention").mkdir()
         (folder / "attention" / "mine.yaml").write_bytes(content)
         return program("src.train", "-cd", str(folder), "attention=mine", "--cfg", "job", "--package", "attention")
+
+    return happens
+
+
+def own_class(body: str, *overrides: str) -> Callable[[Path], str]:
+    """A class of one's own; the body follows `x = x + self.mix(x)` in its forward."""
+
+    def happens(folder: Path) -> str:
+        (folder / "attention").mkdir()
+        (folder / "attention" / "mine.yaml").write_text("name: mine\n_target_: mine.Mine\n")
+        (folder / "mine.py").write_text(OWN_CLASS + body)
+        return program("src.train", "-cd", str(folder), "attention=mine", *beside(overrides), *overrides)
 
     return happens
 

@@ -3,10 +3,10 @@
 from src.detector.isolation import kept_settings, own_generator, surroundings
 from src.detector.probe.candidate import Candidate, UnfitError, Use
 from src.detector.probe.deployment import check_export, check_fusing
-from src.detector.probe.passes import check_evaluation, check_on, check_surroundings, check_training
+from src.detector.probe.passes import check_evaluation, check_lone_image, check_on, check_surroundings, check_training
 from src.detector.probe.state import check_copies, check_modes, check_parts, check_state
 
-__all__ = ["Candidate", "UnfitError", "Use", "check_modes", "probe"]
+__all__ = ["Candidate", "UnfitError", "Use", "check_lone_image", "check_modes", "probe"]
 
 
 def probe(candidate: Candidate, use: Use) -> None:

@@ -27,13 +27,13 @@ class Use:
         device: that it computes on, as torch names it.
         amp: in half precision there.
         runtime: "onnx" or "openvino" if its latency is measured on an export, "compiled" if compiled as one whole.
-        single: whether a batch of the training has one image.
+        lone: which batch of the training has a single image, in words; "" for none.
     """
 
     device: str = "cpu"
     amp: bool = False
     runtime: str | None = None
-    single: bool = False
+    lone: str = ""
 
 
 @dataclass(frozen=True)

@@ -83,13 +83,23 @@ def check_surroundings(candidate: Candidate, before: Surroundings) -> None:
             )
 
 
-def check_one_image(candidate: Candidate) -> None:
-    """Train on a batch of one image.
+def check_lone_image(candidate: Candidate, lone: str) -> None:
+    """Run a copy in training mode on a batch of one image.
+
+    Args:
+        candidate: what it is.
+        lone: which batch that is, in words.
 
     Raises:
         UnfitError: if it cannot.
     """
-    _step(candidate, copy.deepcopy(candidate.module).train(), SQUARE, 1)
+    try:
+        copy.deepcopy(candidate.module).train()(candidate.map(SQUARE, 1))
+    except Exception as error:
+        raise candidate.unfit(
+            f"cannot train on a batch of one image, and {lone}: {last_line(error)}",
+            "choose another trainer.batch, or a batch norm that sees more than one value a channel",
+        ) from error
 
 
 def check_on(candidate: Candidate, device: str, amp: bool) -> None:
