@@ -116,9 +116,9 @@ FAULTS = [
         own_yaml(OWN + b"\tx: 1\n"),
         r"1 without a traceback: .*mine\.yaml .*line 3 has a tab",
     ),
-    Fault("own class: a Conv with another forward", own_class("        return x * super().forward(x)"), FUSED, slow=True),
-    Fault("own class: changes its input", own_class("        x += 1\n        return x"), IN_PLACE, slow=True),
-    Fault("own class: two outputs in training", own_class("        return (x, x) if self.training else x"), TWO, slow=True),
+    Fault("own class: a Conv with another forward", own_class("return x * super().forward(x)"), FUSED, slow=True),
+    Fault("own class: changes its input", own_class("x += 1; return x"), IN_PLACE, slow=True),
+    Fault("own class: two outputs in training", own_class("return (x, x) if self.training else x"), TWO, slow=True),
     Fault("output_dir: with =", odd_argument, r"exit status 1 without a traceback: error: .*needs quotes.*/a=b'"),
     Fault("output_dir: read-only file system", read_only, "refused: output_dir=.* cannot be"),
     Fault(

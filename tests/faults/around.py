@@ -37,7 +37,7 @@ class Mine(Conv):
         super().__init__(channels, channels, 1)
 
     def forward(self, x):
-"""
+        """
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -214,7 +214,7 @@ def own_yaml(content: bytes) -> Callable[[Path], str]:
 
 
 def own_class(body: str, *overrides: str) -> Callable[[Path], str]:
-    """A class of one's own; the body follows `x = x + self.mix(x)` in its forward."""
+    """A class of one's own, and what its forward does."""
 
     def happens(folder: Path) -> str:
         (folder / "attention").mkdir()
