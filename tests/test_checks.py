@@ -118,10 +118,12 @@ LONE = ("data.train_images=17", "trainer.fraction=1.0")
 def test_a_last_batch_of_one_image_is_known_beforehand(tiny):
     check(tiny("attention=sk"))
     check(tiny("attention=se", *LONE))
-    message = r"SelectiveKernel cannot train on a batch of one image, and trainer.batch=4 leaves one of the 17 images for the last"
+    message = (
+        "SelectiveKernel cannot train on a batch of one image, and trainer.batch=4 leaves one of the 17 images for"
+    )
     with pytest.raises(ConfigError, match=rf"attention at site p3: {message}"):
         check(tiny("attention=sk", *LONE))
-    with pytest.raises(ConfigError, match="trainer.batch=1 makes batches of one image"):
+    with pytest.raises(ConfigError, match=r"trainer.batch=1 makes batches of one image"):
         check(tiny("attention=sk", "trainer.batch=1"))
 
 
