@@ -249,6 +249,16 @@ def test_one_value_of_a_number_is_no_line_and_a_switch_no_number(tmp_path):
     for value in (True, False):
         write(tmp_path, {"name": "acmix", "shift": value}, [0.5])
     assert swept_lines(results_of(tmp_path)) == {}
-    write(tmp_path, {"name": "se", "heads": 2}, [0.5])
-    write(tmp_path, {"name": "cbam", "heads": 4}, [0.5])
+    runs = []
+    for name, heads in (("se", 2), ("cbam", 4)):
+        folder = write_run(tmp_path, config_of({"name": name, "heads": heads}, 0), 0.5)
+        runs.append({"run": folder.name, "variant": name, "seed": 0, "swept": {"attention.heads": heads}})
+    declare(tmp_path, "made_up", runs)
     assert swept_lines(results_of(tmp_path)) == {}
+
+
+def test_images_are_paired_by_seed(tmp_path):
+    for attention, right in ((BASELINE, 0.3), (ACMIX, 0.9)):
+        for seed in (3, 5):
+            write_matches(write_run(tmp_path, config_of(attention, seed), right), seed, right)
+    assert with_images(results_of(tmp_path), resamples=10).images["acmix"].seeds == (3, 5)
