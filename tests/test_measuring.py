@@ -1,8 +1,11 @@
 """What a trained network costs: a failure costs no training, and a finished run is measured again without training."""
 
+import dataclasses
 import re
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +13,7 @@ from src import measuring
 from src.checks import check
 from src.detector.stock import build_stock
 from src.latency.parity import ParityError
+from src.latency.run import measure_run
 from src.measuring import asked, find, network_costs
 from src.record import ObjectiveError, Record
 from src.runner import run
@@ -239,3 +243,25 @@ def test_gflops_are_those_at_the_image_size_beside_them():
     small, large = (network_costs(stock, 3, size) for size in (64, 128))
     assert large["gflops"] / small["gflops"] == pytest.approx(4, rel=0.05)
     assert (small["flops_imgsz"], large["flops_imgsz"]) == (64, 128)
+
+
+def test_run_is_measured_with_its_own_threads_size_device_and_stock_network(tiny, tmp_path, monkeypatch):
+    seen = {}
+
+    def measure(model, stock, options, **given):
+        seen.update(given, model=model, stock=stock, options=options)
+        seen["map"] = given["validate"]("network")
+        return SimpleNamespace(record={"made": "up"}, samples={"model_ms": np.ones(3)})
+
+    monkeypatch.setattr("src.latency.run.measure", measure)
+    monkeypatch.setattr("src.latency.run.validate_deployed", lambda *given: given)
+    plan = check(
+        tiny("attention=baseline", *QUICK, "trainer.threads=3", "latency.throughput_batches=[2,16]", "latency.batch=4")
+    )
+    plan = dataclasses.replace(plan, folder=tmp_path)
+    assert measure_run(plan, "trained", 96, "times.npz") == {"made": "up"}
+    assert (seen["model"], seen["imgsz"], seen["device"], seen["options"]["threads"]) == ("trained", 96, plan.device, 3)
+    assert seen["stock"].nc == 10
+    assert not seen["stock"].training
+    assert seen["map"][:4] == ("network", str(plan.dataset.yaml), 64, 16)
+    assert np.load(tmp_path / "times.npz")["model_ms"].tolist() == [1, 1, 1]

@@ -1,0 +1,161 @@
+"""Which number stands under which name: on made-up times, so that no two of them can be exchanged."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from src.latency import measure as module
+from src.latency.backends import Deployed
+from src.latency.measure import _compare, _memory, _throughput, measure
+from src.latency.protocol import Comparison
+from src.latency.text import latency_rows
+
+CPU = torch.device("cpu")
+MILLISECONDS = {"model": 20.0, "stock": 5.0, "model end": 30.0, "stock end": 6.0}
+
+
+class Named:
+    """Stands for a network, or for the way from images to boxes through it."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self, images):
+        return self.name
+
+    def prepare(self, images):
+        return torch.zeros(len(images), 3, 8, 8)
+
+
+@pytest.fixture
+def both(monkeypatch):
+    """Two deployed networks and their ways from end to end, on a clock that knows each."""
+    monkeypatch.setattr(module, "wall_clock", lambda device: lambda call, argument: MILLISECONDS[call(argument)])
+    deployed = [Deployed(Named(name)) for name in ("model", "stock")]
+    ends = [Named(name) for name in ("model end", "stock end")]
+    return deployed, ends
+
+
+def watch(joules=None):
+    return SimpleNamespace(gpu=joules, sample=lambda: None)
+
+
+def test_throughput_is_that_of_each_and_its_ratio_is_above_one_for_the_faster(both):
+    found = _throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch())
+    assert found["images_per_second"] == pytest.approx(4 / 0.020)
+    assert found["stock_images_per_second"] == pytest.approx(4 / 0.005)
+    assert found["ratio_to_stock"] == pytest.approx(0.25)
+
+
+def test_energy_is_that_of_each(both, monkeypatch):
+    monkeypatch.setattr(module, "_joules", lambda deployed, *_: {"model": 3.0, "stock": 2.0}[deployed.network.name])
+    found = _throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch())
+    assert (found["joules_per_image"], found["stock_joules_per_image"]) == (3.0, 2.0)
+
+
+def test_batch_that_does_not_fit_costs_only_its_own_number(both):
+    def exhausted(images):
+        raise torch.OutOfMemoryError("no memory")
+
+    both[0][0].network.__class__ = type("Large", (Named,), {"__call__": lambda self, images: exhausted(images)})
+    assert _throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch()) == {"error": "out of memory at batch 4"}
+
+
+def test_alone_is_the_network_and_whole_is_from_image_to_boxes(both):
+    options = {"backend": "onnxruntime", "seconds": 0.01, "max_pairs": 50, "width": 0.0}
+    alone, whole = _compare(*both, [["image"]], options, CPU, watch())
+    assert (alone.ratio, whole.ratio) == (pytest.approx(4.0), pytest.approx(5.0))
+    assert (alone.times[0], alone.stock_times[0], whole.times[0], whole.stock_times[0]) == (20.0, 5.0, 30.0, 6.0)
+
+
+def test_memory_is_that_of_each(both, monkeypatch):
+    monkeypatch.setattr(module, "peak_memory", lambda network, *_: {"model": 6e6, "stock": 2e6}[network.name])
+    found = _memory(*both, ["image"], 1, "eager", CPU)
+    assert (found["peak_mb"], found["stock_peak_mb"], found["ratio_to_stock"]) == (6.0, 2.0, 3.0)
+    assert _memory(*both, ["image"], 1, "onnxruntime", CPU) is None
+
+
+@pytest.fixture
+def recorded(stock, images, options, monkeypatch):
+    """A whole measurement whose times are made up."""
+    series = [np.linspace(start, start + 1, 101) for start in (10, 20, 30, 40)]
+    compared = [
+        Comparison(series[0], series[1], 0.5, 0.4, 0.6, True, 1.0),
+        Comparison(series[2], series[3], 0.75, 0.7, 0.8, False, 2.0),
+    ]
+    monkeypatch.setattr(module, "_compare", lambda *_: compared)
+    monkeypatch.setattr(module, "_throughput", lambda both, ends, images, size, *_: {"size": size})
+    return measure(stock, stock, {**options, "throughput_batches": [2, 4]}, images=images, imgsz=64, device=CPU)
+
+
+def test_quantiles_stand_under_their_names(recorded):
+    record = recorded.record
+    names = ("p50_ms", "p95_ms", "p99_ms", "stock_p50_ms", "stock_p95_ms", "stock_p99_ms")
+    assert [record[name] for name in names] == pytest.approx([10.5, 10.95, 10.99, 20.5, 20.95, 20.99])
+    assert [record["end_to_end"][name] for name in names] == pytest.approx([30.5, 30.95, 30.99, 40.5, 40.95, 40.99])
+    assert [record["ratio_low"], record["ratio_to_stock"], record["ratio_high"]] == [0.4, 0.5, 0.6]
+    assert record["throughput"] == {"2": {"size": 2}, "4": {"size": 4}}
+
+
+def test_samples_stand_under_their_names(recorded):
+    first = {name: times[0] for name, times in recorded.samples.items()}
+    assert first == {"model_ms": 10, "stock_ms": 20, "end_to_end_model_ms": 30, "end_to_end_stock_ms": 40}
+
+
+def test_text_has_each_number_in_its_row(recorded):
+    record = {**recorded.record, "throughput": {}, "memory": None, "parity": None, "busy": False, "throttled": False}
+    rows = dict(latency_rows(record))
+    assert rows["latency p50, p95, p99"] == "10.50 ms, 10.95 ms, 10.99 ms"
+    assert rows["latency / stock"] == "0.500 (95 %: 0.400 to 0.600; 101 pairs timed in turn), stock p50 20.50 ms"
+    assert rows["end to end p50, p95, p99"] == "30.50 ms, 30.95 ms, 30.99 ms"
+    assert rows["end to end / stock"] == "0.750 (95 %: 0.700 to 0.800; 101 pairs timed in turn)"
+
+
+def test_networks_compute_with_the_threads_asked_for_and_images_have_the_size_asked_for(
+    stock, images, options, monkeypatch
+):
+    before, seen = torch.get_num_threads(), []
+    asked = before + 1
+
+    def compare(both, ends, batches, *_):
+        seen.append((torch.get_num_threads(), ends[0].prepare(images[:1]).shape, len(batches[0])))
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(module, "_compare", compare)
+    with pytest.raises(RuntimeError, match="enough"):
+        measure(stock, stock, {**options, "threads": asked, "batch": 2}, images=images, imgsz=96, device=CPU)
+    assert seen == [(asked, (1, 3, 96, 96), 2)]
+    assert torch.get_num_threads() == before
+
+
+def test_deployed_are_the_model_and_then_the_stock_network_each_checked_against_itself(
+    stock, grafted, images, options, monkeypatch
+):
+    checked = []
+
+    def check_parity(deployed, model, *_):
+        checked.append((sum(p.numel() for p in deployed.network.backend.model.parameters()), model))
+
+    monkeypatch.setattr(module, "check_parity", check_parity)
+    monkeypatch.setattr(module, "_compare", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        measure(grafted, stock, options, images=images, imgsz=64, device=CPU)
+    assert [model for _, model in checked] == [grafted, stock]
+    assert checked[0][0] > checked[1][0]
+
+
+@pytest.mark.parametrize(("backend", "threads"), [("onnxruntime", 1), ("onnxruntime", 2)])
+def test_cpu_runtime_takes_as_many_threads_as_torch(backend, threads, monkeypatch):
+    import onnxruntime
+
+    from src.latency.backends import _configure, cpu_threads
+
+    seen = []
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda file, options, providers: seen.append(options))
+    network = SimpleNamespace(device=CPU, backend=SimpleNamespace(session=None))
+    with cpu_threads(threads):
+        _configure(network, backend, "fp32", Path("model.onnx"))
+    assert [options.intra_op_num_threads for options in seen] == [threads]
