@@ -159,3 +159,44 @@ def test_cpu_runtime_takes_as_many_threads_as_torch(backend, threads, monkeypatc
     with cpu_threads(threads):
         _configure(network, backend, "fp32", Path("model.onnx"))
     assert [options.intra_op_num_threads for options in seen] == [threads]
+
+
+def test_throughput_takes_its_share_of_the_time(both, monkeypatch):
+    seen = []
+
+    def compare(*given, **options):
+        seen.append((options["seconds"], options["width"]))
+        return SimpleNamespace(times=np.ones(3), stock_times=np.ones(3), ratio=1.0)
+
+    monkeypatch.setattr(module, "compare", compare)
+    _throughput(*both, ["image"], 1, 10.0, CPU, watch())
+    assert seen == [(1.0, 0.0)]
+
+
+@pytest.mark.parametrize(("backend", "moved"), [("eager", 50), ("compiled", 0), ("onnxruntime", 0)])
+def test_eager_networks_are_moved_about_in_memory_and_others_stay(backend, moved, both, monkeypatch):
+    moves = []
+    monkeypatch.setattr(module, "Relocation", lambda networks, calls: lambda: moves.append(networks))
+    options = {"backend": backend, "seconds": 10.0, "max_pairs": 25, "width": 0.0}
+    _compare(*both, [["image"]], options, CPU, watch())
+    assert len(moves) == moved
+
+
+def test_networks_are_deployed_for_the_largest_batch(stock, images, options, monkeypatch):
+    seen = []
+
+    def deploy(*given, batch, **others):
+        seen.append(batch)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(module, "deploy", deploy)
+    with pytest.raises(RuntimeError, match="enough"):
+        measure(stock, stock, {**options, "throughput_batches": [2, 16]}, images=images, imgsz=64, device=CPU)
+    assert seen == [16]
+
+
+@pytest.mark.parametrize("state", [True, False])
+def test_disturbed_machine_is_in_the_record(state, stock, images, options, monkeypatch, request):
+    monkeypatch.setattr(module.Machine, "stop", lambda self: {"busy": state, "throttled": not state, "cpus": 7})
+    recorded = request.getfixturevalue("recorded").record
+    assert (recorded["busy"], recorded["throttled"], recorded["machine"]) == (state, not state, {"cpus": 7})
