@@ -5,12 +5,18 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from src.config import ConfigError, ExportConfig
-from src.export import export_run, find_run
+from src.detector.stock import build_stock
+from src.export import export_run, find_run, main
+from src.latency.backends import Deployed
+from src.latency.parity import ParityError
 from src.record import Record
 from tests.conftest import TINY
 
@@ -100,3 +106,56 @@ def test_exported_run_computes_what_it_did(tmp_path):
     gone = export(f"run={folder}", "format=torchscript")
     assert gone.returncode == 1
     assert "is gone, so nothing is compared; put it back, or use check=false" in gone.stderr
+
+
+@pytest.fixture
+def asked_for(runs, tmp_path, monkeypatch):
+    """Exports a run whose network, exporter and comparison only note what they are asked for."""
+    (runs / "data.yaml").touch()
+    (runs / "runs" / "acmix-s0-aaa" / "train" / "args.yaml").write_text(f"imgsz: 64\ndata: {runs / 'data.yaml'}\n")
+    seen = {}
+    stock = build_stock("yolo26n", classes=3, channels=3).eval()
+    monkeypatch.setattr("src.checkpoint.damage", lambda path: None)
+    monkeypatch.setattr("src.detector.trust.known_classes_only", lambda *_: nullcontext())
+    monkeypatch.setattr("src.latency.run.load_best", lambda *_: stock)
+    monkeypatch.setattr("src.latency.backends.export", lambda model, fmt, **given: seen.update(given) or "best.onnx")
+    monkeypatch.setattr("src.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx")))
+    monkeypatch.setattr("src.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)])
+    monkeypatch.setattr("src.latency.measure.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
+
+    def check_parity(deployed, model, fmt, precision, images, validate):
+        seen.update(precision=precision, images=images)
+        return {"largest_difference": 1e-5, "map50_95": 0.25, "pytorch_map50_95": 0.5}
+
+    monkeypatch.setattr("src.latency.parity.check_parity", check_parity)
+
+    def export(**options):
+        text = export_run({**dataclasses.asdict(ExportConfig(run="aaa", output_dir=str(runs))), **options})
+        return text, seen
+
+    return export
+
+
+def test_size_and_precision_are_those_asked_for_and_otherwise_the_trainings(asked_for):
+    text, seen = asked_for()
+    assert (seen["imgsz"], seen["half"], seen["precision"], seen["images"]) == (64, False, "fp32", [[64, 64]])
+    assert "mAP50-95  0.2500, in PyTorch 0.5000" in text
+    _, seen = asked_for(imgsz=96, half=True, batch=4)
+    assert (seen["imgsz"], seen["half"], seen["precision"], seen["images"]) == (96, True, "fp16", [[96, 96]])
+    assert seen["batch"] == 4
+
+
+@pytest.mark.parametrize(("imgsz", "way_out"), [(70, 64), (16, 32), (100, 96)])
+def test_size_that_the_network_cannot_take(imgsz, way_out, asked_for):
+    with pytest.raises(ConfigError, match=f"imgsz={imgsz} is not a multiple of 32, .* try {way_out}$"):
+        asked_for(imgsz=imgsz)
+
+
+def test_export_that_differs_is_one_line(monkeypatch):
+    def fail(_):
+        raise ParityError("onnx: the deployed network differs")
+
+    monkeypatch.setattr("src.export.export_run", fail)
+    monkeypatch.setattr("src.export.job_values", dict)
+    with pytest.raises(SystemExit, match=r"^error: onnx: the deployed network differs$"):
+        main.__wrapped__(OmegaConf.create({"run": "aaa"}))
