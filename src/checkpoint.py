@@ -10,7 +10,6 @@ import io
 import os
 import pickle
 import random
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.files import sync_folder, write_atomically
+from src.files import remove_partial, sync_folder, write_atomically
 
 FORMAT = 1
 
@@ -74,8 +73,7 @@ def settle(path: Path, best: Path) -> list[str]:
     Returns:
         What was found damaged and dropped, in words; `path` is not there if nothing is left to go on from.
     """
-    for leftover in path.parent.rglob("*.partial"):
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    remove_partial(path.parent)
     problems = []
     for candidate in (path, previous(path)):
         if not candidate.exists():

@@ -4,8 +4,7 @@ A checked configuration becomes a `Plan`: what the runner needs, with nothing le
 """
 
 import dataclasses
-import hashlib
-import inspect
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,11 +35,15 @@ from src.detector.probe.deployment import RUNTIMES
 from src.detector.sites import Site, largest_stride
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.detector.trust import Trust, check_target
+from src.earlier import place_of
+from src.locks import only_within_this_machine
+from src.own_code import file_fingerprint, own_code
 from src.param_groups import GraftOptions
-from src.record import identity, readable_name, without_passwords
+from src.record import without_passwords
 from src.tracking_checks import check_tracking, follow_environment
 from src.trainer import find_device
 
+log = logging.getLogger(__name__)
 DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
 
 
@@ -48,7 +51,8 @@ DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed":
 class Plan:
     """A configuration that passed every check.
 
-    `arguments` are those of Ultralytics' trainer; `folder` is the run's own.
+    `arguments` are those of Ultralytics' trainer; `folder` is the run's own. `given` is the configuration as it came,
+    `config` as resolved. `identity_version`, `replaces` and `remark` are those of src/earlier.py.
     """
 
     config: dict[str, Any]
@@ -60,6 +64,10 @@ class Plan:
     arguments: dict[str, Any]
     device: torch.device
     trust: Trust
+    given: dict[str, Any]
+    identity_version: int
+    replaces: Path | None
+    remark: str | None
 
 
 def check(config: Mapping[str, Any]) -> Plan:
@@ -83,6 +91,7 @@ class Checker:
         Raises:
             ConfigError: naming the key, the value and a way out.
         """
+        given = dict(config)
         trust = Trust(config["trust"], tuple(own_folders()))
         output_dir = self._once(_writable, config["output_dir"])
         tracking = self._once(follow_environment, config["tracking"], given_overrides())
@@ -100,18 +109,29 @@ class Checker:
         config["attention"] = dict(self._once(_own_class, config["attention"], trust))
         spec = _graft(config, trust)
         if spec.match is not None:
-            config["placebo"] = {**config["placebo"], "options": dict(spec.match.options)}
+            config["placebo"] = _placebo(config["placebo"], spec.match)
         check_objectives(config)
         arguments = training_arguments(config, dataset, weights)
         self._once(check_latency, config["latency"], device)
         sites = self._build(config, spec, dataset, weights, trust, device)
         if sites:  # [neck] and [p5,p3,p4] are one experiment
             config["placement"] = {**config["placement"], "sites": list(sites)}
-        run_id = identity(config, dataset.identity, weights and self._once(_fingerprint, weights))
-        folder = output_dir / "runs" / f"{readable_name(config)}-{run_id}"
-        arguments |= {"save_dir": str(folder / "train"), "exist_ok": True}
-        options = GraftOptions(**config["optimizer"]["attention"])
-        return Plan(dict(config), run_id, folder, dataset, spec, options, arguments, device, trust)
+        place = place_of(output_dir / "runs", config, dataset, weights and self._once(file_fingerprint, weights))
+        return Plan(
+            config=config,
+            run_id=place.run_id,
+            folder=place.folder,
+            dataset=dataset,
+            graft=spec,
+            graft_options=GraftOptions(**config["optimizer"]["attention"]),
+            arguments=arguments | {"save_dir": str(place.folder / "train"), "exist_ok": True},
+            device=device,
+            trust=trust,
+            given=given,
+            identity_version=place.identity_version,
+            replaces=place.replaces,
+            remark=place.remark,
+        )
 
     def _build(
         self,
@@ -160,6 +180,8 @@ def _writable(output_dir: str) -> Path:
         raise ConfigError(f"output_dir={output_dir} cannot be made ({error.strerror}); name another folder") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise ConfigError(f"output_dir={output_dir} cannot be written; name another folder, or change its permissions")
+    if reason := only_within_this_machine(path):
+        log.warning("locks hold within this machine only: %s; do not start one run on two machines at a time", reason)
     return path
 
 
@@ -226,11 +248,22 @@ def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
             f"attention.name={attention.get('name')}: your YAML has no {missing[0]}; it needs `name: NAME` and "
             "`_target_: MODULE.CLASS`, and may have options of the class"
         )
+    return {**attention, "source": _source(attention["_target_"])}
+
+
+def _source(target: str) -> str | None:
+    """Fingerprint of a class's own code, as another code is another run."""
     try:
-        source = inspect.getsourcefile(find_class(attention["_target_"]))
+        code = own_code(find_class(target))
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from error
-    return {**attention, "source": _fingerprint(Path(source)) if source else None}
+    return None if code is None else code.fingerprint
+
+
+def _placebo(placebo: Mapping[str, Any], match: Match) -> dict[str, Any]:
+    """The placebo group with all options of what it stands for, and the source of a class of one's own."""
+    own = {} if match.target.startswith("src.") else {"source": _source(match.target)}
+    return {**placebo, "options": dict(match.options), **own}
 
 
 def _trusted(key: str, target: Any, trust: Trust) -> None:
@@ -293,8 +326,3 @@ def _grafted_sites(
 def _runtime(latency: Mapping[str, Any]) -> str | None:
     """The runtime that needs an export of the network, or the network compiled as one whole."""
     return RUNTIMES.get(latency["backend"]) if latency["enabled"] else None
-
-
-def _fingerprint(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from src.attention.options import ATTENTION_SCHEMAS
+from src.errors import ConfigError as ConfigError  # whoever has a configuration finds it here
 
 ROOT = str(Path(__file__).parent.parent)
 
@@ -309,10 +310,6 @@ def register_configs() -> None:
     for group, options in SCHEMAS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be run; the message names the key, the value and a way out."""
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -45,6 +46,12 @@ def atomic(path: Path) -> Iterator[Path]:
         move_into_place(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes left unfinished anywhere below a folder that nobody else writes to now."""
+    for leftover in folder.rglob(f"*{PARTIAL}"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
 def move_into_place(written: Path, path: Path) -> None:

@@ -1,37 +1,69 @@
 """The journal of a run: one JSON object a line, for every epoch and for every event that changes the experiment."""
 
 import json
+import logging
+import os
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from src.files import write_atomically
 
+log = logging.getLogger(__name__)
 # Of the processes that a run took, not of its training: they stay when its training goes back to an earlier epoch.
 OF_PROCESSES = {"resume", "checkpoint_damaged"}
 
 
 def append_entry(journal: Path, event: str, **details: Any) -> None:
-    """Append one line."""
-    with journal.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"event": event, "time": time.time(), **details}) + "\n")
+    """Append one line and flush it to disk; a line that a killed process left unfinished keeps a line of its own."""
+    line = json.dumps({"event": event, "time": time.time(), **details}) + "\n"
+    with journal.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else "\n" + line
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The journal's entries, in order; a last line cut short by a killed process is left out."""
+    """The journal's entries, in order; lines that are none are left out, with a warning.
+
+    The last line is left out without one, if it has no end: it is being written, or its process was killed.
+    """
     if not path.exists():
         return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = text.split("\n")
     entries = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if (entry := _entry(line)) is not None:
+            entries.append(entry)
+        elif number < len(lines):
+            _tell(path, number)
     return entries
+
+
+@cache
+def _tell(path: Path, number: int) -> None:
+    """Once, as a journal is read each epoch."""
+    log.warning("%s: line %d is damaged and left out; it was cut short or overwritten", path, number)
 
 
 def restore_journal(journal: Path, text: str) -> None:
     """Put the journal back to an earlier text, which also holds what a power cut may have lost."""
-    entries = [json.loads(line) for line in text.splitlines()]
+    entries = [entry for line in text.splitlines() if (entry := _entry(line)) is not None]
     late = [entry for entry in read_journal(journal) if entry["event"] in OF_PROCESSES and entry not in entries]
     write_atomically(journal, "".join(json.dumps(entry) + "\n" for entry in [*entries, *late]))
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    """The entry in a line; None if it holds none."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "event" in entry else None

@@ -1,32 +1,25 @@
-"""A run's identity, its folder and its record: the contract with everything that reads a run later.
+"""A run's folder and its record: the contract with everything that reads a run later.
 
 outputs/runs/NAME-HASH/
-    record.json     status, configuration, metrics, cost, environment, events; written atomically
-    config.yaml     the resolved configuration
+    record.json     status, configuration, metrics, cost, environment, events
+    config.yaml     the configuration as it was given, composed from conf/ and the command line
+    resolved.yaml   the one that was trained, with everything that was looked up (`config` in the record)
     latency.npz     every time that was taken, in milliseconds
     journal.jsonl   a line an epoch, and one for every event that changed the experiment
     matches.npz     what best.pt found on each validation image, and which of it was right
     train/          what Ultralytics writes: weights/best.pt, results.csv, curves, sample predictions
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import re
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_origin
 
 from src.files import write_atomically
 
-# What does not define the experiment: where it runs, where it writes, who watches, how it is timed.
-NOT_IDENTITY = ("tracking", "latency", "study", "output_dir", "force", "retry", "trust", "objectives")
-LOCK_ATTEMPTS = 5
-NOT_IDENTITY_TRAINER = ("device", "workers", "threads", "cache", "plots", "save_period")
 # What a search may look for, and where the record has it.
 OBJECTIVES = {
     "map50_95": ("metrics", "map50_95"),
@@ -39,12 +32,21 @@ OBJECTIVES = {
 }
 
 
+# Of record.json. It goes up when what a field means changes, so that an earlier program would misread it; a field that
+# is added needs a default and leaves it as it is.
+FORMAT = 1
+
+
 class RunSkippedError(RuntimeError):
     """A run that is left alone: another process is at it, or it failed and nobody asked for another try."""
 
 
 class ObjectiveError(RuntimeError):
     """A finished run that does not have the number that a search asks for."""
+
+
+class NewerFormatError(ValueError):
+    """A file that a later version of the program wrote; the message says so and what to do."""
 
 
 @dataclass
@@ -54,7 +56,8 @@ class Record:
     `metrics` are those of best.pt on the validation images (fractions of 1), `ap_by_size` and `ap_by_class` AP50-95 of
     the same detections (None where there is no object of the size), `latency` is in milliseconds (or has only
     `error`, why it could not be measured, and `options`), `measurements` are those with other options, `seconds` is the
-    wall-clock time of the process that finished the run.
+    wall-clock time of the process that finished the run. `given` is the configuration as composed, `config` as resolved
+    by the checks. Records without a format, without `given` and with identity 0 are of earlier versions.
     """
 
     run_id: str
@@ -78,10 +81,29 @@ class Record:
     tracking: str | None = None  # folder of the Weights & Biases run
     tracking_id: str | None = None  # its id, the same however often the run is continued
     seconds: float = 0.0
+    given: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+    identity_version: int = 0
 
     def write(self, folder: Path) -> None:
         """Replace `folder`/record.json in one step, so that no reader ever sees half of it."""
+        self.format = FORMAT
         write_atomically(folder / "record.json", json.dumps(asdict(self), indent=2) + "\n")
+
+    @property
+    def score(self) -> float | None:
+        """Its mAP50-95; None if it is not finished, or finished without one that can be."""
+        value = self.metrics.get("map50_95")
+        whole = self.status == "finished" and isinstance(value, int | float) and 0 <= value <= 1
+        return value if whole else None
+
+    def _check_kinds(self) -> None:
+        for each in fields(self):
+            kind = get_origin(each.type) or each.type
+            value = getattr(self, each.name)
+            whole_seconds = kind is float and isinstance(value, int)
+            if isinstance(kind, type) and kind is not UnionType and not (isinstance(value, kind) or whole_seconds):
+                raise ValueError(f"{each.name} is {value!r}")
 
     def objective(self, name: str) -> float:
         """A value of OBJECTIVES.
@@ -101,99 +123,52 @@ class Record:
         """The record of a folder; None where there is none.
 
         Raises:
+            NewerFormatError: if a later version of the program wrote it.
             ValueError: if record.json is there but is not a record.
         """
         path = folder / "record.json"
         if not path.exists():
             return None
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+            content = read_json(path, FORMAT)
+            known = {field.name for field in fields(cls)}
+            record = cls(**{"format": 0, **{key: value for key, value in content.items() if key in known}})
+            record._check_kinds()
+            return record
+        except NewerFormatError:
+            raise
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is not a record ({error}); move {folder} away to run it anew") from error
+
+
+def read_json(path: Path, newest: int) -> dict[str, Any]:
+    """The object in a file of ours, whatever fields it has.
+
+    Args:
+        path: of the file.
+        newest: format up to which this version of the program reads it.
+
+    Raises:
+        NewerFormatError: if a later version of the program wrote it.
+        ValueError: if it holds no object, or is no JSON.
+    """
+    content = json.loads(path.read_bytes())
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not fields")
+    found = content.get("format", 0)
+    if not isinstance(found, int):
+        raise ValueError(f"its format is {found!r}, not a number")
+    if found > newest:
+        raise NewerFormatError(
+            f"{path} has format {found}, and this version of the program reads formats up to {newest}; upgrade the "
+            "program, or write elsewhere with output_dir=FOLDER"
+        )
+    return content
 
 
 def without_passwords(text: str) -> str:
     """A text whose addresses have no user and password any more, such as an error about a download."""
     return re.sub(r"://[^/\s@]+@", "://***@", text)
-
-
-def defining(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a resolved configuration defines the experiment, without what has no effect on its result."""
-    content = {key: value for key, value in config.items() if key not in NOT_IDENTITY}
-    content["trainer"] = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
-    if config["attention"]["name"] != "placebo":
-        del content["placebo"]  # it says what the placebo stands for
-    if config["attention"]["name"] == "baseline":
-        # They have no effect there: one baseline serves every placement and every treatment of the graft.
-        del content["placement"]
-        content["optimizer"] = {k: v for k, v in config["optimizer"].items() if k != "attention"}
-    return content
-
-
-def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
-    """Twelve hexadecimal digits that name an experiment.
-
-    Args:
-        config: the resolved configuration as plain values.
-        data: fingerprint of the data set, in place of its path.
-        weights: fingerprint of the starting checkpoint, in place of its path; None for a random start.
-    """
-    content = defining(config)
-    content["data"] = data
-    content["model"] = {"name": config["model"]["name"], "weights": weights}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def readable_name(config: Mapping[str, Any]) -> str:
-    """What a person wants to read off a folder: attention, sites, mode and gate if unusual, model, data set, seed."""
-    attention, placement = config["attention"]["name"], config["placement"]
-    if attention == "placebo":
-        attention = f"placebo_of_{config['placebo']['matches']}"
-    where = []
-    if attention != "baseline":
-        where = ["+".join(placement["sites"])]
-        where += [placement["mode"]] if placement["mode"] != "append" else []
-        where += [f"gate_{placement['gate']}"] if placement["gate"] != "none" else []
-    return "-".join([attention, *where, config["model"]["name"], config["data"]["name"], f"s{config['seed']}"])
-
-
-def lock_file(output_dir: Path, run: str) -> Path:
-    """Where the lock of a run lies, by the name of the run's folder."""
-    return output_dir / "locks" / f"{run}.lock"
-
-
-@contextmanager
-def run_lock(path: Path) -> Iterator[None]:
-    """Keep a second process off a run; the lock goes with the process, however it ends.
-
-    Raises:
-        RunSkippedError: if another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        for attempt in range(LOCK_ATTEMPTS):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if attempt == LOCK_ATTEMPTS - 1:
-                    raise RunSkippedError(
-                        f"another process holds {path}: it is at this very run; wait for it, or change a setting"
-                    ) from error
-                time.sleep(0.02)  # `is_locked` holds it for an instant, too
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process is at the run of this lock."""
-    if not path.exists():
-        return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def set_aside(folder: Path, output_dir: Path) -> Path:

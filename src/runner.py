@@ -9,27 +9,28 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from src.checkpoint import damage, remove_state, settle
 from src.checks import Plan
 from src.coco import ap_by_size
 from src.environment import environment
-from src.files import write_atomically
+from src.files import remove_partial, write_atomically
 from src.finite import NotFiniteError
+from src.identity import readable_name
 from src.interrupts import interruptible
 from src.journal import append_entry, read_journal
 from src.latency.run import SAMPLES
+from src.locks import lock_file, run_lock
 from src.matches import read_matches
 from src.measuring import measure_again, measure_costs
 from src.record import (
     Record,
     RunSkippedError,
-    lock_file,
-    readable_name,
-    run_lock,
     set_aside,
     without_passwords,
 )
-from src.study.progress import entry_of
+from src.study.runs import entry_of
 from src.study.text import tags as study_tags
 from src.tracking import Tracker, open_tracker
 from src.trainer import GraftTrainer, validate
@@ -57,7 +58,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
 
     Args:
         plan: a checked configuration.
-        config_yaml: the resolved configuration as text, kept in the run's folder.
+        config_yaml: the configuration as it was given, as text, kept in the run's folder.
 
     Returns:
         The run's record, with the latency that was asked for, and whether this call trained (False: it had been
@@ -69,6 +70,8 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         Exception: whatever else stopped the training; the record then says failed or interrupted.
     """
     output_dir = Path(plan.config["output_dir"])
+    if plan.remark is not None:
+        log.info(plan.remark)
     with run_lock(lock_file(output_dir, plan.folder.name)):
         try:
             previous = Record.read(plan.folder)
@@ -77,11 +80,14 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
                 remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
+                remove_partial(plan.folder)
                 if problem := damage(_best(plan)):
                     log.warning("%s; force=true trains the run anew, and keeps what is here in replaced/", problem)
                 return measure_again(plan, previous), False
             log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
             previous = None
+        if plan.replaces is not None and plan.replaces.exists():
+            log.info("force=true: the finished run is kept in %s", set_aside(plan.replaces, output_dir))
         if previous is not None and previous.status == "failed" and not plan.config["retry"]:
             raise RunSkippedError(
                 f"it failed before, see error in {plan.folder / 'record.json'}; retry=true tries again"
@@ -90,12 +96,17 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         tracking_id = kept_id or f"{plan.run_id}-{int(time.time())}"
         plan.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(plan.folder / "config.yaml", config_yaml)
+        write_atomically(
+            plan.folder / "resolved.yaml", yaml.safe_dump(plan.config, sort_keys=False, allow_unicode=True)
+        )
         record = Record(
             run_id=plan.run_id,
             name=plan.folder.name,
             study=plan.config["study"],
             seed=plan.config["seed"],
             config=plan.config,
+            given=plan.given,
+            identity_version=plan.identity_version,
             attempts=1 if previous is None else previous.attempts + 1,
             environment=environment(plan.device),
             data=plan.dataset.counts,

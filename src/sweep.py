@@ -30,8 +30,9 @@ from src.files import write_atomically
 from src.hydra_errors import config_errors
 from src.study.definition import SWEEPS, load_study, study_names
 from src.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
-from src.study.progress import RunState, distinct, read_study, run_states, study_file, time_left, write_study
+from src.study.progress import RunState, distinct, run_states, time_left
 from src.study.request import Request, parse
+from src.study.runs import read_study, study_file, write_study
 from src.study.text import counted, matrix, status, summary
 from src.study.wandb_sweep import sweep_definition
 from src.train import train_one

@@ -167,7 +167,7 @@ def test_a_run_of_two_processes_is_validated_and_recorded_as_a_whole(two_devices
     assert len(kept.images) == 8, "all validation images, where each of the two saw a half"
     assert len(kept.conf) > 0
     names = {path.name for path in plan.folder.iterdir()}
-    assert names == {"config.yaml", "journal.jsonl", "matches.npz", "record.json", "train"}
+    assert names == {"config.yaml", "journal.jsonl", "matches.npz", "record.json", "resolved.yaml", "train"}
     assert (plan.folder / "config.yaml").read_text() == "name: value"
 
 

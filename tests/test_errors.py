@@ -1,6 +1,7 @@
 """Every error that a user can cause, with its exact text: tests/errors.txt is the table, and this goes through it."""
 
 import ast
+import errno
 import io
 import os
 import re
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -33,8 +35,9 @@ from src.detector import stock
 from src.detector.grafting import Graft, graft
 from src.detector.stock import build_stock
 from src.hydra_errors import config_errors
+from src.locks import run_lock
 from src.profile import measure_plan
-from src.record import run_lock
+from src.record import Record
 from src.runner import run
 from src.study.definition import study_names
 from src.yolo import grafted_yolo
@@ -44,13 +47,8 @@ from tests.faults.data import Call
 
 ROOT = CONF.parent
 ERRORS = {
-    "ConfigError",
-    "DatasetInvalidError",
-    "DatasetMissingError",
-    "DiskFullError",
-    "ObjectiveError",
-    "RunSkippedError",
-    "StudyError",
+    *("ConfigError", "DatasetInvalidError", "DatasetMissingError", "DiskFullError", "LockError", "NewerFormatError"),
+    *("ObjectiveError", "RunSkippedError", "StudyError"),
 }
 # Where a ValueError is what a user reads; elsewhere it speaks to who calls a function.
 FOR_USERS = ("attention/", "detector/", "data/", "latency/backends.py", "plain_yaml.py", "trainer.py", "yolo.py")
@@ -291,6 +289,26 @@ def _hold(folder: Path) -> None:
         pass
 
 
+def _without_locks(folder: Path) -> None:
+    answer = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    with mock.patch("filelock._unix.fcntl.flock", side_effect=answer), run_lock(folder / "b.lock"):
+        pass
+
+
+def _lock_of_others(folder: Path) -> None:
+    (folder / "c.lock").mkdir(exist_ok=True)
+    with run_lock(folder / "c.lock"):
+        pass
+
+
+def _record_holds(content: str) -> Callable[[Path], object]:
+    def happens(folder: Path) -> object:
+        (folder / "record.json").write_text(content)
+        return Record.read(folder)
+
+    return happens
+
+
 def _failed_before(folder: Path) -> None:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -358,6 +376,10 @@ OTHERS: dict[str, Callable[[Path], object]] = {
         *[torch.zeros(1, 4, 8, 8)] * 3, heads=1, window=3, implementation="x"
     ),
     "another process at the same run": _hold,
+    "a disk without locks": _without_locks,
+    "a lock file that cannot be opened": _lock_of_others,
+    "a record.json cut short": _record_holds("{"),
+    "a record.json of a later version": _record_holds('{"format": 99}'),
     "a run that failed, retry=false": _failed_before,
     "a study.json cut short": _broken_study,
     "the dashboard of a study of which nothing has begun": _nothing_begun,

@@ -1,6 +1,10 @@
 """The journal of a run survives cuts, and going back to an earlier epoch."""
 
 import json
+import os
+from unittest import mock
+
+import pytest
 
 from src.journal import append_entry, read_journal, restore_journal
 
@@ -34,3 +38,68 @@ def test_restored_it_has_lines_that_were_lost(tmp_path):
     path.write_bytes(b"")
     restore_journal(path, text)
     assert path.read_text() == text
+
+
+def cut_journal(folder):
+    path = folder / "journal.jsonl"
+    append_entry(path, "epoch", epoch=1)
+    append_entry(path, "epoch", epoch=2)
+    os.truncate(path, path.stat().st_size - 9)  # a process was killed while it wrote
+    return path
+
+
+def test_the_line_behind_a_cut_one_is_not_lost(tmp_path, caplog):
+    path = cut_journal(tmp_path)
+    append_entry(path, "nan_recovery", epoch=2)
+    append_entry(path, "epoch", epoch=2)
+    assert [(entry["event"], entry["epoch"]) for entry in read_journal(path)] == [
+        ("epoch", 1),
+        ("nan_recovery", 2),
+        ("epoch", 2),
+    ]
+    assert caplog.messages == [f"{path}: line 2 is damaged and left out; it was cut short or overwritten"]
+
+
+def test_a_line_that_lacks_only_its_end_counts(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    append_entry(path, "epoch", epoch=1)
+    os.truncate(path, path.stat().st_size - 1)
+    append_entry(path, "epoch", epoch=2)
+    assert [entry["epoch"] for entry in read_journal(path)] == [1, 2]
+
+
+def test_a_last_line_that_is_being_written_is_no_damage(tmp_path, caplog):
+    assert [entry["epoch"] for entry in read_journal(cut_journal(tmp_path))] == [1]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("line", ["\x00" * 40, "[1]", "7", "{}", '{"no": "event"}', "\ufffd"])
+def test_a_line_that_is_no_entry_is_left_out(line, tmp_path):
+    path = tmp_path / "journal.jsonl"
+    append_entry(path, "epoch", epoch=1)
+    with path.open("a") as file:
+        file.write(line + "\n\n")
+    append_entry(path, "epoch", epoch=2)
+    assert [entry["epoch"] for entry in read_journal(path)] == [1, 2]
+
+
+def test_damage_is_said_once_though_the_journal_is_read_each_epoch(tmp_path, caplog):
+    path = cut_journal(tmp_path)
+    append_entry(path, "epoch", epoch=2)
+    for _ in range(3):
+        read_journal(path)
+    assert len(caplog.messages) == 1
+
+
+def test_a_line_is_flushed_to_disk(tmp_path):
+    with mock.patch("src.journal.os.fsync") as flushed:
+        append_entry(tmp_path / "journal.jsonl", "epoch", epoch=1)
+    assert flushed.call_count == 1
+
+
+def test_a_journal_kept_with_a_damaged_line_is_restored(tmp_path):
+    path = cut_journal(tmp_path)
+    append_entry(path, "epoch", epoch=2)
+    restore_journal(path, path.read_text())
+    assert [entry["epoch"] for entry in read_journal(path)] == [1, 2]
+    assert path.read_text().count("\n") == 2

@@ -1,70 +1,10 @@
-"""Identity of a run, and its record on disk."""
+"""A run's record on disk."""
 
 import json
 
 import pytest
 
-from src.record import Record, identity, is_locked, readable_name, run_lock, set_aside
-
-
-def named(config, data="abc", weights=None):
-    return identity(config, data, weights)
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "attention=baseline",
-        "attention.heads=8",
-        "placement=p3",
-        "model=yolo26s",
-        "optimizer=adamw",
-        "optimizer.lr0=0.02",
-        "trainer.epochs=9",
-        "trainer.batch=4",
-        "seed=1",
-    ],
-)
-def test_what_defines_the_experiment_changes_the_identity(override, composed):
-    assert named(composed(override)) != named(composed())
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "tracking=disabled",
-        "latency=disabled",
-        "study=other",
-        "output_dir=/elsewhere",
-        "force=true",
-        "retry=false",
-        "objectives=[recall]",
-        "trainer.device=0",
-        "trainer.threads=1",
-        "trainer.workers=2",
-        "trainer.plots=false",
-    ],
-)
-def test_where_and_how_it_runs_does_not(override, composed):
-    assert named(composed(override)) == named(composed())
-
-
-def test_data_and_weights_count_by_content(composed):
-    config = composed()
-    assert named(config, "abc") != named(config, "abd")
-    assert named(config, weights="1") != named(config, weights=None)
-    assert named(composed("data.yaml=/a.yaml"), "abc") == named(composed("data.yaml=/b.yaml"), "abc")
-
-
-def test_one_baseline_serves_every_placement(composed):
-    assert named(composed("attention=baseline", "placement=p3")) == named(composed("attention=baseline"))
-
-
-def test_names_a_person_can_read(composed):
-    assert readable_name(composed("placement=p3", "seed=7")) == "acmix-p3-yolo26n-digits-s7"
-    assert readable_name(composed("placement=p3", "placement.mode=replace")) == "acmix-p3-replace-yolo26n-digits-s0"
-    assert readable_name(composed("placement=p3", "placement.gate=zero")) == "acmix-p3-gate_zero-yolo26n-digits-s0"
-    assert readable_name(composed("attention=baseline")) == "baseline-yolo26n-digits-s0"
+from src.record import FORMAT, NewerFormatError, Record, set_aside
 
 
 def record(**values):
@@ -82,7 +22,10 @@ def test_no_record(tmp_path):
     assert Record.read(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"run_id": "1"}', '{"unknown": 1}', "[]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"run_id": "1"}', '{"unknown": 1}', "[]", "null", '{"format": "1"}', '{"format": null}', "\x00" * 9],
+)
 def test_broken_record_says_what_to_do(text, tmp_path):
     (tmp_path / "record.json").write_text(text)
     with pytest.raises(ValueError, match=r"record.json is not a record .* move .* away"):
@@ -96,28 +39,9 @@ def test_record_is_readable_json(tmp_path):
     assert {"environment", "events", "seconds"} <= set(content)
 
 
-def test_lock_keeps_a_second_process_off(tmp_path):
-    with run_lock(tmp_path / "a.lock"):
-        with pytest.raises(RuntimeError, match="another process holds"), run_lock(tmp_path / "a.lock"):
-            pass
-        with run_lock(tmp_path / "b.lock"):
-            pass
-    with run_lock(tmp_path / "a.lock"):
-        pass
-
-
 def test_objectives_are_values_of_the_record():
     measured = record(metrics={"map50_95": 0.5}, latency={"ratio_to_stock": 1.25}, model={"parameters": 7})
     assert [measured.objective(name) for name in ("map50_95", "latency_ratio", "parameters")] == [0.5, 1.25, 7.0]
-
-
-def test_whether_a_process_is_at_a_run(tmp_path):
-    path = tmp_path / "a.lock"
-    assert not is_locked(path)
-    with run_lock(path):
-        assert is_locked(path)
-    assert path.exists()
-    assert not is_locked(path)
 
 
 def test_set_aside_keeps_every_earlier_run(tmp_path):
@@ -129,3 +53,41 @@ def test_set_aside_keeps_every_earlier_run(tmp_path):
         assert not folder.exists()
     assert (tmp_path / "replaced" / "a-1" / "record.json").read_text() == "first"
     assert (tmp_path / "replaced" / "a-2" / "record.json").read_text() == "second"
+
+
+def written(folder, **changes):
+    record(status="finished", metrics={"map50_95": 0.5}).write(folder)
+    content = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps({**content, **changes}))
+
+
+def test_unknown_fields_are_ignored(tmp_path):
+    written(tmp_path, new=[1, 2])
+    assert Record.read(tmp_path).metrics == {"map50_95": 0.5}
+
+
+def test_missing_fields_have_defaults(tmp_path):
+    (tmp_path / "record.json").write_text('{"run_id": "1", "name": "a", "study": "s", "seed": 0, "config": {}}')
+    found = Record.read(tmp_path)
+    assert (found.status, found.format, found.identity_version, found.given) == ("running", 0, 0, {})
+
+
+@pytest.mark.parametrize(
+    "changes", [{"metrics": None}, {"config": []}, {"events": {}}, {"latency": 1.0}, {"seed": "0"}]
+)
+def test_a_field_of_another_kind_is_no_record(changes, tmp_path):
+    written(tmp_path, **changes)
+    with pytest.raises(ValueError, match=rf"is not a record \({next(iter(changes))} is .* move .* away"):
+        Record.read(tmp_path)
+
+
+def test_a_record_of_a_later_version_is_refused_in_words(tmp_path):
+    written(tmp_path, format=FORMAT + 1, status=["of another kind"])
+    said = rf"record.json has format {FORMAT + 1}, and this version .* up to {FORMAT}; upgrade .* output_dir"
+    with pytest.raises(NewerFormatError, match=said):
+        Record.read(tmp_path)
+
+
+def test_what_is_written_has_the_newest_format(tmp_path):
+    written(tmp_path)
+    assert json.loads((tmp_path / "record.json").read_text())["format"] == FORMAT == 1

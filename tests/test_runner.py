@@ -57,7 +57,7 @@ def assert_ends_as(undisturbed, plan):
     assert record.status == "finished"
     assert (record.metrics, epochs(plan)) == undisturbed
     names = {path.name for path in plan.folder.iterdir()}
-    assert names == {"config.yaml", "journal.jsonl", "matches.npz", "record.json", "train"}
+    assert names == {"config.yaml", "journal.jsonl", "matches.npz", "record.json", "resolved.yaml", "train"}
     assert not list(plan.folder.rglob("*.partial"))
     return record
 

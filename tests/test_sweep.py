@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.record import run_lock
+from src.locks import run_lock
 from src.sweep import main
 from tests.conftest import TINY
 

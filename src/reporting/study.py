@@ -3,12 +3,16 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from src.record import Record, defining, is_locked, lock_file
+from src.errors import ConfigError
+from src.identity import defining
+from src.record import Record
+from src.study.runs import FoundRun, find_run
+from src.study.runs import read_study as read_declared
 
 METRIC = "map50_95"
 # Where a graft says what it is; all else of a configuration is what it is compared in.
@@ -77,23 +81,25 @@ def read_study(name: str, output_dir: Path) -> Study:
     """
     folder = output_dir / "studies" / name
     records, notes = _read_records(output_dir / "runs")
-    if (folder / "study.json").exists():
-        content = _read_json(folder / "study.json")
-        runs = [_declared_run(entry, output_dir / "runs", records) for entry in content["runs"]]
+    try:
+        content = read_declared(output_dir, name)
+    except ConfigError as error:
+        raise StudyError(str(error)) from error
+    if content is not None:
+        runs = [_declared_run(entry, find_run(output_dir, entry["run"])) for entry in content["runs"]]
         listed = {run.name for run in runs}
         extra = [key for key, record in records.items() if record.study == name and key not in listed]
         if extra:
             notes.append(f"{len(extra)} more records name this study but study.json does not: {some(extra)}")
-        question, command = content.get("question", ""), content.get("command", "")
+        question, command = content["question"], content["command"]
     else:
         mine = {key: record for key, record in records.items() if record.study == name}
         if not mine:
             raise _unknown(name, output_dir, records)
-        runs = list(_found_runs(mine, output_dir / "runs"))
+        runs = list(_found_runs(mine, output_dir))
         question, command = "", ""
     runs = _without_duplicates(runs)
-    declared = (folder / "study.json").exists()
-    return Study(name, folder, question, command, declared, tuple(runs), tuple(notes))
+    return Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes))
 
 
 def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:
@@ -111,36 +117,24 @@ def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:
     return records, notes
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        _ = [(run["run"], run["variant"], run["seed"]) for run in content["runs"]]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} is not a study ({error!r}); run the sweep again to rewrite it") from error
-    result: dict[str, Any] = content
-    return result
-
-
-def _declared_run(entry: Mapping[str, Any], folder: Path, records: Mapping[str, Record]) -> StudyRun:
-    place = folder / entry["run"]
-    record = records.get(entry["run"])
-    broken = record is None and (place / "record.json").exists()
+def _declared_run(entry: Mapping[str, Any], found: FoundRun) -> StudyRun:
     return _judged(
         StudyRun(
-            name=entry["run"],
+            name=found.name,
             variant=entry["variant"],
             seed=entry["seed"],
-            status="unreadable" if broken else "pending" if record is None else record.status,
-            folder=place,
-            record=record,
-            overrides=tuple(entry.get("overrides", ())),
-            swept=entry.get("swept", {}),
-            baseline=entry.get("baseline"),
+            status=found.state,
+            folder=found.folder,
+            record=found.record,
+            problem=found.problem,
+            overrides=tuple(entry["overrides"]),
+            swept=entry["swept"],
+            baseline=entry["baseline"],
         )
     )
 
 
-def _found_runs(records: Mapping[str, Record], folder: Path) -> Iterator[StudyRun]:
+def _found_runs(records: Mapping[str, Record], output_dir: Path) -> Iterator[StudyRun]:
     """Runs of a study that nobody declared: what differs between configurations names the variants."""
     flat = {name: settings(record.config) for name, record in records.items()}
     kinds = defaultdict(list)  # by attention
@@ -153,9 +147,9 @@ def _found_runs(records: Mapping[str, Record], folder: Path) -> Iterator[StudyRu
             swept = {key: flat[name].get(key) for key in varying}
             parts = [attention_name(records[name].config)]
             parts += [f"{key.split('.')[-1]}={_plain(value)}" for key, value in swept.items()]
-            record = records[name]
-            run = StudyRun(name, " ".join(parts), record.seed, record.status, folder / name, record, swept=swept)
-            yield _judged(run)
+            found = find_run(output_dir, name)
+            run = StudyRun(name, " ".join(parts), records[name].seed, found.state, found.folder, found.record)
+            yield _judged(replace(run, swept=swept))
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,22 +184,15 @@ def _judged(run: StudyRun) -> StudyRun:
     """The run with the reason why it cannot be compared, if there is one."""
     record = run.record
     if record is None:
-        problem = "its record cannot be read" if run.status == "unreadable" else "has not begun"
-        return _changed(run, run.status, problem)
+        return replace(run, problem=run.problem or "has not begun")
     if run.status != "finished":
         last = (record.error or "").strip().splitlines()[-1:]
-        alive = is_locked(lock_file(run.folder.parent.parent, run.name))
-        if run.status == "running" and not alive:
-            return _changed(run, "interrupted", "was killed before it could say why")
-        return _changed(run, run.status, last[0] if last else f"is {run.status}")
-    value = record.metrics.get(METRIC)
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        return _changed(run, "not a number", f"finished with mAP50-95 {value}")
+        killed = run.status == "interrupted" and record.status == "running"
+        said = "was killed before it could say why" if killed else f"is {run.status}"
+        return replace(run, problem=last[0] if last else said)
+    if record.score is None:
+        return replace(run, status="not a number", problem=f"finished with mAP50-95 {record.metrics.get(METRIC)}")
     return run
-
-
-def _changed(run: StudyRun, status: str, problem: str) -> StudyRun:
-    return StudyRun(**{**vars(run), "status": status, "problem": problem})
 
 
 def _without_duplicates(runs: list[StudyRun]) -> list[StudyRun]:
@@ -213,7 +200,8 @@ def _without_duplicates(runs: list[StudyRun]) -> list[StudyRun]:
     counts = Counter((run.variant, run.seed) for run in runs if run.counts)
     twice = "its variant has another run with this seed: which one counts is not for a report to choose"
     return [
-        _changed(run, "duplicate", twice) if run.counts and counts[run.variant, run.seed] > 1 else run for run in runs
+        replace(run, status="duplicate", problem=twice) if run.counts and counts[run.variant, run.seed] > 1 else run
+        for run in runs
     ]
 
 

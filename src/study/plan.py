@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 
 from src.config import ConfigError, plain_values
 from src.hydra_errors import config_errors
-from src.record import NOT_IDENTITY_TRAINER, Record
+from src.identity import defining
+from src.record import Record
 from src.study.definition import Point
 
 
@@ -142,5 +143,4 @@ def measured_elsewhere(output_dir: Path, planned: Sequence[PlannedRun]) -> list[
 
 def _training(config: Mapping[str, Any]) -> str:
     """What decides on how long a training takes, apart from the attention and the machine."""
-    trainer = {key: value for key, value in config["trainer"].items() if key not in NOT_IDENTITY_TRAINER}
-    return json.dumps([config["model"]["name"], config["data"], trainer], sort_keys=True)
+    return json.dumps([config["model"]["name"], config["data"], defining(config)["trainer"]], sort_keys=True)

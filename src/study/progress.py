@@ -1,41 +1,45 @@
-"""How far a study is, read from study.json, the runs' records and their journals; torch is not needed for that.
+"""How far a study is, from its runs and their journals; torch is not needed for that."""
 
-outputs/studies/NAME/study.json
-    {"name", "question", "command", "runs": [{"run", "variant", "seed", "overrides", "swept", "baseline"}, ...]}
-where `run` is the name of a folder in outputs/runs. A run without a folder is pending.
-"""
-
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from src.config import ConfigError
-from src.files import write_atomically
 from src.journal import read_journal
-from src.record import Record, is_locked, lock_file
-
-STATES = ("finished", "running", "interrupted", "failed", "pending")
+from src.record import Record
+from src.study.runs import find_run
 
 
 @dataclass(frozen=True)
 class RunState:
-    """One run of a study: its entry in study.json, what it is at, its record if there is one, and its last epoch."""
+    """One run of a study: its entry in study.json, what it is at, its record if there is one, and its last epoch.
+
+    `problem` says why a record cannot be read.
+    """
 
     entry: Mapping[str, Any]
     state: str
     record: Record | None = None
     epoch: int = 0
+    problem: str | None = None
 
     @property
     def done(self) -> float:
         """The part of its epochs that is trained."""
-        if self.record is None:
-            return 0.0
-        epochs: int = self.record.config["trainer"]["epochs"]
-        return min(self.epoch / epochs, 1.0)
+        return min(self.epoch / self.epochs, 1.0) if self.epochs else 0.0
+
+    @property
+    def epochs(self) -> int | None:
+        """How many it is to have; None if no record says."""
+        trainer = {} if self.record is None else self.record.config.get("trainer", {})
+        epochs: int | None = trainer.get("epochs")
+        return epochs
+
+    @property
+    def score(self) -> float | None:
+        """Its mAP50-95; None if it is not finished, or finished without one."""
+        return None if self.record is None else self.record.score
 
 
 @dataclass(frozen=True)
@@ -52,59 +56,14 @@ class TimeLeft:
         return f"about {duration(self.seconds)} one run after the other (from {runs})"
 
 
-def study_file(output_dir: Path, name: str) -> Path:
-    """Where a study keeps the list of its runs."""
-    return output_dir / "studies" / name / "study.json"
-
-
-def write_study(output_dir: Path, name: str, question: str, command: str, runs: Sequence[Mapping[str, Any]]) -> None:
-    """Write study.json, in one step."""
-    path = study_file(output_dir, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"name": name, "question": question, "command": command, "runs": list(runs)}
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
-
-
-def read_study(output_dir: Path, name: str) -> dict[str, Any] | None:
-    """Content of study.json; None where there is none.
-
-    Raises:
-        ConfigError: if the file is there but is no study.
-    """
-    path = study_file(output_dir, name)
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {key: content[key] for key in ("name", "question", "command", "runs")}
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is no study ({error}); move it away and start the study again") from error
-
-
-def entry_of(output_dir: Path, study: str, run: str) -> dict[str, Any] | None:
-    """A run's entry in its study; None if it was started without one."""
-    content = read_study(output_dir, study)
-    entries = [] if content is None else [entry for entry in content["runs"] if entry["run"] == run]
-    return entries[0] if entries else None
-
-
 def run_state(output_dir: Path, entry: Mapping[str, Any]) -> RunState:
-    """What a run is at. A record that says running without a process that holds the lock was killed."""
-    folder = output_dir / "runs" / entry["run"]
-    try:
-        record = Record.read(folder)
-    except ValueError:  # a record that cannot be read belongs to a run that says so when it is started
-        record = None
-    if record is None:
-        return RunState(entry, "pending")
-    state = record.status
-    if state in {"running", "interrupted"}:
-        state = "running" if is_locked(lock_file(output_dir, entry["run"])) else "interrupted"
+    """What a run is at, and how many epochs it has if it is not finished."""
+    found = find_run(output_dir, entry["run"])
     epoch = 0
-    if state in {"running", "interrupted"}:
-        epochs = [line["epoch"] for line in read_journal(folder / "journal.jsonl") if line["event"] == "epoch"]
+    if found.state in {"running", "interrupted"}:
+        epochs = [line["epoch"] for line in read_journal(found.folder / "journal.jsonl") if line["event"] == "epoch"]
         epoch = max(epochs, default=0)
-    return RunState(entry, state, record, epoch)
+    return RunState(entry, found.state, found.record, epoch, found.problem)
 
 
 def run_states(output_dir: Path, entries: Iterable[Mapping[str, Any]]) -> list[RunState]:
@@ -115,7 +74,7 @@ def run_states(output_dir: Path, entries: Iterable[Mapping[str, Any]]) -> list[R
         if entry["run"] not in known:
             known[entry["run"]] = run_state(output_dir, entry)
         found = known[entry["run"]]
-        states.append(RunState(entry, found.state, found.record, found.epoch))
+        states.append(RunState(entry, found.state, found.record, found.epoch, found.problem))
     return states
 
 
@@ -142,7 +101,7 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> Ti
         if state.state == "finished" and state.record is not None and state.record.attempts == 1
     ]
     known = [seconds for _, seconds in measured] or list(elsewhere)
-    todo = [state for state in runs if state.state not in {"finished", "failed"}]
+    todo = [state for state in runs if state.state not in {"finished", "failed", "unreadable"}]
     if not todo:
         return TimeLeft(0.0, len(known))
     if not known:
@@ -156,12 +115,8 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> Ti
 
 def best(states: Iterable[RunState]) -> tuple[float, RunState] | None:
     """The highest mAP50-95 of a finished run, and the run."""
-    finished = [
-        (state.record.metrics["map50_95"], state)
-        for state in states
-        if state.state == "finished" and state.record is not None
-    ]
-    return max(finished, key=lambda scored: scored[0], default=None)
+    scored = [(state.score, state) for state in states if state.score is not None]
+    return max(scored, key=lambda pair: pair[0], default=None)
 
 
 def duration(seconds: float) -> str:

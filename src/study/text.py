@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from src.columns import aligned
-from src.study.progress import STATES, RunState, best, distinct, read_study, run_states, time_left
+from src.study.progress import RunState, best, distinct, run_states, time_left
+from src.study.runs import STATES, read_study
 
 
 def announcement(output_dir: Path, study: str, run: str) -> str | None:
@@ -92,17 +93,19 @@ def _label(state: RunState) -> str:
 
 
 def _result(state: RunState) -> str:
-    if state.state == "finished" and state.record is not None:
-        return f"{state.record.metrics['map50_95']:.4f}"
-    if state.record is not None and state.state in {"running", "interrupted"}:
-        return f"{state.state} {state.epoch}/{state.record.config['trainer']['epochs']}"
+    if state.score is not None:
+        return f"{state.score:.4f}"
+    if state.state in {"running", "interrupted"}:
+        return f"{state.state} {state.epoch}/{state.epochs or '?'}"
     return state.state
 
 
 def _failures(output_dir: Path, states: Sequence[RunState]) -> list[str]:
-    """Each failed run with the last line of its traceback and where to read all of it."""
+    """Each failed run with the last line of its traceback and where to read all of it; what cannot be read, and why."""
     lines = []
     for state in distinct(states):
+        if state.problem is not None:
+            lines.append(f"unreadable: {_label(state)}: {state.problem}")
         if state.state == "failed" and state.record is not None:
             lines.append(f"failed: {_label(state)}: {error_line(state.record.error or 'no traceback')}")
             lines.append(f"        see error in {output_dir / 'runs' / state.entry['run'] / 'record.json'}")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from src.record import run_lock
+from src.locks import run_lock
 from src.reporting.study import StudyError, read_study
 from tests.fabricate import config_of, declare, write_run
 
@@ -121,7 +121,7 @@ def test_empty_folder_says_what_to_do(tmp_path):
 def test_broken_study_json_is_said(content, tmp_path):
     declare(tmp_path, "made_up", [])
     (tmp_path / "studies" / "made_up" / "study.json").write_text(content)
-    with pytest.raises(StudyError, match=r"study.json is not a study"):
+    with pytest.raises(StudyError, match=r"study.json is no study"):
         read_study("made_up", tmp_path)
 
 

@@ -4,18 +4,9 @@ import json
 
 import pytest
 
-from src.config import ConfigError
-from src.record import Record, run_lock
-from src.study.progress import (
-    best,
-    duration,
-    entry_of,
-    read_study,
-    run_states,
-    study_file,
-    time_left,
-    write_study,
-)
+from src.locks import run_lock
+from src.record import Record
+from src.study.progress import best, duration, run_states, time_left
 
 
 def entry(run, variant="acmix", seed=0):
@@ -97,27 +88,6 @@ def test_a_run_that_two_points_share_counts_once(tmp_path):
 
 def test_best_of_none(tmp_path):
     assert best(states(tmp_path, entry("a"))) is None
-
-
-def test_study_file_round_trip(tmp_path):
-    write_study(tmp_path, "s", "What?", "python -m src.sweep s", [entry("a")])
-    assert read_study(tmp_path, "s") == {
-        "name": "s",
-        "question": "What?",
-        "command": "python -m src.sweep s",
-        "runs": [entry("a")],
-    }
-    assert entry_of(tmp_path, "s", "a") == entry("a")
-    assert entry_of(tmp_path, "s", "b") is None
-    assert entry_of(tmp_path, "other", "a") is None
-
-
-def test_study_file_that_is_none(tmp_path):
-    path = study_file(tmp_path, "s")
-    path.parent.mkdir(parents=True)
-    path.write_text("{}")
-    with pytest.raises(ConfigError, match=r"study.json is no study"):
-        read_study(tmp_path, "s")
 
 
 @pytest.mark.parametrize(

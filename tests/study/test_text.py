@@ -1,6 +1,6 @@
 """What a person reads about a study."""
 
-from src.study.progress import write_study
+from src.study.runs import write_study
 from src.study.text import announcement, error_line, status, summary, tags
 from tests.study.test_progress import entry, put
 

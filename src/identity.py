@@ -1,0 +1,137 @@
+"""What makes two runs the same experiment: their identity, and the names that it gives their folders.
+
+An identity is a hash over a version, the content of the data set and of the starting checkpoint, the seed, and every
+option that differs from src/identity_table.py. Module paths of shipped classes, the number of an option's digits
+(1 or 1.0) and options at the table's value have no part in it, so that neither an upgrade of this program nor a moved
+file trains anything again. VERSION goes up when the same options come to mean another training; runs of an earlier
+version are then found by a frozen copy of their identity, as src/identity_v0.py is one.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from src.attention.options import ATTENTION_SCHEMAS
+from src.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
+
+VERSION = 1
+# Of the attention group, beside the options of the class.
+ABOUT_CLASS = ("name", "_target_", "source")
+# Options whose type has a meaning: fraction=1 is one image, fraction=1.0 are all.
+TYPED = ("fraction",)
+
+
+def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
+    """Twelve hexadecimal digits that name an experiment.
+
+    Args:
+        config: the resolved configuration as plain values.
+        data: fingerprint of the data set, in place of its path.
+        weights: fingerprint of the starting checkpoint, in place of its path; None for a random start.
+    """
+    text = json.dumps(identity_content(config, data, weights), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def identity_content(config: Mapping[str, Any], data: str, weights: str | None) -> dict[str, Any]:
+    """What an identity is the hash of: as `identity`, in words that a person can compare."""
+    defined = defining(config)
+    content: dict[str, Any] = differing(defined, {**PROGRAM, "optimizer": {**OPTIMIZER, **TUNED}, "trainer": TRAINER})
+    content |= {"version": VERSION, "data": data, "model": {"name": config["model"]["name"], "weights": weights}}
+    content["attention"] = _attention(config["attention"])
+    if "placement" in content:
+        content["placement"]["sites"] = sorted(set(config["placement"]["sites"]))
+    if "placebo" in content:
+        options = defined["placebo"]["options"] or {}
+        content["placebo"]["options"] = differing(options, ATTENTION.get(defined["placebo"]["matches"], {}))
+    if isinstance(layers := content["trainer"].get("freeze"), int):
+        content["trainer"]["freeze"] = list(range(layers))
+    if content["trainer"].get("steps") is not None:
+        del content["trainer"]["epochs"]  # they are as many as the steps need
+    return content
+
+
+def defining(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a resolved configuration defines the experiment, without what has no effect on its result.
+
+    Options that a configuration of an earlier version does not have are there at the value that they stand for.
+    """
+    attention = config["attention"]["name"]
+    optimizer = {**OPTIMIZER, **(TUNED if "lr0" in config["optimizer"] else {})}
+    table = {**PROGRAM, "optimizer": optimizer, "trainer": TRAINER, "attention": ATTENTION.get(attention, {})}
+    content: dict[str, Any] = _filled(config, table)
+    if attention != "placebo":
+        content.pop("placebo", None)  # it says what the placebo stands for
+    if attention == "baseline":
+        # They have no effect there: one baseline serves every placement and every treatment of the graft.
+        content.pop("placement", None)
+        del content["optimizer"]["attention"]
+    return content
+
+
+def differing(values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a table does not leave out, in the one form that equal values have."""
+    content: dict[str, Any] = {}
+    for key, value in values.items():
+        entry = table.get(key, ALWAYS)
+        if isinstance(entry, Mapping) and isinstance(value, Mapping):
+            if inner := differing(value, entry):
+                content[key] = inner
+        elif entry is not OUT:
+            plain = value if key in TYPED else _plain(value)
+            if entry is ALWAYS or json.dumps(plain) != json.dumps(entry if key in TYPED else _plain(entry)):
+                content[key] = plain
+    return content
+
+
+def _filled(values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without those that are out, and with those that the table has and they have not."""
+    content = {}
+    for key, value in values.items():
+        entry = table.get(key, ALWAYS)
+        if isinstance(entry, Mapping) and isinstance(value, Mapping):
+            content[key] = _filled(value, entry)
+        elif entry is not OUT:
+            content[key] = value
+    missing = {key: entry for key, entry in table.items() if key not in values and entry not in (ALWAYS, OUT)}
+    return {**content, **{key: entry for key, entry in missing.items() if not isinstance(entry, Mapping)}}
+
+
+def _attention(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A shipped mechanism by its name, a class of one's own by name, class and source, whatever its module."""
+    name, target = values["name"], values.get("_target_", "")
+    shipped = {schema._target_: known for known, schema in ATTENTION_SCHEMAS.items() if hasattr(schema, "_target_")}
+    known = name if name in ATTENTION else shipped.get(target)
+    options = {key: value for key, value in values.items() if key not in ABOUT_CLASS}
+    if known is None:  # nobody knows what such a class makes of 1 and 1.0
+        return {"name": name, "options": options, "class": target.rpartition(".")[2], "source": values.get("source")}
+    content = {"name": name, "options": differing(options, ATTENTION.get(known, {}))}
+    return content if known == name else {**content, "class": known}
+
+
+def _plain(value: Any) -> Any:
+    """The one form of equal values: 1 for 1.0, the name of an enumeration's member, lists for tuples."""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def readable_name(config: Mapping[str, Any]) -> str:
+    """What a person wants to read off a folder: attention, sites, mode and gate if unusual, model, data set, seed."""
+    attention, placement = config["attention"]["name"], config["placement"]
+    if attention == "placebo":
+        attention = f"placebo_of_{config['placebo']['matches']}"
+    where = []
+    if attention != "baseline":
+        where = ["+".join(placement["sites"])]
+        where += [placement["mode"]] if placement["mode"] != "append" else []
+        where += [f"gate_{placement['gate']}"] if placement["gate"] != "none" else []
+    return "-".join([attention, *where, config["model"]["name"], config["data"]["name"], f"s{config['seed']}"])

@@ -1,0 +1,100 @@
+"""The one reader of a study: study.json, and what each run that it lists is at. Free of torch.
+
+outputs/studies/NAME/study.json
+    {"format", "name", "question", "command",
+     "runs": [{"run", "variant", "seed", "overrides", "swept", "baseline"}, ...]}
+where `run` is the name of a folder in outputs/runs. A run without a folder is pending.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src.errors import ConfigError
+from src.files import write_atomically
+from src.locks import is_locked, lock_file
+from src.record import NewerFormatError, Record, read_json
+
+# Of study.json; what is said of the format of records holds for it, too.
+FORMAT = 1
+STATES = ("finished", "running", "interrupted", "failed", "unreadable", "pending")
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run as it lies on disk.
+
+    Attributes:
+        name: of its folder.
+        folder: that folder, which need not be there.
+        state: one of STATES.
+        record: None if it is pending or unreadable.
+        problem: why its record cannot be read; None if it can, or is not there.
+    """
+
+    name: str
+    folder: Path
+    state: str
+    record: Record | None = None
+    problem: str | None = None
+
+
+def find_run(output_dir: Path, name: str) -> FoundRun:
+    """What a run is at. A record that says running without a process that holds the lock was killed."""
+    folder = output_dir / "runs" / name
+    try:
+        record = Record.read(folder)
+    except (ValueError, OSError) as error:
+        return FoundRun(name, folder, "unreadable", problem=str(error))
+    if record is None:
+        return FoundRun(name, folder, "pending")
+    state = record.status
+    if state in {"running", "interrupted"}:
+        state = "running" if is_locked(lock_file(output_dir, name)) else "interrupted"
+    return FoundRun(name, folder, state, record)
+
+
+def study_file(output_dir: Path, name: str) -> Path:
+    """Where a study keeps the list of its runs."""
+    return output_dir / "studies" / name / "study.json"
+
+
+def write_study(output_dir: Path, name: str, question: str, command: str, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Write study.json, in one step."""
+    path = study_file(output_dir, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"format": FORMAT, "name": name, "question": question, "command": command, "runs": list(runs)}
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_study(output_dir: Path, name: str) -> dict[str, Any] | None:
+    """Name, question, command and runs of study.json, each run with all its keys; None where there is none.
+
+    Raises:
+        ConfigError: if the file is there but is no study, or is of a later version of the program.
+    """
+    path = study_file(output_dir, name)
+    try:
+        content = read_json(path, FORMAT)
+        runs = [
+            {"overrides": [], "swept": {}, "baseline": None, **run, "variant": run["variant"], "seed": run["seed"]}
+            for run in content["runs"]
+            if isinstance(run["run"], str)
+        ]
+    except FileNotFoundError:
+        return None
+    except NewerFormatError as error:
+        raise ConfigError(str(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"it has no {error.args[0]}" if isinstance(error, KeyError) else error
+        raise ConfigError(f"{path} is no study ({problem}); move it away and start the study again") from error
+    return {key: content.get(key, "") for key in ("name", "question", "command")} | {"runs": runs}
+
+
+def entry_of(output_dir: Path, study: str, run: str) -> dict[str, Any] | None:
+    """A run's entry in its study; None if it was started without one."""
+    content = read_study(output_dir, study)
+    entries = [] if content is None else [entry for entry in content["runs"] if entry["run"] == run]
+    return entries[0] if entries else None

@@ -1,0 +1,141 @@
+"""The one reader of a study's runs: what status says of a run, the report says too."""
+
+import json
+import re
+
+import pytest
+
+from src.config import ConfigError
+from src.locks import run_lock
+from src.record import FORMAT, Record
+from src.reporting.study import StudyError
+from src.reporting.study import read_study as read_for_report
+from src.study.progress import best, run_states, time_left
+from src.study.runs import entry_of, find_run, read_study, study_file, write_study
+from src.study.text import status
+from tests.study.test_progress import entry, put
+
+
+def study_of(output_dir, *runs):
+    write_study(output_dir, "s", "What?", "python -m src.sweep s", [entry(run) for run in runs])
+
+
+def damaged(text):
+    def happens(output_dir):
+        put(output_dir, "a", "finished")
+        (output_dir / "runs" / "a" / "record.json").write_text(text)
+
+    return happens
+
+
+@pytest.mark.parametrize(
+    ("happens", "state", "why"),
+    [
+        pytest.param(damaged("{"), "unreadable", "is not a record", id="cut"),
+        pytest.param(damaged(""), "unreadable", "is not a record", id="empty"),
+        pytest.param(damaged("[]"), "unreadable", "it holds a list", id="a list"),
+        pytest.param(damaged('{"format": 99}'), "unreadable", "has format 99.*upgrade the program", id="newer"),
+        pytest.param(lambda output_dir: put(output_dir, "a", "finished"), "finished", None, id="finished"),
+        pytest.param(lambda output_dir: put(output_dir, "a", "running"), "interrupted", "was killed", id="killed"),
+        pytest.param(lambda output_dir: put(output_dir, "a", "interrupted"), "interrupted", "is interr", id="stopped"),
+        pytest.param(lambda output_dir: put(output_dir, "a", "failed", error="E"), "failed", "E", id="failed"),
+        pytest.param(lambda output_dir: None, "pending", "has not begun", id="pending"),
+    ],
+)
+def test_status_and_report_agree(happens, state, why, tmp_path):
+    happens(tmp_path)
+    study_of(tmp_path, "a")
+    (seen,) = run_states(tmp_path, read_study(tmp_path, "s")["runs"])
+    (reported,) = read_for_report("s", tmp_path).runs
+    assert (seen.state, reported.status) == (state, state)
+    assert f"1 {state}" in status(tmp_path, "s")
+    if why is None:
+        assert reported.problem is None
+    else:
+        assert re.search(why, reported.problem)
+
+
+def test_while_a_process_is_at_it_both_say_running(tmp_path):
+    put(tmp_path, "a", "interrupted")
+    study_of(tmp_path, "a")
+    with run_lock(tmp_path / "locks" / "a.lock"):
+        assert find_run(tmp_path, "a").state == "running"
+        assert read_for_report("s", tmp_path).runs[0].status == "running"
+
+
+def test_status_says_why_a_record_cannot_be_read_and_nothing_waits_for_it(tmp_path):
+    damaged("{")(tmp_path)
+    study_of(tmp_path, "a")
+    text = status(tmp_path, "s")
+    assert "unreadable: acmix, seed 0: " in text
+    assert "move" in text
+    (seen,) = run_states(tmp_path, [entry("a")])
+    assert time_left([seen]).seconds == 0.0
+
+
+def test_a_finished_run_without_a_score_is_no_error(tmp_path):
+    put(tmp_path, "a", "finished")
+    path = tmp_path / "runs" / "a" / "record.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "metrics": {}}))
+    study_of(tmp_path, "a")
+    assert "finished" in status(tmp_path, "s")
+    assert best(run_states(tmp_path, [entry("a")])) is None
+    path.write_text(json.dumps({**content, "metrics": {"map50_95": float("nan")}}))
+    assert best(run_states(tmp_path, [entry("a")])) is None
+
+
+def test_study_file_round_trip_with_its_format(tmp_path):
+    study_of(tmp_path, "a")
+    assert read_study(tmp_path, "s") == {
+        "name": "s",
+        "question": "What?",
+        "command": "python -m src.sweep s",
+        "runs": [entry("a")],
+    }
+    assert json.loads(study_file(tmp_path, "s").read_text())["format"] == 1
+    assert entry_of(tmp_path, "s", "a") == entry("a")
+    assert entry_of(tmp_path, "s", "b") is None
+    assert entry_of(tmp_path, "other", "a") is None
+
+
+def put_study(output_dir, content):
+    path = study_file(output_dir, "s")
+    path.parent.mkdir(parents=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def test_a_study_file_of_before_it_had_a_format_is_read(tmp_path):
+    put_study(tmp_path, {"name": "s", "question": "What?", "command": "c", "runs": [entry("a")]})
+    assert read_study(tmp_path, "s")["runs"] == [entry("a")]
+
+
+def test_unknown_fields_of_a_study_are_ignored_and_missing_ones_have_defaults(tmp_path):
+    put_study(tmp_path, {"format": 1, "new": 1, "runs": [{"run": "a", "variant": "x", "seed": 2, "new": 3}]})
+    found = read_study(tmp_path, "s")
+    assert (found["question"], found["command"]) == ("", "")
+    (run,) = found["runs"]
+    assert (run["overrides"], run["swept"], run["baseline"]) == ([], {}, None)
+    assert read_for_report("s", tmp_path).runs[0].variant == "x"
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", "", '{"runs": 1}', '{"runs": [1]}', '{"runs": [{"run": "a"}]}'])
+def test_a_study_file_that_is_none_is_said_by_both_readers(content, tmp_path):
+    put_study(tmp_path, content)
+    with pytest.raises(ConfigError, match=r"study.json is no study .* move it away"):
+        read_study(tmp_path, "s")
+    with pytest.raises(StudyError, match=r"study.json is no study .* move it away"):
+        read_for_report("s", tmp_path)
+
+
+def test_a_study_file_of_a_later_version_is_refused_in_words(tmp_path):
+    put_study(tmp_path, {"format": 2, "runs": []})
+    with pytest.raises(ConfigError, match=r"study.json has format 2, .* upgrade the program"):
+        read_study(tmp_path, "s")
+    with pytest.raises(StudyError, match="upgrade the program"):
+        read_for_report("s", tmp_path)
+
+
+def test_a_run_of_the_newest_format_is_read(tmp_path):
+    put(tmp_path, "a", "finished")
+    assert Record.read(tmp_path / "runs" / "a").format == FORMAT
