@@ -100,12 +100,13 @@ def known_classes_only(key: str, checkpoint: Any, trust: Trust) -> Iterator[None
     if trust.everything:
         yield
         return
-    if isinstance(checkpoint, str | Path) and Path(checkpoint).is_file():
-        torch.serialization.add_safe_globals(_known_classes(Path(checkpoint), trust))
+    is_file = isinstance(checkpoint, str | Path) and Path(checkpoint).is_file()
+    known = _known_classes(Path(checkpoint), trust) if is_file else []
     before = tasks.SAFE_LOAD
     tasks.SAFE_LOAD = True
     try:
-        yield
+        with torch.serialization.safe_globals(known):
+            yield
     except TypeError as error:
         if not isinstance(error.__cause__, pickle.UnpicklingError):
             raise

@@ -223,3 +223,15 @@ def test_a_folder_covers_what_lies_in_it(tmp_path, monkeypatch, module, covered)
     importlib.invalidate_caches()
     assert Trust(folders=(str(tmp_path),)).covers(module) is covered
     assert not Trust(folders=(f"{tmp_path}/own",)).covers(module)
+
+
+def test_trust_ends_with_its_block(tmp_path, monkeypatch, stock):
+    (tmp_path / "own_ended.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = copy.deepcopy(stock)
+    graft(model, Graft("own_ended.Damped", {}, ("p3",)))
+    path = tmp_path / "own.pt"
+    torch.save({"model": model, "train_args": {}}, path)
+    check_weights(path, stock, Trust(folders=(str(tmp_path),)))
+    with pytest.raises(ValueError, match=r"own.pt holds own_ended.Damped, which is no part"):
+        check_weights(path, stock, Trust())
