@@ -3,6 +3,7 @@
 A checked configuration becomes a `Plan`: what the runner needs, with nothing left to look up.
 """
 
+import copy
 import dataclasses
 import logging
 import os
@@ -28,10 +29,12 @@ from src.config import SCHEMAS, ConfigError, given_overrides, own_folders
 from src.data.datasets import Dataset, DatasetError, resolve_dataset
 from src.data.digits import build_digits
 from src.detector.building import find_class
-from src.detector.grafting import Graft, prepare, probe_sites
+from src.detector.freezing import check_freeze
+from src.detector.grafting import Graft, graft, graft_of, prepare, probe_sites
 from src.detector.matching import Match
 from src.detector.probe import Use
 from src.detector.probe.deployment import RUNTIMES
+from src.detector.same_graft import graft_difference
 from src.detector.sites import Site, largest_stride
 from src.detector.stock import MODELS, build_stock, check_weights, find_weights
 from src.detector.trust import Trust, check_target
@@ -148,14 +151,17 @@ class Checker:
         stock, sites = self._once(_stock, *network)
         for key in ("trainer", "latency"):
             check_image_size(key, config[key]["imgsz"], name, largest_stride(stock))
-        if weights is not None:
-            self._once(_fits, weights, network, trust, use=(stock,))
+        source = None if weights is None else self._once(_fits, weights, network, trust, use=(stock,))
         lone = lone_image(config["trainer"], dataset.splits["train"].images)
         check_lone_image(lone, config["trainer"], largest_stride(stock))
         run_use = Use(str(device), config["trainer"]["amp"] is not False, _runtime(config["latency"]), lone)
         # The seed decides on values, not on what fits.
         spec = dataclasses.replace(spec, seed=0)
         grafted: list[str] = self._once(_grafted_sites, spec, network, run_use, use=(stock, sites))
+        if source is not None:
+            self._once(_keeps_graft, weights, spec, network, use=(source, stock))
+        if (freeze := config["trainer"]["freeze"]) is not None:
+            self._once(_freezable, freeze, config["optimizer"]["attention"]["frozen"], spec, network, use=(stock,))
         return grafted
 
     def _once(self, function: Callable[..., Any], *arguments: Any, use: tuple[Any, ...] = ()) -> Any:
@@ -306,11 +312,35 @@ def _stock(name: str, classes: int, channels: int) -> tuple[nn.Module, Mapping[s
     return stock, probe_sites(stock)
 
 
-def _fits(weights: Path, network: tuple[str, int, int], trust: Trust, stock: nn.Module) -> None:
+def _fits(weights: Path, network: tuple[str, int, int], trust: Trust, stock: nn.Module) -> nn.Module:
     try:
-        check_weights(weights, stock, trust)
+        return check_weights(weights, stock, trust)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _keeps_graft(
+    weights: Path, spec: Graft, network: tuple[str, int, int], source: nn.Module, stock: nn.Module
+) -> None:
+    if graft_of(source).target is not None and (difference := graft_difference(_joined(stock, spec), source)):
+        raise ConfigError(
+            f"model.weights={weights}: {difference}; the values that it has learned would be lost, so choose the same "
+            "attention, placement and options as the checkpoint has, or give a checkpoint without attention"
+        )
+
+
+def _freezable(freeze: Any, graft_frozen: bool, spec: Graft, network: tuple[str, int, int], stock: nn.Module) -> None:
+    try:
+        check_freeze(_joined(stock, spec), freeze, graft_frozen)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _joined(stock: nn.Module, spec: Graft) -> nn.Module:
+    """A copy of the stock model with the graft in it."""
+    model = copy.deepcopy(stock)
+    graft(model, spec)
+    return model
 
 
 def _grafted_sites(

@@ -156,7 +156,7 @@ class TrainerConfig:
     rect: bool = False
     close_mosaic: int = 10
     fraction: float | int = 1.0
-    freeze: Any = None  # an integer or a list of layers
+    freeze: Any = None  # of the stock network: a number of layers, a list of their indices, or stock for all of them
     multi_scale: float = 0.0
     compile: bool | str = False
     channels_last: bool | None = None

@@ -59,7 +59,7 @@ def regroup(optimizer: Optimizer, model: nn.Module, options: GraftOptions) -> No
 
 
 def describe(optimizer: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
-    """The optimizer's groups as plain values, with the names of the graft's parameters in each."""
+    """The optimizer's groups as plain values: how many parameters learn in each, and the names of the graft's."""
     names: Mapping[int, str] = {
         id(parameter): f"{site}.{name}"
         for site, module in grafted_attention(model).items()
@@ -71,8 +71,9 @@ def describe(optimizer: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
             "lr": group["lr"],
             "weight_decay": group["weight_decay"],
             "muon": bool(group.get("use_muon")),
-            "parameters": len(group["params"]),
-            "attention": [names[id(p)] for p in group["params"] if id(p) in names],
+            "parameters": len(learning),
+            "attention": [names[id(p)] for p in learning if id(p) in names],
         }
         for group in optimizer.param_groups
+        for learning in [[p for p in group["params"] if p.requires_grad]]
     ]

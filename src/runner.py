@@ -37,7 +37,7 @@ from src.trainer import GraftTrainer, validate
 
 log = logging.getLogger(__name__)
 # What every run notes, so that it is no event that sets a run apart.
-NOT_EVENTS = {"epoch", "weights", "graft", "optimizer"}
+NOT_EVENTS = {"epoch", "weights", "graft", "optimizer", "training"}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # A disk that fails is made read-only by the kernel, or gives errors.
 UNWRITABLE = NO_ROOM | {errno.EROFS, errno.EIO}
@@ -223,4 +223,5 @@ def _measure(plan: Plan, record: Record) -> None:
         "placebo": latest["graft"]["placebo"],
     }
     record.optimizer = latest["optimizer"]["groups"]
+    record.training = latest["training"]["decided"] if "training" in latest else {}
     measure_costs(plan, record)

@@ -5,8 +5,10 @@ change the experiment, and going on exactly where a process ended (src/resuming.
 """
 
 import os
+from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,10 +22,20 @@ from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from src.budget import epochs_of_steps
 from src.data.label_cache import restrict_label_caches
-from src.detector.grafting import Graft, graft, grafted_scalars, guard_hooks, load_graft, placebo_matches
+from src.decided import decided
+from src.detector.freezing import freeze_batch_norms, frozen_paths, graft_gradients, restore_gradients
+from src.detector.grafting import (
+    Graft,
+    graft,
+    grafted_scalars,
+    guard_hooks,
+    placebo_matches,
+)
+from src.detector.same_graft import load_graft
 from src.detector.stock import loaded_tensors
 from src.detector.trust import Trust, known_classes_only
 from src.finite import NotFiniteError, Watch, is_finite
+from src.journal import read_journal
 from src.param_groups import GraftOptions, describe, regroup
 from src.resuming import Resuming
 from src.validator import MatchValidator
@@ -43,9 +55,9 @@ class Grafting(Resuming):
     steps: int | None = None
     trust: Trust = Trust()  # in the checkpoint that it starts from
     run_process: int | None = None  # that `configured` this class
-    fixed: tuple[str, ...] = ()  # parameters of the graft that its class does not train
     watch: Watch | None = None  # in the first epoch
     last_batch: int = 0  # of the budget of steps, counted over all epochs
+    learns: Mapping[str, bool] = MappingProxyType({})  # of every parameter of the graft, whether it does
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
@@ -93,7 +105,10 @@ class Grafting(Resuming):
     def setup_model(self) -> Any:
         """Ultralytics' own, which loads the checkpoint to start from."""
         with known_classes_only("model.weights", self.args.pretrained, self.trust):
-            return super().setup_model()
+            checkpoint = super().setup_model()
+        self.learns = graft_gradients(self.model)
+        self.args.freeze = frozen_paths(self.model, self.args.freeze)
+        return checkpoint
 
     def get_model(
         self,
@@ -107,7 +122,6 @@ class Grafting(Resuming):
         stock = list(model.state_dict())
         loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
         graft(model, self.graft_spec)
-        self.fixed = tuple(name for name, parameter in model.named_parameters() if not parameter.requires_grad)
         kept = model.state_dict()
         if self.resume and weights is not None:
             model.load_state_dict(weights.float().state_dict())
@@ -122,11 +136,25 @@ class Grafting(Resuming):
             self.note("graft", placebo=placebo_matches(model))
         return model
 
+    def _setup_train(self) -> None:
+        """Note what Ultralytics decided, once everything is built."""
+        super()._setup_train()
+        self._note_decided()
+
+    def _note_decided(self) -> None:
+        if self.journal is not None and RANK in {-1, 0}:
+            earlier = [entry["decided"] for entry in read_journal(self.journal) if entry["event"] == "training"]
+            if earlier[-1:] != [now := decided(self)]:
+                self.note("training", decided=now)
+
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Ultralytics' optimizer, with the graft's parameters treated as `optimizer.attention` says."""
-        for name, parameter in unwrap_model(model).named_parameters():
-            if name in self.fixed:  # Ultralytics has set them to be trained
-                parameter.requires_grad = False
+        changed = restore_gradients(unwrap_model(model), self.learns)
+        if self.world_size > 1 and any(self.learns[name] for name in changed):
+            raise ValueError(
+                f"Ultralytics freezes {changed[0]} for its name, and several GPUs would then train it apart from each "
+                "other; give that attribute of your module another name"
+            )
         optimizer: torch.optim.Optimizer = super().build_optimizer(model, *args, **kwargs)
         regroup(optimizer, unwrap_model(model), self.graft_options)
         self.note("optimizer", groups=describe(optimizer, unwrap_model(model)))
@@ -144,6 +172,11 @@ class Grafting(Resuming):
             self.epochs = self.args.epochs = epochs
         return loader
 
+    def _model_train(self) -> None:
+        """Ultralytics freezes batch norms by name as well; those of the graft follow the graft."""
+        super()._model_train()
+        freeze_batch_norms(unwrap_model(self.model), self.args.freeze, self.graft_options.frozen)
+
     def save_metrics(self, metrics: dict[str, float]) -> None:
         """Write the epoch to Ultralytics' results.csv and, with the graft's scalars, to the journal."""
         super().save_metrics(metrics)
@@ -160,6 +193,7 @@ class Grafting(Resuming):
         super()._build_train_pipeline()
         if rebuilt:
             self.note("batch_halved", batch=self.batch_size)
+            self._note_decided()
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
         """Note when Ultralytics goes back to the last checkpoint because the loss is not finite.

@@ -245,24 +245,20 @@ def graft_of(model: nn.Module) -> Graft:
     return Graft(**values)
 
 
-def load_graft(model: nn.Module, weights: nn.Module) -> list[str]:
-    """Load the graft's own tensors from a model that has them under the same names and of the same shapes.
+def graft_parts(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules that the graft brought, by their path in the model; empty for a stock model.
 
-    Returns:
-        The names of those loaded; none from a stock model.
+    These are the attention, with its gate, and the projections before it; no stock batch norm of a bottleneck.
     """
-    inside = [f"model.{layer}." for layer in getattr(model, "grafted_sites", {}).values()]
-    source, own = weights.state_dict(), model.state_dict()
-    fitting = {
-        name: source[name]
-        for name, tensor in own.items()
-        if "attention." in name
-        and name.startswith(tuple(inside))
-        and name in source
-        and source[name].shape == tensor.shape
-    }
-    model.load_state_dict(fitting, strict=False)
-    return list(fitting)
+    found: dict[str, nn.Module] = {}
+    for layer in getattr(model, "grafted_sites", {}).values():
+        block = layers_of(model)[layer]
+        joints = [(path, m) for path, m in block.named_modules() if isinstance(m, Replacement)] or [("", block)]
+        for path, joint in joints:
+            where = ".".join(filter(None, ("model", str(layer), path)))
+            children = dict(joint.named_children())
+            found |= {f"{where}.{name}": children[name] for name in ("attention", "project") if name in children}
+    return found
 
 
 def placebo_matches(model: nn.Module) -> dict[str, dict[str, Any]]:

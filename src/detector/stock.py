@@ -46,15 +46,18 @@ def find_weights(name: str) -> Path:
     return path.absolute()
 
 
-def check_weights(path: Path, model: nn.Module, trust: Trust) -> None:
+def check_weights(path: Path, model: nn.Module, trust: Trust) -> nn.Module:
     """Check that a file is an Ultralytics checkpoint that fits at least one convolution of the model.
+
+    Returns:
+        The network in it.
 
     Raises:
         ValueError: if it is not, fits none, or holds a class that is not trusted.
     """
     try:
         with known_classes_only("model.weights", path, trust):
-            source, _ = load_checkpoint(path)
+            source: nn.Module = load_checkpoint(path)[0]
     except (
         pickle.UnpicklingError,
         TypeError,
@@ -75,6 +78,7 @@ def check_weights(path: Path, model: nn.Module, trust: Trust) -> None:
         raise ValueError(
             f"model.weights={path} fits no layer of this model; choose the model it was trained as, or other weights"
         )
+    return source
 
 
 def loaded_tensors(model: nn.Module, weights: nn.Module) -> list[str]:

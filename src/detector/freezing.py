@@ -1,0 +1,140 @@
+"""Which parameters `trainer.freeze` freezes: those of the stock network in the named layers, never the graft's.
+
+Ultralytics freezes what has `model.N.` in its name, so it would freeze attention that hangs below a layer as well. It
+also switches on the gradient of every parameter that it does not freeze itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from src.detector.grafting import graft_parts, grafted_attention
+from src.detector.sites import layers_of
+
+STOCK = "stock"  # the value of trainer.freeze that means all layers
+
+
+def frozen_paths(model: nn.Module, freeze: int | str | list[Any] | None) -> int | str | list[Any] | None:
+    """The value of `freeze` that has Ultralytics freeze the same layers without the graft in them.
+
+    Args:
+        model: grafted, or the stock model, for which Ultralytics' own values stay as they are.
+        freeze: number of layers, list of their indices, "stock" for all, or None.
+
+    Returns:
+        Paths below `model.`, which Ultralytics takes in place of indices.
+    """
+    parts = graft_parts(model)
+    if freeze is None or (not parts and freeze != STOCK):
+        return freeze
+    layers = layers_of(model)
+    count = len(layers) if freeze == STOCK else freeze
+    chosen = list(range(count)) if isinstance(count, int) else list(count)
+    grafted = {id(part) for part in parts.values()}
+    paths: list[Any] = []
+    for index in chosen:
+        inside = isinstance(index, int) and index < len(layers)
+        paths += list(_without(grafted, str(index), layers[index])) if inside else [index]
+    return paths
+
+
+def _without(parts: set[int], path: str, module: nn.Module) -> Iterator[str]:
+    """The largest modules below a path that hold no part of the graft."""
+    if id(module) in parts:
+        return
+    if not any(id(inside) in parts for inside in module.modules()):
+        yield path
+        return
+    for name, child in module.named_children():
+        yield from _without(parts, f"{path}.{name}", child)
+
+
+def graft_gradients(model: nn.Module) -> dict[str, bool]:
+    """Of every parameter of the graft, by its name in the model, whether it learns."""
+    return {
+        f"{path}.{name}": parameter.requires_grad
+        for path, part in graft_parts(model).items()
+        for name, parameter in part.named_parameters()
+    }
+
+
+def restore_gradients(model: nn.Module, learns: Mapping[str, bool]) -> list[str]:
+    """Have the graft's parameters learn as they did before Ultralytics froze layers; the names of those changed."""
+    changed = []
+    for name, parameter in model.named_parameters():
+        if learns.get(name, parameter.requires_grad) != parameter.requires_grad:
+            parameter.requires_grad = learns[name]
+            changed.append(name)
+    return changed
+
+
+def freeze_batch_norms(model: nn.Module, freeze: Any, graft_frozen: bool) -> None:
+    """Have the batch norms of a network in training mode keep their running statistics where they are frozen.
+
+    Args:
+        model: whose batch norms Ultralytics has frozen by name, some of the graft's among them, or not all.
+        freeze: what `frozen_paths` gave.
+        graft_frozen: whether the graft keeps its initial values.
+    """
+    parts = graft_parts(model)
+    for part in parts.values():
+        part.train()
+    prefixes = tuple(f"model.{path}." for path in freeze) if parts and isinstance(freeze, list) else ()
+    frozen = grafted_attention(model).values() if graft_frozen else []
+    norms = [module for attention in frozen for module in attention.modules()]
+    norms += [module for name, module in model.named_modules() if f"{name}.".startswith(prefixes)]
+    for norm in norms:
+        if isinstance(norm, _BatchNorm):
+            norm.eval()
+
+
+def check_freeze(model: nn.Module, freeze: Any, graft_frozen: bool) -> None:
+    """Refuse a value that freezes nothing, or everything, or that is none.
+
+    Args:
+        model: with the graft that it is to be trained with.
+        freeze: value of `trainer.freeze`.
+        graft_frozen: whether the graft keeps its initial values as well.
+
+    Raises:
+        ValueError: naming the value and what to give instead.
+    """
+    layers = layers_of(model)
+    key = f"trainer.freeze={_shown(freeze)}"
+    _check_value(key, freeze, len(layers))
+    paths: Any = frozen_paths(model, freeze)
+    paths = list(range(paths)) if isinstance(paths, int) else paths
+    prefixes = tuple(f"model.{path}." for path in paths)
+    graft = {name for name, learns in graft_gradients(model).items() if learns}
+    names = {name for name, _ in model.named_parameters()} - set(graft_gradients(model))
+    learning = {name for name in names if not name.startswith(prefixes)}
+    if learning == names:
+        raise ValueError(f"{key} freezes nothing: these layers have no parameters of their own; name others, or null")
+    if learning:
+        return
+    if graft_frozen:
+        attention = {id(p) for module in grafted_attention(model).values() for p in module.parameters()}
+        graft -= {name for name, parameter in model.named_parameters() if id(parameter) in attention}
+    if not graft:
+        raise ValueError(f"{key} leaves nothing that could be trained; freeze fewer layers")
+    if freeze != STOCK:
+        raise ValueError(f"{key} freezes the whole stock network; say trainer.freeze={STOCK} to train the graft alone")
+
+
+def _check_value(key: str, freeze: Any, layers: int) -> None:
+    way_out = f"give a number of layers, a list of their indices such as [0,1,2], {STOCK} for all of them, or null"
+    indices = [freeze] if type(freeze) is int else freeze
+    if freeze != STOCK and not (isinstance(indices, list) and all(type(index) is int for index in indices)):
+        raise ValueError(f"{key} names no layers; {way_out}")
+    if freeze == [] or (type(freeze) is int and freeze < 1):
+        raise ValueError(f"{key} freezes nothing; {way_out}")
+    if type(freeze) is int and freeze > layers:
+        raise ValueError(f"{key}: this network has {layers} layers; give fewer, or {STOCK} for all of them")
+    if isinstance(freeze, list) and (strange := [index for index in freeze if not 0 <= index < layers]):
+        raise ValueError(f"{key}: there is no layer {strange[0]}; this network has the layers 0 to {layers - 1}")
+
+
+def _shown(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -1,0 +1,124 @@
+"""A checkpoint's attention gives its values to the same attention, and is never lost without a word."""
+
+import copy
+
+import pytest
+import torch
+
+from src.attention.options import resolve_options
+from src.checks import ConfigError, check
+from src.detector.grafting import Graft, graft, graft_parts
+from src.detector.matching import Match
+from src.detector.same_graft import graft_difference, load_graft
+from src.detector.stock import build_stock
+from src.trainer import GraftTrainer
+
+
+@pytest.fixture(scope="module")
+def stock():
+    return build_stock("yolo26n", classes=10, channels=3)
+
+
+@pytest.fixture(scope="module")
+def grafted(stock):
+    def build(name="cbam", sites=("p3",), mode="append", gate="none", seed=0, match=None, **options):
+        model = copy.deepcopy(stock)
+        target, resolved = ("src.attention.placebo.Placebo", {}) if match else resolve_options(name, options)
+        graft(model, Graft(target, resolved, sites, seed, mode, gate, match))
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param({}, id="append"),
+        pytest.param({"gate": "zero"}, id="gated"),
+        pytest.param({"mode": "replace"}, id="replace-with-projections"),
+        pytest.param({"mode": "bottleneck", "sites": ("backbone_p4",)}, id="bottleneck"),
+    ],
+)
+def test_every_tensor_of_the_same_graft_is_loaded(kind, grafted):
+    model, weights = grafted(**kind), grafted(seed=5, **kind)
+    prefixes = tuple(graft_parts(model))
+    own = {name for name in model.state_dict() if name.startswith(prefixes)}
+    assert set(load_graft(model, weights)) == own
+    assert own
+    assert all(torch.equal(model.state_dict()[name], weights.state_dict()[name]) for name in own)
+
+
+def test_a_stock_checkpoint_has_nothing_to_lose(stock, grafted):
+    assert graft_difference(grafted(), stock) is None
+    assert load_graft(grafted(), stock) == []
+    assert graft_difference(stock, stock) is None
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        ({"name": "se"}, r"it has src.attention\S+ at p3, and this run has src.attention\S+ at p3"),
+        ({"sites": ("p3", "p4")}, r"at p3, p4 with placement.sites=\[p3,p4\], and this run has placement.sites=\[p3\]"),
+        ({"mode": "replace"}, r"with placement.mode=replace, and this run has placement.mode=append"),
+        ({"gate": "zero"}, r"with placement.gate=zero, and this run has placement.gate=none"),
+        ({"kernel_att": 5}, r"with attention.kernel_att=5, and this run has attention.kernel_att=7"),
+    ],
+)
+def test_another_graft_is_told_apart(theirs, said, grafted):
+    weights = grafted(**theirs)
+    with pytest.raises(ValueError, match="would be lost: .*" + said):
+        load_graft(grafted(), weights)
+
+
+def test_the_baseline_does_not_drop_attention(stock, grafted):
+    with pytest.raises(ValueError, match=r"it has src.attention\S+ at p3, and this run has no attention"):
+        load_graft(copy.deepcopy(stock), grafted())
+
+
+def test_a_class_that_has_changed_since_is_told_apart(grafted):
+    weights = grafted()
+    attention = weights.model[16].attention
+    name, parameter = next(iter(attention.named_parameters()))
+    attention.get_submodule(name.rpartition(".")[0])._parameters[name.rpartition(".")[2]] = torch.nn.Parameter(
+        torch.zeros(*(size + 1 for size in parameter.shape))
+    )
+    with pytest.raises(ValueError, match=rf"no model.16.attention.{name} of shape"):
+        load_graft(grafted(), weights)
+
+
+def test_an_option_that_came_later_does_not_make_another_graft(grafted):
+    weights = grafted()
+    weights.grafted_spec["options"].popitem()
+    assert graft_difference(grafted(), weights) is None
+
+
+def test_placebos_of_two_things_are_two_grafts(grafted):
+    of = {name: Match(name, *resolve_options(name, {}), imgsz=64) for name in ("cbam", "sasa")}
+    model = grafted(match=of["cbam"])
+    assert graft_difference(model, grafted(match=of["cbam"])) is None
+    assert "placebo.matches=sasa, and this run has placebo.matches=cbam" in graft_difference(
+        model, grafted(match=of["sasa"])
+    )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [pytest.param(["attention=baseline"], id="baseline"), pytest.param(["placement=p4"], id="another-site")],
+)
+def test_it_is_refused_before_training(overrides, tiny, tmp_path, grafted):
+    path = tmp_path / "grafted.pt"
+    torch.save({"model": grafted("acmix"), "train_args": {}}, path)
+    with pytest.raises(ConfigError, match=r"model.weights=\S+grafted.pt: it has .* so choose the same attention"):
+        check(tiny(f"model.weights={path}", *overrides))
+    check(tiny(f"model.weights={path}", "attention=acmix", "placement=p3"))
+
+
+def test_it_is_refused_from_python_too(tiny, tmp_path, grafted):
+    path = tmp_path / "grafted.pt"
+    torch.save({"model": grafted("acmix"), "train_args": {}}, path)
+    plan = check(tiny("attention=se", "placement=p3"))
+    trainer = GraftTrainer.configured(plan.graft)(
+        overrides={**plan.arguments, "pretrained": str(path), "save_dir": str(tmp_path)}
+    )
+    with pytest.raises(ValueError, match="would be lost"):
+        trainer.setup_model()
