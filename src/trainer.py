@@ -23,6 +23,7 @@ from ultralytics.utils.torch_utils import select_device, unwrap_model
 from src.budget import epochs_of_steps
 from src.data.label_cache import restrict_label_caches
 from src.decided import decided
+from src.detector.flops_line import without_flops_line
 from src.detector.freezing import freeze_batch_norms, frozen_paths, graft_gradients, restore_gradients
 from src.detector.grafting import (
     Graft,
@@ -118,7 +119,8 @@ class Grafting(Resuming):
     ) -> DetectionModel:
         """Build the stock model and load it, graft second; a grafted checkpoint then gives the graft its values too."""
         with known_classes_only("model", None, self.trust):  # a checkpoint's own YAML is evaluated otherwise
-            model: DetectionModel = super().get_model(cfg, None if self.resume else weights, verbose)
+            with without_flops_line():
+                model: DetectionModel = super().get_model(cfg, None if self.resume else weights, verbose)
         stock = list(model.state_dict())
         loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
         graft(model, self.graft_spec)

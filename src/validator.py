@@ -10,6 +10,7 @@ from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils import RANK, ops
 
 from src.data.label_cache import restrict_label_caches
+from src.detector.flops_line import without_flops_line
 from src.matches import Detections
 
 
@@ -31,6 +32,11 @@ class MatchValidator(DetectionValidator):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         restrict_label_caches()
         super().__init__(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Ultralytics' validation, which fuses a checkpoint's network and describes it in a line."""
+        with without_flops_line():
+            return super().__call__(*args, **kwargs)
 
     def init_metrics(self, model: torch.nn.Module) -> None:
         """Ultralytics' preparation before the first image."""

@@ -149,3 +149,12 @@ def test_threads_are_set(tiny, tmp_path):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_ultralytics_prints_no_flops_of_its_own(trainer, monkeypatch):
+    """It counts what masked and shifted products do not need, at 640 px whatever the size."""
+    lines = []
+    monkeypatch.setattr("ultralytics.utils.LOGGER.info", lambda text, *_, **__: lines.append(str(text)))
+    trainer().train()
+    assert any("summary (fused)" in line for line in lines)
+    assert [line for line in lines if "GFLOPs" in line] == []

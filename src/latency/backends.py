@@ -15,6 +15,7 @@ from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 from ultralytics.utils import SETTINGS
 
+from src.detector.flops_line import without_flops_line
 from src.latency.networks import CapturedGraphs, Compiled, InPrecision
 
 # Those that run an exported file, with Ultralytics' name of its format.
@@ -176,7 +177,7 @@ def export(
     arguments |= {"dynamic": True} if fmt in DYNAMIC else {}
     arguments |= {"batch": batch} if fmt == "engine" else {}
     arguments |= {"quantize": 16} if half else {}
-    with cpu_threads(None):
+    with cpu_threads(None), without_flops_line():
         return Path(Exporter(overrides=arguments)(model=network))
 
 
