@@ -16,7 +16,7 @@ from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, img2label_pat
 from ultralytics.utils import DATASETS_DIR, LOGGER, SETTINGS_FILE
 from ultralytics.utils.patches import imread
 
-from src.data.data_yaml import DatasetInvalidError, DatasetMissingError, find_yaml, read_yaml
+from src.data.data_yaml import DatasetInvalidError, DatasetMissingError, read_yaml
 
 SPLITS = ("train", "val")
 
@@ -109,13 +109,14 @@ def find_sources(
     return Path(found["path"]), sources
 
 
-def data_folder(yaml: Path) -> Path | None:
-    """Return the folder that names of validation images are relative to; None where the set is not there."""
-    try:
-        file = find_yaml(str(yaml))
-        return find_sources(str(yaml), file, read_yaml(str(yaml), file))[0]
-    except (DatasetMissingError, DatasetInvalidError):
-        return None
+def data_folder(yaml: Path) -> Path:
+    """Return the folder that names of validation images are relative to.
+
+    Raises:
+        DatasetMissingError: if the data set is not there.
+        DatasetInvalidError: if its YAML cannot be used.
+    """
+    return find_sources(str(yaml), yaml, read_yaml(str(yaml), yaml))[0]
 
 
 def list_images(value: str, split: str, sources: Sequence[Path], fraction: float | int = 1.0) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.data.data_yaml import class_names
+from src.data.data_yaml import DatasetError, class_names
 from src.data.splits import data_folder, read_image
 from src.matches import Detections, read_matches
 from src.reporting.answer import Answer
@@ -96,8 +96,10 @@ def data_of(run: StudyRun) -> tuple[Path | None, dict[int, str]]:
     file = Path(given["data"])
     if not file.is_file():
         return None, {}
-    folder = data_folder(file)
-    return (None, {}) if folder is None else (folder, class_names(file, given.get("single_cls", False)))
+    try:
+        return data_folder(file), class_names(file, given.get("single_cls", False))
+    except DatasetError:
+        return None, {}
 
 
 def _quality(kept: Detections) -> NDArray[np.float64]:
