@@ -21,6 +21,8 @@ DIGITS = "473bfb29d5e05275389d48b1926a31ca81371427b998ceef8708751acbcfc6b2"
 FOLDER = "251897fcb539a5b8d0fece5780918a94a9c5858eac75c8e2e8c163bb0287c6fb"
 LIST = "5b85f50cee57c681b02b52eeae9b430a86750afe543522f2d0151c9ca63dc23d"
 
+NESTED = "5379f38a7eb37acb38d625a87f9a3e4a9e80922bd9002beb1a3be8d7e78c4c32"
+
 
 def keep_times(path, content):
     """Replace a file's content so that size and time of change stay."""
@@ -123,6 +125,13 @@ def test_labels_seen_with_more_classes_are_checked_again(pets, yaml_of, tmp_path
         resolve_dataset(yaml_of(names="[cat]"), cache=tmp_path / "cache")
 
 
+def test_a_label_that_was_seen_whole_and_is_damaged_since_is_refused(pets, yaml_of, tmp_path, settled):
+    resolve_dataset(yaml_of(), cache=tmp_path / "cache")
+    keep_times(pets / "labels/train/a.txt", b"0 0.5 0.5 nan 0.2\n")
+    with pytest.raises(DatasetInvalidError, match=r"a\.txt, line 1 has a value that is not finite"):
+        resolve_dataset(yaml_of(), cache=tmp_path / "cache")
+
+
 def test_runs_of_before_are_found_by_the_identity_of_sizes(tmp_path):
     """Values that version 0.1 computed for these very sets."""
     digits = build_digits(tmp_path, train_images=4, val_images=2, imgsz=64)
@@ -134,6 +143,8 @@ def test_runs_of_before_are_found_by_the_identity_of_sizes(tmp_path):
     (own / "data.yaml").write_text(f"path: {own}\ntrain: images/train\nval: images/val\n{names}")
     (own / "list.yaml").write_text(f"path: {own}\ntrain: [list.txt, images/train]\nval: images/val\n{names}")
     (own / "list.txt").write_text("./images/train/00001.bmp\n./images/train/00000.bmp\n")
+    (own / "nested.yaml").write_text(f"path: {own}\ntrain: images\nval: images/val\n{names}")
+    assert resolve_dataset(own / "nested.yaml").sizes_identity == NESTED
     assert resolve_dataset(own / "data.yaml").sizes_identity == FOLDER
     assert resolve_dataset(own / "list.yaml").sizes_identity == LIST
 

@@ -112,9 +112,18 @@ def test_a_list_is_read_as_ultralytics_reads_it(pets, yaml_of, text):
         pytest.param("../pets/images/train/b.png", r"line 2: .*only paths that begin with \./", id="parent"),
     ],
 )
-def test_a_line_that_ultralytics_would_drop_is_refused_with_its_number(pets, yaml_of, line, said):
+def test_a_line_that_ultralytics_would_drop_is_refused_with_its_number(
+    pets, yaml_of, line, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     (pets / "list.txt").write_text(f"./images/train/a.png\n{line}\n")
     with pytest.raises((DatasetInvalidError, DatasetMissingError), match=rf"list\.txt, {said}"):
+        resolve_dataset(yaml_of(train="list.txt"))
+
+
+def test_lines_are_counted_from_the_first_one_that_is_blank(pets, yaml_of):
+    (pets / "list.txt").write_text("\n\n./images/train/a.png\nother.txt\n")
+    with pytest.raises(DatasetInvalidError, match=r"list\.txt, line 4 would be left out"):
         resolve_dataset(yaml_of(train="list.txt"))
 
 
