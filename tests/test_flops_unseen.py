@@ -147,6 +147,16 @@ def test_memory_that_an_operator_fills_is_no_unseen_kernel():
     assert count_operators(Calls(filled), *SIZE).not_counted == ()
 
 
+def test_products_that_are_kept_as_well_are_elementwise():
+    """A gate whose output is also averaged is no product of matrices."""
+
+    def gated(x):
+        y = x * torch.ones_like(x)
+        return y * y.mean(1, keepdim=True)
+
+    assert count_flops(Calls(gated), *SIZE) == 0
+
+
 def test_parameters_of_modules_that_do_not_run_are_not_named():
     model = nn.Conv2d(8, 8, 1)
     model.only_in_training = nn.Linear(3, 3)

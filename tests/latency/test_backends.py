@@ -112,6 +112,9 @@ def test_export_leaves_the_network_as_it_was(stock, tmp_path, monkeypatch):
     assert set(vars(stock)) == before
     assert torch.get_num_threads() == threads
     assert (given[0]["format"], given[0]["imgsz"], given[0]["dynamic"]) == ("onnx", 64, True)
+    assert not {"quantize", "batch"} & set(given[0])
+    backends.export(stock, "engine", imgsz=64, folder=tmp_path, batch=16, half=True)
+    assert (given[1]["quantize"], given[1]["batch"]) == (16, 16)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A network that computes something else is refused before it is timed."""
 
 import copy
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def plus(row, amount):
 def test_small_difference_is_reported(change, difference, stock, x):
     found = check_parity(exported(stock, change), stock, "onnxruntime", "fp32", [x], None)
     assert found == {"largest_difference": pytest.approx(difference, rel=0.05)}
+
+
+@pytest.mark.parametrize(("amount", "refused"), [(0.00095, False), (0.00105, True)])
+def test_limit_is_where_it_is_said_to_be(amount, refused, stock, x):
+    with pytest.raises(ParityError) if refused else nullcontext():
+        check_parity(exported(stock, plus(4, amount)), stock, "onnxruntime", "fp32", [x], None)
 
 
 @pytest.mark.parametrize("change", [pytest.param(plus(0, 0.128), id="box"), pytest.param(plus(4, 0.002), id="score")])

@@ -70,6 +70,12 @@ def test_stops_when_the_interval_is_narrow_twice_in_a_row():
     assert len(measured.times) == math.ceil(FIRST_LOOK * 1.5)
 
 
+def test_width_is_a_share_of_the_ratio():
+    measured = Bench(ratio=8.0, noise=0.001).compare(width=0.001, max_pairs=2000)
+    assert 0.001 < measured.high - measured.low < 0.008
+    assert len(measured.times) == math.ceil(FIRST_LOOK * 1.5)
+
+
 def test_goes_on_while_it_is_wide():
     measured = Bench(noise=0.3).compare(width=0.01, max_pairs=2000)
     assert not measured.narrow
