@@ -45,6 +45,7 @@ from src.param_groups import GraftOptions
 from src.record import without_passwords
 from src.tracking_checks import check_tracking, follow_environment
 from src.trainer import find_device
+from src.training_options import check_training_options
 
 log = logging.getLogger(__name__)
 DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
@@ -115,6 +116,7 @@ class Checker:
             config["placebo"] = _placebo(config["placebo"], spec.match)
         check_objectives(config)
         arguments = training_arguments(config, dataset, weights)
+        check_training_options(config, device.type, dataset.yaml)
         self._once(check_latency, config["latency"], device)
         sites = self._build(config, spec, dataset, weights, trust, device)
         if sites:  # [neck] and [p5,p3,p4] are one experiment

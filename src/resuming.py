@@ -51,6 +51,7 @@ class Resuming(WholeFiles):
     batches: int = 0  # of this epoch, behind us
     last_opt_step: int = -1  # its batch, counted over all epochs
     mosaic_closed: bool = False
+    found_batch: int | None = None  # for a share of the memory
     _state: dict[str, Any] | None = None  # to go on from, until its epoch has begun
     _accumulate: int = 1
     _wall_ahead: float | None = None  # of the monotonic clock, in seconds
@@ -72,6 +73,11 @@ class Resuming(WholeFiles):
     @accumulate.setter
     def accumulate(self, batches: int) -> None:
         self._accumulate = batches
+
+    @property
+    def resumed_batch(self) -> int | None:
+        """The batch that an earlier process found for a share of the memory."""
+        return None if self._state is None else self._state.get("found_batch")
 
     def note(self, event: str, **details: Any) -> None:
         """Append one line to the journal; only the main process of a run writes."""
@@ -171,6 +177,7 @@ class Resuming(WholeFiles):
             "done": bool(self.stop),
             "seconds": time.time() - self.train_time_start,
             "batch_size": self.batch_size,
+            "found_batch": self.found_batch,
             "last_opt_step": self.last_opt_step,
             "mosaic_closed": self.mosaic_closed,
             "model": model.state_dict(),
@@ -222,7 +229,7 @@ class Resuming(WholeFiles):
         vars(self).update(state["fitness"])
         self.metrics, self.loss_names = state["metrics"], tuple(state["loss_names"])
         vars(self.validator.args).update(state["validator"])
-        self.last_opt_step = state["last_opt_step"]
+        self.last_opt_step, self.found_batch = state["last_opt_step"], state.get("found_batch")
         if RANK in {-1, 0}:
             self._restore_texts(state["texts"])
             super().save_model()  # the process may have ended before it was saved

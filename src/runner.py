@@ -33,7 +33,8 @@ from src.record import (
 from src.study.runs import entry_of
 from src.study.text import tags as study_tags
 from src.tracking import Tracker, open_tracker
-from src.trainer import GraftTrainer, validate
+from src.trainer import GraftTrainer
+from src.validator import validate
 
 log = logging.getLogger(__name__)
 # What every run notes, so that it is no event that sets a run apart.
@@ -79,6 +80,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             raise RunSkippedError(str(error)) from error
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
+                _refuse_frozen_graft(plan, previous)
                 remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
                 remove_partial(plan.folder)
                 if problem := damage(_best(plan)):
@@ -117,6 +119,16 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             _recorded(plan, record, tracking_id)
         remove_state(_state(plan))
         return record, True
+
+
+def _refuse_frozen_graft(plan: Plan, finished: Record) -> None:
+    """Refuse to reuse a run of when `trainer.freeze` froze attention as well; such records lack `training`."""
+    freeze = plan.config["trainer"]["freeze"]
+    if freeze is not None and plan.graft.target is not None and not finished.training:
+        raise RunSkippedError(
+            f"trainer.freeze={freeze}: {plan.folder} was trained by an earlier version of this program, which froze "
+            "attention in these layers as well; force=true trains it anew"
+        )
 
 
 def _recorded(plan: Plan, record: Record, tracking_id: str) -> None:
@@ -200,7 +212,14 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         append_entry(journal, "checkpoint_damaged", problem=problem)
     options = plan.config["trainer"]
     trainer = GraftTrainer.configured(
-        plan.graft, journal, options["threads"], plan.graft_options, options["steps"], state, plan.trust
+        plan.graft,
+        journal,
+        options["threads"],
+        plan.graft_options,
+        options["steps"],
+        state,
+        plan.trust,
+        Path(plan.config["output_dir"]) / "batches",
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
         trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py stops it

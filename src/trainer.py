@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
@@ -21,6 +20,7 @@ from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from src.budget import epochs_of_steps
+from src.data.image_cache import keep_random_stream
 from src.data.label_cache import restrict_label_caches
 from src.decided import decided
 from src.detector.flops_line import without_flops_line
@@ -33,12 +33,13 @@ from src.detector.grafting import (
     placebo_matches,
 )
 from src.detector.same_graft import load_graft
-from src.detector.stock import loaded_tensors
+from src.detector.stock import build_stock, loaded_tensors
 from src.detector.trust import Trust, known_classes_only
 from src.finite import NotFiniteError, Watch, is_finite
 from src.journal import read_journal
 from src.param_groups import GraftOptions, describe, regroup
 from src.resuming import Resuming
+from src.shared_batch import shared_batch
 from src.validator import MatchValidator
 from src.workers import end_with_run
 
@@ -58,6 +59,7 @@ class Grafting(Resuming):
     run_process: int | None = None  # that `configured` this class
     watch: Watch | None = None  # in the first epoch
     last_batch: int = 0  # of the budget of steps, counted over all epochs
+    batch_folder: Path | None = None  # folder of batches that were found for a share of the memory; None keeps none
     learns: Mapping[str, bool] = MappingProxyType({})  # of every parameter of the graft, whether it does
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -65,9 +67,11 @@ class Grafting(Resuming):
         if LOCAL_RANK != -1 and self.run_process is not None:
             end_with_run(self.run_process)
         restrict_label_caches()
+        keep_random_stream()
         super().__init__(*args, **kwargs)
         if self.args.compile:
             guard_hooks()
+            torch.compiler.reset()  # it compiles one network's code so many times in a process, then runs it uncompiled
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         self.add_callback("on_train_start", _watch_first_epoch)
@@ -85,6 +89,7 @@ class Grafting(Resuming):
         steps: int | None = None,
         state_file: Path | None = None,
         trust: Trust | None = None,
+        batch_folder: Path | None = None,
     ) -> type:
         """A subclass with its own settings.
 
@@ -96,10 +101,11 @@ class Grafting(Resuming):
             steps: of the optimizer, after which training ends; None ends it after its epochs.
             state_file: where the exact state is kept while training, and found to go on from; None keeps none.
             trust: whose classes the checkpoint it starts from may hold; None for this program's own.
+            batch_folder: folder of the batches that were found for a share of the GPU's memory; None keeps none.
         """
         settings: dict[str, Any] = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
         settings |= {"graft_options": graft_options or GraftOptions(), "state_file": state_file}
-        settings |= {"trust": trust or Trust()}
+        settings |= {"trust": trust or Trust(), "batch_folder": batch_folder}
         settings["run_process"] = os.getpid()
         return type(cls.__name__, (cls,), settings)
 
@@ -220,6 +226,35 @@ class Grafting(Resuming):
 class GraftTrainer(Grafting, DetectionTrainer):
     """DetectionTrainer that grafts attention onto the model it trains, and keeps what best.pt matched."""
 
+    def auto_batch(self, *args: Any, **kwargs: Any) -> int:
+        """The batch that fits a share of the GPU's memory: found for the stock network, and once for all variants."""
+        if self.resumed_batch is not None:
+            return self.resumed_batch
+        what = {
+            "model": Path(self.args.model).stem,
+            "classes": self.data["nc"],
+            "channels": self.data["channels"],
+            "images": str(self.data["train"]),
+            "fraction": self.args.fraction,
+            "share": self.batch_size,
+            "imgsz": self.args.imgsz,
+            "multi_scale": self.args.multi_scale,
+            "amp": self.args.amp,
+        }
+        self.found_batch = shared_batch(self.batch_folder, what, self._batch_of_stock)
+        return self.found_batch
+
+    def _batch_of_stock(self) -> int:
+        grafted = self.model.to("cpu")
+        stock = build_stock(Path(self.args.model).stem, self.data["nc"], self.data["channels"])
+        self.model = stock.to(self.device)
+        try:
+            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+                batch: int = super().auto_batch()
+        finally:
+            self.model = grafted.to(self.device)
+        return batch
+
     def get_validator(self) -> MatchValidator:
         """Ultralytics' validator; after the training it writes matches.npz beside the journal."""
         validator = MatchValidator.writing_to(self.journal and self.journal.with_name("matches.npz"))
@@ -239,24 +274,6 @@ def _end_if_not_finite(trainer: Grafting) -> None:
     """At once where no half precision can overflow, which its scaler would mend."""
     if trainer.watch is not None and not trainer.scaler.is_enabled() and not is_finite(trainer.loss):
         raise trainer.watch.blame(trainer.epoch + 1)
-
-
-def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
-    """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training.
-
-    What it matched is written to matches.npz beside the folder of the training.
-    """
-    metrics = YOLO(checkpoint).val(
-        validator=MatchValidator.writing_to(Path(arguments["save_dir"]).with_name("matches.npz")),
-        data=arguments["data"],
-        imgsz=arguments["imgsz"],
-        batch=arguments["batch"] * 2,
-        device=arguments["device"],
-        plots=arguments["plots"],
-        save_dir=arguments["save_dir"],
-    )
-    results: dict[str, float] = metrics.results_dict
-    return results
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:

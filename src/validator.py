@@ -6,12 +6,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils import RANK, ops
 
 from src.data.label_cache import restrict_label_caches
 from src.detector.flops_line import without_flops_line
 from src.matches import Detections
+
+# Arguments of a training that its last validation reads as well.
+READ_BY_VALIDATION = (
+    "channels_last",
+    "conf",
+    "device",
+    "iou",
+    "max_det",
+    "plots",
+    "save_dir",
+    "single_cls",
+    "workers",
+)
 
 
 class MatchValidator(DetectionValidator):
@@ -78,6 +92,22 @@ class MatchValidator(DetectionValidator):
             object_cls=np.concatenate(stats["target_cls"]).astype(np.int64),
             object_boxes=torch.cat(objects).float().numpy().reshape(-1, 4),
         )
+
+
+def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
+    """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training.
+
+    What it matched is written to matches.npz beside the folder of the training.
+    """
+    metrics = YOLO(checkpoint).val(
+        validator=MatchValidator.writing_to(Path(arguments["save_dir"]).with_name("matches.npz")),
+        data=arguments["data"],
+        imgsz=arguments["imgsz"],
+        batch=arguments["batch"] * 2,
+        **{name: arguments[name] for name in READ_BY_VALIDATION},
+    )
+    results: dict[str, float] = metrics.results_dict
+    return results
 
 
 def _relative(file: str, root: Path) -> str:

@@ -76,6 +76,10 @@ ELSEWHERE = {
     ("src/study/definition.py", " cannot be read ("): "as above",
     ("src/detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
     ("src/detector/grafting.py", " are fused into its convolutions"): "from Python only: tests/detector",
+    ("src/detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
+    ("src/runner.py", " was trained by an earlier version of this program"): "tests/test_runner.py",
+    ("src/training_options.py", " cannot be divided among "): "needs several GPUs",
+    ("src/trainer.py", " for its name, and several GPUs"): "as above",
     ("src/detector/sites.py", "this model has no block of a YOLO26"): "as above",
     ("src/detector/trust.py", " is no dotted path"): "tests/detector: needs a folder given with -cd",
     ("src/latency/backends.py", "; install with: pip install -e '.["): "everything is installed here: tests/latency",
@@ -176,6 +180,9 @@ class Provoke:
         self.data = build_digits(folder / "set", train_images=4, val_images=2, imgsz=64, seed=0).parent
         torch.save({"model": build_stock("yolo26s", 3, 3), "train_args": {}}, folder / "other.pt")
         torch.save({"weights": [1.0]}, folder / "no_model.pt")
+        grafted = build_stock("yolo26n", 10, 3)
+        graft(grafted, Graft("src.attention.simam.SimAM", {}, ("p3",)))
+        torch.save({"model": grafted, "train_args": {}}, folder / "grafted.pt")
         (folder / "noise.pt").write_bytes(b"noise")
         study = {"baseline": ({"name": "baseline"}, 0.5), "acmix": ({"name": "acmix"}, 0.6)}
         write_study(folder / "outputs", study, (0,))

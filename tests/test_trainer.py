@@ -1,10 +1,14 @@
 """The trainer keeps the graft, counts what was loaded, and notes what changed the experiment."""
 
+import random
+from pathlib import Path
+
 import pytest
 import torch
 import torch._dynamo.config
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 
+from src import validator
 from src.checks import check
 from src.detector.grafting import grafted_attention
 from src.detector.stock import build_stock
@@ -158,3 +162,45 @@ def test_ultralytics_prints_no_flops_of_its_own(trainer, monkeypatch):
     trainer().train()
     assert any("summary (fused)" in line for line in lines)
     assert [line for line in lines if "GFLOPs" in line] == []
+
+
+def test_a_compiled_training_does_not_find_the_compilations_of_others(trainer, monkeypatch):
+    resets = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
+    trainer()
+    assert resets == []
+    trainer("trainer.compile=true")
+    assert resets == [1]
+
+
+@pytest.mark.parametrize("cache", ["disk", "ram"])
+def test_where_images_are_kept_does_not_move_the_random_stream(cache, trainer, tmp_path):
+    states = []
+    for kept in ("false", cache):
+        training = trainer(f"trainer.cache={kept}")
+        training.setup_model()
+        random.seed(3)
+        training.get_dataloader(training.data["train"], 4, -1, "train")
+        states.append(random.getstate())
+    for file in Path(training.data["train"]).glob("*.npy"):
+        file.unlink()
+    assert states[0] == states[1]
+
+
+def test_validation_behind_several_gpus_has_the_options_of_the_training(monkeypatch, tmp_path):
+    given = {}
+
+    class Validated:
+        def __init__(self, checkpoint):
+            self.results_dict = {"mAP": 1.0}
+
+        def val(self, **kwargs):
+            given.update(kwargs)
+            return self
+
+    monkeypatch.setattr(validator, "YOLO", Validated)
+    own = {"conf": 0.25, "iou": 0.5, "max_det": 7, "single_cls": True, "workers": 3, "channels_last": None}
+    rest = {"data": "data.yaml", "imgsz": 64, "batch": 4, "device": "0,1", "plots": False}
+    assert validator.validate(tmp_path / "best.pt", {**own, **rest, "save_dir": str(tmp_path)}) == {"mAP": 1.0}
+    assert own.items() <= given.items()
+    assert given["batch"] == 8

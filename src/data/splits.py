@@ -201,3 +201,18 @@ def _way_out(line: str) -> str:
         f"only paths that begin with ./ are relative to the list, others to the working directory {Path.cwd()}; "
         "write ./ before it, or the whole path"
     )
+
+
+def has_polygons(yaml: Path, fraction: float | int = 1.0) -> bool:
+    """Whether a label of the training split is a polygon rather than a box; true of images that are not there yet.
+
+    Args:
+        yaml: of the data set.
+        fraction: of the images that the training takes, as `trainer.fraction`.
+    """
+    try:
+        images = split_images(yaml, "train", fraction)
+    except DatasetMissingError:
+        return True
+    files = [file for file in label_files([str(image) for image in images]) if file.is_file()]
+    return any(len(line.split()) > 6 for file in files for line in file.read_text(encoding="utf-8").splitlines())

@@ -1,0 +1,132 @@
+"""Options of the training that Ultralytics takes as they are, and that are nonsense or would have no effect.
+
+Read from ultralytics/engine/trainer.py, cfg/__init__.py and data/dataset.py (8.4.190).
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from src.config import ConfigError, OptimizerConfig, TrainerConfig, TunedOptimizerConfig
+from src.data.splits import has_polygons
+
+INFINITY = math.inf
+# Lowest and highest value of what Ultralytics does not check; the lowest one is taken itself.
+RANGES: dict[str, tuple[float, float]] = {
+    "trainer.workers": (0, INFINITY),
+    "trainer.close_mosaic": (0, INFINITY),
+    "trainer.warmup_epochs": (0, INFINITY),
+    "trainer.box": (0, INFINITY),
+    "trainer.cls": (0, INFINITY),
+    "trainer.dfl": (0, INFINITY),
+    "trainer.degrees": (0, 180),
+    "trainer.shear": (0, 90),
+    "seed": (0, 2**31),
+    "optimizer.attention.weight_decay": (0, 1),
+}
+ABOVE_ZERO = ("trainer.time", "optimizer.attention.lr_factor")
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "trainer.cache": (True, False, "ram", "disk"),
+    "trainer.compile": (
+        True,
+        False,
+        "default",
+        "reduce-overhead",
+        "max-autotune",
+        "max-autotune-no-cudagraphs",
+    ),
+    "trainer.copy_paste_mode": ("flip", "mixup"),
+}
+MIXES = ("mosaic", "mixup", "cutmix")
+
+
+def check_training_options(config: Mapping[str, Any], device: str, data: Path) -> None:
+    """Refuse values of the trainer's and the optimizer's options that cannot be meant.
+
+    Args:
+        config: the resolved configuration as plain values.
+        device: type of the one that is trained on: cpu, cuda, ...
+        data: YAML of the data set.
+
+    Raises:
+        ConfigError: naming the key, the value and a way out.
+    """
+    for key, (lowest, highest) in RANGES.items():
+        value = _value(config, key)
+        if value is not None and not lowest <= value < INFINITY:
+            raise ConfigError(f"{key}={_shown(value)}: a finite number of at least {lowest} is needed")
+        if value is not None and value > highest:
+            raise ConfigError(f"{key}={_shown(value)}: {highest} is the highest value; give one from {lowest} to it")
+    for key in ABOVE_ZERO:
+        value = _value(config, key)
+        if value is not None and not 0 < value < INFINITY:
+            raise ConfigError(f"{key}={_shown(value)}: a finite number above 0 is needed, or leave it out")
+    for key, choices in CHOICES.items():
+        if _value(config, key) not in choices:
+            known = ", ".join(_shown(choice) for choice in choices)
+            raise ConfigError(f"{key}={_shown(_value(config, key))} is unknown; choose one of {known}")
+    trainer = config["trainer"]
+    if trainer["save_period"] < 1 and trainer["save_period"] != -1:
+        raise ConfigError(f"trainer.save_period={trainer['save_period']}: at least 1 is needed, or -1 for never")
+    _check_batch(trainer, device)
+    for key, reason in _without_effect(config, device, data):
+        raise ConfigError(f"{key}={_shown(_value(config, key))} has no effect {reason}")
+
+
+def _check_batch(trainer: Mapping[str, Any], device: str) -> None:
+    batch, gpus = trainer["batch"], str(trainer["device"]).count(",") + 1
+    key = f"trainer.batch={batch}"
+    if batch != -1 and not 0 < batch < 1 and not (isinstance(batch, int) and batch >= 1):
+        raise ConfigError(
+            f"{key} is no batch; give a whole number from 1, a share of the GPU's memory such as 0.7, or -1 for 0.6"
+        )
+    if batch < 1 and (device != "cuda" or gpus > 1):
+        where = f"{gpus} GPUs" if gpus > 1 else device
+        raise ConfigError(
+            f"{key} finds a batch that fits the memory of one GPU, and this run is on {where}; give a number"
+        )
+    if batch % gpus and batch >= 1:
+        raise ConfigError(f"{key} cannot be divided among {gpus} GPUs; try {max(batch // gpus, 1) * gpus}")
+
+
+def _without_effect(config: Mapping[str, Any], device: str, data: Path) -> Iterator[tuple[str, str]]:
+    """Options that were changed and that Ultralytics does not read, or overrules, in this training; and why."""
+    trainer, optimizer = config["trainer"], config["optimizer"]
+    if trainer["rect"]:
+        if str(trainer["device"]).count(","):
+            yield "trainer.rect", "on several GPUs; leave it out"
+        for mix in MIXES:
+            if trainer[mix] > 0:
+                yield f"trainer.{mix}", f"with trainer.rect=true; give trainer.{mix}=0, or leave trainer.rect out"
+    if trainer["channels_last"] and device != "cuda":
+        yield "trainer.channels_last", f"on {device}; leave it out"
+    if str(trainer["amp"]).lower() == "fp16" and device == "cpu":
+        yield "trainer.amp", "on cpu, which trains in 32 bits; leave it out, or give bf16"
+    if not trainer["cls_remap"] and config["model"]["weights"] is None:
+        yield "trainer.cls_remap", "without model.weights; leave it out"
+    if not trainer["val"] and trainer["patience"] != TrainerConfig.patience:
+        yield "trainer.patience", "with trainer.val=false; leave one of them out"
+    if trainer["copy_paste"] > 0 and not has_polygons(data, trainer["fraction"]):
+        yield "trainer.copy_paste", "on labels that are boxes, as it copies polygons; leave it out"
+    if trainer["copy_paste"] == 0 and trainer["copy_paste_mode"] != TrainerConfig.copy_paste_mode:
+        yield "trainer.copy_paste_mode", "with trainer.copy_paste=0; leave one of them out"
+    if optimizer["warmup_momentum"] != OptimizerConfig.warmup_momentum:
+        if trainer["warmup_epochs"] == 0:
+            yield "optimizer.warmup_momentum", "with trainer.warmup_epochs=0; leave one of them out"
+        if optimizer["name"] == "AdamW":
+            yield "optimizer.warmup_momentum", "on optimizer.name=AdamW, whose beta stays; leave it out"
+    bias = TunedOptimizerConfig.warmup_bias_lr
+    if trainer["warmup_epochs"] == 0 and optimizer.get("warmup_bias_lr", bias) != bias:
+        yield "optimizer.warmup_bias_lr", "with trainer.warmup_epochs=0; leave one of them out"
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for name in key.split("."):
+        value = value[name]
+    return value
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

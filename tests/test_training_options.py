@@ -1,0 +1,105 @@
+"""Options that have an effect are taken; tests/errors.txt has those that are refused."""
+
+import pytest
+
+from src.checks import ConfigError, check
+from src.training_options import check_training_options
+
+
+@pytest.fixture
+def refused(tiny):
+    """What is said of overrides on a device; None if they are taken."""
+
+    def said(*overrides, device="cpu", **trainer):
+        config = tiny(*overrides)
+        try:
+            check_training_options(
+                {**config, "trainer": {**config["trainer"], **trainer}}, device, check(tiny()).dataset.yaml
+            )
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    return said
+
+
+@pytest.mark.parametrize("batch", [1, 16, -1, 0.7, 0.01])
+def test_a_number_and_a_share_of_a_gpu_are_batches(batch, refused):
+    assert refused(f"trainer.batch={batch}", device="cuda") is None
+
+
+@pytest.mark.parametrize("batch", [0, -2, 1.0, 2.5, -0.5, float("nan"), float("inf")])
+def test_nonsense_is_no_batch(batch, refused):
+    assert f"trainer.batch={batch} is no batch" in refused(device="cuda", batch=batch)
+
+
+def test_several_gpus_take_equal_parts_of_a_batch(refused):
+    assert refused(device="cuda", batch=8) is None
+    assert "trainer.batch=9 cannot be divided among 2 GPUs; try 8" in refused_on_two(refused, batch=9)
+    assert "and this run is on 2 GPUs" in refused_on_two(refused, batch=-1)
+    assert refused_on_two(refused, batch=8) is None
+
+
+def refused_on_two(refused, **trainer):
+    return refused("trainer.device='0,1'", device="cuda", **trainer)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["trainer.cache=ram"],
+        ["trainer.cache=true"],
+        ["trainer.compile=reduce-overhead"],
+        ["trainer.rect=true", "trainer.mosaic=0"],
+        ["trainer.amp=bf16"],
+        ["trainer.save_period=1"],
+        ["trainer.time=0.5"],
+        ["trainer.patience=3"],
+        ["optimizer.warmup_momentum=0.5"],
+        ["trainer.degrees=180"],
+        ["trainer.warmup_epochs=0"],
+        ["seed=2147483648"],
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_what_has_an_effect_is_taken(overrides, refused):
+    assert refused(*overrides) is None
+
+
+def test_rect_is_not_for_several_gpus(refused):
+    assert "trainer.rect=true has no effect on several GPUs" in refused_on_two(refused, batch=8, rect=True, mosaic=0.0)
+
+
+@pytest.mark.parametrize("mix", ["mosaic", "mixup", "cutmix"])
+def test_rect_mixes_no_images(mix, refused):
+    said = refused(**{"rect": True, "mosaic": 0.0, mix: 0.5})
+    assert said == (
+        f"trainer.{mix}=0.5 has no effect with trainer.rect=true; give trainer.{mix}=0, or leave trainer.rect out"
+    )
+
+
+def test_channels_last_is_for_gpus(refused):
+    assert refused("trainer.channels_last=true", device="cuda") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "pastes"),
+    [("0 0.5 0.5 0.2 0.2\n", False), ("0 0.1 0.1 0.4 0.1 0.4 0.4\n", True)],
+    ids=["boxes", "polygons"],
+)
+def test_copy_paste_is_for_polygons(label, pastes, tiny, tmp_path):
+    digits = check(tiny()).dataset.yaml.parent
+    for split in ("train", "val"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        image = min((digits / "images" / split).iterdir())
+        (tmp_path / "images" / split / image.name).write_bytes(image.read_bytes())
+        (tmp_path / "labels" / split / f"{image.stem}.txt").write_text(label)
+    yaml = tmp_path / "data.yaml"
+    yaml.write_text(f"path: {tmp_path}\ntrain: images/train\nval: images/val\nnames: [a]\n")
+    config = tiny("trainer.copy_paste=0.5")
+    if pastes:
+        check_training_options(config, "cpu", yaml)
+    else:
+        with pytest.raises(ConfigError, match=r"trainer.copy_paste=0.5 has no effect on labels that are boxes"):
+            check_training_options(config, "cpu", yaml)
