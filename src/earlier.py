@@ -67,7 +67,7 @@ def place_of(runs: Path, config: Mapping[str, Any], dataset: Dataset, weights: s
         return Place(run_id, VERSION, place.folder, remark=f"{earlier} is not taken for this run: {problem}")
     if config["force"]:
         return Place(run_id, VERSION, place.folder, replaces=earlier)
-    remark = f"an earlier version of this program made {earlier}"
+    remark = "a run of an earlier version of this program is taken for it"
     if config["data"]["yaml"] is not None:
         remark += "; its data set was recognised by names, sizes and dates of its files"
     return Place(earlier_id, 0, earlier, remark=remark)

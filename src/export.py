@@ -3,7 +3,9 @@
 python -m src.export run=RUN format=onnx
 """
 
+import os
 import pickle
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.command_line import check_command_line, one_line_errors
 from src.config import ConfigError, own_folders, register_configs
+from src.files import PARTIAL, move_into_place
 from src.hydra_errors import job_values
 from src.record import Record
 
@@ -67,7 +70,7 @@ def export_run(options: Mapping[str, Any]) -> str:
     from src.checkpoint import damage
     from src.detector.sites import channels_of, largest_stride
     from src.detector.trust import Trust, known_classes_only
-    from src.latency.backends import check_format, export, load_export
+    from src.latency.backends import check_format, load_export
     from src.latency.measure import EndToEnd, validation_images
     from src.latency.parity import check_parity, validate_deployed
     from src.latency.run import load_best
@@ -95,9 +98,7 @@ def export_run(options: Mapping[str, Any]) -> str:
             f"try {max(round(imgsz / stride), 1) * stride}"
         )
     try:
-        file = export(
-            model, fmt, imgsz=imgsz, folder=weights, batch=options["batch"], half=options["half"], name="best"
-        )
+        file = _exported(model, weights, fmt, imgsz=imgsz, batch=options["batch"], half=options["half"])
     except (ImportError, AssertionError, ValueError) as error:
         raise ConfigError(f"format={fmt}: Ultralytics refuses: {error}") from error
     lines = [f"exported  {file}"]
@@ -132,6 +133,21 @@ def export_run(options: Mapping[str, Any]) -> str:
                 f"mAP50-95  {found['map50_95']:.4f}, in PyTorch {found['pytorch_map50_95']:.4f}",
             ]
     return "\n".join(lines)
+
+
+def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:
+    """Export beside the checkpoint; what is there under that name is replaced only by a whole export."""
+    from src.latency.backends import export
+
+    with tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside:
+        made = export(model, fmt, folder=Path(aside), name="best", **how)
+        place = weights / made.name
+        if made.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+            os.replace(made, place)
+        else:
+            move_into_place(made, place)
+    return place
 
 
 @hydra.main(config_path="../conf", config_name="export", version_base="1.3")

@@ -72,7 +72,7 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
     """
     output_dir = Path(plan.config["output_dir"])
     if plan.remark is not None:
-        log.info(plan.remark)
+        log.info("%s: %s", plan.folder.name, plan.remark)
     with run_lock(lock_file(output_dir, plan.folder.name)):
         try:
             previous = Record.read(plan.folder)

@@ -107,10 +107,15 @@ def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun])
             *matrix(states, lambda state: state.state),
             "",
             f"time left {time_left(possible, measured_elsewhere(output_dir, planned))}",
-            *dict.fromkeys(note for run in planned for note in run.notes),
+            *_notes(planned),
             *refused,
         ]
     )
+
+
+def _notes(planned: Sequence[PlannedRun]) -> list[str]:
+    """What one should know, each once."""
+    return list(dict.fromkeys(note for run in planned for note in run.notes))
 
 
 def _states(output_dir: Path, planned: Sequence[PlannedRun]) -> list[RunState]:
@@ -146,7 +151,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     retry = "retry" in request.flags
     settled = {"finished"} if retry else {"finished", "failed"}
     todo = [state for state in states if state.state not in settled]
-    log.info("study %s: %s", request.name, counted(states))
+    log.info("study %s: %s", request.name, "\n".join([counted(states), *_notes(planned)]))
     stopped = False
     returns: Sequence[JobReturn] = []
     if todo:

@@ -118,7 +118,22 @@ def asked_for(runs, tmp_path, monkeypatch):
     monkeypatch.setattr("src.checkpoint.damage", lambda path: None)
     monkeypatch.setattr("src.detector.trust.known_classes_only", lambda *_: nullcontext())
     monkeypatch.setattr("src.latency.run.load_best", lambda *_: stock)
-    monkeypatch.setattr("src.latency.backends.export", lambda model, fmt, **given: seen.update(given) or "best.onnx")
+
+    def write(model, fmt, *, folder, name, **given):
+        seen.update(given)
+        made = folder / f"{name}.{fmt}"
+        made.write_text("half")
+        if "fails" in seen:
+            raise ValueError("cannot be exported")
+        if "folder" in seen:
+            made.unlink()
+            made.mkdir()
+            (made / "model.xml").write_text("whole")
+            return made
+        made.write_text("whole")
+        return made
+
+    monkeypatch.setattr("src.latency.backends.export", write)
     monkeypatch.setattr("src.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx")))
     monkeypatch.setattr("src.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)])
     monkeypatch.setattr("src.latency.measure.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
@@ -129,7 +144,8 @@ def asked_for(runs, tmp_path, monkeypatch):
 
     monkeypatch.setattr("src.latency.parity.check_parity", check_parity)
 
-    def export(**options):
+    def export(*how, **options):
+        seen.update(dict.fromkeys(how))
         text = export_run({**dataclasses.asdict(ExportConfig(run="aaa", output_dir=str(runs))), **options})
         return text, seen
 
@@ -143,6 +159,27 @@ def test_size_and_precision_are_those_asked_for_and_otherwise_the_trainings(aske
     _, seen = asked_for(imgsz=96, half=True, batch=4)
     assert (seen["imgsz"], seen["half"], seen["precision"], seen["images"]) == (96, True, "fp16", [[96, 96]])
     assert seen["batch"] == 4
+
+
+def test_an_export_takes_the_place_of_an_earlier_one_only_when_it_is_whole(asked_for, runs):
+    weights = runs / "runs" / "acmix-s0-aaa" / "train" / "weights"
+    before = {path.name for path in weights.iterdir()}
+    text, _ = asked_for()
+    assert text.startswith(f"exported  {weights / 'best.onnx'}\n")
+    with pytest.raises(ConfigError, match="Ultralytics refuses: cannot be exported"):
+        asked_for("fails")
+    assert (weights / "best.onnx").read_text() == "whole"
+    assert {path.name for path in weights.iterdir()} == {*before, "best.onnx"}
+    (weights / "best.onnx").unlink()
+
+
+def test_an_export_that_is_a_folder_takes_the_place_of_an_earlier_one(asked_for, runs):
+    weights = runs / "runs" / "acmix-s0-aaa" / "train" / "weights"
+    (weights / "best.onnx").mkdir()
+    (weights / "best.onnx" / "old.xml").touch()
+    asked_for("folder")
+    assert [path.name for path in (weights / "best.onnx").iterdir()] == ["model.xml"]
+    shutil.rmtree(weights / "best.onnx")
 
 
 @pytest.mark.parametrize(("imgsz", "way_out"), [(70, 64), (16, 32), (100, 96)])

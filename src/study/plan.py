@@ -28,7 +28,7 @@ class PlannedRun:
         config: its configuration as plain values; None if it does not compose.
         run: name of the run's folder; None if it cannot be run.
         refusal: why not.
-        notes: what one should know about its data set, a line each.
+        notes: what one should know about its data set, and of a run of an earlier version, a line each.
     """
 
     point: Point
@@ -102,7 +102,8 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
                 raise found
             config = {**found, "seed": point.seed}
             plan = checker.check(config)
-            planned.append(PlannedRun(point, config, plan.folder.name, notes=tuple(plan.dataset.notes)))
+            notes = (*plan.dataset.notes, *([plan.remark] if plan.remark else []))
+            planned.append(PlannedRun(point, config, plan.folder.name, notes=notes))
         except ConfigError as error:
             planned.append(PlannedRun(point, config, None, str(error)))
     return planned

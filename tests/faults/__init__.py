@@ -36,6 +36,16 @@ from tests.faults.data import (
     with_list,
 )
 from tests.faults.doing import Fault
+from tests.faults.runs import (
+    journal_cut,
+    later,
+    of_another_kind,
+    own_labels,
+    record_of_a_study,
+    study_json,
+    with_more,
+    without_locks,
+)
 
 STUDY = b"question: why\nseeds: [0]\nvariants:\n  baseline: {attention: baseline}\n"
 OWN = b"name: mine\n_target_: mine.Mine\n"
@@ -44,6 +54,7 @@ BEST, LAST = "train/weights/best.pt", "train/weights/last.pt"
 LABEL = r"refused: .*train cannot be used whole: .*a\.txt, line 2 "
 LIST = r"refused: .*list\.txt, line 2 would be left out by Ultralytics: .*"
 IMAGE = r"refused: .*train cannot be used whole: .*"
+NEWER = r"refused: .*record\.json has format 99, .*; upgrade the program, or .*; every file as it was$"
 NO_RECORD = r"refused: .*record\.json is not a record .*; move .* away to run it anew; every file as it was$"
 DAMAGED = r"nothing trained; .*best\.pt cannot be read .*; force=true .*; every file as it was$"
 RESCANNED = r"finished with the same metrics; no code ran; cache scanned anew: \(16, 0, 0, 0, 16\)"
@@ -98,6 +109,15 @@ FAULTS = [
     Fault("label cache: with code in it", damaged_cache(hostile_cache), RESCANNED),
     Fault("finished run: record.json cut short", asked_again("record.json", cut), NO_RECORD),
     Fault("finished run: record.json is noise", asked_again("record.json", garbage), NO_RECORD),
+    Fault("finished run: record.json of a later version", asked_again("record.json", later), NEWER),
+    Fault("finished run: a field of another kind", asked_again("record.json", of_another_kind), NO_RECORD),
+    Fault("finished run: a field nobody knows", asked_again("record.json", with_more), "nothing trained; every file"),
+    Fault("finished run: its record cut short, status asked", record_of_a_study(cut), "1 unreadable.*unreadable: "),
+    Fault("interrupted run: journal and state cut short", journal_cut, r"finished; \['checkpoint_damaged', 'resume'\]"),
+    Fault("run of an earlier version: classes exchanged since", own_labels, "the old run; .*is not taken.* changed at"),
+    Fault("study.json: cut short", study_json(cut), r"refused: .*study\.json is no study .*; move it away"),
+    Fault("study.json: of a later version", study_json(later), r"refused: .*has format 99.*; upgrade the program"),
+    Fault("disk: no locks", without_locks, r"refused: .*cannot be locked \(No locks.*another disk.*; nothing trained"),
     Fault("finished run: best.pt cut short", asked_again(BEST, cut), DAMAGED),
     Fault("finished run: best.pt is noise", asked_again(BEST, garbage), DAMAGED),
     Fault("finished run: last.pt cut short", asked_again(LAST, cut), "nothing trained; every file as it was$"),

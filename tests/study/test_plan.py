@@ -1,5 +1,8 @@
 """Every run of every shipped study composes, builds, and is the run that the command line would start."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from src.checks import check
@@ -95,3 +98,12 @@ def test_seconds_of_the_same_training_elsewhere(composer, tmp_path):
         folder.mkdir(parents=True)
         Record("1", "a", "s", 0, dict(config), status=status, attempts=attempts, seconds=12.5).write(folder)
     assert measured_elsewhere(tmp_path, planned) == [12.5]
+
+
+def test_a_run_of_an_earlier_version_is_said_in_the_plan(composer, monkeypatch):
+    found = SimpleNamespace(folder=Path("runs/old"), dataset=SimpleNamespace(notes=["data: a note"]), remark="old run")
+    monkeypatch.setattr("src.checks.Checker.check", lambda self, config: found)
+    planned = plan_runs(load_study("kernel_att").points((0,)), composer)
+    assert {(run.run, run.notes) for run in planned} == {("old", ("data: a note", "old run"))}
+    found.remark = None
+    assert plan_runs(load_study("kernel_att").points((0,)), composer)[0].notes == ("data: a note",)
