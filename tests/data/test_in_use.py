@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml as yaml_library
+from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import OmegaConf
 from PIL import Image
 
 from src.checks import check
@@ -25,7 +24,7 @@ from src.runner import run
 from src.summary import table
 from src.sweep import main
 from src.train import train_one
-from tests.conftest import TINY
+from tests.conftest import CONF, TINY
 from tests.data.conftest import add_image
 
 SMALL = tuple(option for option in TINY if not option.startswith("data."))
@@ -81,14 +80,15 @@ def test_images_without_a_label_are_said_in_the_plan_of_a_study_once(pets, yaml_
 
 def test_images_without_a_label_are_said_before_training(pets, yaml_of, compose_config, tmp_path, caplog, monkeypatch):
     add_image(pets, "val/c.png", label=None, seed=9)
-    config = compose_config(*SMALL, f"data.yaml='{yaml_of()}'", "attention=baseline", f"output_dir={tmp_path}/outputs")
+    options = [*SMALL, f"data.yaml='{yaml_of()}'", "attention=baseline", f"output_dir={tmp_path}/outputs"]
+    config = compose_config(*options)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        whole = compose("config", ["hydra.mode=RUN", *options], return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", whole)
 
     def stop(*_):
         raise InterruptedError
 
-    monkeypatch.setattr(
-        HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.RUN, overrides=OmegaConf.create({"task": []}))
-    )
     monkeypatch.setattr("src.runner.run", stop)
     with caplog.at_level(logging.INFO), pytest.raises(InterruptedError):
         train_one(config)
