@@ -26,13 +26,13 @@ class Breaks(torch.nn.Module):
         self.rate = torch.nn.Parameter(torch.ones(()))
 
     def forward(self, x):
-        if self.training and torch.is_grad_enabled():
+        if self.training and len(x) > 2:  # more than the probe gives it
             raise FloatingPointError("broke in training")
         return self.rate * x
 
 class Exits(Breaks):
     def forward(self, x):
-        if self.training and torch.is_grad_enabled():
+        if self.training and len(x) > 2:  # more than the probe gives it
             raise SystemExit(0)
         return self.rate * x
 """
@@ -101,7 +101,7 @@ def test_a_failing_run_is_recorded_and_the_study_goes_on(started):
 def test_study_json_lists_the_runs_of_the_study(started):
     folder, _, _ = started
     content = listed(folder)
-    assert set(content) == {"name", "question", "command", "runs"}
+    assert set(content) == {"format", "name", "question", "command", "runs"}
     assert [(run["variant"], run["seed"], run["swept"]) for run in content["runs"]] == [
         ("baseline", 0, {}),
         ("breaks", 0, {}),

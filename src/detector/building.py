@@ -104,7 +104,7 @@ def find_class(target: str) -> Callable[..., nn.Module]:
     try:
         with own_generator(f"import/{module_name}"), kept_settings():
             found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         prefixes = (sys.prefix, sys.base_prefix)
         own = [os.path.abspath(folder) for folder in sys.path if not os.path.abspath(folder).startswith(prefixes)]
         raise ValueError(
@@ -242,7 +242,7 @@ def _construct(
         attention = attention_class(place.channels, **options)
     except ValueError as error:
         raise ValueError(f"attention at site {place}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         called = ", ".join([str(place.channels), *(f"{key}={value!r}" for key, value in options.items())])
         raise ValueError(
             f"attention at site {place}: {attention_class.__module__}.{attention_class.__name__}({called}) failed: "
@@ -260,7 +260,7 @@ def _check_map(whole: Replacement, attention_class: Callable[..., nn.Module], pl
     try:
         with inference(whole):
             shape = tuple(whole(torch.zeros(given)).shape)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f"attention at site {place}: {attention_class.__name__} failed on a map of {given}: {last_line(error)}"
         ) from error

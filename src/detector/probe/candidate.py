@@ -96,7 +96,7 @@ class Candidate:
         """
         try:
             return module(x)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self.unfit(
                 f"failed on a map of {tuple(x.shape)} {how}: {last_line(error)}",
                 "maps are square in training, rectangular in validation, and of any size",

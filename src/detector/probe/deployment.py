@@ -52,7 +52,7 @@ def check_fusing(candidate: Candidate, trained: nn.Module) -> None:
             network: Any = Alone(module).eval()
             network.fuse(verbose=False)
             after = module(x)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise candidate.unfit(
                 f"fails once the network is fused, as in validation: {last_line(error)}", way_out
             ) from error
@@ -73,7 +73,7 @@ def check_export(candidate: Candidate, trained: nn.Module, runtime: str) -> None
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             attempt(module, x)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise candidate.unfit(
             f"cannot be deployed by latency.backend ({runtime}): {last_line(error)}",
             "write it in other operations, or measure another latency.backend",

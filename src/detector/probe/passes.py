@@ -95,7 +95,7 @@ def check_lone_image(candidate: Candidate, lone: str) -> None:
     """
     try:
         copy.deepcopy(candidate.module).train()(candidate.map(SQUARE, 1))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise candidate.unfit(
             f"cannot train on a batch of one image, and {lone}: {last_line(error)}",
             "choose another trainer.batch, or a batch norm that sees more than one value a channel",

@@ -123,7 +123,7 @@ def check_state(candidate: Candidate, trained: nn.Module) -> None:
 def _attempted(candidate: Candidate, module: nn.Module, when: str, attempt: Any, done: str) -> nn.Module:
     try:
         result: nn.Module = attempt(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         at = _culprit(module, attempt)
         raise candidate.unfit(
             f"cannot be {done}{when}{at and f' because of {at}'}: {last_line(error)}",
