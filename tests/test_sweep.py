@@ -204,6 +204,7 @@ def test_wandb_writes_the_sweep(tmp_path, monkeypatch, capsys):
 
 
 def test_wandb_online_creates_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     created = []
     monkeypatch.setattr("wandb.sweep", lambda *args, **kwargs: created.append((args, kwargs)) or "abc123")
     arguments = ["heads", "wandb=true", "tracking=online", "tracking.entity=team"]
