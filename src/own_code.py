@@ -48,8 +48,6 @@ def own_code(found: Any) -> OwnCode | None:
         return None
     file = Path(source).resolve()
     root = file.parents[min(module.__name__.count("."), len(file.parents) - 1)]
-    if INSTALLED & set(root.parts):
-        return OwnCode(file, ())
     return OwnCode(file, tuple(sorted(_files_below(root, module) - {file})))
 
 

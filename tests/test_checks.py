@@ -5,7 +5,8 @@ import os
 import pytest
 import torch
 
-from src.checks import Checker, ConfigError, check
+from src.checks import Checker, ConfigError, _placebo, check
+from src.detector.matching import Match
 
 
 def test_latency_that_is_not_measured_is_not_refused(tiny):
@@ -131,3 +132,25 @@ def test_a_last_batch_of_one_image_where_the_stock_network_takes_none(tiny):
     check(tiny("attention=baseline", *LONE))
     with pytest.raises(ConfigError, match=r"at 32 px the coarsest map is one pixel.* trainer.imgsz=64"):
         check(tiny("attention=baseline", "trainer.imgsz=32", *LONE))
+
+
+def test_locks_that_other_machines_do_not_see_are_said_once(tiny, monkeypatch, caplog):
+    monkeypatch.setattr("src.checks.only_within_this_machine", lambda folder: "/data is mounted as nfs with nolock")
+    checker = Checker()
+    for seed in (0, 1):
+        checker.check(tiny("attention=baseline", f"seed={seed}"))
+    said = [message for message in caplog.messages if "locks hold" in message]
+    assert said == [
+        "locks hold within this machine only: /data is mounted as nfs with nolock; do not start one run on two "
+        "machines at a time"
+    ]
+
+
+def test_a_placebo_of_a_class_from_elsewhere_counts_with_its_source():
+    placebo = {"matches": "x", "options": None, "by": "parameters"}
+    elsewhere = Match("x", "timm.layers.squeeze_excite.SEModule", {"rd_ratio": 0.5}, "parameters", 64)
+    found = _placebo(placebo, elsewhere)
+    assert found["options"] == {"rd_ratio": 0.5}
+    assert len(found["source"]) == 64
+    shipped = Match("acmix", "src.attention.acmix.ACmix", {"heads": 4}, "parameters", 64)
+    assert _placebo(placebo, shipped) == {**placebo, "options": {"heads": 4}}

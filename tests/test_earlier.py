@@ -99,6 +99,14 @@ def test_a_set_of_ones_own_and_a_journal_that_does_not_say_when_it_began(own, tm
     assert "does not say when it began" in place.remark
 
 
+def test_other_weights_are_another_run(config, tmp_path):
+    earlier = tmp_path / f"{readable_name(config)}-{identity_v0(config, 'sizes', 'of weights')}"
+    earlier.mkdir()
+    (earlier / "record.json").write_text("{}")
+    assert place_of(tmp_path, config, dataset(), "of weights").folder == earlier
+    assert place_of(tmp_path, config, dataset(), None).folder != earlier
+
+
 def test_other_sizes_are_another_set(own, tmp_path):
     put_old(tmp_path, own)
     assert place_of(tmp_path, own, dataset(sizes="others"), None).remark is None

@@ -22,11 +22,13 @@ def test_restored_it_forgets_later_epochs_and_keeps_what_happened_to_the_process
     text = path.read_text()
     append_entry(path, "nan_recovery", epoch=2)
     append_entry(path, "epoch", epoch=2)
+    append_entry(path, "checkpoint_damaged", epoch=2)
     append_entry(path, "resume", epoch=2)
     restore_journal(path, text)
     assert [(entry["event"], entry["epoch"]) for entry in read_journal(path)] == [
         ("epoch", 1),
         ("resume", 2),
+        ("checkpoint_damaged", 2),
         ("resume", 2),
     ]
 

@@ -130,6 +130,34 @@ def test_a_record_of_a_later_version_is_left_alone(tiny, tmp_path):
     assert (plan.folder / "record.json").read_text() == text
 
 
+@pytest.fixture
+def plan(tiny, tmp_path):
+    return check(tiny(*BASELINE, f"output_dir={tmp_path}"))
+
+
+def test_a_run_that_goes_on_is_the_same_run_for_weights_and_biases(plan, monkeypatch):
+    ids = []
+    monkeypatch.setattr("src.runner._recorded", lambda plan, record, tracking_id: ids.append(tracking_id))
+    before = Record(plan.run_id, plan.folder.name, "s", 0, dict(plan.config), "interrupted", tracking_id="kept")
+    plan.folder.mkdir(parents=True)
+    before.write(plan.folder)
+    record, _ = run(plan, "")
+    assert (ids, record.tracking_id) == (["kept"], "kept")
+
+
+def test_no_password_of_an_address_gets_into_the_record(plan, monkeypatch):
+    def fail(*_):
+        raise ConnectionError("https://me:secret@mirror/yolo26n.pt")
+
+    monkeypatch.setattr("src.runner._train", fail)
+    with pytest.raises(ConnectionError):
+        run(plan, "")
+    record = Record.read(plan.folder)
+    assert record.status == "failed"
+    assert "https://***@mirror/yolo26n.pt" in record.error
+    assert "secret" not in (plan.folder / "record.json").read_text()
+
+
 @pytest.mark.parametrize("upload", [True, False])
 def test_weights_are_uploaded_when_that_is_asked_for(upload, tiny, tmp_path, monkeypatch):
     plan = check(tiny(*BASELINE, f"tracking.upload_weights={str(upload).lower()}", f"output_dir={tmp_path}"))

@@ -15,7 +15,7 @@ from src.export import find_run as find_finished
 from src.journal import read_journal
 from src.latency.run import load_best
 from src.matches import read_matches
-from src.record import Record
+from src.record import FORMAT, Record
 from src.reporting.study import read_study
 from src.study.runs import find_run
 
@@ -41,6 +41,13 @@ def test_a_record_without_a_format_is_read(outputs):
     assert record.objective("parameters") == 2_394_608
     assert math.isfinite(record.objective("latency_ratio"))
     assert record.objective("map50_95") == record.metrics["map50_95"]
+
+
+def test_an_old_record_that_is_written_again_has_the_format_of_today_and_keeps_its_identity(outputs):
+    record = Record.read(outputs / "runs" / NAME)
+    record.write(outputs)
+    content = json.loads((outputs / "record.json").read_text())
+    assert (content["format"], content["identity_version"]) == (FORMAT, 0)
 
 
 def test_an_old_run_is_found_finished_by_all_who_read_runs(outputs):

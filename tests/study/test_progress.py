@@ -75,6 +75,13 @@ def test_time_left_of_a_run_in_its_middle(tmp_path):
     assert time_left(states(tmp_path, entry("a"), entry("b", seed=1))).seconds == pytest.approx(30.0)
 
 
+def test_an_epoch_that_is_there_twice_counts_once(tmp_path):
+    put(tmp_path, "a", "interrupted", epochs=3)
+    with (tmp_path / "runs" / "a" / "journal.jsonl").open("a") as journal:
+        journal.write(json.dumps({"event": "epoch", "epoch": 3}) + "\n")
+    assert states(tmp_path, entry("a"))[0].epoch == 3
+
+
 def test_a_continued_run_does_not_tell_how_long_a_run_takes(tmp_path):
     put(tmp_path, "a", "finished", seconds=1.0, attempts=2)
     assert time_left(states(tmp_path, entry("a"), entry("b", seed=1))).seconds is None
