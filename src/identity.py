@@ -53,6 +53,11 @@ def identity_content(config: Mapping[str, Any], data: str, weights: str | None) 
     return content
 
 
+def images_in_memory(trainer: Mapping[str, Any]) -> bool:
+    """Whether a training keeps its images in memory: its mosaics then take other images. On disk nothing changes."""
+    return trainer.get("cache") in (True, "ram")
+
+
 def defining(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a resolved configuration defines the experiment, without what has no effect on its result.
 
@@ -62,6 +67,7 @@ def defining(config: Mapping[str, Any]) -> dict[str, Any]:
     optimizer = {**OPTIMIZER, **(TUNED if "lr0" in config["optimizer"] else {})}
     table = {**PROGRAM, "optimizer": optimizer, "trainer": TRAINER, "attention": ATTENTION.get(attention, {})}
     content: dict[str, Any] = _filled(config, table)
+    content["trainer"]["cache"] = "ram" if images_in_memory(config["trainer"]) else False
     if attention != "placebo":
         content.pop("placebo", None)  # it says what the placebo stands for
     if attention == "baseline":

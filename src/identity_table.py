@@ -68,7 +68,7 @@ TRAINER: dict[str, Any] = {
     "multi_scale": 0.0,
     "compile": False,
     "channels_last": None,
-    "cache": OUT,
+    "cache": False,  # or ram, which changes what mosaics are made of; disk does not
     "val": True,
     "plots": OUT,
     "save_period": OUT,

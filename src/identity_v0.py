@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from src.identity import differing
+from src.identity import differing, images_in_memory
 from src.identity_table import ATTENTION, OPTIMIZER, PROGRAM, TRAINER, TUNED
 
 OUT = ("tracking", "latency", "study", "output_dir", "force", "retry", "trust", "objectives")
@@ -71,7 +71,7 @@ class NewerOptionError(ValueError):
 
 
 def identity_v0(config: Mapping[str, Any], data: str, weights: str | None) -> str | None:
-    """Twelve hexadecimal digits; None where the same options meant another training then.
+    """Twelve hexadecimal digits; None where the same options meant another training then, or more than one.
 
     Args:
         config: the resolved configuration as plain values, of today.
@@ -82,7 +82,7 @@ def identity_v0(config: Mapping[str, Any], data: str, weights: str | None) -> st
         content = _content(config)
     except NewerOptionError:
         return None
-    if _means_another_training(content):
+    if _means_another_training(content) or images_in_memory(config["trainer"]):
         return None
     content |= {"data": data, "model": {"name": config["model"]["name"], "weights": weights}}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -80,7 +80,6 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             raise RunSkippedError(str(error)) from error
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
-                _refuse_frozen_graft(plan, previous)
                 remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
                 remove_partial(plan.folder)
                 if problem := damage(_best(plan)):
@@ -119,16 +118,6 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
             _recorded(plan, record, tracking_id)
         remove_state(_state(plan))
         return record, True
-
-
-def _refuse_frozen_graft(plan: Plan, finished: Record) -> None:
-    """Refuse to reuse a run of when `trainer.freeze` froze attention as well; such records lack `training`."""
-    freeze = plan.config["trainer"]["freeze"]
-    if freeze is not None and plan.graft.target is not None and not finished.training:
-        raise RunSkippedError(
-            f"trainer.freeze={freeze}: {plan.folder} was trained by an earlier version of this program, which froze "
-            "attention in these layers as well; force=true trains it anew"
-        )
 
 
 def _recorded(plan: Plan, record: Record, tracking_id: str) -> None:

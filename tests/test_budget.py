@@ -15,6 +15,8 @@ from src.trainer import GraftTrainer
     [
         pytest.param(1, 10, 1, 0.0, 1, 0, id="first"),
         pytest.param(10, 10, 1, 0.0, 1, 9, id="one-epoch"),
+        # One step never takes more batches than the training has.
+        pytest.param(1, 4, 16, 0.0, 1, 3, id="fewer-batches-than-a-step"),
         pytest.param(11, 10, 1, 3.0, 2, 10, id="warm-up-without-accumulation"),
         pytest.param(3, 10, 4, 0.0, 2, 11, id="across-the-epoch"),
         # Of two epochs one warms up, and the fourth step is behind batch 10; of three two do, and it is behind 6.

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from src import record
-from src.checkpoint import previous, random_streams, read_state, remove_state, set_random_streams, settle, write_state
+from src.checkpoint import (
+    previous,
+    random_streams,
+    read_state,
+    remove_state,
+    set_random_streams,
+    settle,
+    start_epoch_anew,
+    write_state,
+)
 
 
 @pytest.fixture
@@ -114,3 +123,56 @@ def test_streams_go_on_where_they_were(tmp_path):
     draw()
     set_random_streams(read_state(path)["streams"], device)
     assert draw() == expected
+
+
+class Dataset:
+    """As far as the loader's start of an epoch looks at one of Ultralytics'."""
+
+    def __init__(self, cache=None, images=40, buffer=8):
+        self.cache, self.ni, self.max_buffer_length = cache, images, buffer
+        self.ims, self.buffer = [b"an image"] * images, [1, 2, 3]
+
+
+class Loader:
+    """As far as it is started anew."""
+
+    def __init__(self, **options):
+        self.dataset, self.generator, self.resets = Dataset(**options), torch.Generator(), 0
+
+    def reset(self):
+        self.resets += 1
+        self.generator.manual_seed(0)  # Ultralytics' has another one each time
+
+
+def begun(*where, **options):
+    """What a loader draws from once an epoch has begun: every stream, and the images that mosaics begin with."""
+    loader = Loader(**options)
+    start_epoch_anew(loader, *where)
+    draws = random.random(), np.random.rand(), torch.rand(1).item(), torch.rand(1, generator=loader.generator).item()  # noqa: NPY002
+    return loader, draws
+
+
+def test_epochs_with_worker_processes_draw_other_numbers():
+    places = [(0, 0, 0, -1), (0, 1, 0, -1), (1, 0, 0, -1), (0, 0, 1, -1), (0, 0, 0, 1)]
+    found = [begun(*place) for place in places]
+    for stream in zip(*(draws for _, draws in found), strict=True):
+        assert len(set(stream)) == len(places), "seed, epoch, attempt and process each make a difference, everywhere"
+    assert len({tuple(loader.dataset.buffer) for loader, _ in found}) == len(places)
+
+
+def test_an_epoch_with_worker_processes_is_the_same_again():
+    (first, draws), (again, same) = begun(0, 3, 0, -1), begun(0, 3, 0, -1)
+    assert draws == same
+    assert first.dataset.buffer == again.dataset.buffer
+    assert first.resets == 1
+
+
+def test_mosaics_of_new_workers_begin_with_images_that_are_not_held():
+    loader, _ = begun(0, 0, 0, -1)
+    assert loader.dataset.ims == [None] * 40, "an image that is held never enters the buffer"
+    assert len(set(loader.dataset.buffer)) == 7, "one fewer than the buffer takes, so that it never runs over"
+    assert set(loader.dataset.buffer) <= set(range(40))
+    held, _ = begun(0, 0, 0, -1, cache="ram")
+    assert held.dataset.ims == [b"an image"] * 40
+    assert held.dataset.buffer == [1, 2, 3]
+    assert begun(0, 0, 0, -1, images=1, buffer=0)[0].dataset.buffer == []

@@ -99,6 +99,22 @@ def test_it_is_what_is_used_and_not_what_was_asked_for(overrides, found, begin):
     assert {name: values[name] for name in found} == found
 
 
+def test_the_batch_is_that_of_all_gpus(begin):
+    trainer = begin("attention=baseline")
+    trainer.world_size = 2
+    assert decided(trainer)["batch"] == 8
+
+
+def test_images_in_order_are_said_to_be_so(begin, monkeypatch):
+    trainer = begin("attention=baseline", "trainer.rect=true", "trainer.mosaic=0")
+    assert decided(trainer)["mosaic_epochs"] == 0
+    trainer.args.mosaic = 1.0
+    assert decided(trainer)["mosaic_epochs"] == 0, "rect mixes no images"
+    loader = torch.utils.data.DataLoader(trainer.train_loader.dataset, batch_size=4)
+    trainer.train_loader = loader
+    assert decided(trainer)["shuffled"] is False
+
+
 class Half(nn.Module):
     """One parameter learns, the other one does not, and the names are such as Ultralytics freezes."""
 
@@ -106,7 +122,7 @@ class Half(nn.Module):
         super().__init__()
         self.fixed = nn.Parameter(torch.ones(1), requires_grad=False)
         self.dfl = nn.Conv2d(channels, channels, 1)
-        self.model = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels))
+        self.model = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.Sequential(nn.BatchNorm2d(channels)))
 
     def forward(self, x):
         return x + self.fixed * self.model(self.dfl(x))
@@ -120,7 +136,7 @@ def test_names_that_ultralytics_freezes_do_not_freeze_the_graft(begin):
     learns = {name: p.requires_grad for name, p in trainer.model.model[16].attention.named_parameters()}
     assert {name for name, value in learns.items() if not value} == {"fixed"}
     trainer._model_train()
-    assert trainer.model.model[16].attention.model[1].training
+    assert trainer.model.model[16].attention.model[1][0].training
     assert not trainer.model.model[0].bn.training
 
 
@@ -141,7 +157,7 @@ def test_who_is_frozen_is_said(begin):
 def test_a_frozen_graft_keeps_its_running_means_too(begin):
     trainer = begin(spec=HALF, frozen=True)
     trainer._model_train()
-    assert not trainer.model.model[16].attention.model[1].training
+    assert not trainer.model.model[16].attention.model[1][0].training
     assert trainer.model.model[0].bn.training
     assert len(decided(trainer)["frozen"]["attention"]) == len(list(trainer.model.model[16].attention.parameters()))
 

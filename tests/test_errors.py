@@ -77,7 +77,6 @@ ELSEWHERE = {
     ("src/detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
     ("src/detector/grafting.py", " are fused into its convolutions"): "from Python only: tests/detector",
     ("src/detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
-    ("src/runner.py", " was trained by an earlier version of this program"): "tests/test_runner.py",
     ("src/training_options.py", " cannot be divided among "): "needs several GPUs",
     ("src/trainer.py", " for its name, and several GPUs"): "as above",
     ("src/detector/sites.py", "this model has no block of a YOLO26"): "as above",

@@ -314,3 +314,17 @@ def test_names_a_person_can_read(composed):
     assert readable_name(composed("placement=p3", "placement.mode=replace")) == "acmix-p3-replace-yolo26n-digits-s0"
     assert readable_name(composed("placement=p3", "placement.gate=zero")) == "acmix-p3-gate_zero-yolo26n-digits-s0"
     assert readable_name(composed("attention=baseline")) == "baseline-yolo26n-digits-s0"
+
+
+def test_images_in_memory_make_another_run_and_images_on_disk_do_not(composed):
+    config = composed("attention=baseline")
+    ids = [named(with_value(config, "trainer.cache", lambda _, value=value: value)) for value in (False, "disk")]
+    held = [named(with_value(config, "trainer.cache", lambda _, value=value: value)) for value in (True, "ram")]
+    assert ids[0] == ids[1]
+    assert held[0] == held[1] != ids[0]
+
+
+def test_a_run_of_then_is_not_found_for_images_in_memory(composed):
+    config = composed("attention=baseline")
+    assert identity_v0(config, "data", None) is not None
+    assert identity_v0(with_value(config, "trainer.cache", lambda _: "ram"), "data", None) is None

@@ -5,6 +5,7 @@ import torch
 
 from src.checks import check
 from src.journal import read_journal
+from src.param_groups import GraftOptions, regroup
 from src.trainer import GraftTrainer
 
 
@@ -63,3 +64,18 @@ def test_frozen_graft_keeps_its_values(groups):
     recorded, before, after = groups("optimizer.attention.frozen=true")
     assert [group for group in recorded if group["attention"]] == []
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_weight_decay_of_its_own_outlives_a_halved_batch():
+    """Ultralytics sets that of the groups that it knows by name anew."""
+    site = torch.nn.Module()
+    site.attention = torch.nn.Conv2d(1, 1, 1)
+    model = torch.nn.Module()
+    model.model, model.grafted_sites = torch.nn.ModuleList([site]), {"p3": 0}
+    groups = [
+        {"params": [parameter], "param_group": kind}
+        for kind, parameter in zip(("weight", "bias"), site.attention.parameters(), strict=True)
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    regroup(optimizer, model, GraftOptions(weight_decay=0.0))
+    assert [group["param_group"] for group in optimizer.param_groups if group["params"]] == ["attention", "bias"]

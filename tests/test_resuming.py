@@ -1,13 +1,14 @@
 """A training that is interrupted, wherever that is, ends with the very numbers of one that is not."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from ultralytics.engine import trainer as engine
 from ultralytics.nn.tasks import DetectionModel
 
-from src import checkpoint
+from src import checkpoint, resuming
 from src.checkpoint import read_state, settle
 from src.checks import check
 from src.journal import read_journal
@@ -323,3 +324,18 @@ def test_hours_of_training_count_on_behind_an_interruption(begin):
     kill(last, "on_train_batch_end", 2, batch=0)
     assert passed[0] >= seconds > 0
     assert last.epochs > 3  # as many as the hours are estimated to allow
+
+
+def test_with_worker_processes_each_epoch_begins_with_numbers_of_its_own(monkeypatch, tmp_path):
+    begun = []
+    monkeypatch.setattr(resuming, "start_epoch_anew", lambda loader, *where: begun.append(where))
+    training = GraftTrainer.__new__(GraftTrainer)
+    training.state_file, training.args = tmp_path / "state.pt", SimpleNamespace(seed=3)
+    training.train_loader, training.nan_recovery_attempts = SimpleNamespace(num_workers=2), 0
+    for epoch, attempts in ((0, 0), (1, 0), (1, 1)):
+        training.epoch, training.nan_recovery_attempts = epoch, attempts
+        training._begin_epoch()
+    assert begun == [(3, 0, 0, -1), (3, 1, 0, -1), (3, 1, 1, -1)]
+    training.train_loader.num_workers = 0
+    training._begin_epoch()
+    assert len(begun) == 3, "without them the streams themselves go on"

@@ -11,7 +11,7 @@ import pytest
 from src.checkpoint import previous
 from src.checks import check
 from src.journal import read_journal
-from src.record import Record, RunSkippedError
+from src.record import Record
 from src.resuming import Resuming
 from src.runner import DiskFullError, run
 
@@ -148,14 +148,3 @@ def test_garbage_is_collected_once_it_trains(plan, monkeypatch):
     finally:
         gc.enable()
     assert seen == [True]
-
-
-def test_a_run_whose_attention_was_frozen_with_its_layers_is_not_reused(tiny, tmp_path):
-    plan = check(tiny("placement=backbone", "trainer.freeze=10", f"output_dir={tmp_path}"))
-    record, _ = run(plan, "")
-    assert record.training["frozen"]["layers"]["0"] == 3
-    assert run(plan, "")[1] is False
-    record.training = {}
-    record.write(plan.folder)
-    with pytest.raises(RunSkippedError, match=r"trainer.freeze=10: .* by an earlier version .*; force=true"):
-        run(plan, "")

@@ -3,7 +3,7 @@
 import pytest
 
 from src.checks import ConfigError, check
-from src.training_options import check_training_options
+from src.training_options import RANGES, check_training_options
 
 
 @pytest.fixture
@@ -103,3 +103,28 @@ def test_copy_paste_is_for_polygons(label, pastes, tiny, tmp_path):
     else:
         with pytest.raises(ConfigError, match=r"trainer.copy_paste=0.5 has no effect on labels that are boxes"):
             check_training_options(config, "cpu", yaml)
+
+
+@pytest.mark.parametrize(
+    ("key", "lowest", "highest"),
+    [(key.removeprefix("trainer."), *ends) for key, ends in RANGES.items() if key.startswith("trainer.")],
+)
+def test_ranges_have_their_ends(key, lowest, highest, refused):
+    least = f"trainer.{key}={lowest - 1}: a finite number of at least {lowest} is needed"
+    assert refused(**{key: lowest}) is None
+    assert refused(**{key: lowest - 1}) == least
+    assert "at least" in refused(**{key: float("nan")})
+    assert "at least" in refused(**{key: float("inf")})
+    if highest < float("inf"):
+        assert refused(**{key: highest}) is None
+        assert f"{highest} is the highest value" in refused(**{key: highest + 1})
+
+
+@pytest.mark.parametrize("hours", [0, 0.0, -1, float("nan"), float("inf")])
+def test_hours_are_more_than_none(hours, refused):
+    assert f"trainer.time={hours}: a finite number above 0 is needed" in refused(time=hours)
+
+
+def test_degrees_and_shear_end_where_an_image_is_turned_over():
+    assert RANGES["trainer.degrees"] == (0, 180)
+    assert RANGES["trainer.shear"] == (0, 90)
