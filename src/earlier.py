@@ -6,6 +6,7 @@ run began. Its folder stays where it is, under its name, by which study.json has
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from glob import escape
@@ -14,10 +15,11 @@ from typing import Any
 
 from src.data.datasets import Dataset
 from src.detector.building import find_class
-from src.identity import VERSION, identity, readable_name
+from src.identity import VERSION, identity, images_in_memory, readable_name
 from src.identity_v0 import identity_v0
 from src.journal import read_journal
 from src.own_code import OwnCode, file_fingerprint, own_code
+from src.record import Record
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,11 @@ def _as_then(config: Mapping[str, Any], code: OwnCode | None) -> Mapping[str, An
 
 
 def _changed_since(folder: Path, config: Mapping[str, Any], dataset: Dataset, code: OwnCode | None) -> str | None:
-    """What may have changed after a run began without changing the identity of then, in words; None if nothing did."""
+    """What may differ, or have changed since a run began, without a part in the identity of then; None if nothing."""
+    with suppress(ValueError):  # a record that cannot be read is said when the run is started
+        record = Record.read(folder)
+        if record is not None and images_in_memory(record.config.get("trainer", {})):
+            return "it was trained with trainer.cache=ram, which makes other mosaics"
     changes = {}
     if config["data"]["yaml"] is not None:  # the embedded set was known by its content
         changes["an image, a label or a list of the data set"] = dataset.changed_at

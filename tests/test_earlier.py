@@ -12,6 +12,7 @@ from src.earlier import place_of
 from src.identity import VERSION, identity, readable_name
 from src.identity_v0 import identity_v0
 from src.own_code import file_fingerprint
+from src.record import Record
 
 BEGAN = 1_000_000.0
 
@@ -105,6 +106,16 @@ def test_other_weights_are_another_run(config, tmp_path):
     (earlier / "record.json").write_text("{}")
     assert place_of(tmp_path, config, dataset(), "of weights").folder == earlier
     assert place_of(tmp_path, config, dataset(), None).folder != earlier
+
+
+@pytest.mark.parametrize(("cache", "taken"), [("ram", False), (True, False), ("disk", True), (False, True)])
+def test_a_run_that_kept_its_images_in_memory_is_not_taken_for_one_that_does_not(cache, taken, config, tmp_path):
+    old = put_old(tmp_path, config)
+    trained = {**config, "trainer": {**config["trainer"], "cache": cache}}
+    Record("1", old.name, "s", 0, trained, "finished").write(old)
+    place = place_of(tmp_path, config, dataset(), None)
+    assert (place.folder == old) is taken
+    assert taken or "trainer.cache=ram" in place.remark
 
 
 def test_other_sizes_are_another_set(own, tmp_path):
