@@ -1,5 +1,6 @@
 """YAML that people wrote, and what is wrong with it in their words."""
 
+import re
 from typing import Any
 
 import yaml
@@ -21,6 +22,22 @@ def parse_yaml(content: bytes) -> Any:
         return yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise ValueError(f"is not valid YAML: {_fault(text, error)}") from error
+
+
+def as_override(value: Any) -> str:
+    """A value as it is written on Hydra's command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(as_override, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{as_override(item)}' for key, item in value.items())}}}"
+    if isinstance(value, str) and not (re.fullmatch(r"[\w./+@%-]+", value) and yaml.safe_load(value) == value):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    return str(value)
 
 
 def _fault(text: str, error: yaml.YAMLError) -> str:

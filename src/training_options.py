@@ -10,6 +10,7 @@ from typing import Any
 
 from src.config import ConfigError, OptimizerConfig, TrainerConfig, TunedOptimizerConfig
 from src.data.splits import has_polygons
+from src.plain_yaml import as_override
 
 INFINITY = math.inf
 # Lowest and highest value of what Ultralytics does not check; the lowest one is taken itself.
@@ -55,23 +56,25 @@ def check_training_options(config: Mapping[str, Any], device: str, data: Path) -
     for key, (lowest, highest) in RANGES.items():
         value = _value(config, key)
         if value is not None and not lowest <= value < INFINITY:
-            raise ConfigError(f"{key}={_shown(value)}: a finite number of at least {lowest} is needed")
+            raise ConfigError(f"{key}={as_override(value)}: a finite number of at least {lowest} is needed")
         if value is not None and value > highest:
-            raise ConfigError(f"{key}={_shown(value)}: {highest} is the highest value; give one from {lowest} to it")
+            raise ConfigError(
+                f"{key}={as_override(value)}: {highest} is the highest value; give one from {lowest} to it"
+            )
     for key in ABOVE_ZERO:
         value = _value(config, key)
         if value is not None and not 0 < value < INFINITY:
-            raise ConfigError(f"{key}={_shown(value)}: a finite number above 0 is needed, or leave it out")
+            raise ConfigError(f"{key}={as_override(value)}: a finite number above 0 is needed, or leave it out")
     for key, choices in CHOICES.items():
         if _value(config, key) not in choices:
-            known = ", ".join(_shown(choice) for choice in choices)
-            raise ConfigError(f"{key}={_shown(_value(config, key))} is unknown; choose one of {known}")
+            known = ", ".join(as_override(choice) for choice in choices)
+            raise ConfigError(f"{key}={as_override(_value(config, key))} is unknown; choose one of {known}")
     trainer = config["trainer"]
     if trainer["save_period"] < 1 and trainer["save_period"] != -1:
         raise ConfigError(f"trainer.save_period={trainer['save_period']}: at least 1 is needed, or -1 for never")
     _check_batch(trainer, device)
     for key, reason in _without_effect(config, device, data):
-        raise ConfigError(f"{key}={_shown(_value(config, key))} has no effect {reason}")
+        raise ConfigError(f"{key}={as_override(_value(config, key))} has no effect {reason}")
 
 
 def _check_batch(trainer: Mapping[str, Any], device: str) -> None:
@@ -126,7 +129,3 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
     for name in key.split("."):
         value = value[name]
     return value
-
-
-def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -169,7 +169,7 @@ def _check(asked: list[str], said: str) -> None:
 
 def _shown(value: str, said: str) -> bool:
     plain = value.strip("'\"")
-    forms = {plain, _number(plain), plain.replace("${seed}", "0")}
+    forms = {plain, _number(plain), plain.replace("${seed}", "0"), plain.replace(": ", ":")}
     return value in {"true", "false", "null", "???", ""} or any(form.lower() in said.lower() for form in forms)
 
 

@@ -31,7 +31,7 @@ def test_every_failed_run_of_a_sweep_is_named(tmp_path):
     assert result.returncode == 1
     assert "2 of 2 runs did not finish" in result.stdout
     for heads in (3, 5):
-        assert f"attention.heads={heads}: src.config.ConfigError" in result.stdout
+        assert f"attention.heads={heads}: src.errors.ConfigError" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def test_folder_holds_what_the_readme_lists(finished):
         "latency.npz",
         "matches.npz",
         "record.json",
+        "resolved.yaml",
         "train",
     }
     assert (folder / "train" / "weights" / "best.pt").exists()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from ultralytics.data.utils import check_det_dataset
 
 from src.checks import ConfigError, check
 from src.config import ExportConfig
@@ -59,10 +58,10 @@ def test_a_data_set_that_is_not_there_runs_nothing_unless_it_is_asked_to(tmp_pat
     overrides = ("attention=baseline", f"data.yaml={yaml}")
     with pytest.raises(ConfigError, match=r"let Ultralytics fetch them: data.download=true"):
         check(configuration(tmp_path, *overrides))
-    plan = check(configuration(tmp_path, *overrides, "data.download=true"))
-    assert not marker.exists(), "a check runs nothing either way"
-    check_det_dataset(str(plan.dataset.yaml))  # what the training does
-    assert marker.exists(), "the line is live"
+    assert not marker.exists()
+    with pytest.raises(ConfigError, match=r"train names .*nowhere/train, which is not there; correct train: or path:"):
+        check(configuration(tmp_path, *overrides, "data.download=true"))
+    assert marker.exists(), "the line is live: an identity needs the images, so the check fetches them"
 
 
 def test_an_export_runs_nothing_of_a_run_from_elsewhere(tmp_path, download):

@@ -7,8 +7,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ultralytics.utils import ROOT
-
 from src.plain_yaml import parse_yaml
 
 OFFICIAL = {
@@ -18,7 +16,6 @@ OFFICIAL = {
     "voc": "VOC.yaml",
     "visdrone": "VisDrone.yaml",
 }
-BUNDLED = ROOT / "cfg" / "datasets"
 SINGLE_CLASS = {0: "item"}  # Ultralytics' own names under single_cls
 
 
@@ -34,6 +31,13 @@ class DatasetMissingError(DatasetError, FileNotFoundError):
     """The YAML, or what it names, is not there."""
 
 
+def bundled() -> Path:
+    """The folder of the data sets that Ultralytics brings; imported here, for records are read without torch."""
+    from ultralytics.utils import ROOT
+
+    return ROOT / "cfg" / "datasets"
+
+
 def find_yaml(value: str) -> Path:
     """Return the absolute path of a data set's YAML, given by name or by path.
 
@@ -41,12 +45,12 @@ def find_yaml(value: str) -> Path:
         DatasetMissingError: if there is none.
     """
     if value in OFFICIAL:
-        return BUNDLED / OFFICIAL[value]
+        return bundled() / OFFICIAL[value]
     if value == "digits":
         raise DatasetMissingError("data=digits has no fixed place; give what build_digits returns")
     file = Path(value).expanduser()
-    if not file.exists() and file.name == value and (BUNDLED / value).is_file():
-        return BUNDLED / value
+    if not file.exists() and file.name == value and (bundled() / value).is_file():
+        return bundled() / value
     if file.is_dir():
         raise DatasetMissingError(f"data={value} is a folder; give the YAML file in it")
     if file.suffix not in {".yaml", ".yml"}:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ultralytics.data.utils import IMG_FORMATS, img2label_paths
 
-from src.data.data_yaml import BUNDLED, read_yaml
+from src.data.data_yaml import bundled, read_yaml
 from src.data.digits import fingerprint
 
 
@@ -23,7 +23,7 @@ def former_listing(file: Path, sources: Mapping[str, Sequence[Path]]) -> Any:
     content = read_yaml(str(file), file)
     if (file.parent / "fingerprint.json").is_file():
         return fingerprint(file)
-    if file.parent == BUNDLED or content.get("download"):
+    if file.parent == bundled() or content.get("download"):
         return [content["train"], content["val"]]
     listings = []
     for found in sources.values():

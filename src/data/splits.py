@@ -99,9 +99,9 @@ def find_sources(
         paths = found[split] if isinstance(found[split], list) else [found[split]]
         sources[split] = [Path(path) for path in paths]
         for path in sources[split]:
-            if not path.exists():  # Ultralytics looks only at val before it decides to download
+            if not path.exists():  # Ultralytics looks only at val, and only before it downloads
                 raise DatasetMissingError(
-                    f"data={value}: {split} names {path}, which is not there (the other split is); "
+                    f"data={value}: {split} names {path}, which is not there; "
                     f"correct {split}: or path: in {file}, or complete the set there. "
                     f"Relative paths are looked for here, then in {DATASETS_DIR} "
                     f"(datasets_dir in {SETTINGS_FILE})"

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from src.detector.grafting import graft_parts, grafted_attention
 from src.detector.sites import layers_of
+from src.plain_yaml import as_override
 
 STOCK = "stock"  # the value of trainer.freeze that means all layers
 
@@ -102,7 +103,7 @@ def check_freeze(model: nn.Module, freeze: Any, graft_frozen: bool) -> None:
         ValueError: naming the value and what to give instead.
     """
     layers = layers_of(model)
-    key = f"trainer.freeze={_shown(freeze)}"
+    key = f"trainer.freeze={as_override(freeze)}"
     _check_value(key, freeze, len(layers))
     paths: Any = frozen_paths(model, freeze)
     paths = list(range(paths)) if isinstance(paths, int) else paths
@@ -134,7 +135,3 @@ def _check_value(key: str, freeze: Any, layers: int) -> None:
         raise ValueError(f"{key}: this network has {layers} layers; give fewer, or {STOCK} for all of them")
     if isinstance(freeze, list) and (strange := [index for index in freeze if not 0 <= index < layers]):
         raise ValueError(f"{key}: there is no layer {strange[0]}; this network has the layers 0 to {layers - 1}")
-
-
-def _shown(value: Any) -> str:
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from src.detector.grafting import graft_of, graft_parts
+from src.plain_yaml import as_override
 
 
 def graft_difference(model: nn.Module, weights: nn.Module) -> str | None:
@@ -24,7 +25,8 @@ def graft_difference(model: nn.Module, weights: nn.Module) -> str | None:
         return f"it has {_named(theirs)}, and this run has {_named(ours)}"
     for name, value in theirs.items():
         if name in ours and ours[name] != value:
-            return f"it has {_named(theirs)} with {name}={_shown(value)}, and this run has {name}={_shown(ours[name])}"
+            had, has = as_override(value), as_override(ours[name])
+            return f"it has {_named(theirs)} with {name}={had}, and this run has {name}={has}"
     kept, prefixes = weights.state_dict(), _prefixes(model)
     for name, tensor in model.state_dict().items():
         if name.startswith(prefixes) and (name not in kept or kept[name].shape != tensor.shape):
@@ -74,7 +76,3 @@ def _named(outline: dict[str, Any]) -> str:
     if outline["attention"] is None:
         return "no attention"
     return f"{outline['attention']} at {', '.join(outline['placement.sites'])}"
-
-
-def _shown(value: Any) -> str:
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -5,6 +5,8 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
+from src.plain_yaml import as_override
+
 
 def parse_arguments(schema: type, command: str, about: str) -> Any:
     """Fill a dataclass, whose fields have their help in `metadata["help"]`, from NAME key=value ...
@@ -17,7 +19,7 @@ def parse_arguments(schema: type, command: str, about: str) -> Any:
     Exits with a message that names key, value and way out where an argument does not fit.
     """
     name, *options = fields(schema)
-    shown = {f"{option.name}={_shown(option.default)}": option.metadata["help"] for option in options}
+    shown = {f"{option.name}={as_override(option.default)}": option.metadata["help"] for option in options}
     width = max(map(len, shown))
     lines = [f"  {text:<{width}}  {meaning}" for text, meaning in shown.items()]
     parser = argparse.ArgumentParser(
@@ -61,7 +63,3 @@ def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
     if below is not None and not number < below:
         parser.error(f"{option.name}={value} is not below {below:g}; the default is {option.default}")
     return number
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

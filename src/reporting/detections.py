@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from src.data.data_yaml import DatasetError, class_names
-from src.data.splits import data_folder, read_image
 from src.matches import Detections, read_matches
 from src.reporting.answer import Answer
 from src.reporting.study import StudyRun
@@ -97,6 +96,8 @@ def data_of(run: StudyRun) -> tuple[Path | None, dict[int, str]]:
     if not file.is_file():
         return None, {}
     try:
+        from src.data.splits import data_folder  # brings torch, which reading records does without
+
         return data_folder(file), class_names(file, given.get("single_cls", False))
     except DatasetError:
         return None, {}
@@ -112,6 +113,8 @@ def _quality(kept: Detections) -> NDArray[np.float64]:
 
 def load_image(path: Path) -> tuple[NDArray[np.uint8], float]:
     """An image small enough for a page, (H, W, 3), and its size relative to the file's."""
+    from src.data.splits import read_image  # brings torch, too
+
     whole = Image.fromarray(np.ascontiguousarray(read_image(path, 3)[..., ::-1]))
     scale = min(1.0, MOST_PIXELS / max(whole.size))
     size = max(1, round(whole.width * scale)), max(1, round(whole.height * scale))

@@ -18,10 +18,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from src.config import ConfigError
-from src.plain_yaml import parse_yaml
+from src.plain_yaml import as_override, parse_yaml
 
 SWEEPS = Path(__file__).parent.parent.parent / "sweeps"
 BASELINE = "baseline"
@@ -181,7 +179,7 @@ def _cells(name: str, options: Mapping[str, Any]) -> list[tuple[str, dict[str, A
     cells = []
     for values in itertools.product(*swept.values()):
         chosen = dict(zip(swept, values, strict=True))
-        label = " ".join([name, *(f"{short[key]}={written(value)}" for key, value in chosen.items())])
+        label = " ".join([name, *(f"{short[key]}={as_override(value)}" for key, value in chosen.items())])
         cells.append((label, {**options, **chosen}, chosen))
     return cells
 
@@ -196,7 +194,7 @@ def _baseline_of(options: Mapping[str, Any], cells: Iterable[tuple[str, dict[str
 
 
 def _overrides(options: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={written(value)}" for key, value in options.items()]
+    return [f"{key}={as_override(value)}" for key, value in options.items()]
 
 
 def _fitting(overrides: Sequence[str], options: Mapping[str, Any]) -> list[str]:
@@ -204,19 +202,3 @@ def _fitting(overrides: Sequence[str], options: Mapping[str, Any]) -> list[str]:
     if options.get("attention") != BASELINE:
         return list(overrides)
     return [override for override in overrides if not override.startswith("attention.")]
-
-
-def written(value: Any) -> str:
-    """A value of a study file as it is written on Hydra's command line."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(map(written, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{written(item)}' for key, item in value.items())}}}"
-    if isinstance(value, str) and not (re.fullmatch(r"[\w./+@%-]+", value) and yaml.safe_load(value) == value):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{escaped}'"
-    return str(value)

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from src.config import ConfigError
-from src.study.definition import load_study, parse_seeds, written
+from src.plain_yaml import as_override
+from src.study.definition import load_study, parse_seeds
 
 
 def study(folder, text):
@@ -119,7 +120,7 @@ def test_seeds_that_are_none(value):
     ],
 )
 def test_values_as_hydra_reads_them(value, text):
-    assert written(value) == text
+    assert as_override(value) == text
 
 
 @pytest.mark.parametrize(
