@@ -12,8 +12,8 @@ from torch import nn
 
 from benchmarks import cuda, memory, models
 from benchmarks.measure import in_turns, milliseconds, ratios, spread
-from src.attention.acmix import ACmix
-from src.attention.window import IMPLEMENTATIONS
+from yolo26_attention.attention.acmix import ACmix
+from yolo26_attention.attention.window import IMPLEMENTATIONS
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 # batch, channels, side, kernel_att

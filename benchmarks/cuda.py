@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import in_turns, milliseconds, ratios, spread
-from src.attention.options import resolve_options
-from src.attention.window import reflect_pad, window_attention
-from src.detector.grafting import Graft, graft
-from src.detector.stock import build_stock
-from src.latency.measure import measure
-from src.latency.text import machine_text, ratio_text
+from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.attention.window import reflect_pad, window_attention
+from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.latency.measure import measure
+from yolo26_attention.latency.text import machine_text, ratio_text
 
 DEPLOYED = ("acmix", "cbam", "se", "nl")
 BATCH, CHANNELS, SIDE, HEADS, WINDOW = 16, 64, 80, 4, 7

@@ -14,8 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.data import contents
-from src.data.datasets import resolve_dataset
+from yolo26_attention.data import contents
+from yolo26_attention.data.datasets import resolve_dataset
 
 IMAGES = 5000
 BOXES = "".join(f"{number % 2} 0.5 0.5 0.{number + 1:02d} 0.2\n" for number in range(10))

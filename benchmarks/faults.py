@@ -13,10 +13,10 @@ from tests.faults import FAULTS
 
 # What else is held by a test of its own.
 ELSEWHERE = {
-    "state.pt cut short, a bit of it flipped, empty": "tests/test_checkpoint.py, tests/test_runner.py",
-    "last.pt of an interrupted run cut short": "tests/test_runner.py",
+    "state.pt cut short, a bit of it flipped, empty": "tests/training/test_state.py, tests/run/test_runner.py",
+    "last.pt of an interrupted run cut short": "tests/run/test_runner.py",
     "data YAML: byte-order mark, tab, UTF-16, empty": "tests/data/test_datasets.py",
-    "files that may not grow (RLIMIT_FSIZE)": "tests/test_runner.py",
+    "files that may not grow (RLIMIT_FSIZE)": "tests/run/test_runner.py",
     "a checkpoint, a dotted path or a label cache with code in it": "tests/detector/test_trust.py, here",
     "kill -9 at 20 random moments": "tests/test_chaos.py",
 }

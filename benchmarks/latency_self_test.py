@@ -18,14 +18,14 @@ import ultralytics
 from ultralytics.nn.autobackend import AutoBackend
 
 from benchmarks.acmix import RESULTS, processor
-from src.data.digits import build_digits
-from src.detector.stock import build_stock
-from src.latency.backends import cpu_threads
-from src.latency.clocks import wall_clock
-from src.latency.machine import Machine
-from src.latency.measure import EndToEnd, validation_images
-from src.latency.memory import Relocation
-from src.latency.protocol import Comparison, compare
+from yolo26_attention.data.digits import build_digits
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.latency.backends import cpu_threads
+from yolo26_attention.latency.clocks import wall_clock
+from yolo26_attention.latency.machine import Machine
+from yolo26_attention.latency.measure import EndToEnd, validation_images
+from yolo26_attention.latency.memory import Relocation
+from yolo26_attention.latency.protocol import Comparison, compare
 
 BURN = "while True: pass"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.original import UnfoldACmix
-from src.attention.acmix import ACmix
+from yolo26_attention.attention.acmix import ACmix
 
 
 def build(name: str, channels: int, kernel_att: int) -> torch.nn.Module:

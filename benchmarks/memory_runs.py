@@ -12,9 +12,9 @@ import psutil
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from src.checks import check
-from src.config import register_configs
-from src.runner import run
+from yolo26_attention.plan.checks import check
+from yolo26_attention.config.schema import register_configs
+from yolo26_attention.run.runner import run
 
 RUNS = 8
 OVERRIDES = (

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from ultralytics import YOLO
 
 from benchmarks.original import UnfoldACmix
-from src.attention.acmix import ACmix
+from yolo26_attention.attention.acmix import ACmix
 
 # The last block of the neck at each level, and its output channels in yolo26n.
 SITES = {16: 64, 19: 128, 22: 256}

@@ -14,11 +14,11 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from src.checks import check
-from src.config import plain_values, register_configs
-from src.study.definition import Point, Study
-from src.study.plan import Composer, plan_runs, refusals
-from src.study.progress import run_states
+from yolo26_attention.plan.checks import check
+from yolo26_attention.config.schema import plain_values, register_configs
+from yolo26_attention.study.definition import Point, Study
+from yolo26_attention.study.plan import Composer, plan_runs, refusals
+from yolo26_attention.study.progress import run_states
 
 CONF = Path(__file__).parent.parent / "conf"
 SAMPLE = 20

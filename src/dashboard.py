@@ -9,9 +9,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from src.files import write_atomically
-from src.reporting.arguments import parse_arguments
-from src.reporting.study import StudyError, read_study, tracking_of
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ def dashboard(options: Options) -> str:
         StudyError: if there is no such study, or nothing says where it belongs.
         RuntimeError: if it cannot be saved.
     """
-    from src.reporting.comparison import compare
-    from src.reporting.swept import swept_lines
-    from src.reporting.workspace import build_workspace, swept_options
+    from yolo26_attention.reporting.comparison import compare
+    from yolo26_attention.reporting.swept import swept_lines
+    from yolo26_attention.reporting.workspace import build_workspace, swept_options
 
     study = read_study(options.study, Path(options.output_dir))
     results = compare(study, margin=0.005)
@@ -65,7 +65,7 @@ def dashboard(options: Options) -> str:
         )
     if not entity:
         raise StudyError("a dashboard is saved under a user or team; give entity=NAME")
-    from src.tracking import save_workspace
+    from yolo26_attention.run.tracking import save_workspace
 
     return f"{written}\nsaved: {save_workspace(workspace)}"
 

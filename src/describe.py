@@ -12,23 +12,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.columns import aligned
-from src.command_line import check_command_line, one_line_errors
-from src.config import ConfigError, register_configs
-from src.hydra_errors import job_values
+from yolo26_attention.columns import aligned
+from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.schema import ConfigError, register_configs
+from yolo26_attention.config.hydra_errors import job_values
 
 if TYPE_CHECKING:
-    from src.checks import Plan
+    from yolo26_attention.plan.checks import Plan
 
 NUMBERS = {1, 2, 3, 5, 6}  # columns of the table
 
 
 def describe(plan: "Plan") -> str:
     """The network of a plan as lines of text: its sites, their maps, and what the graft costs and loses."""
-    from src.detector.costs import site_costs
-    from src.detector.grafting import graft, placebo_matches
-    from src.detector.stock import build_stock
-    from src.flops import count_operators, count_parameters
+    from yolo26_attention.detector.costs import site_costs
+    from yolo26_attention.detector.grafting import graft, placebo_matches
+    from yolo26_attention.detector.stock import build_stock
+    from yolo26_attention.evaluation.flops import count_operators, count_parameters
 
     name, imgsz = plan.config["model"]["name"], plan.arguments["imgsz"]
     stock = build_stock(name, len(plan.dataset.names), plan.dataset.channels).eval()
@@ -72,7 +72,7 @@ def describe(plan: "Plan") -> str:
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
 def main(config: DictConfig) -> None:
     """Print the network."""
-    from src.checks import check
+    from yolo26_attention.plan.checks import check
 
     try:
         print(describe(check(job_values(config))))

@@ -15,11 +15,11 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from src.command_line import check_command_line, one_line_errors
-from src.config import ConfigError, own_folders, register_configs
-from src.files import PARTIAL, move_into_place
-from src.hydra_errors import job_values
-from src.record import Record
+from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.schema import ConfigError, own_folders, register_configs
+from yolo26_attention.files.atomic import PARTIAL, move_into_place
+from yolo26_attention.config.hydra_errors import job_values
+from yolo26_attention.files.record import Record
 
 MOST_NAMES = 8
 
@@ -67,13 +67,13 @@ def export_run(options: Mapping[str, Any]) -> str:
     """
     import yaml
 
-    from src.checkpoint import damage
-    from src.detector.sites import channels_of, largest_stride
-    from src.detector.trust import Trust, known_classes_only
-    from src.latency.backends import check_format, load_export
-    from src.latency.measure import EndToEnd, validation_images
-    from src.latency.parity import check_parity, validate_deployed
-    from src.latency.run import load_best
+    from yolo26_attention.training.state import damage
+    from yolo26_attention.detector.sites import channels_of, largest_stride
+    from yolo26_attention.detector.trust import Trust, known_classes_only
+    from yolo26_attention.latency.backends import check_format, load_export
+    from yolo26_attention.latency.measure import EndToEnd, validation_images
+    from yolo26_attention.latency.parity import check_parity, validate_deployed
+    from yolo26_attention.latency.trained import load_best
 
     folder = find_run(options["run"], options["output_dir"])
     arguments = yaml.safe_load((folder / "train" / "args.yaml").read_text(encoding="utf-8"))
@@ -137,7 +137,7 @@ def export_run(options: Mapping[str, Any]) -> str:
 
 def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:
     """Export beside the checkpoint; what is there under that name is replaced only by a whole export."""
-    from src.latency.backends import export
+    from yolo26_attention.latency.backends import export
 
     with tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside:
         made = export(model, fmt, folder=Path(aside), name="best", **how)
@@ -153,7 +153,7 @@ def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:
 @hydra.main(config_path="../conf", config_name="export", version_base="1.3")
 def main(config: DictConfig) -> None:
     """Export one run."""
-    from src.latency.parity import ParityError
+    from yolo26_attention.latency.parity import ParityError
 
     try:
         if OmegaConf.is_missing(config, "run"):

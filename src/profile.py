@@ -20,13 +20,13 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from src.columns import aligned
-from src.command_line import check_command_line, one_line_errors
-from src.config import ConfigError, register_configs
-from src.hydra_errors import job_values
+from yolo26_attention.columns import aligned
+from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.schema import ConfigError, register_configs
+from yolo26_attention.config.hydra_errors import job_values
 
 if TYPE_CHECKING:
-    from src.checks import Plan
+    from yolo26_attention.plan.checks import Plan
 
 HEADER = (
     "variant",
@@ -51,11 +51,11 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     Raises:
         ConfigError: if `latency.enabled` is false.
     """
-    from src.detector.grafting import graft
-    from src.detector.stock import build_stock
-    from src.latency.measure import measure, validation_images
-    from src.latency.run import fused, measurement_options
-    from src.measuring import network_costs
+    from yolo26_attention.detector.grafting import graft
+    from yolo26_attention.detector.stock import build_stock
+    from yolo26_attention.latency.measure import measure, validation_images
+    from yolo26_attention.latency.trained import fused, measurement_options
+    from yolo26_attention.run.measuring import network_costs
 
     options = measurement_options(plan.config)
     if not options["enabled"]:
@@ -79,7 +79,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
 def report(plan: "Plan", cost: dict[str, Any]) -> str:
     """The network site by site, and what it costs, as lines of text."""
     from src.describe import describe
-    from src.latency.text import latency_rows
+    from yolo26_attention.latency.text import latency_rows
 
     thop = "none, it fails here" if cost["thop_gflops"] is None else f"{cost['thop_gflops']:.3f}"
     rows = [("GFLOPs by thop", f"{thop} at {cost['flops_imgsz']} px, as published tables count")]
@@ -98,7 +98,7 @@ def report(plan: "Plan", cost: dict[str, Any]) -> str:
 
 def table(costs: list[dict[str, Any]]) -> str:
     """Variants as rows, sorted by their latency relative to stock; what could not be run comes last."""
-    from src.latency.text import machine_text
+    from yolo26_attention.latency.text import machine_text
 
     overrides = [set(cost["overrides"]) for cost in costs]
     common = set.intersection(*overrides) if len(costs) > 1 else set()
@@ -150,9 +150,9 @@ class Table(Callback):
 @hydra.main(config_path="../conf", config_name="profile", version_base="1.3")
 def profile(config: DictConfig) -> None:
     """Print the cost of one configuration; in a sweep, also leave it for the table."""
-    from src.checks import check
-    from src.files import write_atomically
-    from src.latency.parity import ParityError
+    from yolo26_attention.plan.checks import check
+    from yolo26_attention.files.atomic import write_atomically
+    from yolo26_attention.latency.parity import ParityError
 
     job = HydraConfig.get()
     result: dict[str, Any] = {"overrides": list(job.overrides.task)}

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.files import write_atomically
-from src.reporting.arguments import parse_arguments
-from src.reporting.study import StudyError, read_study, tracking_of
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 
 if TYPE_CHECKING:
-    from src.reporting.answer import Answer
-    from src.reporting.comparison import Results
-    from src.reporting.style import Picture
+    from yolo26_attention.reporting.answer import Answer
+    from yolo26_attention.reporting.comparison import Results
+    from yolo26_attention.reporting.style import Picture
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +51,13 @@ def report(options: Options) -> str:
     Raises:
         StudyError: if there is no such study.
     """
-    from src.reporting.answer import answer
-    from src.reporting.comparison import compare
-    from src.reporting.curves import draw_curves
-    from src.reporting.figures import draw_all
-    from src.reporting.images import with_images
-    from src.reporting.page import page
-    from src.reporting.tables import comma_separated, latex, markdown, terminal
+    from yolo26_attention.reporting.answer import answer
+    from yolo26_attention.reporting.comparison import compare
+    from yolo26_attention.reporting.curves import draw_curves
+    from yolo26_attention.reporting.figures import draw_all
+    from yolo26_attention.reporting.over_images import with_images
+    from yolo26_attention.reporting.page import page
+    from yolo26_attention.reporting.tables import comma_separated, latex, markdown, terminal
 
     study = read_study(options.study, Path(options.output_dir))
     results = with_images(compare(study, options.margin), options.resamples)
@@ -85,11 +85,11 @@ def report(options: Options) -> str:
 
 def _looks(results: "Results", said: "Answer") -> list["Picture | None"]:
     """Pictures of what networks do on validation images."""
-    from src.reporting.detections import draw_detections
+    from yolo26_attention.reporting.detections import draw_detections
 
     pictures = [draw_detections(said)]
     if any((run.folder / "train" / "weights" / "best.pt").is_file() for run in results.study.runs):
-        from src.reporting.looks import draw_windows  # imports torch
+        from yolo26_attention.reporting.looks import draw_windows  # imports torch
 
         pictures.append(draw_windows(results, said))
     return pictures
@@ -112,10 +112,10 @@ def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     options = tracking_of(results.study)
     if options is None or options["mode"] == "disabled":
         return []
-    from src.config import ConfigError
-    from src.reporting.workspace import swept_points
-    from src.tracking import log_report
-    from src.tracking_checks import check_tracking, follow_environment
+    from yolo26_attention.config.schema import ConfigError
+    from yolo26_attention.reporting.workspace import swept_points
+    from yolo26_attention.run.tracking import log_report
+    from yolo26_attention.plan.tracking import check_tracking, follow_environment
 
     try:
         options = follow_environment(options, [])

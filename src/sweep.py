@@ -25,16 +25,16 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from src.config import ConfigError, register_configs
-from src.files import write_atomically
-from src.hydra_errors import config_errors
-from src.study.definition import SWEEPS, load_study, study_names
-from src.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
-from src.study.progress import RunState, distinct, run_states, time_left
-from src.study.request import Request, parse
-from src.study.runs import read_study, study_file, write_study
-from src.study.text import counted, matrix, status, summary
-from src.study.wandb_sweep import sweep_definition
+from yolo26_attention.config.schema import ConfigError, register_configs
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.study.definition import SWEEPS, load_study, study_names
+from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
+from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
+from yolo26_attention.study.request import Request, parse
+from yolo26_attention.study.runs import read_study, study_file, write_study
+from yolo26_attention.study.text import counted, matrix, status, summary
+from yolo26_attention.study.wandb_sweep import sweep_definition
 from src.train import train_one
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def _states(output_dir: Path, planned: Sequence[PlannedRun]) -> list[RunState]:
 
 def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
     """Write the sweep's definition, create it if asked to be online, and say how to go on."""
-    from src.tracking import create_sweep
+    from yolo26_attention.run.tracking import create_sweep
 
     if not (SWEEPS / f"{request.study.name}.yaml").is_file():
         raise ConfigError(f"wandb=true: agents look for studies in {SWEEPS.name}/; put {request.study.name}.yaml there")

@@ -16,12 +16,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from src.command_line import check_command_line, one_line_errors
-from src.config import ConfigError, register_configs
-from src.hydra_errors import job_values
-from src.record import ObjectiveError, RunSkippedError
-from src.study.points import register_points
-from src.study.search import register_search
+from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.schema import ConfigError, register_configs
+from yolo26_attention.config.hydra_errors import job_values
+from yolo26_attention.files.record import ObjectiveError, RunSkippedError
+from yolo26_attention.study.points import register_points
+from yolo26_attention.study.search import register_search
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,10 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 
 
 def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
-    from src.checks import check
-    from src.runner import DiskFullError, run
-    from src.study.text import announcement
-    from src.summary import table
+    from yolo26_attention.plan.checks import check
+    from yolo26_attention.run.runner import DiskFullError, run
+    from yolo26_attention.study.text import announcement
+    from yolo26_attention.run.summary import table
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from src.matches import Detections
-from src.record import Record
+from yolo26_attention.evaluation.detections import Detections
+from yolo26_attention.files.record import Record
 
 # The shape of a run's configuration, as far as anything reads it.
 CONFIG = {

@@ -15,11 +15,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from src.checks import Checker
-from src.config import SCHEMAS, Config, ConfigError, plain_values, register_configs
-from src.detector.grafting import graft
-from src.detector.stock import build_stock
-from src.hydra_errors import config_errors
+from yolo26_attention.plan.checks import Checker
+from yolo26_attention.config.schema import SCHEMAS, Config, ConfigError, plain_values, register_configs
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.config.hydra_errors import config_errors
 from tests.conftest import CONF, TINY, beside
 
 # The network is out of reach, so an official checkpoint or a download would only be refused for that.
@@ -52,7 +52,7 @@ ABSURD = [
     "0", "-1", "-7", "6", "97", "10001", "1000000000", "99999999999999999999999", "1e9", "1e400", "-0.5", "2.5", "nan",
     "inf", "-inf", "", "null", "???", "x", "'实验'", "\"it's\"", "a/b", "../x", "/no/such/file", "/no/such.yaml",
     "true", "[]", "[1", "[p9]", "[null]", "[[p3]]", "[-1]", "{a: 1}", "{", "${seed}", "${nosuch}", "1,2", "a=b", "!",
-    "Ω", "x" * 300, "'nan'", "src.attention.acmix.ACmix", "os.system", "subprocess.Popen",
+    "Ω", "x" * 300, "'nan'", "yolo26_attention.attention.acmix.ACmix", "os.system", "subprocess.Popen",
 ]  # fmt: skip
 NAMES = {group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in SCHEMAS}
 # No answer to a mistake: where it happened, or how to go on.

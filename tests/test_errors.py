@@ -20,27 +20,30 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from ultralytics.utils import DATASETS_DIR, SETTINGS_FILE
 
-from src import dashboard, export, report, sweep
-from src.attention import from_timm
-from src.attention.acmix import ACmix
-from src.attention.neighbourhood import NeighbourhoodAttention
-from src.attention.window import window_attention
-from src.checks import Checker
-from src.command_line import check_command_line
-from src.config import SCHEMAS, plain_values, register_configs
-from src.data.datasets import resolve_dataset
-from src.data.digits import build_digits
-from src.data.splits import read_image
-from src.detector import stock
-from src.detector.grafting import Graft, graft
-from src.detector.stock import build_stock
-from src.hydra_errors import config_errors
-from src.locks import run_lock
+from src import dashboard
+from src import export
+from src import report
+from src import sweep
+from yolo26_attention.attention import from_timm
+from yolo26_attention.attention.acmix import ACmix
+from yolo26_attention.attention.neighbourhood import NeighbourhoodAttention
+from yolo26_attention.attention.window import window_attention
+from yolo26_attention.plan.checks import Checker
+from yolo26_attention.config.command_line import check_command_line
+from yolo26_attention.config.schema import SCHEMAS, plain_values, register_configs
+from yolo26_attention.data.datasets import resolve_dataset
+from yolo26_attention.data.digits import build_digits
+from yolo26_attention.data.splits import read_image
+from yolo26_attention.detector import stock
+from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.files.locks import run_lock
 from src.profile import measure_plan
-from src.record import Record
-from src.runner import run
-from src.study.definition import study_names
-from src.yolo import grafted_yolo
+from yolo26_attention.files.record import Record
+from yolo26_attention.run.runner import run
+from yolo26_attention.study.definition import study_names
+from yolo26_attention.yolo import grafted_yolo
 from tests.conftest import CONF, TINY, beside
 from tests.fabricate import config_of, declare, write_run, write_study
 from tests.faults.data import Call
@@ -54,44 +57,44 @@ ERRORS = {
 FOR_USERS = ("attention/", "detector/", "data/", "latency/backends.py", "plain_yaml.py", "trainer.py", "yolo.py")
 # Not reached by the table, and why.
 ELSEWHERE = {
-    ("src/detector/matching.py", " has work without a FLOP count"): "tests/detector/test_matching.py: needs a class",
-    ("src/record.py", "objectives: "): "tests/test_measuring.py: needs a measurement that failed",
-    ("src/arguments.py", "latency.threads="): "needs a GPU",
-    ("src/attention/acmix.py", "paths=convolution has no attention"): "the report asks only where there is attention",
-    ("src/attention/window.py", "q is "): "for who calls window_attention with tensors that do not fit each other",
-    ("src/attention/window.py", "v is "): "as above",
-    ("src/attention/window.py", "q, k and v differ in dtype"): "as above",
-    ("src/attention/from_timm.py", " cannot train on a batch of one image"): "in training: tests/attention",
-    ("src/detector/building.py", "the size of the first map"): "a user's class: tests/detector/test_probe.py",
-    ("src/detector/building.py", "attention at site {place}: {error}"): "as above",
-    ("src/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
+    ("src/yolo26_attention/detector/placebo_size.py", " has work without a FLOP count"): "tests/detector/test_placebo_size.py: needs a class",
+    ("src/yolo26_attention/files/record.py", "objectives: "): "tests/run/test_measuring.py: needs a measurement that failed",
+    ("src/yolo26_attention/plan/arguments.py", "latency.threads="): "needs a GPU",
+    ("src/yolo26_attention/attention/acmix.py", "paths=convolution has no attention"): "the report asks only where there is attention",
+    ("src/yolo26_attention/attention/window.py", "q is "): "for who calls window_attention with tensors that do not fit each other",
+    ("src/yolo26_attention/attention/window.py", "v is "): "as above",
+    ("src/yolo26_attention/attention/window.py", "q, k and v differ in dtype"): "as above",
+    ("src/yolo26_attention/attention/from_timm.py", " cannot train on a batch of one image"): "in training: tests/attention",
+    ("src/yolo26_attention/detector/building.py", "the size of the first map"): "a user's class: tests/detector/test_probe.py",
+    ("src/yolo26_attention/detector/building.py", "attention at site {place}: {error}"): "as above",
+    ("src/yolo26_attention/plan/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
-        "src/checks.py",
+        "src/yolo26_attention/plan/checks.py",
         " cannot be written; name another folder",
     ): "root writes everywhere: tests/faults, as another user",
-    ("src/checks.py", ": your YAML has no "): "tests/test_own_attention.py: needs a folder given with -cd",
-    ("src/command_line.py", " "): "tests/faults: needs a folder given with -cd",
+    ("src/yolo26_attention/plan/checks.py", ": your YAML has no "): "tests/test_own_attention.py: needs a folder given with -cd",
+    ("src/yolo26_attention/config/command_line.py", " "): "tests/faults: needs a folder given with -cd",
     ("src/dashboard.py", "wandb-workspaces is not installed"): "is installed here",
-    ("src/data/data_yaml.py", " cannot be read: "): "root reads everything",
-    ("src/study/definition.py", " cannot be read ("): "as above",
-    ("src/detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
-    ("src/detector/grafting.py", " are fused into its convolutions"): "from Python only: tests/detector",
-    ("src/detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
-    ("src/training_options.py", " cannot be divided among "): "needs several GPUs",
-    ("src/trainer.py", " for its name, and several GPUs"): "as above",
-    ("src/detector/sites.py", "this model has no block of a YOLO26"): "as above",
-    ("src/detector/trust.py", " is no dotted path"): "tests/detector: needs a folder given with -cd",
-    ("src/latency/backends.py", "; install with: pip install -e '.["): "everything is installed here: tests/latency",
-    ("src/latency/backends.py", "latency.backend=onnxruntime: the installed onnxruntime has no CUDA"): "needs a GPU",
-    ("src/latency/backends.py", "latency.backend=compiled needs a C++ compiler"): "there is one here: tests/latency",
+    ("src/yolo26_attention/data/data_yaml.py", " cannot be read: "): "root reads everything",
+    ("src/yolo26_attention/study/definition.py", " cannot be read ("): "as above",
+    ("src/yolo26_attention/detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
+    ("src/yolo26_attention/detector/grafting.py", " are fused into its convolutions"): "from Python only: tests/detector",
+    ("src/yolo26_attention/detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
+    ("src/yolo26_attention/plan/training_options.py", " cannot be divided among "): "needs several GPUs",
+    ("src/yolo26_attention/training/trainer.py", " for its name, and several GPUs"): "as above",
+    ("src/yolo26_attention/detector/sites.py", "this model has no block of a YOLO26"): "as above",
+    ("src/yolo26_attention/detector/trust.py", " is no dotted path"): "tests/detector: needs a folder given with -cd",
+    ("src/yolo26_attention/latency/backends.py", "; install with: pip install -e '.["): "everything is installed here: tests/latency",
+    ("src/yolo26_attention/latency/backends.py", "latency.backend=onnxruntime: the installed onnxruntime has no CUDA"): "needs a GPU",
+    ("src/yolo26_attention/latency/backends.py", "latency.backend=compiled needs a C++ compiler"): "there is one here: tests/latency",
     ("src/export.py", "Put the images back, or compare nothing"): "slow: tests/test_export.py",
     ("src/export.py", " is gone, so nothing is compared"): "as above",
     ("src/export.py", ": Ultralytics refuses: "): "as above",
-    ("src/tracking_checks.py", "WANDB_MODE="): "an environment variable: tests/test_tracking_checks.py",
-    ("src/tracking_checks.py", "its wandb is no folder"): "as above",
-    ("src/tracking_checks.py", "which cannot be imported"): "as above",
-    ("src/tracking_checks.py", "is another; install"): "as above",
-    ("src/runner.py", " are free); "): "needs a full disk: tests/faults",
+    ("src/yolo26_attention/plan/tracking.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking.py",
+    ("src/yolo26_attention/plan/tracking.py", "its wandb is no folder"): "as above",
+    ("src/yolo26_attention/plan/tracking.py", "which cannot be imported"): "as above",
+    ("src/yolo26_attention/plan/tracking.py", "is another; install"): "as above",
+    ("src/yolo26_attention/run/runner.py", " are free); "): "needs a full disk: tests/faults",
 }
 TABLE = ROOT / "tests" / "errors.txt"
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="the table is that of a machine without a GPU")
@@ -180,7 +183,7 @@ class Provoke:
         torch.save({"model": build_stock("yolo26s", 3, 3), "train_args": {}}, folder / "other.pt")
         torch.save({"weights": [1.0]}, folder / "no_model.pt")
         grafted = build_stock("yolo26n", 10, 3)
-        graft(grafted, Graft("src.attention.simam.SimAM", {}, ("p3",)))
+        graft(grafted, Graft("yolo26_attention.attention.simam.SimAM", {}, ("p3",)))
         torch.save({"model": grafted, "train_args": {}}, folder / "grafted.pt")
         (folder / "noise.pt").write_bytes(b"noise")
         study = {"baseline": ({"name": "baseline"}, 0.5), "acmix": ({"name": "acmix"}, 0.6)}
@@ -276,7 +279,7 @@ class Provoke:
 def _grafted(folder: Path) -> Path:
     """A checkpoint with a graft."""
     model = build_stock("yolo26n", 10, 3)
-    graft(model, Graft("src.attention.simam.SimAM", {}, ("p3",)))
+    graft(model, Graft("yolo26_attention.attention.simam.SimAM", {}, ("p3",)))
     torch.save({"model": model, "train_args": {}}, folder / "grafted.pt")
     return folder / "grafted.pt"
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src.config import ConfigError, ExportConfig
-from src.detector.stock import build_stock
+from yolo26_attention.config.schema import ConfigError, ExportConfig
+from yolo26_attention.detector.stock import build_stock
 from src.export import export_run, find_run, main
-from src.latency.backends import Deployed
-from src.latency.parity import ParityError
-from src.record import Record
+from yolo26_attention.latency.backends import Deployed
+from yolo26_attention.latency.parity import ParityError
+from yolo26_attention.files.record import Record
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -115,9 +115,9 @@ def asked_for(runs, tmp_path, monkeypatch):
     (runs / "runs" / "acmix-s0-aaa" / "train" / "args.yaml").write_text(f"imgsz: 64\ndata: {runs / 'data.yaml'}\n")
     seen = {}
     stock = build_stock("yolo26n", classes=3, channels=3).eval()
-    monkeypatch.setattr("src.checkpoint.damage", lambda path: None)
-    monkeypatch.setattr("src.detector.trust.known_classes_only", lambda *_: nullcontext())
-    monkeypatch.setattr("src.latency.run.load_best", lambda *_: stock)
+    monkeypatch.setattr("yolo26_attention.training.state.damage", lambda path: None)
+    monkeypatch.setattr("yolo26_attention.detector.trust.known_classes_only", lambda *_: nullcontext())
+    monkeypatch.setattr("yolo26_attention.latency.trained.load_best", lambda *_: stock)
 
     def write(model, fmt, *, folder, name, **given):
         seen.update(given)
@@ -133,16 +133,16 @@ def asked_for(runs, tmp_path, monkeypatch):
         made.write_text("whole")
         return made
 
-    monkeypatch.setattr("src.latency.backends.export", write)
-    monkeypatch.setattr("src.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx")))
-    monkeypatch.setattr("src.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)])
-    monkeypatch.setattr("src.latency.measure.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
+    monkeypatch.setattr("yolo26_attention.latency.backends.export", write)
+    monkeypatch.setattr("yolo26_attention.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx")))
+    monkeypatch.setattr("yolo26_attention.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)])
+    monkeypatch.setattr("yolo26_attention.latency.measure.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
 
     def check_parity(deployed, model, fmt, precision, images, validate):
         seen.update(precision=precision, images=images)
         return {"largest_difference": 1e-5, "map50_95": 0.25, "pytorch_map50_95": 0.5}
 
-    monkeypatch.setattr("src.latency.parity.check_parity", check_parity)
+    monkeypatch.setattr("yolo26_attention.latency.parity.check_parity", check_parity)
 
     def export(*how, **options):
         seen.update(dict.fromkeys(how))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from ultralytics import YOLO
 
-from src.checks import check
-from src.trainer import GraftTrainer
+from yolo26_attention.plan.checks import check
+from yolo26_attention.training.trainer import GraftTrainer
 
 AUGMENTED = ("trainer.epochs=2", "trainer.mosaic=1.0", "trainer.mixup=0.5", "trainer.fliplr=0.5", "trainer.degrees=10")
 VARIANTS = [

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from src.detector.trust import Trust, known_classes_only
+from yolo26_attention.detector.trust import Trust, known_classes_only
 from src.export import find_run as find_finished
-from src.journal import read_journal
-from src.latency.run import load_best
-from src.matches import read_matches
-from src.record import FORMAT, Record
-from src.reporting.study import read_study
-from src.study.runs import find_run
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.latency.trained import load_best
+from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.files.record import FORMAT, Record
+from yolo26_attention.reporting.study import read_study
+from yolo26_attention.study.runs import find_run
 
 OLD = Path(__file__).parent / "old" / "run"
 NAME = "acmix-p3-yolo26n-digits-s0-bb20805feabf"
@@ -83,4 +83,4 @@ def test_an_old_checkpoint_is_loaded_without_being_trusted_and_computes(outputs)
 def test_the_stored_files_are_those_of_then():
     record = json.loads((OLD / "record.json").read_text(encoding="utf-8"))
     assert "format" not in record
-    assert record["config"]["attention"]["_target_"] == "src.attention.acmix.ACmix"
+    assert record["config"]["attention"]["_target_"] == "yolo26_attention.attention.acmix.ACmix"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.locks import run_lock
+from yolo26_attention.files.locks import run_lock
 from src.sweep import main
 from tests.conftest import TINY
 

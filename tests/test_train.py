@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from src.config import ConfigError
-from src.matches import read_matches
-from src.statistics import mean_average_precision
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.statistics import mean_average_precision
 from src.train import train_one
 from tests.conftest import TINY, beside
 
@@ -286,7 +286,7 @@ def wait_for(condition, process, seconds=120):
 def test_returned_value_is_the_metric_for_sweepers(tmp_path):
     program = (
         "import sys, json; from hydra.core.hydra_config import HydraConfig; import src.train as t\n"
-        "from src.config import register_configs\n"
+        "from yolo26_attention.config.schema import register_configs\n"
         "register_configs()\n"
         "inner = t.train.__wrapped__\n"
         "import hydra\n"

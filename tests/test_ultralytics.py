@@ -6,7 +6,7 @@ import ultralytics
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils.dist import generate_ddp_file
 
-from src.detector.stock import build_stock
+from yolo26_attention.detector.stock import build_stock
 
 
 def test_version():
@@ -35,7 +35,7 @@ def test_hooks_that_our_trainer_overrides():
 
 
 def test_what_the_loop_keeps_in_local_variables():
-    """src/resuming.py hands each of these over; a line that goes makes the loop another one."""
+    """src/yolo26_attention/training/resuming.py hands each of these over; a line that goes makes the loop another one."""
     source = inspect.getsource(BaseTrainer._do_train)
     for line in (
         "last_opt_step = -1",

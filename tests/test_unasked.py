@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.checks import ConfigError, check
-from src.config import ExportConfig
+from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.config.schema import ExportConfig
 from src.export import export_run
-from src.runner import run
+from yolo26_attention.run.runner import run
 from tests.conftest import beside
 from tests.faults.data import Call, pets
 from tests.faults.doing import ROOT, configuration

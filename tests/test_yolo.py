@@ -8,9 +8,9 @@ import torch._dynamo.config
 from torch import nn
 from ultralytics import YOLO
 
-from src.checks import check
-from src.detector.grafting import grafted_attention, placebo_matches
-from src.yolo import GraftedYOLO, grafted_yolo
+from yolo26_attention.plan.checks import check
+from yolo26_attention.detector.grafting import grafted_attention, placebo_matches
+from yolo26_attention.yolo import GraftedYOLO, grafted_yolo
 
 QUICK = {"epochs": 1, "imgsz": 64, "batch": 8, "plots": False, "verbose": False, "device": "cpu"}
 

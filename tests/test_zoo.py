@@ -13,9 +13,9 @@ import torch
 from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 
-from src.attention.options import ATTENTION_SCHEMAS
-from src.detector.grafting import grafted_attention
-from src.yolo import grafted_yolo
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.yolo import grafted_yolo
 
 PLACEMENTS = {"append at neck": ("append", ["neck"]), "replace at p4": ("replace", ["p4"])}
 PLACEMENTS["bottleneck at p5"] = ("bottleneck", ["p5"])

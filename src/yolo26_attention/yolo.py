@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 from torch import nn
 from ultralytics import YOLO
 
-from src.attention.options import resolve_options
-from src.detector.grafting import Graft, graft, graft_of, guard_hooks, prepare
-from src.detector.matching import Match
-from src.detector.probe import Use
-from src.detector.trust import Trust, check_target, known_classes_only
-from src.trainer import Grafting
+from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.detector.grafting import Graft, graft, graft_of, guard_hooks, prepare
+from yolo26_attention.detector.placebo_size import Match
+from yolo26_attention.detector.probe import Use
+from yolo26_attention.detector.trust import Trust, check_target, known_classes_only
+from yolo26_attention.training.trainer import Grafting
 
 
 def grafted_yolo(
@@ -113,7 +113,7 @@ def _attention(attention: str | type[nn.Module], options: Mapping[str, Any], mat
             raise ValueError(f"match={match}: it needs matches, and may have options, by and imgsz, but no others")
         target, resolved = resolve_options(wanted["matches"], wanted.get("options") or {})
         found = Match(wanted["matches"], target, resolved, wanted["by"], wanted["imgsz"])
-        return Graft("src.attention.placebo.Placebo", {"shortcut": True, **options}, match=found)
+        return Graft("yolo26_attention.attention.placebo.Placebo", {"shortcut": True, **options}, match=found)
     if match is not None:
         raise ValueError(f"match={match} says what a placebo stands for, and attention={attention} is none")
     if attention == "baseline":

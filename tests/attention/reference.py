@@ -28,7 +28,7 @@ def neighbour(x: Tensor, row: int, column: int, stride: int) -> Tensor:
 
 
 def windowed(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> Tensor:
-    """Windowed attention without positions; shapes as in src.attention.window."""
+    """Windowed attention without positions; shapes as in yolo26_attention.attention.window."""
     return _attend(q, k, v, None, heads, window, stride, dilation)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.attention import acmix
-from src.attention.acmix import ACmix
+from yolo26_attention.attention import acmix
+from yolo26_attention.attention.acmix import ACmix
 
 from . import reference
 

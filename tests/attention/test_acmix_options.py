@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from src.attention.acmix import ACmix
-from src.attention.window import reflect_pad
+from yolo26_attention.attention.acmix import ACmix
+from yolo26_attention.attention.window import reflect_pad
 
 
 def build(seed=0, **options):

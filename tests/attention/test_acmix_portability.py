@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.attention.acmix import ACmix
+from yolo26_attention.attention.acmix import ACmix
 
 OPTIONS = [
     pytest.param({}, id="default"),

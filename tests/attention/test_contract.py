@@ -16,8 +16,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from torch import nn
 
-from src.attention.options import ATTENTION_SCHEMAS, Implementation
-from src.attention.window import IMPLEMENTATIONS
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS, Implementation
+from yolo26_attention.attention.window import IMPLEMENTATIONS
 
 NAMES = [pytest.param(name, id=name) for name in ATTENTION_SCHEMAS if name != "baseline"]
 SIZES = [pytest.param(size, id="x".join(map(str, size))) for size in ((20, 20), (13, 17), (3, 1), (1, 1))]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from timm.layers import Attention2d, create_attn
 
-from src.attention import from_timm
+from yolo26_attention.attention import from_timm
 
 KEYS = (
     "se",

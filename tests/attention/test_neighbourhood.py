@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from src.attention.neighbourhood import NeighbourhoodAttention
+from yolo26_attention.attention.neighbourhood import NeighbourhoodAttention
 
 from .reference import windowed
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from src.attention.placebo import Placebo, placebo_flops, placebo_parameters
-from src.flops import count_flops, count_parameters
+from yolo26_attention.attention.placebo import Placebo, placebo_flops, placebo_parameters
+from yolo26_attention.evaluation.flops import count_flops, count_parameters
 
 SIZES = [
     pytest.param(8, 8, 5, 3, True, id="same-channels"),

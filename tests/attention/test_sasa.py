@@ -2,8 +2,8 @@
 
 import torch
 
-from src.attention.acmix import ACmix
-from src.attention.sasa import SASA
+from yolo26_attention.attention.acmix import ACmix
+from yolo26_attention.attention.sasa import SASA
 
 
 def test_is_the_attention_path():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.attention.simam import SimAM
+from yolo26_attention.attention.simam import SimAM
 
 
 def reference(x, e_lambda):

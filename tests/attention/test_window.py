@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 
-from src.attention import window
-from src.attention.window import reflect_pad, window_attention
-from src.attention.window_border import fold_reflection
+from yolo26_attention.attention import window
+from yolo26_attention.attention.window import reflect_pad, window_attention
+from yolo26_attention.attention.window_border import fold_reflection
 
 from .reference import bounce, windowed
 
@@ -212,7 +212,7 @@ def test_triton_without_a_device(monkeypatch):
 
 def test_choice_is_logged_once(caplog):
     window._log_once.cache_clear()
-    with caplog.at_level(logging.INFO, logger="src.attention.window"):
+    with caplog.at_level(logging.INFO, logger="yolo26_attention.attention.window"):
         window_attention(*maps(8, 8), heads=4, window=3)
         window_attention(*maps(8, 8), heads=4, window=3)
         window_attention(*maps(8, 8, dtype=torch.float32), heads=4, window=3)

@@ -19,7 +19,7 @@ from .reference import windowed
 
 pytest.importorskip("triton")
 
-from src.attention import window_triton
+from yolo26_attention.attention import window_triton
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"

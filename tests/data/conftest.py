@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.data import contents
+from yolo26_attention.data import contents
 
 YAML = "path: {folder}\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n"
 

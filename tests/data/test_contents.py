@@ -10,10 +10,11 @@ from ultralytics.cfg import get_cfg
 from ultralytics.data.build import build_yolo_dataset
 from ultralytics.data.utils import check_det_dataset
 
-from src.data import contents, files
-from src.data.datasets import DatasetInvalidError, resolve_dataset
-from src.data.digits import build_digits
-from src.data.label_cache import restrict_label_caches
+from yolo26_attention.data import contents
+from yolo26_attention.data import files
+from yolo26_attention.data.datasets import DatasetInvalidError, resolve_dataset
+from yolo26_attention.data.digits import build_digits
+from yolo26_attention.data.label_cache import restrict_label_caches
 from tests.data.conftest import add_image
 
 # What version 0.1 computed.

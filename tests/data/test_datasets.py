@@ -4,14 +4,14 @@ import pytest
 import ultralytics.data.utils
 from PIL import Image
 
-from src.data import splits
-from src.data.datasets import (
+from yolo26_attention.data import splits
+from yolo26_attention.data.datasets import (
     DatasetError,
     DatasetInvalidError,
     DatasetMissingError,
     resolve_dataset,
 )
-from src.data.digits import build_digits
+from yolo26_attention.data.digits import build_digits
 
 HEAD = "path: {folder}\ntrain: images/train\nval: images/val\n"
 GOOD = HEAD + "names: [cat, dog]\n"

@@ -15,9 +15,9 @@ from ultralytics.cfg import get_cfg
 from ultralytics.data import build_yolo_dataset
 from ultralytics.data.utils import check_det_dataset
 
-from src.data import digits
-from src.data.digits import build_digits, fingerprint
-from src.data.scenes import draw_scene
+from yolo26_attention.data import digits
+from yolo26_attention.data.digits import build_digits, fingerprint
+from yolo26_attention.data.scenes import draw_scene
 
 ROOT = Path(__file__).parents[2]
 TINY = {"train_images": 4, "val_images": 2, "imgsz": 64, "seed": 3}
@@ -153,7 +153,7 @@ def change_a_byte(path):
 def test_a_damaged_set_is_built_again(tiny, caplog, name, damage, said):
     before = content(tiny.parent)
     damage(tiny.parent / name)
-    with caplog.at_level(logging.WARNING, logger="src.data.digits"):
+    with caplog.at_level(logging.WARNING, logger="yolo26_attention.data.digits"):
         assert build_digits(tiny.parents[1], **TINY) == tiny
     assert content(tiny.parent) == before
     assert fingerprint(tiny) == TINY_FINGERPRINT
@@ -195,7 +195,7 @@ def test_two_processes_at_once(tmp_path):
     program = """
 import sys, time
 from pathlib import Path
-from src.data.digits import build_digits
+from yolo26_attention.data.digits import build_digits
 print(flush=True)
 sys.stdin.readline()
 print(build_digits(Path(sys.argv[1]), train_images=150, val_images=2, imgsz=64))
@@ -277,6 +277,6 @@ def test_an_unwritable_cache_is_an_os_error(tmp_path):
 
 
 def test_importing_it_is_light():
-    program = "import sys, src.data.digits; print({'torch', 'ultralytics', 'sklearn'} & {*sys.modules})"
+    program = "import sys, yolo26_attention.data.digits; print({'torch', 'ultralytics', 'sklearn'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

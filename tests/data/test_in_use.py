@@ -12,16 +12,16 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
-from src.checks import check
+from yolo26_attention.plan.checks import check
 from src.describe import describe
-from src.latency import parity
-from src.latency.measure import validation_images
-from src.latency.run import load_best
-from src.record import Record
-from src.reporting.detections import data_of, load_image
-from src.reporting.study import StudyRun
-from src.runner import run
-from src.summary import table
+from yolo26_attention.latency import parity
+from yolo26_attention.latency.measure import validation_images
+from yolo26_attention.latency.trained import load_best
+from yolo26_attention.files.record import Record
+from yolo26_attention.reporting.detections import data_of, load_image
+from yolo26_attention.reporting.study import StudyRun
+from yolo26_attention.run.runner import run
+from yolo26_attention.run.summary import table
 from src.sweep import main
 from src.train import train_one
 from tests.conftest import CONF, TINY
@@ -89,7 +89,7 @@ def test_images_without_a_label_are_said_before_training(pets, yaml_of, compose_
     def stop(*_):
         raise InterruptedError
 
-    monkeypatch.setattr("src.runner.run", stop)
+    monkeypatch.setattr("yolo26_attention.run.runner.run", stop)
     with caplog.at_level(logging.INFO), pytest.raises(InterruptedError):
         train_one(config)
     assert "data: 1 of 3 images of val have no label file" in caplog.text

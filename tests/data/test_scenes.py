@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from src.data.scenes import GAP, SPLITS, draw_scene, split_scans
+from yolo26_attention.data.scenes import GAP, SPLITS, draw_scene, split_scans
 
 SCENES = 60
 

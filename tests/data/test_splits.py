@@ -11,8 +11,8 @@ from ultralytics.data.build import build_yolo_dataset
 from ultralytics.data.utils import check_det_dataset
 from ultralytics.utils import LOGGER
 
-from src.data.datasets import DatasetInvalidError, DatasetMissingError, resolve_dataset
-from src.data.splits import read_image, split_images
+from yolo26_attention.data.datasets import DatasetInvalidError, DatasetMissingError, resolve_dataset
+from yolo26_attention.data.splits import read_image, split_images
 from tests.data.conftest import add_image
 
 

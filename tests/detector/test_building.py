@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from src.detector.building import find_class
-from src.detector.grafting import Graft, graft
-from src.detector.stock import build_stock
+from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.stock import build_stock
 
 HERE = __name__
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from src.attention.options import resolve_options
-from src.detector.freezing import check_freeze, frozen_paths, graft_gradients
-from src.detector.grafting import Graft, graft, graft_parts
-from src.detector.stock import build_stock
+from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.detector.freezing import check_freeze, frozen_paths, graft_gradients
+from yolo26_attention.detector.grafting import Graft, graft, graft_parts
+from yolo26_attention.detector.stock import build_stock
 
 KINDS = [
     pytest.param("all", "append", "none", id="append"),

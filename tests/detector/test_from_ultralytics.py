@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from ultralytics.nn.modules.block import AAttn, PSABlock
 
-from src.detector.from_ultralytics import AreaAttention, psa
+from yolo26_attention.detector.from_ultralytics import AreaAttention, psa
 
 
 def draw(*shape):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from src.detector.grafting import Graft, graft, grafted_attention, grafted_scalars
-from src.detector.stock import build_stock
+from yolo26_attention.detector.grafting import Graft, graft, grafted_attention, grafted_scalars
+from yolo26_attention.detector.stock import build_stock
 
-ACMIX = "src.attention.acmix.ACmix"
+ACMIX = "yolo26_attention.attention.acmix.ACmix"
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from src.checks import check
-from src.detector.building import find_class
-from src.detector.grafting import Graft, graft, grafted_attention
-from src.detector.stock import build_stock
-from src.trainer import GraftTrainer
+from yolo26_attention.plan.checks import check
+from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.grafting import Graft, graft, grafted_attention
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.training.trainer import GraftTrainer
 
 HERE = __name__
 MODES = ("append", "replace", "bottleneck")

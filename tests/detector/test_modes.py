@@ -9,14 +9,14 @@ from torch import nn
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.modules import Conv
 
-from src.detector.grafting import Graft, graft, grafted_attention, grafted_scalars
-from src.detector.modes import AttentionConv, Gated, Replacement
-from src.detector.sites import find_sites
-from src.detector.stock import build_stock
+from yolo26_attention.detector.grafting import Graft, graft, grafted_attention, grafted_scalars
+from yolo26_attention.detector.modes import AttentionConv, Gated, Replacement
+from yolo26_attention.detector.sites import find_sites
+from yolo26_attention.detector.stock import build_stock
 
-ACMIX = "src.attention.acmix.ACmix"
-SE = "src.attention.from_timm.se"
-ECA = "src.attention.from_timm.eca"
+ACMIX = "yolo26_attention.attention.acmix.ACmix"
+SE = "yolo26_attention.attention.from_timm.se"
+ECA = "yolo26_attention.attention.from_timm.eca"
 HERE = __name__
 
 EVERY_MODE = [

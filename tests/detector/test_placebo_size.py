@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from src.attention.options import ATTENTION_SCHEMAS, resolve_options
-from src.attention.placebo import Placebo
-from src.detector.grafting import Graft, graft, grafted_attention, placebo_matches
-from src.detector.matching import TOLERANCE, Match, match_placebo
-from src.detector.stock import build_stock
-from src.flops import count_flops, count_parameters
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS, resolve_options
+from yolo26_attention.attention.placebo import Placebo
+from yolo26_attention.detector.grafting import Graft, graft, grafted_attention, placebo_matches
+from yolo26_attention.detector.placebo_size import TOLERANCE, Match, match_placebo
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.evaluation.flops import count_flops, count_parameters
 
 # Too few parameters for any convolution block at 64 channels: simam has none, the largest of them a few hundred.
 TOO_SMALL = {"simam", "eca", "ceca", "lcbam", "strip"}
@@ -23,7 +23,7 @@ def placebo_of(name, by="parameters", **options):
 
 
 def spec(match, mode="append", sites=("p3", "p5")):
-    return Graft("src.attention.placebo.Placebo", {"shortcut": True}, sites, mode=mode, match=match)
+    return Graft("yolo26_attention.attention.placebo.Placebo", {"shortcut": True}, sites, mode=mode, match=match)
 
 
 @pytest.fixture

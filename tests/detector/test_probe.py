@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from torch import nn
 from ultralytics.nn.modules import Conv, RepConv
 
-from src.detector.grafting import Graft, prepare, probe_sites
-from src.detector.probe import Candidate, UnfitError, Use
-from src.detector.probe.passes import check_on
-from src.detector.stock import build_stock
+from yolo26_attention.detector.grafting import Graft, prepare, probe_sites
+from yolo26_attention.detector.probe import Candidate
+from yolo26_attention.detector.probe import UnfitError
+from yolo26_attention.detector.probe import Use
+from yolo26_attention.detector.probe.passes import check_on
+from yolo26_attention.detector.stock import build_stock
 
 HERE = __name__
 
@@ -487,7 +489,7 @@ def test_a_graph_that_breaks_is_refused_where_it_is_compiled_as_a_whole():
 @pytest.mark.parametrize("own", [True, False])
 def test_a_batch_of_one_image_is_refused_if_there_will_be_one(own):
     model, found = stock()
-    spec = Graft(f"{HERE}.OneImage" if own else "src.attention.from_timm.sk", {}, ("p5",))
+    spec = Graft(f"{HERE}.OneImage" if own else "yolo26_attention.attention.from_timm.sk", {}, ("p5",))
     prepare(model, spec, found, Use())
     with pytest.raises(ValueError, match="cannot train on a batch of one image, and the last is: ValueError"):
         prepare(model, spec, found, Use(lone="the last is"))
@@ -504,8 +506,8 @@ def test_half_precision_is_tried_where_it_is_used():
 
 
 def test_what_is_shipped_is_not_tried_again(monkeypatch):
-    monkeypatch.setattr("src.detector.building.probe", lambda *_: pytest.fail("tried"))
+    monkeypatch.setattr("yolo26_attention.detector.building.probe", lambda *_: pytest.fail("tried"))
     model, found = stock()
-    prepare(model, Graft("src.attention.simam.SimAM", {}, ("p5",)), found, Use())
+    prepare(model, Graft("yolo26_attention.attention.simam.SimAM", {}, ("p5",)), found, Use())
     with pytest.raises(pytest.fail.Exception):
         tried(Base)

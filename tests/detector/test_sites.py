@@ -12,11 +12,11 @@ from ultralytics.nn.tasks import (
     SegmentationModel,
 )
 
-from src.detector.grafting import Graft, graft
-from src.detector.sites import choose_sites, find_sites
-from src.detector.stock import MODELS, build_stock
+from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.sites import choose_sites, find_sites
+from yolo26_attention.detector.stock import MODELS, build_stock
 
-SE = "src.attention.from_timm.se"
+SE = "yolo26_attention.attention.from_timm.se"
 BACKBONE = ["backbone_p2", "backbone_p3", "backbone_p4", "backbone_p5", "sppf", "c2psa"]
 
 

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from src.detector.stock import build_stock, check_weights, loaded_tensors
-from src.detector.trust import Trust
+from yolo26_attention.detector.stock import build_stock, check_weights, loaded_tensors
+from yolo26_attention.detector.trust import Trust
 
 
 def test_building_leaves_the_random_stream():

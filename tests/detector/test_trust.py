@@ -9,14 +9,14 @@ import sys
 import pytest
 import torch
 
-from src.attention.options import ATTENTION_SCHEMAS, resolve_options
-from src.checks import ConfigError, check
-from src.detector.grafting import Graft, graft
-from src.detector.stock import build_stock, check_weights
-from src.detector.trust import Trust
-from src.runner import run
-from src.trainer import GraftTrainer
-from src.yolo import grafted_yolo
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS, resolve_options
+from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.stock import build_stock, check_weights
+from yolo26_attention.detector.trust import Trust
+from yolo26_attention.run.runner import run
+from yolo26_attention.training.trainer import GraftTrainer
+from yolo26_attention.yolo import grafted_yolo
 from tests.faults.data import Call
 
 OWN = """

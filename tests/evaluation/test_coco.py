@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from src.coco import ap_by_size
-from src.matches import Detections
+from yolo26_attention.evaluation.coco import ap_by_size
+from yolo26_attention.evaluation.detections import Detections
 
 FOUND = 1.0
 MISSED = None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.matches import Detections, read_matches
+from yolo26_attention.evaluation.detections import Detections, read_matches
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,7 +78,7 @@ def test_archive_of_something_else(tmp_path):
 
 
 def test_reading_needs_neither_torch_nor_ultralytics():
-    program = "import sys, src.matches; print(sorted({'torch', 'ultralytics', 'src.trainer'} & set(sys.modules)))"
+    program = "import sys, yolo26_attention.evaluation.detections; print(sorted({'torch', 'ultralytics', 'yolo26_attention.training.trainer'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

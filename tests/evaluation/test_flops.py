@@ -8,12 +8,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from ultralytics.nn.modules import Conv
 from ultralytics.utils.torch_utils import fuse_conv_and_bn
 
-from src.attention.acmix import ACmix
-from src.attention.neighbourhood import NeighbourhoodAttention
-from src.detector.grafting import Graft, graft
-from src.detector.stock import build_stock
-from src.flops import count_flops, count_flops_by_thop, count_parameters
-from src.latency.run import fused
+from yolo26_attention.attention.acmix import ACmix
+from yolo26_attention.attention.neighbourhood import NeighbourhoodAttention
+from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.evaluation.flops import count_flops, count_flops_by_thop, count_parameters
+from yolo26_attention.latency.trained import fused
 
 
 def test_parameters_by_hand():
@@ -84,7 +84,7 @@ def test_published_flops_of_stock_yolo26n():
 def test_graft_adds_its_own_flops_and_parameters():
     stock = build_stock("yolo26n", classes=10, channels=3).eval()
     grafted = copy.deepcopy(stock)
-    graft(grafted, Graft("src.attention.acmix.ACmix", {}, ("p4",)))
+    graft(grafted, Graft("yolo26_attention.attention.acmix.ACmix", {}, ("p4",)))
     attention = grafted.model[19].attention
     assert count_parameters(grafted) - count_parameters(stock) == count_parameters(attention)
     assert count_flops(grafted, 3, 64, 64) - count_flops(stock, 3, 64, 64) == attention.flops(4, 4)

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import DeformConv2d, deform_conv2d
 
-from src.detector.grafting import Graft, graft
-from src.detector.stock import build_stock
-from src.flops import count_flops, count_operators, count_without_computing
-from src.unseen import KERNEL, PARAMETERS
+from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.evaluation.flops import count_flops, count_operators, count_without_computing
+from yolo26_attention.evaluation.unseen import KERNEL, PARAMETERS
 
 SIZE = (8, 16, 12)  # channels, height, width
 PIXELS = 16 * 12

@@ -16,12 +16,12 @@ from unittest import mock
 
 import psutil
 
-from src.checks import ConfigError, check
-from src.config import ExportConfig
+from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.config.schema import ExportConfig
 from src.export import export_run
-from src.record import Record, RunSkippedError
-from src.resuming import Resuming
-from src.runner import DiskFullError, run
+from yolo26_attention.files.record import Record, RunSkippedError
+from yolo26_attention.training.resuming import Resuming
+from yolo26_attention.run.runner import DiskFullError, run
 from tests.conftest import beside
 from tests.faults.data import cut, pets
 from tests.faults.doing import EPOCHS, at_epoch, checked, configuration, logged, outcome, program
@@ -148,7 +148,7 @@ def read_only(folder: Path) -> str:
 def turned_read_only(folder: Path) -> str:
     """Nothing can be written any more from the second epoch on, as when a disk fails; then it is mended."""
     plan = check(configuration(folder, *EPOCHS))
-    failing = mock.patch("src.files.os.fsync", side_effect=OSError(errno.EROFS, os.strerror(errno.EROFS)))
+    failing = mock.patch("yolo26_attention.files.atomic.os.fsync", side_effect=OSError(errno.EROFS, os.strerror(errno.EROFS)))
     try:
         with at_epoch(1, failing.start):
             run(plan, "")
@@ -229,7 +229,7 @@ def study_yaml(content: bytes) -> Callable[[Path], str]:
     """A study file of one's own."""
 
     def happens(folder: Path) -> str:
-        from src.study.definition import load_study
+        from yolo26_attention.study.definition import load_study
 
         (folder / "mine.yaml").write_bytes(content)
         try:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from src.checks import check
-from src.runner import run
+from yolo26_attention.plan.checks import check
+from yolo26_attention.run.runner import run
 from tests.faults.doing import checked, configuration
 
 PETS = "path: {folder}\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n"

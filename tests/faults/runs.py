@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from src.checks import check
-from src.errors import ConfigError
-from src.record import RunSkippedError
-from src.runner import run
-from src.study.runs import read_study, write_study
-from src.study.text import status
+from yolo26_attention.plan.checks import check
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.record import RunSkippedError
+from yolo26_attention.run.runner import run
+from yolo26_attention.study.runs import read_study, write_study
+from yolo26_attention.study.text import status
 from tests.faults.data import cut
 from tests.faults.doing import EPOCHS, at_epoch, configuration, logged
 
@@ -64,8 +64,8 @@ def without_locks(folder: Path) -> str:
 
 def own_labels(folder: Path) -> str:
     """A run of the version before identities followed content; then two classes are exchanged, sizes kept."""
-    from src.identity import readable_name
-    from src.identity_v0 import identity_v0
+    from yolo26_attention.plan.identity import readable_name
+    from yolo26_attention.plan.identity_v0 import identity_v0
     from tests.faults.data import pets
 
     yaml = pets(folder)

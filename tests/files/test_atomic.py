@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from src.files import ABANDONED_SECONDS, atomic, write_atomically
+from yolo26_attention.files.atomic import ABANDONED_SECONDS, atomic, write_atomically
 
 
 def names(folder):
@@ -52,7 +52,7 @@ def test_a_disk_that_cannot_flush_leaves_the_old_content(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")
     with (
-        mock.patch("src.files.os.fsync", side_effect=OSError(errno.ENOSPC, "full")),
+        mock.patch("yolo26_attention.files.atomic.os.fsync", side_effect=OSError(errno.ENOSPC, "full")),
         pytest.raises(OSError, match="full"),
     ):
         write_atomically(path, "new")
@@ -72,8 +72,8 @@ def synced(tmp_path, monkeypatch):
         order.append("rename")
         replace(*paths)
 
-    monkeypatch.setattr("src.files.os.fsync", flush)
-    monkeypatch.setattr("src.files.os.replace", rename)
+    monkeypatch.setattr("yolo26_attention.files.atomic.os.fsync", flush)
+    monkeypatch.setattr("yolo26_attention.files.atomic.os.replace", rename)
     write_atomically(tmp_path / "a.json", "new")
     return order
 
@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_flushed_is_no_error(tmp_path):
             raise OSError(errno.EINVAL, "not on this file system")
         fsync(descriptor)
 
-    with mock.patch("src.files.os.fsync", only_files):
+    with mock.patch("yolo26_attention.files.atomic.os.fsync", only_files):
         write_atomically(tmp_path / "a.json", "new")
     assert (tmp_path / "a.json").read_text() == "new"
 
@@ -104,7 +104,7 @@ def test_a_folder_whose_disk_fails_is_an_error(tmp_path):
             raise OSError(errno.EIO, "broken")
         fsync(descriptor)
 
-    with mock.patch("src.files.os.fsync", only_files), pytest.raises(OSError, match="broken"):
+    with mock.patch("yolo26_attention.files.atomic.os.fsync", only_files), pytest.raises(OSError, match="broken"):
         write_atomically(tmp_path / "a.json", "new")
 
 

@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from src.journal import append_entry, read_journal, restore_journal
+from yolo26_attention.files.journal import append_entry, read_journal, restore_journal
 
 
 def test_journal_cut_short_is_read_up_to_there(tmp_path):
@@ -94,7 +94,7 @@ def test_damage_is_said_once_though_the_journal_is_read_each_epoch(tmp_path, cap
 
 
 def test_a_line_is_flushed_to_disk(tmp_path):
-    with mock.patch("src.journal.os.fsync") as flushed:
+    with mock.patch("yolo26_attention.files.journal.os.fsync") as flushed:
         append_entry(tmp_path / "journal.jsonl", "epoch", epoch=1)
     assert flushed.call_count == 1
 

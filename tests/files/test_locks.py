@@ -9,9 +9,9 @@ from unittest import mock
 
 import pytest
 
-from src import locks
-from src.locks import LockError, is_locked, only_within_this_machine, run_lock
-from src.record import RunSkippedError
+from yolo26_attention.files import locks
+from yolo26_attention.files.locks import LockError, is_locked, only_within_this_machine, run_lock
+from yolo26_attention.files.record import RunSkippedError
 
 
 def test_lock_keeps_a_second_process_off(tmp_path):
@@ -27,7 +27,7 @@ def test_lock_keeps_a_second_process_off(tmp_path):
 def test_a_lock_goes_with_a_killed_process_and_its_file_stays_without_meaning(tmp_path):
     path = tmp_path / "a.lock"
     program = (
-        "import sys, time; from pathlib import Path; from src.locks import run_lock\n"
+        "import sys, time; from pathlib import Path; from yolo26_attention.files.locks import run_lock\n"
         f"with run_lock(Path({str(path)!r})): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from src.record import FORMAT, NewerFormatError, Record, set_aside
+from yolo26_attention.files.record import FORMAT, NewerFormatError, Record, set_aside
 
 
 def record(**values):

@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 
-from src.detector.grafting import Graft, graft
-from src.detector.stock import build_stock
+from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.stock import build_stock
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def stock():
 def grafted(stock):
     """The same with attention that takes time at p3."""
     model = copy.deepcopy(stock)
-    graft(model, Graft("src.attention.acmix.ACmix", {"kernel_att": 3}, ("p3",)))
+    graft(model, Graft("yolo26_attention.attention.acmix.ACmix", {"kernel_att": 3}, ("p3",)))
     return model.eval()
 
 

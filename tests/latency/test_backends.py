@@ -8,10 +8,10 @@ import onnxruntime
 import pytest
 import torch
 
-from src.latency import backends
-from src.latency.backends import check_backend, check_format, deploy
-from src.latency.networks import CapturedGraphs, Compiled, InPrecision, predictions
-from src.latency.parity import check_parity
+from yolo26_attention.latency import backends
+from yolo26_attention.latency.backends import check_backend, check_format, deploy
+from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision, predictions
+from yolo26_attention.latency.parity import check_parity
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

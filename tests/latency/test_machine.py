@@ -11,8 +11,8 @@ import pynvml
 import pytest
 import torch
 
-from src.latency import machine
-from src.latency.machine import Gpu, Machine
+from yolo26_attention.latency import machine
+from yolo26_attention.latency.machine import Gpu, Machine
 
 CPU = torch.device("cpu")
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from src.data.digits import build_digits
-from src.latency.backends import deploy
-from src.latency.clocks import event_clock, wall_clock
-from src.latency.measure import EndToEnd, _batches, _joules, measure, validation_images
-from src.latency.memory import RELOCATE_PAIRS, Relocation, peak_memory
-from src.latency.text import latency_rows, machine_text, ratio_text
+from yolo26_attention.data.digits import build_digits
+from yolo26_attention.latency.backends import deploy
+from yolo26_attention.latency.clocks import event_clock, wall_clock
+from yolo26_attention.latency.measure import EndToEnd, _batches, _joules, measure, validation_images
+from yolo26_attention.latency.memory import RELOCATE_PAIRS, Relocation, peak_memory
+from yolo26_attention.latency.text import latency_rows, machine_text, ratio_text
 
 CPU = torch.device("cpu")
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from src.latency import measure as module
-from src.latency.backends import Deployed
-from src.latency.measure import _compare, _memory, _throughput, measure
-from src.latency.protocol import Comparison
-from src.latency.text import latency_rows
+from yolo26_attention.latency import measure as module
+from yolo26_attention.latency.backends import Deployed
+from yolo26_attention.latency.measure import _compare, _memory, _throughput, measure
+from yolo26_attention.latency.protocol import Comparison
+from yolo26_attention.latency.text import latency_rows
 
 CPU = torch.device("cpu")
 MILLISECONDS = {"model": 20.0, "stock": 5.0, "model end": 30.0, "stock end": 6.0}
@@ -151,7 +151,7 @@ def test_deployed_are_the_model_and_then_the_stock_network_each_checked_against_
 def test_cpu_runtime_takes_as_many_threads_as_torch(backend, threads, monkeypatch):
     import onnxruntime
 
-    from src.latency.backends import _configure, cpu_threads
+    from yolo26_attention.latency.backends import _configure, cpu_threads
 
     seen = []
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda file, options, providers: seen.append(options))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from src.latency.backends import Deployed
-from src.latency.parity import ParityError, check_parity
-from src.latency.text import _parity
+from yolo26_attention.latency.backends import Deployed
+from yolo26_attention.latency.parity import ParityError, check_parity
+from yolo26_attention.latency.text import _parity
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from src.latency.protocol import FIRST_LOOK, WARMUP_ROUND, compare
+from yolo26_attention.latency.protocol import FIRST_LOOK, WARMUP_ROUND, compare
 
 
 class Bench:

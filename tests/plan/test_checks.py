@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from src.checks import Checker, ConfigError, _placebo, check
-from src.detector.matching import Match
+from yolo26_attention.plan.checks import Checker, ConfigError, _placebo, check
+from yolo26_attention.detector.placebo_size import Match
 
 
 def test_latency_that_is_not_measured_is_not_refused(tiny):
@@ -38,8 +38,8 @@ def test_official_weights_without_network(tiny, monkeypatch, tmp_path):
     def unreachable(*args, **kwargs):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("src.detector.stock.attempt_download_asset", unreachable)
-    monkeypatch.setattr("src.detector.stock.WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr("yolo26_attention.detector.stock.attempt_download_asset", unreachable)
+    monkeypatch.setattr("yolo26_attention.detector.stock.WEIGHTS_DIR", tmp_path)
     with pytest.raises(ConfigError, match=r"yolo26n.pt is neither here nor in .* put the file there"):
         check(tiny("model.weights=yolo26n.pt"))
 
@@ -135,7 +135,7 @@ def test_a_last_batch_of_one_image_where_the_stock_network_takes_none(tiny):
 
 
 def test_locks_that_other_machines_do_not_see_are_said_once(tiny, monkeypatch, caplog):
-    monkeypatch.setattr("src.checks.only_within_this_machine", lambda folder: "/data is mounted as nfs with nolock")
+    monkeypatch.setattr("yolo26_attention.plan.checks.only_within_this_machine", lambda folder: "/data is mounted as nfs with nolock")
     checker = Checker()
     for seed in (0, 1):
         checker.check(tiny("attention=baseline", f"seed={seed}"))
@@ -152,5 +152,5 @@ def test_a_placebo_of_a_class_from_elsewhere_counts_with_its_source():
     found = _placebo(placebo, elsewhere)
     assert found["options"] == {"rd_ratio": 0.5}
     assert len(found["source"]) == 64
-    shipped = Match("acmix", "src.attention.acmix.ACmix", {"heads": 4}, "parameters", 64)
+    shipped = Match("acmix", "yolo26_attention.attention.acmix.ACmix", {"heads": 4}, "parameters", 64)
     assert _placebo(placebo, shipped) == {**placebo, "options": {"heads": 4}}

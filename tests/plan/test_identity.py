@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from src.config import SCHEMAS, Config, PlaceboConfig
-from src.identity import defining, differing, identity, identity_content, readable_name
-from src.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
-from src.identity_v0 import identity_v0
+from yolo26_attention.config.schema import SCHEMAS, Config, PlaceboConfig
+from yolo26_attention.plan.identity import defining, differing, identity, identity_content, readable_name
+from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
+from yolo26_attention.plan.identity_v0 import identity_v0
 
 # Runs as they were planned by the version before identities had one: their configuration, folder and identity of then,
 # and their identity in version 1. Nothing in that file ever changes.
@@ -74,7 +74,7 @@ def test_every_option_is_in_the_table():
     missing += [
         field.name for field in dataclasses.fields(Config) if field.name not in {*PROGRAM, *SCHEMA, "attention"}
     ]
-    assert missing == [], "say in src/identity_table.py what part a new option has: its default, ALWAYS or OUT"
+    assert missing == [], "say in src/yolo26_attention/plan/identity_table.py what part a new option has: its default, ALWAYS or OUT"
 
 
 def test_every_attention_is_in_the_table():
@@ -88,7 +88,7 @@ def test_a_changed_default_is_noticed():
         if entry not in (ALWAYS, OUT) and default != CHANGED_DEFAULTS.get(key, entry)
     }
     assert changed == {}, (
-        "(default, value in src/identity_table.py): leave the table as it is, and list the option in CHANGED_DEFAULTS; "
+        "(default, value in src/yolo26_attention/plan/identity_table.py): leave the table as it is, and list the option in CHANGED_DEFAULTS; "
         "what is trained with the new default is then another run than what was trained with the old one"
     )
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from src.own_code import file_fingerprint, own_code
+from yolo26_attention.plan.own_code import file_fingerprint, own_code
 
 FILES = {
     "own_pkg/__init__.py": "",
@@ -63,10 +63,10 @@ def test_a_single_file_has_the_fingerprint_of_that_file(folder):
 
 
 def test_of_this_program_no_file_counts(folder, monkeypatch):
-    import src.attention
+    import yolo26_attention.attention
 
-    (folder / "own_alone.py").write_text("from src.attention import simam\nclass Alone: pass\n")
-    monkeypatch.setattr(src.attention, "__file__", str(folder / "own_pkg/parts.py"))  # as if it lay beside the class
+    (folder / "own_alone.py").write_text("from yolo26_attention.attention import simam\nclass Alone: pass\n")
+    monkeypatch.setattr(yolo26_attention.attention, "__file__", str(folder / "own_pkg/parts.py"))  # as if it lay beside the class
     assert code_of("own_alone", "Alone").imported == ()
 
 

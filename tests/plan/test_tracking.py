@@ -11,11 +11,11 @@ from types import ModuleType
 
 import pytest
 
-from src.checks import check
-from src.config import ConfigError
-from src.runner import METRICS, run
-from src.tracking import Tracker, open_tracker
-from src.tracking_checks import check_tracking, follow_environment
+from yolo26_attention.plan.checks import check
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.run.runner import METRICS, run
+from yolo26_attention.run.tracking import Tracker, open_tracker
+from yolo26_attention.plan.tracking import check_tracking, follow_environment
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -260,9 +260,9 @@ def test_best_weights_are_uploaded_where_that_is_asked_for(wanted, tiny, monkeyp
     def opened_by_the_run(options, **arguments):
         yield Recorder()
 
-    monkeypatch.setattr("src.runner.open_tracker", opened_by_the_run)
-    monkeypatch.setattr("src.runner._train", lambda plan, tracker: dict.fromkeys(METRICS.values(), 0.5))
-    monkeypatch.setattr("src.runner._measure", lambda plan, record: None)
+    monkeypatch.setattr("yolo26_attention.run.runner.open_tracker", opened_by_the_run)
+    monkeypatch.setattr("yolo26_attention.run.runner._train", lambda plan, tracker: dict.fromkeys(METRICS.values(), 0.5))
+    monkeypatch.setattr("yolo26_attention.run.runner._measure", lambda plan, record: None)
     plan = check(tiny("attention=baseline", f"tracking.upload_weights={str(wanted).lower()}", f"output_dir={tmp_path}"))
     run(plan, "")
     best = plan.folder / "train" / "weights" / "best.pt"

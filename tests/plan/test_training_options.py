@@ -2,8 +2,8 @@
 
 import pytest
 
-from src.checks import ConfigError, check
-from src.training_options import RANGES, check_training_options
+from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.plan.training_options import RANGES, check_training_options
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from src.report import Options, report
-from src.reporting.answer import answer
-from src.reporting.caveats import unequal
-from src.reporting.comparison import compare
-from src.reporting.figures import draw_all
-from src.reporting.study import read_study
-from src.reporting.tables import terminal
+from yolo26_attention.reporting.answer import answer
+from yolo26_attention.reporting.caveats import unequal
+from yolo26_attention.reporting.comparison import compare
+from yolo26_attention.reporting.figures import draw_all
+from yolo26_attention.reporting.study import read_study
+from yolo26_attention.reporting.tables import terminal
 from tests.fabricate import config_of, declare, write_matches, write_run
 
 BASELINE, ACMIX, CBAM = {"name": "baseline"}, {"name": "acmix", "kernel_att": 7}, {"name": "cbam"}
@@ -277,7 +277,7 @@ def test_equal_scores_at_the_floor_are_no_copies(tmp_path):
 
 
 def test_facts_that_differ_are_confounds(tmp_path, monkeypatch):
-    monkeypatch.setattr("src.reporting.comparison.unequal", lambda variant, reference: ("data.identity",))
+    monkeypatch.setattr("yolo26_attention.reporting.comparison.unequal", lambda variant, reference: ("data.identity",))
     write(tmp_path, BASELINE, GOOD)
     write(tmp_path, ACMIX, BETTER)
     assert results_of(tmp_path).variant("acmix").confounds == ("data.identity",)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from src.reporting.answer import answer
-from src.reporting.comparison import compare
-from src.reporting.images import with_images
-from src.reporting.study import read_study
-from src.reporting.swept import swept_lines
+from yolo26_attention.reporting.answer import answer
+from yolo26_attention.reporting.comparison import compare
+from yolo26_attention.reporting.over_images import with_images
+from yolo26_attention.reporting.study import read_study
+from yolo26_attention.reporting.swept import swept_lines
 from tests.fabricate import config_of, declare, write_matches, write_run, write_study
 
 BASELINE, PLACEBO = {"name": "baseline"}, {"name": "placebo"}

@@ -5,10 +5,10 @@ import io
 
 import pytest
 
-from src.reporting.answer import answer
-from src.reporting.comparison import compare
-from src.reporting.study import read_study
-from src.reporting.tables import columns, comma_separated, latex, markdown
+from yolo26_attention.reporting.answer import answer
+from yolo26_attention.reporting.comparison import compare
+from yolo26_attention.reporting.study import read_study
+from yolo26_attention.reporting.tables import columns, comma_separated, latex, markdown
 from tests.fabricate import ENVIRONMENT, config_of, write_run
 
 BASELINE, ACMIX = {"name": "baseline"}, {"name": "acmix"}

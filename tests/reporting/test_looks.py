@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from src.attention.acmix import ACmix
-from src.matches import read_matches
-from src.reporting.answer import answer
-from src.reporting.comparison import compare
-from src.reporting.detections import draw_detections
-from src.reporting.looks import draw_windows, look_at
-from src.reporting.study import read_study
+from yolo26_attention.attention.acmix import ACmix
+from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.reporting.answer import answer
+from yolo26_attention.reporting.comparison import compare
+from yolo26_attention.reporting.detections import draw_detections
+from yolo26_attention.reporting.looks import draw_windows, look_at
+from yolo26_attention.reporting.study import read_study
 from tests.fabricate import config_of, write_matches, write_run
 from tests.faults.data import Call, cut
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from src.locks import run_lock
-from src.reporting.study import StudyError, read_study
+from yolo26_attention.files.locks import run_lock
+from yolo26_attention.reporting.study import StudyError, read_study
 from tests.fabricate import config_of, declare, write_run
 
 ACMIX = {"name": "acmix", "kernel_att": 7}

@@ -8,12 +8,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from src.reporting.answer import answer
-from src.reporting.comparison import compare
-from src.reporting.page import page
-from src.reporting.study import read_study
-from src.reporting.tables import columns, comma_separated, latex, markdown, terminal
-from src.statistics import ImageDifference, Interval
+from yolo26_attention.reporting.answer import answer
+from yolo26_attention.reporting.comparison import compare
+from yolo26_attention.reporting.page import page
+from yolo26_attention.reporting.study import read_study
+from yolo26_attention.reporting.tables import columns, comma_separated, latex, markdown, terminal
+from yolo26_attention.statistics import ImageDifference
+from yolo26_attention.statistics import Interval
 from tests.fabricate import config_of, declare, write_run, write_study
 
 VARIANTS = {

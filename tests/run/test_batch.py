@@ -9,8 +9,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 
-from src.config import register_configs
-from src.outcome import failed, unfinished
+from yolo26_attention.config.schema import register_configs
+from yolo26_attention.run.batch import failed, unfinished
 from tests.conftest import CONF, TINY
 
 
@@ -31,7 +31,7 @@ def test_every_failed_run_of_a_sweep_is_named(tmp_path):
     assert result.returncode == 1
     assert "2 of 2 runs did not finish" in result.stdout
     for heads in (3, 5):
-        assert f"attention.heads={heads}: src.errors.ConfigError" in result.stdout
+        assert f"attention.heads={heads}: yolo26_attention.config.errors.ConfigError" in result.stdout
 
 
 @pytest.mark.parametrize(

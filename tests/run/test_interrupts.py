@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from src.interrupts import SIGNALS, interruptible
+from yolo26_attention.run.interrupts import SIGNALS, interruptible
 
 
 def send_and_clear_away(number):

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from src import measuring
-from src.checks import check
-from src.detector.stock import build_stock
-from src.latency.parity import ParityError
-from src.latency.run import measure_run
-from src.measuring import asked, find, network_costs
-from src.record import ObjectiveError, Record
-from src.runner import run
-from src.summary import table
+from yolo26_attention.run import measuring
+from yolo26_attention.plan.checks import check
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.latency.parity import ParityError
+from yolo26_attention.latency.trained import measure_run
+from yolo26_attention.run.measuring import asked, find, network_costs
+from yolo26_attention.files.record import ObjectiveError, Record
+from yolo26_attention.run.runner import run
+from yolo26_attention.run.summary import table
 
 QUICK = ("latency=default", "latency.seconds=0.05", "latency.max_pairs=3", "latency.throughput_batches=[]")
 
@@ -42,7 +42,7 @@ def finished(trained, tiny, tmp_path, monkeypatch):
         assert plan.folder.name == trained.name
         return plan, run(plan, "")[0]
 
-    monkeypatch.setattr("src.runner._train", None)
+    monkeypatch.setattr("yolo26_attention.run.runner._train", None)
     return again
 
 
@@ -253,8 +253,8 @@ def test_run_is_measured_with_its_own_threads_size_device_and_stock_network(tiny
         seen["map"] = given["validate"]("network")
         return SimpleNamespace(record={"made": "up"}, samples={"model_ms": np.ones(3)})
 
-    monkeypatch.setattr("src.latency.run.measure", measure)
-    monkeypatch.setattr("src.latency.run.validate_deployed", lambda *given: given)
+    monkeypatch.setattr("yolo26_attention.latency.trained.measure", measure)
+    monkeypatch.setattr("yolo26_attention.latency.trained.validate_deployed", lambda *given: given)
     plan = check(
         tiny("attention=baseline", *QUICK, "trainer.threads=3", "latency.throughput_batches=[2,16]", "latency.batch=4")
     )

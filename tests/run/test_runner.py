@@ -8,12 +8,12 @@ import weakref
 
 import pytest
 
-from src.checkpoint import previous
-from src.checks import check
-from src.journal import read_journal
-from src.record import Record
-from src.resuming import Resuming
-from src.runner import DiskFullError, run
+from yolo26_attention.training.state import previous
+from yolo26_attention.plan.checks import check
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.record import Record
+from yolo26_attention.training.resuming import Resuming
+from yolo26_attention.run.runner import DiskFullError, run
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_run_whose_record_has_no_tracking_id_gets_one(plan, monkeypatch):
     plan.folder.mkdir(parents=True)
     config = dict(plan.config)
     Record(plan.run_id, plan.folder.name, config["study"], config["seed"], config, "interrupted").write(plan.folder)
-    monkeypatch.setattr("src.runner._recorded", lambda *_: None)
+    monkeypatch.setattr("yolo26_attention.run.runner._recorded", lambda *_: None)
     record, _ = run(plan, "")
     assert record.tracking_id.startswith(f"{plan.run_id}-")
     assert record.attempts == 2

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from src.record import Record
-from src.summary import table
+from yolo26_attention.files.record import Record
+from yolo26_attention.run.summary import table
 
 
 def shown(**changes):

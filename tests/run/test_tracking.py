@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.record import Record
-from src.tracking import Tracker, open_tracker
+from yolo26_attention.files.record import Record
+from yolo26_attention.run.tracking import Tracker, open_tracker
 
 OPTIONS = {"mode": "offline", "project": "tests", "entity": None, "tags": ["mine"]}
 EPOCHS = [

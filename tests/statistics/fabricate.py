@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from src.statistics import Matches
+from yolo26_attention.statistics import Matches
 
 THRESHOLDS = 10
 

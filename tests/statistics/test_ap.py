@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from ultralytics.utils.metrics import ap_per_class
 
-from src.statistics import Matches, average_precision, mean_average_precision
+from yolo26_attention.statistics import Matches
+from yolo26_attention.statistics import average_precision
+from yolo26_attention.statistics import mean_average_precision
 from tests.statistics.fabricate import THRESHOLDS, fabricate, matches
 
 CASES = [
@@ -62,7 +64,7 @@ def test_images_drawn_equal_images_repeated(case, seed):
 def test_blocks_of_classes_change_nothing(monkeypatch):
     drawn = fabricate(np.random.default_rng(0), detections=2000, classes=12, objects=300)
     whole = average_precision(matches(drawn))
-    monkeypatch.setattr("src.statistics.ap.BLOCK", 200)
+    monkeypatch.setattr("yolo26_attention.statistics.ap.BLOCK", 200)
     split = matches(drawn)
     assert len(split._blocks) > 5
     assert average_precision(split) == pytest.approx(whole, abs=1e-12)

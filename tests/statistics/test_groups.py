@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.statistics import indistinguishable
+from yolo26_attention.statistics import indistinguishable
 
 SEEDS = 10
 

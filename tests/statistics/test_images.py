@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.statistics import compare_images, mean_average_precision, resampled_map
+from yolo26_attention.statistics import compare_images
+from yolo26_attention.statistics import mean_average_precision
+from yolo26_attention.statistics import resampled_map
 from tests.statistics.fabricate import fabricate, matches
 
 

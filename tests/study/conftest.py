@@ -5,8 +5,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from src.config import register_configs
-from src.study.plan import Composer
+from yolo26_attention.config.schema import register_configs
+from yolo26_attention.study.plan import Composer
 from tests.conftest import CONF, TINY
 
 

@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from src.config import ConfigError
-from src.plain_yaml import as_override
-from src.study.definition import load_study, parse_seeds
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.config.plain_yaml import as_override
+from yolo26_attention.study.definition import load_study, parse_seeds
 
 
 def study(folder, text):

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from src.checks import check
-from src.config import ConfigError
-from src.record import Record
-from src.study.definition import load_study, study_names
-from src.study.plan import measured_elsewhere, plan_runs, refusals
+from yolo26_attention.plan.checks import check
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.files.record import Record
+from yolo26_attention.study.definition import load_study, study_names
+from yolo26_attention.study.plan import measured_elsewhere, plan_runs, refusals
 from tests.conftest import CONF
 
 
@@ -72,7 +72,7 @@ def test_a_run_that_two_points_share_is_one_run(composer):
 
 def test_what_is_shared_is_looked_up_once(composer, monkeypatch):
     built = []
-    from src import checks
+    from yolo26_attention.plan import checks
 
     monkeypatch.setattr(checks, "_stock", lambda *network, real=checks._stock: built.append(network) or real(*network))
     grafted = []
@@ -102,7 +102,7 @@ def test_seconds_of_the_same_training_elsewhere(composer, tmp_path):
 
 def test_a_run_of_an_earlier_version_is_said_in_the_plan(composer, monkeypatch):
     found = SimpleNamespace(folder=Path("runs/old"), dataset=SimpleNamespace(notes=["data: a note"]), remark="old run")
-    monkeypatch.setattr("src.checks.Checker.check", lambda self, config: found)
+    monkeypatch.setattr("yolo26_attention.plan.checks.Checker.check", lambda self, config: found)
     planned = plan_runs(load_study("kernel_att").points((0,)), composer)
     assert {(run.run, run.notes) for run in planned} == {("old", ("data: a note", "old run"))}
     found.remark = None

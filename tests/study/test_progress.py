@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from src.locks import run_lock
-from src.record import Record
-from src.study.progress import best, duration, run_states, time_left
+from yolo26_attention.files.locks import run_lock
+from yolo26_attention.files.record import Record
+from yolo26_attention.study.progress import best, duration, run_states, time_left
 
 
 def entry(run, variant="acmix", seed=0):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from src.config import ConfigError
-from src.study.request import parse
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.study.request import parse
 
 
 def test_everything_at_once(tmp_path):

@@ -5,14 +5,14 @@ import re
 
 import pytest
 
-from src.config import ConfigError
-from src.locks import run_lock
-from src.record import FORMAT, Record
-from src.reporting.study import StudyError
-from src.reporting.study import read_study as read_for_report
-from src.study.progress import best, run_states, time_left
-from src.study.runs import entry_of, find_run, read_study, study_file, write_study
-from src.study.text import status
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.files.locks import run_lock
+from yolo26_attention.files.record import FORMAT, Record
+from yolo26_attention.reporting.study import StudyError
+from yolo26_attention.reporting.study import read_study as read_for_report
+from yolo26_attention.study.progress import best, run_states, time_left
+from yolo26_attention.study.runs import entry_of, find_run, read_study, study_file, write_study
+from yolo26_attention.study.text import status
 from tests.study.test_progress import entry, put
 
 

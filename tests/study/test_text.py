@@ -1,7 +1,7 @@
 """What a person reads about a study."""
 
-from src.study.runs import write_study
-from src.study.text import announcement, error_line, status, summary, tags
+from yolo26_attention.study.runs import write_study
+from yolo26_attention.study.text import announcement, error_line, status, summary, tags
 from tests.study.test_progress import entry, put
 
 RUNS = [

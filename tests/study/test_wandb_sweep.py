@@ -4,11 +4,11 @@ import pytest
 from sweeps.config import schema_violations_from_proposed_config
 from wandb import wandb_agent
 
-from src.config import ConfigError
-from src.study.definition import load_study, study_names
-from src.study.plan import Composer
-from src.study.points import point_options, register_points
-from src.study.wandb_sweep import sweep_definition
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.study.definition import load_study, study_names
+from yolo26_attention.study.plan import Composer
+from yolo26_attention.study.points import point_options, register_points
+from yolo26_attention.study.wandb_sweep import sweep_definition
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from src.checks import check
-from src.journal import read_journal
-from src.param_groups import GraftOptions, regroup
-from src.trainer import GraftTrainer
+from yolo26_attention.plan.checks import check
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.training.param_groups import GraftOptions, regroup
+from yolo26_attention.training.trainer import GraftTrainer
 
 
 @pytest.fixture

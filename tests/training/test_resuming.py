@@ -8,12 +8,13 @@ import torch
 from ultralytics.engine import trainer as engine
 from ultralytics.nn.tasks import DetectionModel
 
-from src import checkpoint, resuming
-from src.checkpoint import read_state, settle
-from src.checks import check
-from src.journal import read_journal
-from src.trainer import GraftTrainer
-from src.whole_files import WholeFiles
+from yolo26_attention.training import state as checkpoint
+from yolo26_attention.training import resuming
+from yolo26_attention.training.state import read_state, settle
+from yolo26_attention.plan.checks import check
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.training.trainer import GraftTrainer
+from yolo26_attention.training.whole_files import WholeFiles
 
 # Four epochs of four batches each, with everything switched on that draws random numbers.
 LONG = (

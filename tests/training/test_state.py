@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from src import record
-from src.checkpoint import (
+from yolo26_attention.files import record
+from yolo26_attention.training.state import (
     previous,
     random_streams,
     read_state,

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from src.budget import epochs_of_steps
-from src.checks import check
-from src.trainer import GraftTrainer
+from yolo26_attention.training.step_budget import epochs_of_steps
+from yolo26_attention.plan.checks import check
+from yolo26_attention.training.trainer import GraftTrainer
 
 
 @pytest.mark.parametrize(

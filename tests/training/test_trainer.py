@@ -8,12 +8,12 @@ import torch
 import torch._dynamo.config
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 
-from src import validator
-from src.checks import check
-from src.detector.grafting import grafted_attention
-from src.detector.stock import build_stock
-from src.journal import read_journal
-from src.trainer import GraftTrainer
+from yolo26_attention.training import validator
+from yolo26_attention.plan.checks import check
+from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.training.trainer import GraftTrainer
 
 
 @pytest.fixture

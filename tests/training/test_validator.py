@@ -6,10 +6,11 @@ import pytest
 import torch
 from ultralytics import YOLO
 
-from src.matches import read_matches
-from src.statistics import average_precision, mean_average_precision
-from src.trainer import GraftTrainer
-from src.validator import MatchValidator
+from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.statistics import average_precision
+from yolo26_attention.statistics import mean_average_precision
+from yolo26_attention.training.trainer import GraftTrainer
+from yolo26_attention.training.validator import MatchValidator
 
 # Folder and number, height and width, and objects: class and box in pixels.
 IMAGES = {
@@ -107,7 +108,7 @@ def test_size_of_a_batch_changes_nothing(data, tmp_path):
 
 
 def test_one_process_of_several_writes_no_part_of_the_images(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("src.validator.RANK", 0)
+    monkeypatch.setattr("yolo26_attention.training.validator.RANK", 0)
     _, path = validated(data, tmp_path, Guessing)
     assert not path.exists()
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 
-from src.outcome import tell_outcome
+from yolo26_attention.run.batch import tell_outcome
 
 
 class InTurnLauncher(BasicLauncher):

@@ -9,7 +9,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 from omegaconf import open_dict
 
-from src.outcome import failed, tell_outcome
+from yolo26_attention.run.batch import failed, tell_outcome
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 
-from src.outcome import failed, tell_outcome
+from yolo26_attention.run.batch import failed, tell_outcome
 
 if TYPE_CHECKING:
     from submitit import Job

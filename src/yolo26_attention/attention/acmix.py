@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.attention.acmix_convolution import ShiftConv, compose, dense, grouped
-from src.attention.options import LARGEST_KERNEL
-from src.attention.window import IMPLEMENTATIONS, check_heads, window_attention
-from src.attention.window_shifted import window_weights
+from yolo26_attention.attention.acmix_convolution import ShiftConv, compose, dense, grouped
+from yolo26_attention.attention.options import LARGEST_KERNEL
+from yolo26_attention.attention.window import IMPLEMENTATIONS, check_heads, window_attention
+from yolo26_attention.attention.window_shifted import window_weights
 
 # Shape legend: B batch, C channels, H height, W width, N heads, D channels per head
 
@@ -45,7 +45,7 @@ class ACmix(nn.Module):
         rate2: weight of the convolution; its initial value where it is learned.
         shift: dep_conv is "learned" from one-hot shifts, "fixed" at them, or learned from "random" values.
         position: whether the logits contain pe.
-        implementation: of the windowed attention, "auto" or a name from src.attention.window.IMPLEMENTATIONS.
+        implementation: of the windowed attention, "auto" or a name from yolo26_attention.attention.window.IMPLEMENTATIONS.
 
     Raises:
         ValueError: if a size does not fit, or if an option is given that the others leave without effect.

@@ -1,7 +1,7 @@
 """Mechanisms that timm has, with options named as everywhere here and checked before timm sees them.
 
 Each function builds timm's own module, (B, channels, H, W) to the same; what an option means stands beside it in
-src/attention/options_timm.py. All raise ValueError, naming option, value and a way out, where an option does not fit.
+src/yolo26_attention/attention/options_timm.py. All raise ValueError, naming option, value and a way out, where an option does not fit.
 """
 
 import math
@@ -10,8 +10,8 @@ from collections.abc import Callable
 from timm.layers import Attention2d, create_attn, make_divisible
 from torch import Tensor, nn
 
-from src.attention.options import LARGEST_KERNEL
-from src.attention.window import check_heads
+from yolo26_attention.attention.options import LARGEST_KERNEL
+from yolo26_attention.attention.window import check_heads
 
 GATES = ("sigmoid", "hard_sigmoid")
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from src.attention.options import LARGEST_KERNEL
-from src.attention.window import IMPLEMENTATIONS, check_heads, window_attention
+from yolo26_attention.attention.options import LARGEST_KERNEL
+from yolo26_attention.attention.window import IMPLEMENTATIONS, check_heads, window_attention
 
 
 class NeighbourhoodAttention(nn.Module):
@@ -14,7 +14,7 @@ class NeighbourhoodAttention(nn.Module):
         heads: must divide channels.
         kernel_att: odd side of the window, in pixels.
         dilation: pixels between neighbouring keys of one window.
-        implementation: of the windowed attention, "auto" or a name from src.attention.window.IMPLEMENTATIONS.
+        implementation: of the windowed attention, "auto" or a name from yolo26_attention.attention.window.IMPLEMENTATIONS.
 
     Raises:
         ValueError: if a size does not fit.

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src.attention.options_timm import TIMM_SCHEMAS
+from yolo26_attention.attention.options_timm import TIMM_SCHEMAS
 
 # Pixels: wider than any map that a detector sees at 2,000 px, where a window that is wider only costs memory.
 LARGEST_KERNEL = 255
@@ -65,10 +65,10 @@ class BaselineConfig:
 
 @dataclass
 class ACmixConfig:
-    """Options of `src.attention.acmix.ACmix`."""
+    """Options of `yolo26_attention.attention.acmix.ACmix`."""
 
     name: str = "acmix"
-    _target_: str = "src.attention.acmix.ACmix"
+    _target_: str = "yolo26_attention.attention.acmix.ACmix"
     heads: int = 4
     kernel_att: int = 7
     kernel_conv: int = 3
@@ -87,7 +87,7 @@ class SASAConfig:
     """Stand-alone self-attention: the attention path of ACmix by itself (Ramachandran et al. 2019)."""
 
     name: str = "sasa"
-    _target_: str = "src.attention.sasa.SASA"
+    _target_: str = "yolo26_attention.attention.sasa.SASA"
     heads: int = 4
     kernel_att: int = 7  # side of the window in pixels, odd
     dilation: int = 1  # pixels between neighbouring keys
@@ -100,7 +100,7 @@ class NeighbourhoodConfig:
     """Neighbourhood attention: windowed attention with nothing added (Hassani et al. 2023)."""
 
     name: str = "neighbourhood"
-    _target_: str = "src.attention.neighbourhood.NeighbourhoodAttention"
+    _target_: str = "yolo26_attention.attention.neighbourhood.NeighbourhoodAttention"
     heads: int = 4
     kernel_att: int = 7  # side of the window in pixels, odd
     dilation: int = 1  # pixels between neighbouring keys
@@ -112,7 +112,7 @@ class SimAMConfig:
     """Each pixel weighted by how far it is from its channel's mean; no parameters (Yang et al. 2021)."""
 
     name: str = "simam"
-    _target_: str = "src.attention.simam.SimAM"
+    _target_: str = "yolo26_attention.attention.simam.SimAM"
     e_lambda: float = 1e-4  # added to the variance, the paper's lambda
 
 
@@ -125,7 +125,7 @@ class AreaConfig:
     """
 
     name: str = "area"
-    _target_: str = "src.detector.from_ultralytics.AreaAttention"
+    _target_: str = "yolo26_attention.detector.from_ultralytics.AreaAttention"
     heads: int | None = None  # null: one per 32 channels, as A2C2f has it
     area: int = 4  # number of strips
 
@@ -138,7 +138,7 @@ class PSAConfig:
     """
 
     name: str = "psa"
-    _target_: str = "src.detector.from_ultralytics.psa"
+    _target_: str = "yolo26_attention.detector.from_ultralytics.psa"
     heads: int = 4
     attn_ratio: float = 0.5  # channels of a key over those of a head
     shortcut: bool = True  # add the input to the output, around both halves

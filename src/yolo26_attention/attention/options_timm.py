@@ -1,4 +1,4 @@
-"""Options of the mechanisms that come from timm; src/attention/from_timm.py has the functions. Free of torch.
+"""Options of the mechanisms that come from timm; src/yolo26_attention/attention/from_timm.py has the functions. Free of torch.
 
 Where a mechanism squeezes its channels, the squeezed number is channels / reduction, rounded to a multiple of `divisor`
 and never below `divisor`. Defaults are timm's unless a class says otherwise.
@@ -20,7 +20,7 @@ class SEConfig:
     """Squeeze and excitation: channels weighted from their means (Hu et al. 2018)."""
 
     name: str = "se"
-    _target_: str = "src.attention.from_timm.se"
+    _target_: str = "yolo26_attention.attention.from_timm.se"
     reduction: int = 16
     divisor: int = 8  # with 64 channels, reduction=8 and 16 are then the same
     maxpool: bool = False  # squeeze half the mean and half the maximum, instead of the mean
@@ -32,7 +32,7 @@ class ESEConfig:
     """Effective squeeze and excitation: one layer without a bottleneck (Lee and Park 2020)."""
 
     name: str = "ese"
-    _target_: str = "src.attention.from_timm.ese"
+    _target_: str = "yolo26_attention.attention.from_timm.ese"
     maxpool: bool = False  # squeeze half the mean and half the maximum, instead of the mean
     gate: Gate = Gate.hard_sigmoid
 
@@ -42,7 +42,7 @@ class ECAConfig:
     """Efficient channel attention: a convolution along the channels' means (Wang et al. 2020)."""
 
     name: str = "eca"
-    _target_: str = "src.attention.from_timm.eca"
+    _target_: str = "yolo26_attention.attention.from_timm.eca"
     kernel_att: int | None = None  # in channels, odd; null: from the number of channels, as the paper does
     gate: Gate = Gate.sigmoid
 
@@ -52,7 +52,7 @@ class CECAConfig:
     """Efficient channel attention (Wang et al. 2020) with the channels closed to a ring, as timm has it."""
 
     name: str = "ceca"
-    _target_: str = "src.attention.from_timm.ceca"
+    _target_: str = "yolo26_attention.attention.from_timm.ceca"
     kernel_att: int | None = None  # in channels, odd; null: from the number of channels, as the paper does
     gate: Gate = Gate.sigmoid
 
@@ -62,7 +62,7 @@ class CBAMConfig:
     """Channel attention, then spatial attention (Woo et al. 2018)."""
 
     name: str = "cbam"
-    _target_: str = "src.attention.from_timm.cbam"
+    _target_: str = "yolo26_attention.attention.from_timm.cbam"
     kernel_att: int = 7  # side of the spatial attention's convolution in pixels, odd
     reduction: int = 16  # of the channel attention; rounded to whole channels
     gate: Gate = Gate.sigmoid  # of both
@@ -76,7 +76,7 @@ class LCBAMConfig:
     """
 
     name: str = "lcbam"
-    _target_: str = "src.attention.from_timm.lcbam"
+    _target_: str = "yolo26_attention.attention.from_timm.lcbam"
     kernel_att: int = 7  # side of the spatial attention's convolution in pixels, odd
     reduction: int = 16  # of the channel attention; rounded to whole channels
 
@@ -86,7 +86,7 @@ class CoordConfig:
     """Coordinate attention: a factor per row and one per column (Hou et al. 2021)."""
 
     name: str = "coord"
-    _target_: str = "src.attention.from_timm.coord"
+    _target_: str = "yolo26_attention.attention.from_timm.coord"
     reduction: int = 16  # two thirds of channels / reduction remain, which makes it as large as SE
     divisor: int = 8
     shortcut: bool = False  # add the input to the output
@@ -98,7 +98,7 @@ class SimpleCoordConfig:
     """Coordinate attention (Hou et al. 2021) without norm, rows and columns added before one gate; timm's variant."""
 
     name: str = "scoord"
-    _target_: str = "src.attention.from_timm.scoord"
+    _target_: str = "yolo26_attention.attention.from_timm.scoord"
     reduction: int = 4  # two thirds of channels / reduction remain
     divisor: int = 8
     shortcut: bool = False  # add the input to the output
@@ -113,7 +113,7 @@ class ELAConfig:
     """
 
     name: str = "ela"
-    _target_: str = "src.attention.from_timm.ela"
+    _target_: str = "yolo26_attention.attention.from_timm.ela"
     kernel_att: int = 7  # length of both convolutions in pixels, odd
     shortcut: bool = False  # add the input to the output
     gate: Gate = Gate.sigmoid
@@ -124,7 +124,7 @@ class StripConfig:
     """Strip attention: one gate on the sum of row means and column means; timm's own, after Hou et al. 2020."""
 
     name: str = "strip"
-    _target_: str = "src.attention.from_timm.strip"
+    _target_: str = "yolo26_attention.attention.from_timm.strip"
     kernel_att: int = 3  # length of both depthwise convolutions in pixels, odd
     use_conv: bool = True  # false: gate the means as they are; nothing is learned then, and kernel_att must stay 3
     shortcut: bool = False  # add the input to the output
@@ -140,7 +140,7 @@ class SKConfig:
     """
 
     name: str = "sk"
-    _target_: str = "src.attention.from_timm.sk"
+    _target_: str = "yolo26_attention.attention.from_timm.sk"
     kernel_att: int = 5  # side of the larger window in pixels, odd; the smaller is 3
     keep_3x3: bool = True  # the larger window by dilation, not by more weights; must stay true with kernel_att=3
     split_input: bool = True  # each convolution sees half of the channels
@@ -154,7 +154,7 @@ class SplatConfig:
     """Split attention: a grouped convolution whose splits compete for every channel (Zhang et al. 2020)."""
 
     name: str = "splat"
-    _target_: str = "src.attention.from_timm.splat"
+    _target_: str = "yolo26_attention.attention.from_timm.splat"
     kernel_att: int = 3  # side of the convolution in pixels, odd
     radix: int = 2  # splits
     groups: int = 1  # the paper's cardinality
@@ -167,7 +167,7 @@ class GCConfig:
     """Global context: one context for the whole map, which scales the channels (Cao et al. 2019)."""
 
     name: str = "gc"
-    _target_: str = "src.attention.from_timm.gc"
+    _target_: str = "yolo26_attention.attention.from_timm.gc"
     reduction: int = 8  # rounded to whole channels
     use_attn: bool = True  # pool by attention over the pixels; false: by their mean
     gate: Gate = Gate.sigmoid
@@ -181,7 +181,7 @@ class GCAConfig:
     """
 
     name: str = "gca"
-    _target_: str = "src.attention.from_timm.gca"
+    _target_: str = "yolo26_attention.attention.from_timm.gca"
     reduction: int = 8  # rounded to whole channels
     use_attn: bool = True  # pool by attention over the pixels; false: by their mean
 
@@ -195,7 +195,7 @@ class NonLocalConfig:
     """
 
     name: str = "nl"
-    _target_: str = "src.attention.from_timm.nl"
+    _target_: str = "yolo26_attention.attention.from_timm.nl"
     reduction: int = 8
     divisor: int = 8
     use_scale: bool = True  # divide the products by the square root of the channels
@@ -210,7 +210,7 @@ class LambdaConfig:
     """
 
     name: str = "lambda"
-    _target_: str = "src.attention.from_timm.lambda_layer"
+    _target_: str = "yolo26_attention.attention.from_timm.lambda_layer"
     heads: int = 4
     kernel_att: int = 9  # side of the window of local positions in pixels, odd
     dim_head: int = 16  # channels of a query and of a key
@@ -226,7 +226,7 @@ class Attention2dConfig:
     """
 
     name: str = "attention2d"
-    _target_: str = "src.attention.from_timm.attention2d"
+    _target_: str = "yolo26_attention.attention.from_timm.attention2d"
     heads: int = 4
     bias: bool = True  # of the projections
 

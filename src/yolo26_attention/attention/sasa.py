@@ -1,6 +1,6 @@
 """SASA: stand-alone self-attention, the attention path of ACmix by itself (Ramachandran et al. 2019)."""
 
-from src.attention.acmix import ACmix
+from yolo26_attention.attention.acmix import ACmix
 
 
 class SASA(ACmix):
@@ -13,7 +13,7 @@ class SASA(ACmix):
         stride: pixels of the input between neighbouring pixels of the output.
         dilation: pixels between neighbouring keys of one window.
         position: whether the logits contain the relative position.
-        implementation: of the windowed attention, "auto" or a name from src.attention.window.IMPLEMENTATIONS.
+        implementation: of the windowed attention, "auto" or a name from yolo26_attention.attention.window.IMPLEMENTATIONS.
 
     Raises:
         ValueError: if a size does not fit.

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.attention import window_shifted, window_tiled
-from src.attention.window_border import reflect_pad
+from yolo26_attention.attention import window_shifted
+from yolo26_attention.attention import window_tiled
+from yolo26_attention.attention.window_border import reflect_pad
 
 __all__ = ["IMPLEMENTATIONS", "check_heads", "reflect_pad", "window_attention"]
 
@@ -94,7 +95,7 @@ def check_heads(heads: int, channels: int) -> None:
 def _module(name: str) -> ModuleType:
     if name == "triton":
         # Imported where it is asked for: importing Triton takes a second.
-        from src.attention import window_triton
+        from yolo26_attention.attention import window_triton
 
         return window_triton
     return {"tiled": window_tiled, "shifted": window_shifted}[name]

@@ -1,4 +1,4 @@
-"""Tiles of queries and the keys that each tile sees: the geometry of src.attention.window_tiled."""
+"""Tiles of queries and the keys that each tile sees: the geometry of yolo26_attention.attention.window_tiled."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.attention.window_border import reflect_pad
+from yolo26_attention.attention.window_border import reflect_pad
 
 
 def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> str | None:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from src.attention.window_border import fold_reflection
-from src.attention.window_grid import Grid, grids
+from yolo26_attention.attention.window_border import fold_reflection
+from yolo26_attention.attention.window_grid import Grid, grids
 
 # Cost of a tile beside its products (see window_grid): a call of a small product costs about 660 of
 # them on a CPU; in backward each key of a tile is also added to a map.

@@ -12,7 +12,7 @@ kernels: Any = None
 try:
     import triton
 
-    from src.attention import window_triton_kernels
+    from yolo26_attention.attention import window_triton_kernels
 
     kernels = window_triton_kernels
 except ModuleNotFoundError as error:

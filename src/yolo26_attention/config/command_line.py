@@ -8,9 +8,9 @@ from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 
-from src.config import SCHEMAS, ConfigError
-from src.hydra_errors import config_errors
-from src.plain_yaml import parse_yaml
+from yolo26_attention.config.schema import SCHEMAS, ConfigError
+from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.plain_yaml import parse_yaml
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from src.config import SCHEMAS, ConfigError, plain_values
+from yolo26_attention.config.schema import SCHEMAS, ConfigError, plain_values
 
 SHOWN = "see the options with --cfg job"
 FLAGS = ("Only one of --run", "The --resolve flag")  # --cfg job -m

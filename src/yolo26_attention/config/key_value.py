@@ -5,7 +5,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
-from src.plain_yaml import as_override
+from yolo26_attention.config.plain_yaml import as_override
 
 
 def parse_arguments(schema: type, command: str, about: str) -> Any:

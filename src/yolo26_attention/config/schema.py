@@ -15,8 +15,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from src.attention.options import ATTENTION_SCHEMAS
-from src.errors import ConfigError as ConfigError  # whoever has a configuration finds it here
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.config.errors import ConfigError as ConfigError  # whoever has a configuration finds it here
 
 ROOT = str(Path(__file__).parent.parent)
 
@@ -26,7 +26,7 @@ class PlaceboAttentionConfig:
     """A plain convolution block as large as another attention; `placebo` says which, and in what."""
 
     name: str = "placebo"
-    _target_: str = "src.attention.placebo.Placebo"
+    _target_: str = "yolo26_attention.attention.placebo.Placebo"
     shortcut: bool = True  # add the input to the output
 
 

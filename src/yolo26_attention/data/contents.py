@@ -23,9 +23,9 @@ import cv2
 import PIL
 import ultralytics
 
-from src.data.files import Labels, image_fault, read_labels
-from src.data.splits import quiet_ultralytics
-from src.files import write_atomically
+from yolo26_attention.data.files import Labels, image_fault, read_labels
+from yolo26_attention.data.splits import quiet_ultralytics
+from yolo26_attention.files.atomic import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from src.plain_yaml import parse_yaml
+from yolo26_attention.config.plain_yaml import parse_yaml
 
 OFFICIAL = {
     "coco8": "coco8.yaml",

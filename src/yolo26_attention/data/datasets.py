@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from src.data.contents import Contents
-from src.data.data_yaml import (
+from yolo26_attention.data.contents import Contents
+from yolo26_attention.data.data_yaml import (
     OFFICIAL,
     SINGLE_CLASS,
     DatasetError,
@@ -22,10 +22,10 @@ from src.data.data_yaml import (
     find_yaml,
     read_yaml,
 )
-from src.data.digits import fingerprint, is_digits
-from src.data.former import former_listing
-from src.data.splits import find_sources
-from src.data.survey import Split, look_at
+from yolo26_attention.data.digits import fingerprint, is_digits
+from yolo26_attention.data.former import former_listing
+from yolo26_attention.data.splits import find_sources
+from yolo26_attention.data.survey import Split, look_at
 
 __all__ = ["OFFICIAL", "Dataset", "DatasetError", "DatasetInvalidError", "DatasetMissingError", "resolve_dataset"]
 

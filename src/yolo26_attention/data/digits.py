@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.data.scenes import GENERATOR, SPLITS, Scene, draw_scene
-from src.files import write_atomically
+from yolo26_attention.data.scenes import GENERATOR, SPLITS, Scene, draw_scene
+from yolo26_attention.files.atomic import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from PIL import Image
 from ultralytics.data.utils import check_image
 from ultralytics.utils.patches import imread
 
-from src.data.splits import read_flag
+from yolo26_attention.data.splits import read_flag
 
 JPEG_END = b"\xff\xd9"
 UNREADABLE = (

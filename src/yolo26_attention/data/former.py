@@ -9,8 +9,8 @@ from typing import Any
 
 from ultralytics.data.utils import IMG_FORMATS, img2label_paths
 
-from src.data.data_yaml import bundled, read_yaml
-from src.data.digits import fingerprint
+from yolo26_attention.data.data_yaml import bundled, read_yaml
+from yolo26_attention.data.digits import fingerprint
 
 
 def former_listing(file: Path, sources: Mapping[str, Sequence[Path]]) -> Any:

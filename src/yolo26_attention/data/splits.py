@@ -16,7 +16,7 @@ from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, img2label_pat
 from ultralytics.utils import DATASETS_DIR, LOGGER, SETTINGS_FILE
 from ultralytics.utils.patches import imread
 
-from src.data.data_yaml import DatasetInvalidError, DatasetMissingError, read_yaml
+from yolo26_attention.data.data_yaml import DatasetInvalidError, DatasetMissingError, read_yaml
 
 SPLITS = ("train", "val")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from ultralytics.data.utils import get_split_fraction
 
-from src.data.contents import Contents, ImageFile, LabelFile
-from src.data.data_yaml import DatasetInvalidError, DatasetMissingError
-from src.data.splits import label_files, list_images
+from yolo26_attention.data.contents import Contents, ImageFile, LabelFile
+from yolo26_attention.data.data_yaml import DatasetInvalidError, DatasetMissingError
+from yolo26_attention.data.splits import label_files, list_images
 
 SHOWN = 3  # faults in a message
 

@@ -16,13 +16,18 @@ from torch.nn.parameter import is_lazy
 from ultralytics.nn.modules import Conv
 from ultralytics.utils.torch_utils import initialize_weights
 
-from src.detector.blame import defined, last_line
-from src.detector.isolation import kept_settings, own_generator
-from src.detector.matching import Match, match_placebo
-from src.detector.modes import Replacement
-from src.detector.probe import Candidate, UnfitError, Use, check_lone_image, check_modes, probe
-from src.detector.sites import Site, inference
-from src.detector.trust import is_shipped
+from yolo26_attention.detector.blame import defined, last_line
+from yolo26_attention.detector.isolation import kept_settings, own_generator
+from yolo26_attention.detector.placebo_size import Match, match_placebo
+from yolo26_attention.detector.modes import Replacement
+from yolo26_attention.detector.probe import Candidate
+from yolo26_attention.detector.probe import UnfitError
+from yolo26_attention.detector.probe import Use
+from yolo26_attention.detector.probe import check_lone_image
+from yolo26_attention.detector.probe import check_modes
+from yolo26_attention.detector.probe import probe
+from yolo26_attention.detector.sites import Site, inference
+from yolo26_attention.detector.trust import is_shipped
 
 MOST_PARAMETERS = 100_000_000  # at one place; all of yolo26x has 60 million
 
@@ -90,7 +95,7 @@ def build(
         _check_map(Replacement(tried, project), attention_class, place, mode)
     if matched is not None:
         placebo: Any = attention
-        placebo.matched = matched  # read by src.detector.grafting.placebo_matches
+        placebo.matched = matched  # read by yolo26_attention.detector.grafting.placebo_matches
     return like(attention, place.neighbour), None if project is None else like(project, place.neighbour)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from ultralytics.nn.tasks import BaseModel
 
-from src.detector.sites import find_sites
-from src.flops import count_parameters, count_without_computing
+from yolo26_attention.detector.sites import find_sites
+from yolo26_attention.evaluation.flops import count_parameters, count_without_computing
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Attention that Ultralytics has, with options named as everywhere here and checked before Ultralytics sees them.
 
-It lives here and not in src/attention, which knows nothing of YOLO. Batch norms get the constants that Ultralytics
+It lives here and not in src/yolo26_attention/attention, which knows nothing of YOLO. Batch norms get the constants that Ultralytics
 gives every batch norm of a network it builds.
 """
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ultralytics.nn.modules.block import AAttn, PSABlock
 from ultralytics.utils.torch_utils import initialize_weights
 
-from src.attention.window import check_heads
+from yolo26_attention.attention.window import check_heads
 
 
 class AreaAttention(AAttn):

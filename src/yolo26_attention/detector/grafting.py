@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from src.detector.building import Place, build, like, probe_place
-from src.detector.matching import Match
-from src.detector.modes import GATES, MODES, AttentionConv, Gated, Replacement, bottleneck_convolutions
-from src.detector.probe import Use
-from src.detector.sites import Site, choose_sites, find_sites, largest_stride, layers_of
-from src.detector.trust import is_shipped
+from yolo26_attention.detector.building import Place, build, like, probe_place
+from yolo26_attention.detector.placebo_size import Match
+from yolo26_attention.detector.modes import GATES, MODES, AttentionConv, Gated, Replacement, bottleneck_convolutions
+from yolo26_attention.detector.probe import Use
+from yolo26_attention.detector.sites import Site, choose_sites, find_sites, largest_stride, layers_of
+from yolo26_attention.detector.trust import is_shipped
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Graft:
     Args:
         target: dotted path of a class called with a site's channels; None leaves the model as it is (baseline).
         options: keyword arguments of that class.
-        sites: names from `find_sites`, and of the sets in `src.detector.sites.SETS`.
+        sites: names from `find_sites`, and of the sets in `yolo26_attention.detector.sites.SETS`.
         seed: seed of the graft's own generator.
         mode: "append" (behind the block), "replace" (instead of the block) or "bottleneck" (instead of the 3x3
             convolutions inside the block's bottlenecks).

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from src.attention.placebo import placebo_flops, placebo_parameters
-from src.flops import count_parameters, count_without_computing
+from yolo26_attention.attention.placebo import placebo_flops, placebo_parameters
+from yolo26_attention.evaluation.flops import count_parameters, count_without_computing
 
 TOLERANCE = 0.02
 # In order of preference: among those that match, the plainest block is taken.

@@ -9,7 +9,7 @@ from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import WEIGHTS_DIR
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
-from src.detector.trust import Trust, known_classes_only
+from yolo26_attention.detector.trust import Trust, known_classes_only
 
 MODELS = tuple(f"yolo26{scale}{variant}" for variant in ("", "-p2", "-p6") for scale in "nsmlx")
 

@@ -19,12 +19,12 @@ import torch
 from torch import nn
 from ultralytics.nn import tasks
 
-from src.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 
 TARGETS = {getattr(schema, "_target_", None) for schema in ATTENTION_SCHEMAS.values()}
 # What grafted checkpoints are made of beside Ultralytics' and torch's own modules.
-MODULES = ("src.attention.", "src.detector.", "timm.layers.")
-HOOKS = {"src.detector.grafting.append", "src.attention.from_timm.refuse_single_image"}
+MODULES = ("yolo26_attention.attention.", "yolo26_attention.detector.", "timm.layers.")
+HOOKS = {"yolo26_attention.detector.grafting.append", "yolo26_attention.attention.from_timm.refuse_single_image"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def check_target(key: str, target: Any, trust: Trust) -> None:
 
 def is_shipped(target: str) -> bool:
     """Whether a dotted path names attention of this program."""
-    return target in TARGETS or target.startswith("src.attention.")
+    return target in TARGETS or target.startswith("yolo26_attention.attention.")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ itself these differ somewhat from published ones.
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from src.matches import Detections
+from yolo26_attention.evaluation.detections import Detections
 
 SIZES = ("small", "medium", "large")
 

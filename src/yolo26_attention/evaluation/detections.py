@@ -12,8 +12,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from src.files import atomic
-from src.statistics import Matches, average_precision
+from yolo26_attention.files.atomic import atomic
+from yolo26_attention.statistics import Matches
+from yolo26_attention.statistics import average_precision
 
 WHOLE = ("shapes", "image", "cls", "object_image", "object_cls")  # as narrow in the file as their values allow
 THRESHOLDS = 10  # Ultralytics' IoU thresholds, 0.50 to 0.95

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from src.unseen import Watch, ran
+from yolo26_attention.evaluation.unseen import Watch, ran
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from src.files import write_atomically
+from yolo26_attention.files.atomic import write_atomically
 
 log = logging.getLogger(__name__)
 # Of the processes that a run took, not of its training: they stay when its training goes back to an earlier epoch.

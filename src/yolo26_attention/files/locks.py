@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from src.record import RunSkippedError
+from yolo26_attention.files.record import RunSkippedError
 
 PATIENCE_SECONDS = 0.1  # `is_locked` holds a lock for an instant, too
 ANYBODY = 0o666  # so that somebody else's `status=true` can ask for it

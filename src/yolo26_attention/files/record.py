@@ -18,7 +18,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_origin
 
-from src.files import write_atomically
+from yolo26_attention.files.atomic import write_atomically
 
 # What a search may look for, and where the record has it.
 OBJECTIVES = {
@@ -72,7 +72,7 @@ class Record:
     ap_by_class: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: list[dict[str, Any]] = field(default_factory=list)
-    training: dict[str, Any] = field(default_factory=dict)  # what Ultralytics decided: src/decided.py
+    training: dict[str, Any] = field(default_factory=dict)  # what Ultralytics decided: src/yolo26_attention/training/decided.py
     latency: dict[str, Any] = field(default_factory=dict)
     measurements: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)

@@ -15,8 +15,8 @@ from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 from ultralytics.utils import SETTINGS
 
-from src.detector.flops_line import without_flops_line
-from src.latency.networks import CapturedGraphs, Compiled, InPrecision
+from yolo26_attention.detector.flops_line import without_flops_line
+from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision
 
 # Those that run an exported file, with Ultralytics' name of its format.
 EXPORTED = {"onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "engine"}

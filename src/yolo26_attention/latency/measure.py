@@ -17,13 +17,13 @@ from ultralytics.models.yolo.detect import DetectionPredictor
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
-from src.data.splits import read_image, split_images
-from src.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
-from src.latency.clocks import Clock, event_clock, wall_clock
-from src.latency.machine import Machine
-from src.latency.memory import Relocation, peak_memory
-from src.latency.parity import check_parity
-from src.latency.protocol import Comparison, compare
+from yolo26_attention.data.splits import read_image, split_images
+from yolo26_attention.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
+from yolo26_attention.latency.clocks import Clock, event_clock, wall_clock
+from yolo26_attention.latency.machine import Machine
+from yolo26_attention.latency.memory import Relocation, peak_memory
+from yolo26_attention.latency.parity import check_parity
+from yolo26_attention.latency.protocol import Comparison, compare
 
 IMAGES = 32
 THROUGHPUT_SHARE = 0.1  # of the time, for each batch size

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from ultralytics.nn.autobackend import AutoBackend
 
-from src.latency.networks import CapturedGraphs
+from yolo26_attention.latency.networks import CapturedGraphs
 
 # Pairs between two moves: four in a section of the shortest series that may stop, 600 pairs in 20 sections.
 RELOCATE_PAIRS = 7

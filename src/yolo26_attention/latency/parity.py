@@ -11,9 +11,9 @@ from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
-from src.data.label_cache import restrict_label_caches
-from src.latency.backends import Deployed, cpu_threads
-from src.latency.networks import predictions
+from yolo26_attention.data.label_cache import restrict_label_caches
+from yolo26_attention.latency.backends import Deployed, cpu_threads
+from yolo26_attention.latency.networks import predictions
 
 # Of a score, or of a box as a share of the image's side; float32 arithmetic in another order stays far below.
 LARGEST_DIFFERENCE = 0.001

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from src.latency.clocks import Call, Clock
-from src.latency.interval import BLOCKS, ratio_interval
+from yolo26_attention.latency.clocks import Call, Clock
+from yolo26_attention.latency.interval import BLOCKS, ratio_interval
 
 WARMUP_ROUND = 8  # calls of each network
 WARMUP_STABLE = 0.05

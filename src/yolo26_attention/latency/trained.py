@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from ultralytics.nn.tasks import BaseModel, load_checkpoint
 
-from src.detector.stock import build_stock
-from src.files import atomic
-from src.latency.measure import measure, validation_images
-from src.latency.parity import validate_deployed
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.atomic import atomic
+from yolo26_attention.latency.measure import measure, validation_images
+from yolo26_attention.latency.parity import validate_deployed
 
 if TYPE_CHECKING:
-    from src.checks import Plan
+    from yolo26_attention.plan.checks import Plan
 
 SAMPLES = "latency.npz"
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from src.config import ConfigError
-from src.data.datasets import Dataset
-from src.latency.backends import check_backend
-from src.param_groups import GraftOptions
-from src.record import OBJECTIVES
-from src.trainer import check_arguments
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.data.datasets import Dataset
+from yolo26_attention.latency.backends import check_backend
+from yolo26_attention.training.param_groups import GraftOptions
+from yolo26_attention.files.record import OBJECTIVES
+from yolo26_attention.training.trainer import check_arguments
 
 OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
 

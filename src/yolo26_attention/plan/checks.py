@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from src.arguments import (
+from yolo26_attention.plan.arguments import (
     check_image_size,
     check_latency,
     check_lone_image,
@@ -24,28 +24,28 @@ from src.arguments import (
     lone_image,
     training_arguments,
 )
-from src.attention.options import resolve_options
-from src.config import SCHEMAS, ConfigError, given_overrides, own_folders
-from src.data.datasets import Dataset, DatasetError, resolve_dataset
-from src.data.digits import build_digits
-from src.detector.building import find_class
-from src.detector.freezing import check_freeze
-from src.detector.grafting import Graft, graft, graft_of, prepare, probe_sites
-from src.detector.matching import Match
-from src.detector.probe import Use
-from src.detector.probe.deployment import RUNTIMES
-from src.detector.same_graft import graft_difference
-from src.detector.sites import Site, largest_stride
-from src.detector.stock import MODELS, build_stock, check_weights, find_weights
-from src.detector.trust import Trust, check_target
-from src.earlier import place_of
-from src.locks import only_within_this_machine
-from src.own_code import file_fingerprint, own_code
-from src.param_groups import GraftOptions
-from src.record import without_passwords
-from src.tracking_checks import check_tracking, follow_environment
-from src.trainer import find_device
-from src.training_options import check_training_options
+from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.config.schema import SCHEMAS, ConfigError, given_overrides, own_folders
+from yolo26_attention.data.datasets import Dataset, DatasetError, resolve_dataset
+from yolo26_attention.data.digits import build_digits
+from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.freezing import check_freeze
+from yolo26_attention.detector.grafting import Graft, graft, graft_of, prepare, probe_sites
+from yolo26_attention.detector.placebo_size import Match
+from yolo26_attention.detector.probe import Use
+from yolo26_attention.detector.probe.deployment import RUNTIMES
+from yolo26_attention.detector.same_graft import graft_difference
+from yolo26_attention.detector.sites import Site, largest_stride
+from yolo26_attention.detector.stock import MODELS, build_stock, check_weights, find_weights
+from yolo26_attention.detector.trust import Trust, check_target
+from yolo26_attention.plan.earlier import place_of
+from yolo26_attention.files.locks import only_within_this_machine
+from yolo26_attention.plan.own_code import file_fingerprint, own_code
+from yolo26_attention.training.param_groups import GraftOptions
+from yolo26_attention.files.record import without_passwords
+from yolo26_attention.plan.tracking import check_tracking, follow_environment
+from yolo26_attention.training.trainer import find_device
+from yolo26_attention.plan.training_options import check_training_options
 
 log = logging.getLogger(__name__)
 DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
@@ -56,7 +56,7 @@ class Plan:
     """A configuration that passed every check.
 
     `arguments` are those of Ultralytics' trainer; `folder` is the run's own. `given` is the configuration as it came,
-    `config` as resolved. `identity_version`, `replaces` and `remark` are those of src/earlier.py.
+    `config` as resolved. `identity_version`, `replaces` and `remark` are those of src/yolo26_attention/plan/earlier.py.
     """
 
     config: dict[str, Any]

@@ -13,13 +13,13 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from src.data.datasets import Dataset
-from src.detector.building import find_class
-from src.identity import VERSION, identity, images_in_memory, readable_name
-from src.identity_v0 import identity_v0
-from src.journal import read_journal
-from src.own_code import OwnCode, file_fingerprint, own_code
-from src.record import Record
+from yolo26_attention.data.datasets import Dataset
+from yolo26_attention.detector.building import find_class
+from yolo26_attention.plan.identity import VERSION, identity, images_in_memory, readable_name
+from yolo26_attention.plan.identity_v0 import identity_v0
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.plan.own_code import OwnCode, file_fingerprint, own_code
+from yolo26_attention.files.record import Record
 
 
 @dataclass(frozen=True)

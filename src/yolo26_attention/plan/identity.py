@@ -1,10 +1,10 @@
 """What makes two runs the same experiment: their identity, and the names that it gives their folders.
 
 An identity is a hash over a version, the content of the data set and of the starting checkpoint, the seed, and every
-option that differs from src/identity_table.py. Module paths of shipped classes, the number of an option's digits
+option that differs from src/yolo26_attention/plan/identity_table.py. Module paths of shipped classes, the number of an option's digits
 (1 or 1.0) and options at the table's value have no part in it, so that neither an upgrade of this program nor a moved
 file trains anything again. VERSION goes up when the same options come to mean another training; runs of an earlier
-version are then found by a frozen copy of their identity, as src/identity_v0.py is one.
+version are then found by a frozen copy of their identity, as src/yolo26_attention/plan/identity_v0.py is one.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from src.attention.options import ATTENTION_SCHEMAS
-from src.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
 
 VERSION = 1
 # Of the attention group, beside the options of the class.

@@ -4,7 +4,7 @@ An option has one of three entries: ALWAYS (it is in, whatever its value), OUT (
 which it is left out. That value was the option's default when the option came into this table, and stays as it is here
 for good: where a default changes later, runs at the new one get another identity, and all others keep theirs. A new
 option comes in with its default, so that no run's identity changes. An option without an entry is in, always;
-tests/test_identity.py wants an entry for each.
+tests/plan/test_identity.py wants an entry for each.
 """
 
 from enum import Enum

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from src.config import ConfigError, OptimizerConfig, TrainerConfig, TunedOptimizerConfig
-from src.data.splits import has_polygons
-from src.plain_yaml import as_override
+from yolo26_attention.config.schema import ConfigError, OptimizerConfig, TrainerConfig, TunedOptimizerConfig
+from yolo26_attention.data.splits import has_polygons
+from yolo26_attention.config.plain_yaml import as_override
 
 INFINITY = math.inf
 # Lowest and highest value of what Ultralytics does not check; the lowest one is taken itself.

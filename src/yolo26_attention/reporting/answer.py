@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from src.reporting.caveats import DISTURBED, remarks_on
-from src.reporting.comparison import Compared, Results
-from src.reporting.variant import Variant
-from src.statistics import Comparison, compare_seeds
+from yolo26_attention.reporting.caveats import DISTURBED, remarks_on
+from yolo26_attention.reporting.comparison import Compared, Results
+from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import Comparison
+from yolo26_attention.statistics import compare_seeds
 
 
 @dataclass(frozen=True)

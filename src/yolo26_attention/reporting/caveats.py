@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from src.record import Record
-from src.reporting.study import METRIC, Study, StudyRun, flatten, records_that_count, settings, some
-from src.reporting.variant import Variant
-from src.statistics import UNTRAINED
+from yolo26_attention.files.record import Record
+from yolo26_attention.reporting.study import METRIC, Study, StudyRun, flatten, records_that_count, settings, some
+from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import UNTRAINED
 
 TIMED_IN = ("backend", "precision", "batch", "imgsz", "threads")
 DISTURBED = ("busy", "throttled")

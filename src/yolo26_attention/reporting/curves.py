@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from src.journal import read_journal
-from src.reporting.comparison import Results
-from src.reporting.figures import METRIC_LABEL, drawn_variants, look_of
-from src.reporting.style import MUTED, Picture, legend_above, new_figure, styled, svg
-from src.reporting.variant import Variant
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.figures import METRIC_LABEL, drawn_variants, look_of
+from yolo26_attention.reporting.style import MUTED, Picture, legend_above, new_figure, styled, svg
+from yolo26_attention.reporting.variant import Variant
 
 MAP = "metrics/mAP50-95(B)"
 MOST_SITES = 6

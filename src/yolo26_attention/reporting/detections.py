@@ -11,12 +11,12 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.data.data_yaml import DatasetError, class_names
-from src.matches import Detections, read_matches
-from src.reporting.answer import Answer
-from src.reporting.study import StudyRun
-from src.reporting.style import INK, Picture, new_figure, styled, svg
-from src.reporting.variant import Variant
+from yolo26_attention.data.data_yaml import DatasetError, class_names
+from yolo26_attention.evaluation.detections import Detections, read_matches
+from yolo26_attention.reporting.answer import Answer
+from yolo26_attention.reporting.study import StudyRun
+from yolo26_attention.reporting.style import INK, Picture, new_figure, styled, svg
+from yolo26_attention.reporting.variant import Variant
 
 SHOWN_CONFIDENCE = 0.25  # what Ultralytics shows by default
 EACH_WAY = 2
@@ -96,7 +96,7 @@ def data_of(run: StudyRun) -> tuple[Path | None, dict[int, str]]:
     if not file.is_file():
         return None, {}
     try:
-        from src.data.splits import data_folder  # brings torch, which reading records does without
+        from yolo26_attention.data.splits import data_folder  # brings torch, which reading records does without
 
         return data_folder(file), class_names(file, given.get("single_cls", False))
     except DatasetError:
@@ -113,7 +113,7 @@ def _quality(kept: Detections) -> NDArray[np.float64]:
 
 def load_image(path: Path) -> tuple[NDArray[np.uint8], float]:
     """An image small enough for a page, (H, W, 3), and its size relative to the file's."""
-    from src.data.splits import read_image  # brings torch, too
+    from yolo26_attention.data.splits import read_image  # brings torch, too
 
     whole = Image.fromarray(np.ascontiguousarray(read_image(path, 3)[..., ::-1]))
     scale = min(1.0, MOST_PIXELS / max(whole.size))

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from src.reporting.comparison import Results
-from src.reporting.style import (
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.style import (
     GRID,
     INK,
     MUTED,
@@ -21,9 +21,9 @@ from src.reporting.style import (
     styled,
     svg,
 )
-from src.reporting.swept import swept_lines
-from src.reporting.variant import Variant
-from src.statistics import Estimate
+from yolo26_attention.reporting.swept import swept_lines
+from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import Estimate
 
 # More variants in one picture cannot be told apart; the table has them all.
 MOST_DRAWN = 12

@@ -18,19 +18,19 @@ from torch import Tensor, nn
 from ultralytics import YOLO
 from ultralytics.data.augment import LetterBox
 
-from src.attention.acmix import ACmix
-from src.attention.window_border import fold_reflection
-from src.data.splits import read_image
-from src.detector.grafting import grafted_attention
-from src.detector.modes import Gated
-from src.detector.sites import channels_of, largest_stride
-from src.detector.trust import Trust, known_classes_only
-from src.matches import Detections
-from src.reporting.answer import Answer
-from src.reporting.comparison import Results
-from src.reporting.detections import data_of, kept_matches, show
-from src.reporting.study import StudyRun
-from src.reporting.style import INK, Picture, new_figure, styled, svg
+from yolo26_attention.attention.acmix import ACmix
+from yolo26_attention.attention.window_border import fold_reflection
+from yolo26_attention.data.splits import read_image
+from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.modes import Gated
+from yolo26_attention.detector.sites import channels_of, largest_stride
+from yolo26_attention.detector.trust import Trust, known_classes_only
+from yolo26_attention.evaluation.detections import Detections
+from yolo26_attention.reporting.answer import Answer
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.detections import data_of, kept_matches, show
+from yolo26_attention.reporting.study import StudyRun
+from yolo26_attention.reporting.style import INK, Picture, new_figure, styled, svg
 
 log = logging.getLogger(__name__)
 IMAGES = 3

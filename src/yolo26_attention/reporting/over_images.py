@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.reporting.comparison import Results
-from src.reporting.detections import kept_matches
-from src.reporting.figures import MOST_DRAWN
-from src.reporting.study import some
-from src.reporting.variant import Variant
-from src.statistics import ImageDifference, Matches, compare_images
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.detections import kept_matches
+from yolo26_attention.reporting.figures import MOST_DRAWN
+from yolo26_attention.reporting.study import some
+from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import ImageDifference
+from yolo26_attention.statistics import Matches
+from yolo26_attention.statistics import compare_images
 
 
 def with_images(results: Results, resamples: int) -> Results:

@@ -9,13 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from src.reporting.answer import Answer, interval, latency_sure, signed
-from src.reporting.comparison import Results
-from src.reporting.figures import drawn_variants
-from src.reporting.study import StudyRun, flatten
-from src.reporting.style import Picture, follow_page
-from src.reporting.tables import Cell, columns
-from src.reporting.variant import Variant
+from yolo26_attention.reporting.answer import Answer, interval, latency_sure, signed
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.figures import drawn_variants
+from yolo26_attention.reporting.study import StudyRun, flatten
+from yolo26_attention.reporting.style import Picture, follow_page
+from yolo26_attention.reporting.tables import Cell, columns
+from yolo26_attention.reporting.variant import Variant
 
 MIME = {"svg": "image/svg+xml", "png": "image/png", "jpg": "image/jpeg"}
 
@@ -31,7 +31,7 @@ def page(results: Results, answer: Answer, pictures: Sequence[Picture], command:
         written: when it was made, as it is to be shown.
     """
     environment = Environment(
-        loader=PackageLoader("src.reporting", "templates"),
+        loader=PackageLoader("yolo26_attention.reporting", "templates"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,

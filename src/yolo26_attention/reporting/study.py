@@ -8,11 +8,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from src.errors import ConfigError
-from src.identity import defining
-from src.record import Record
-from src.study.runs import FoundRun, find_run
-from src.study.runs import read_study as read_declared
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.plan.identity import defining
+from yolo26_attention.files.record import Record
+from yolo26_attention.study.runs import FoundRun, find_run
+from yolo26_attention.study.runs import read_study as read_declared
 
 METRIC = "map50_95"
 # Where a graft says what it is; all else of a configuration is what it is compared in.

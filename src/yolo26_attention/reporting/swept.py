@@ -1,7 +1,7 @@
 """What a study varies in numbers."""
 
-from src.reporting.comparison import Results
-from src.reporting.variant import Variant
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.variant import Variant
 
 
 def swept_lines(results: Results) -> dict[str, dict[str, list[Variant]]]:

@@ -5,13 +5,13 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from src.columns import aligned
-from src.reporting.answer import Answer, minus
-from src.reporting.comparison import Results
-from src.reporting.escapes import in_csv, in_latex, in_markdown, latex_label
-from src.reporting.style import Picture
-from src.reporting.variant import Variant
-from src.statistics import Estimate
+from yolo26_attention.columns import aligned
+from yolo26_attention.reporting.answer import Answer, minus
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.escapes import in_csv, in_latex, in_markdown, latex_label
+from yolo26_attention.reporting.style import Picture
+from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import Estimate
 
 
 @dataclass(frozen=True)

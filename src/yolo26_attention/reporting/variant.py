@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from src.record import Record
-from src.reporting.study import BASELINE, StudyRun, records_that_count
-from src.statistics import Comparison, Estimate
+from yolo26_attention.files.record import Record
+from yolo26_attention.reporting.study import BASELINE, StudyRun, records_that_count
+from yolo26_attention.statistics import Comparison
+from yolo26_attention.statistics import Estimate
 
 
 @dataclass(frozen=True, eq=False)

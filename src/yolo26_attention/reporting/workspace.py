@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from src.reporting.comparison import Results
-from src.reporting.study import Study, flatten
-from src.reporting.swept import swept_lines
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.study import Study, flatten
+from yolo26_attention.reporting.swept import swept_lines
 
 
 def swept_points(results: Results) -> Iterator[dict[str, float]]:

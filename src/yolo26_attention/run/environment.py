@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from src.latency.machine import driver_version
+from yolo26_attention.latency.machine import driver_version
 
 PACKAGES = (
     "torch",

@@ -11,30 +11,30 @@ from typing import Any
 
 import yaml
 
-from src.checkpoint import damage, remove_state, settle
-from src.checks import Plan
-from src.coco import ap_by_size
-from src.environment import environment
-from src.files import remove_partial, write_atomically
-from src.finite import NotFiniteError
-from src.identity import readable_name
-from src.interrupts import interruptible
-from src.journal import append_entry, read_journal
-from src.latency.run import SAMPLES
-from src.locks import lock_file, run_lock
-from src.matches import read_matches
-from src.measuring import measure_again, measure_costs
-from src.record import (
+from yolo26_attention.training.state import damage, remove_state, settle
+from yolo26_attention.plan.checks import Plan
+from yolo26_attention.evaluation.coco import ap_by_size
+from yolo26_attention.run.environment import environment
+from yolo26_attention.files.atomic import remove_partial, write_atomically
+from yolo26_attention.training.finite import NotFiniteError
+from yolo26_attention.plan.identity import readable_name
+from yolo26_attention.run.interrupts import interruptible
+from yolo26_attention.files.journal import append_entry, read_journal
+from yolo26_attention.latency.trained import SAMPLES
+from yolo26_attention.files.locks import lock_file, run_lock
+from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.run.measuring import measure_again, measure_costs
+from yolo26_attention.files.record import (
     Record,
     RunSkippedError,
     set_aside,
     without_passwords,
 )
-from src.study.runs import entry_of
-from src.study.text import tags as study_tags
-from src.tracking import Tracker, open_tracker
-from src.trainer import GraftTrainer
-from src.validator import validate
+from yolo26_attention.study.runs import entry_of
+from yolo26_attention.study.text import tags as study_tags
+from yolo26_attention.run.tracking import Tracker, open_tracker
+from yolo26_attention.training.trainer import GraftTrainer
+from yolo26_attention.training.validator import validate
 
 log = logging.getLogger(__name__)
 # What every run notes, so that it is no event that sets a run apart.

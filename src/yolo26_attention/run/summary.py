@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.columns import aligned
-from src.latency.text import flops_text, latency_rows
-from src.record import Record
-from src.statistics import UNTRAINED
+from yolo26_attention.columns import aligned
+from yolo26_attention.latency.text import flops_text, latency_rows
+from yolo26_attention.files.record import Record
+from yolo26_attention.statistics import UNTRAINED
 
 MOST_NAMES = 4
 

@@ -4,11 +4,11 @@ Two sources of chance are kept apart: the seeds of the training (`paired`, `seed
 (`ap`, `images`).
 """
 
-from src.statistics.ap import Matches, average_precision, mean_average_precision
-from src.statistics.groups import indistinguishable
-from src.statistics.images import ImageDifference, Interval, compare_images, resampled_map
-from src.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
-from src.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
+from yolo26_attention.statistics.ap import Matches, average_precision, mean_average_precision
+from yolo26_attention.statistics.groups import indistinguishable
+from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
+from yolo26_attention.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
+from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
 
 __all__ = [
     "UNTRAINED",

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from itertools import combinations
 
-from src.statistics.paired import holm, mean_interval, paired_t
-from src.statistics.seeds import pair_seeds
+from yolo26_attention.statistics.paired import holm, mean_interval, paired_t
+from yolo26_attention.statistics.seeds import pair_seeds
 
 
 def indistinguishable(scores: Mapping[str, Mapping[int, float]], *, level: float = 0.95) -> list[list[str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from src.statistics.ap import Matches, mean_average_precision
+from yolo26_attention.statistics.ap import Matches, mean_average_precision
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from src.statistics.paired import (
+from yolo26_attention.statistics.paired import (
     MOST_SEEDS,
     Estimate,
     check_level,

@@ -18,8 +18,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from src.config import ConfigError
-from src.plain_yaml import as_override, parse_yaml
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.config.plain_yaml import as_override, parse_yaml
 
 SWEEPS = Path(__file__).parent.parent.parent / "sweeps"
 BASELINE = "baseline"

@@ -12,11 +12,11 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from src.config import ConfigError, plain_values
-from src.hydra_errors import config_errors
-from src.identity import defining
-from src.record import Record
-from src.study.definition import Point
+from yolo26_attention.config.schema import ConfigError, plain_values
+from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.plan.identity import defining
+from yolo26_attention.files.record import Record
+from yolo26_attention.study.definition import Point
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
         points: of a study.
         compose_point: gives the configuration of overrides as plain values.
     """
-    from src.checks import Checker  # imports torch
+    from yolo26_attention.plan.checks import Checker  # imports torch
 
     checker = Checker()
     composed: dict[tuple[str, ...], dict[str, Any] | ConfigError] = {}

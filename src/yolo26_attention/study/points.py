@@ -10,8 +10,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from src.config import SCHEMAS
-from src.study.definition import Study, load_study, slug
+from yolo26_attention.config.schema import SCHEMAS
+from yolo26_attention.study.definition import Study, load_study, slug
 
 
 def point_options(study: Study) -> list[str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from src.journal import read_journal
-from src.record import Record
-from src.study.runs import find_run
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.record import Record
+from yolo26_attention.study.runs import find_run
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.errors import ConfigError
-from src.files import write_atomically
-from src.locks import is_locked, lock_file
-from src.record import NewerFormatError, Record, read_json
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.locks import is_locked, lock_file
+from yolo26_attention.files.record import NewerFormatError, Record, read_json
 
 # Of study.json; what is said of the format of records holds for it, too.
 FORMAT = 1

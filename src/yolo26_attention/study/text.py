@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.columns import aligned
-from src.study.progress import RunState, best, distinct, run_states, time_left
-from src.study.runs import STATES, read_study
+from yolo26_attention.columns import aligned
+from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
+from yolo26_attention.study.runs import STATES, read_study
 
 
 def announcement(output_dir: Path, study: str, run: str) -> str | None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from src.config import ConfigError
-from src.study.definition import Study
-from src.study.points import point_options
+from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.study.definition import Study
+from yolo26_attention.study.points import point_options
 
 
 def sweep_definition(study: Study, name: str, seeds: Sequence[int] | None, overrides: Sequence[str]) -> dict[str, Any]:

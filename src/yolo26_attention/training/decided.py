@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import SequentialSampler
 from ultralytics.utils.torch_utils import unwrap_model
 
-from src.detector.freezing import graft_gradients
-from src.detector.sites import layers_of
+from yolo26_attention.detector.freezing import graft_gradients
+from yolo26_attention.detector.sites import layers_of
 
 
 def decided(trainer: Any) -> dict[str, Any]:

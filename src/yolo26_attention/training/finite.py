@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from src.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafting import grafted_attention
 
 
 class NotFiniteError(RuntimeError):

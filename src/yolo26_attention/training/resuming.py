@@ -13,7 +13,7 @@ from typing import Any
 from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
-from src.checkpoint import (
+from yolo26_attention.training.state import (
     loader_position,
     random_streams,
     read_state,
@@ -22,9 +22,9 @@ from src.checkpoint import (
     start_epoch_anew,
     write_state,
 )
-from src.files import write_atomically
-from src.journal import append_entry, restore_journal
-from src.whole_files import WholeFiles
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.journal import append_entry, restore_journal
+from yolo26_attention.training.whole_files import WholeFiles
 
 CLOCK_SET = 60.0  # seconds by which the wall clock is set before that is an event
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ultralytics.utils import LOGGER
 
-from src.files import atomic
+from yolo26_attention.files.atomic import atomic
 
 
 def shared_batch(folder: Path | None, what: Mapping[str, Any], find: Callable[[], int]) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.files import remove_partial, sync_folder, write_atomically
+from yolo26_attention.files.atomic import remove_partial, sync_folder, write_atomically
 
 FORMAT = 1
 

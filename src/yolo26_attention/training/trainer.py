@@ -1,7 +1,7 @@
 """The training: Ultralytics' own detection trainer, with the graft kept through its whole flow.
 
 What it adds to Ultralytics: the graft after the stock model is built and loaded, a journal of epochs and of events that
-change the experiment, and going on exactly where a process ended (src/resuming.py).
+change the experiment, and going on exactly where a process ended (src/yolo26_attention/training/resuming.py).
 """
 
 import os
@@ -19,29 +19,29 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
-from src.budget import epochs_of_steps
-from src.data.image_cache import keep_random_stream
-from src.data.label_cache import restrict_label_caches
-from src.decided import decided
-from src.detector.flops_line import without_flops_line
-from src.detector.freezing import freeze_batch_norms, frozen_paths, graft_gradients, restore_gradients
-from src.detector.grafting import (
+from yolo26_attention.training.step_budget import epochs_of_steps
+from yolo26_attention.data.image_cache import keep_random_stream
+from yolo26_attention.data.label_cache import restrict_label_caches
+from yolo26_attention.training.decided import decided
+from yolo26_attention.detector.flops_line import without_flops_line
+from yolo26_attention.detector.freezing import freeze_batch_norms, frozen_paths, graft_gradients, restore_gradients
+from yolo26_attention.detector.grafting import (
     Graft,
     graft,
     grafted_scalars,
     guard_hooks,
     placebo_matches,
 )
-from src.detector.same_graft import load_graft
-from src.detector.stock import build_stock, loaded_tensors
-from src.detector.trust import Trust, known_classes_only
-from src.finite import NotFiniteError, Watch, is_finite
-from src.journal import read_journal
-from src.param_groups import GraftOptions, describe, regroup
-from src.resuming import Resuming
-from src.shared_batch import shared_batch
-from src.validator import MatchValidator
-from src.workers import end_with_run
+from yolo26_attention.detector.same_graft import load_graft
+from yolo26_attention.detector.stock import build_stock, loaded_tensors
+from yolo26_attention.detector.trust import Trust, known_classes_only
+from yolo26_attention.training.finite import NotFiniteError, Watch, is_finite
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.training.param_groups import GraftOptions, describe, regroup
+from yolo26_attention.training.resuming import Resuming
+from yolo26_attention.training.shared_batch import shared_batch
+from yolo26_attention.training.validator import MatchValidator
+from yolo26_attention.training.gpu_workers import end_with_run
 
 
 class Grafting(Resuming):

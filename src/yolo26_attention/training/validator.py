@@ -10,9 +10,9 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils import RANK, ops
 
-from src.data.label_cache import restrict_label_caches
-from src.detector.flops_line import without_flops_line
-from src.matches import Detections
+from yolo26_attention.data.label_cache import restrict_label_caches
+from yolo26_attention.detector.flops_line import without_flops_line
+from yolo26_attention.evaluation.detections import Detections
 
 # Arguments of a training that its last validation reads as well.
 READ_BY_VALIDATION = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import RANK
 
-from src.files import move_into_place
+from yolo26_attention.files.atomic import move_into_place
 
 
 class WholeFiles(BaseTrainer):

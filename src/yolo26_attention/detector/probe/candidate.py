@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.detector.blame import defined, last_line
+from yolo26_attention.detector.blame import defined, last_line
 
 # Sides of a map in units of what one pixel of the coarsest level covers. Training takes square images, validation
 # rectangular ones that may be one unit larger.

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from ultralytics.nn.tasks import BaseModel
 
-from src.detector.blame import last_line
-from src.detector.probe.candidate import ODD, SQUARE, Candidate, close
+from yolo26_attention.detector.blame import last_line
+from yolo26_attention.detector.probe.candidate import ODD, SQUARE, Candidate, close
 
 RUNTIMES = {"onnxruntime": "onnx", "tensorrt": "onnx", "openvino": "openvino", "compiled": "compiled"}
 

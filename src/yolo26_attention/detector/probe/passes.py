@@ -5,9 +5,9 @@ import copy
 import torch
 from torch import nn
 
-from src.detector.blame import last_line
-from src.detector.isolation import Surroundings, surroundings
-from src.detector.probe.candidate import ODD, RECTANGULAR, SQUARE, Candidate, close
+from yolo26_attention.detector.blame import last_line
+from yolo26_attention.detector.isolation import Surroundings, surroundings
+from yolo26_attention.detector.probe.candidate import ODD, RECTANGULAR, SQUARE, Candidate, close
 
 
 def check_evaluation(candidate: Candidate) -> None:

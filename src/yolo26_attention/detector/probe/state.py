@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from src.detector.blame import last_line
-from src.detector.probe.candidate import ODD, SQUARE, Candidate, close
+from yolo26_attention.detector.blame import last_line
+from yolo26_attention.detector.probe.candidate import ODD, SQUARE, Candidate, close
 
 PLAIN = (type(None), bool, int, float, str, bytes)
 
