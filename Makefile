@@ -48,8 +48,9 @@ test-zoo: install  ## every attention in every mode, trained, saved, exported: p
 	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md
 
 lint: install  ## formatting, lint, import rules and types
-	$(RUN) -m ruff check src tests benchmarks hydra_plugins
-	$(RUN) -m ruff format --check src tests benchmarks hydra_plugins
+	$(RUN) -m ruff check src tests benchmarks
+	$(RUN) -m ruff format --check src tests benchmarks
+	$(VENV)/bin/lint-imports
 	$(RUN) -m mypy
 
 self-test: install  ## the latency instrument's own test: stock against stock, quiet and disturbed (up to 40 minutes)

@@ -17,10 +17,7 @@ from ultralytics.utils.metrics import ap_per_class
 
 from benchmarks.acmix import RESULTS, processor
 from benchmarks.measure import in_turns, milliseconds, ratios, spread
-from yolo26_attention.statistics import Matches
-from yolo26_attention.statistics import average_precision
-from yolo26_attention.statistics import mean_average_precision
-from yolo26_attention.statistics import resampled_map
+from yolo26_attention.statistics import Matches, average_precision, mean_average_precision, resampled_map
 
 IMAGES, DETECTIONS, OBJECTS, CLASSES = 5000, 100, 36_335, 80
 THRESHOLDS = np.linspace(0.5, 0.95, 10)

@@ -12,8 +12,8 @@ import psutil
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from yolo26_attention.config.registration import register_configs
 from yolo26_attention.plan.checks import check
-from yolo26_attention.config.schema import register_configs
 from yolo26_attention.run.runner import run
 
 RUNS = 8

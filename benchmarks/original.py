@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class UnfoldACmix(nn.Module):
-    """ACmix of Pan et al. (2022) in the unfold form; same parameters as yolo26_attention.attention.acmix.ACmix with its defaults."""
+    """ACmix of Pan et al. (2022) in the unfold form; same parameters as `ACmix` with its defaults."""
 
     def __init__(self, channels: int, *, heads: int = 4, kernel_att: int = 7, kernel_conv: int = 3):
         super().__init__()

@@ -14,8 +14,8 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
+from yolo26_attention.config.registration import plain_values, register_configs
 from yolo26_attention.plan.checks import check
-from yolo26_attention.config.schema import plain_values, register_configs
 from yolo26_attention.study.definition import Point, Study
 from yolo26_attention.study.plan import Composer, plan_runs, refusals
 from yolo26_attention.study.progress import run_states

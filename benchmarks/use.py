@@ -26,8 +26,8 @@ from omegaconf import OmegaConf
 
 from benchmarks.first_batch import REACHED
 from benchmarks.measure import ratios, relative, spread
+from yolo26_attention.config.registration import plain_values, register_configs
 from yolo26_attention.plan.checks import Plan, check
-from yolo26_attention.config.schema import plain_values, register_configs
 
 ROOT = Path(__file__).parent.parent
 OURS = ("attention=baseline",)

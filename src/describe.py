@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 
 from yolo26_attention.columns import aligned
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
-from yolo26_attention.config.schema import ConfigError, register_configs
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_values
+from yolo26_attention.config.registration import register_configs
 
 if TYPE_CHECKING:
     from yolo26_attention.plan.checks import Plan

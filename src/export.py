@@ -16,9 +16,10 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
-from yolo26_attention.config.schema import ConfigError, own_folders, register_configs
-from yolo26_attention.files.atomic import PARTIAL, move_into_place
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_values
+from yolo26_attention.config.registration import own_folders, register_configs
+from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.record import Record
 
 MOST_NAMES = 8
@@ -67,13 +68,13 @@ def export_run(options: Mapping[str, Any]) -> str:
     """
     import yaml
 
-    from yolo26_attention.training.state import damage
     from yolo26_attention.detector.sites import channels_of, largest_stride
     from yolo26_attention.detector.trust import Trust, known_classes_only
     from yolo26_attention.latency.backends import check_format, load_export
     from yolo26_attention.latency.measure import EndToEnd, validation_images
     from yolo26_attention.latency.parity import check_parity, validate_deployed
     from yolo26_attention.latency.trained import load_best
+    from yolo26_attention.training.state import damage
 
     folder = find_run(options["run"], options["output_dir"])
     arguments = yaml.safe_load((folder / "train" / "args.yaml").read_text(encoding="utf-8"))

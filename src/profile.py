@@ -22,8 +22,9 @@ from omegaconf import DictConfig
 
 from yolo26_attention.columns import aligned
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
-from yolo26_attention.config.schema import ConfigError, register_configs
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_values
+from yolo26_attention.config.registration import register_configs
 
 if TYPE_CHECKING:
     from yolo26_attention.plan.checks import Plan
@@ -150,9 +151,9 @@ class Table(Callback):
 @hydra.main(config_path="../conf", config_name="profile", version_base="1.3")
 def profile(config: DictConfig) -> None:
     """Print the cost of one configuration; in a sweep, also leave it for the table."""
-    from yolo26_attention.plan.checks import check
     from yolo26_attention.files.atomic import write_atomically
     from yolo26_attention.latency.parity import ParityError
+    from yolo26_attention.plan.checks import check
 
     job = HydraConfig.get()
     result: dict[str, Any] = {"overrides": list(job.overrides.task)}

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 
 if TYPE_CHECKING:
@@ -112,10 +112,10 @@ def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     options = tracking_of(results.study)
     if options is None or options["mode"] == "disabled":
         return []
-    from yolo26_attention.config.schema import ConfigError
+    from yolo26_attention.config.errors import ConfigError
+    from yolo26_attention.plan.tracking import check_tracking, follow_environment
     from yolo26_attention.reporting.workspace import swept_points
     from yolo26_attention.run.tracking import log_report
-    from yolo26_attention.plan.tracking import check_tracking, follow_environment
 
     try:
         options = follow_environment(options, [])

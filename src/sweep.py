@@ -25,9 +25,11 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from yolo26_attention.config.schema import ConfigError, register_configs
-from yolo26_attention.files.atomic import write_atomically
+from src.train import train_one
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.registration import register_configs
+from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
 from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
@@ -35,7 +37,6 @@ from yolo26_attention.study.request import Request, parse
 from yolo26_attention.study.runs import read_study, study_file, write_study
 from yolo26_attention.study.text import counted, matrix, status, summary
 from yolo26_attention.study.wandb_sweep import sweep_definition
-from src.train import train_one
 
 log = logging.getLogger(__name__)
 CONF = Path(__file__).parent.parent / "conf"

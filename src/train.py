@@ -17,8 +17,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
-from yolo26_attention.config.schema import ConfigError, register_configs
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_values
+from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.record import ObjectiveError, RunSkippedError
 from yolo26_attention.study.points import register_points
 from yolo26_attention.study.search import register_search
@@ -39,8 +40,10 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.plan.checks import check
     from yolo26_attention.run.runner import DiskFullError, run
-    from yolo26_attention.study.text import announcement
     from yolo26_attention.run.summary import table
+    from yolo26_attention.study.runs import entry_of
+    from yolo26_attention.study.text import announcement
+    from yolo26_attention.study.text import tags as study_tags
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
@@ -49,7 +52,8 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
             log.info("\n%s", line)
         for note in plan.dataset.notes:
             log.info(note)
-        record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True))
+        entry = entry_of(Path(config.output_dir), config.study, plan.folder.name)
+        record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True), study_tags(entry))
     except (ConfigError, RunSkippedError, DiskFullError) as error:
         if sweeping:
             log.info("skipped: %s", error)

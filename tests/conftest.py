@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.schema import register_configs
+from yolo26_attention.config.registration import register_configs
 
 CONF = Path(__file__).parent.parent / "conf"
 # One epoch on 16 images of 64 px: about a second of training.

@@ -15,12 +15,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from yolo26_attention.plan.checks import Checker
-from yolo26_attention.config.schema import SCHEMAS, Config, ConfigError, plain_values, register_configs
+from tests.conftest import CONF, TINY, beside
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.registration import plain_values, register_configs
+from yolo26_attention.config.schema import SCHEMAS, Config
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.config.hydra_errors import config_errors
-from tests.conftest import CONF, TINY, beside
+from yolo26_attention.plan.checks import Checker
 
 # The network is out of reach, so an official checkpoint or a download would only be refused for that.
 SENSIBLE = {

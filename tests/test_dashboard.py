@@ -5,10 +5,10 @@ import json
 import pytest
 
 from src.dashboard import Options, dashboard
+from tests.fabricate import declare, write_study
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.study import StudyError, read_study
 from yolo26_attention.reporting.workspace import swept_options, swept_points
-from tests.fabricate import declare, write_study
 
 pytest.importorskip("wandb_workspaces")
 

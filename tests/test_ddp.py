@@ -3,7 +3,7 @@
 The launcher pickles trainer class, arguments and callbacks, and starts a file that knows nothing else. That file is
 started here as it is, in one process, and by torch's own launcher in two that share gradients over gloo on the CPU.
 What stands in for GPUs in the two is the device and the backend, and the validation behind the last epoch is left out.
-Whole runs go through yolo26_attention.run.runner and the launcher itself, which is only told that there are two devices.
+Whole runs go through the runner and the launcher itself, which is only told that there are two devices.
 """
 
 import json
@@ -20,13 +20,13 @@ from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils import dist
 from ultralytics.utils.dist import ddp_cleanup, generate_ddp_command, generate_ddp_file
 
-from yolo26_attention.plan.checks import ConfigError, check
 from yolo26_attention.detector.grafting import grafted_attention
-from yolo26_attention.files.journal import read_journal
 from yolo26_attention.evaluation.detections import read_matches
-from yolo26_attention.training.param_groups import GraftOptions
+from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
+from yolo26_attention.plan.checks import ConfigError, check
 from yolo26_attention.run.runner import run
+from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import GraftTrainer
 
 ON_CPU = """
@@ -37,7 +37,7 @@ ON_CPU = """
     torch.nn.parallel.DistributedDataParallel = lambda model, device_ids, **options: wrapped(model, **options)
     BaseTrainer._setup_ddp = lambda self: dist.init_process_group("gloo", rank=RANK, world_size=2)
 """
-# Behind the last epoch a worker validates best.pt on CUDA by name; yolo26_attention.run.runner does that again itself (matches.npz).
+# Behind the last epoch a worker validates best.pt on CUDA by name; the runner does that again itself (matches.npz).
 AS_TWO = """    trainer.world_size = 2
     trainer.final_eval = lambda: None
 """
@@ -100,7 +100,7 @@ def epochs(plan):
 
 @pytest.fixture
 def trainer(tiny, tmp_path):
-    """A trainer as yolo26_attention.run.runner configures it, in a run's folder that has a record, a configuration and a journal."""
+    """A trainer as the runner configures it, in a run's folder that has a record, a configuration and a journal."""
 
     def build(*overrides, cls=GraftTrainer, **settings):
         plan = check(tiny("placement=p3", *overrides))

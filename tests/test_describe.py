@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from yolo26_attention.plan.checks import check
 from src.describe import describe
 from yolo26_attention.detector.costs import site_costs
 from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.evaluation.flops import count_parameters
+from yolo26_attention.plan.checks import check
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,22 +18,23 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from yolo26_attention.plan.checks import check
-from yolo26_attention.config.command_line import check_command_line
-from yolo26_attention.config.schema import SCHEMAS, plain_values, register_configs
 from src.dashboard import Options as DashboardOptions
 from src.dashboard import dashboard
-from yolo26_attention.data.digits import build_digits
-from yolo26_attention.detector.stock import build_stock
 from src.export import find_run
-from yolo26_attention.config.hydra_errors import config_errors
 from src.report import Options as ReportOptions
 from src.report import report
-from yolo26_attention.study.points import register_points
-from yolo26_attention.study.search import register_search
 from src.sweep import main as sweep_main
 from tests.conftest import CONF
 from tests.fabricate import declare, write_study
+from yolo26_attention.config.command_line import check_command_line
+from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.registration import plain_values, register_configs
+from yolo26_attention.config.schema import SCHEMAS
+from yolo26_attention.data.digits import build_digits
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.plan.checks import check
+from yolo26_attention.study.points import register_points
+from yolo26_attention.study.search import register_search
 
 ROOT = CONF.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"

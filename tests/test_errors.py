@@ -20,33 +20,31 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from ultralytics.utils import DATASETS_DIR, SETTINGS_FILE
 
-from src import dashboard
-from src import export
-from src import report
-from src import sweep
+from src import dashboard, export, report, sweep
+from src.profile import measure_plan
+from tests.conftest import CONF, TINY, beside
+from tests.fabricate import config_of, declare, write_run, write_study
+from tests.faults.data import Call
 from yolo26_attention.attention import from_timm
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.attention.neighbourhood import NeighbourhoodAttention
 from yolo26_attention.attention.window import window_attention
-from yolo26_attention.plan.checks import Checker
 from yolo26_attention.config.command_line import check_command_line
-from yolo26_attention.config.schema import SCHEMAS, plain_values, register_configs
+from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.registration import plain_values, register_configs
+from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.datasets import resolve_dataset
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.data.splits import read_image
 from yolo26_attention.detector import stock
 from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.files.locks import run_lock
-from src.profile import measure_plan
 from yolo26_attention.files.record import Record
+from yolo26_attention.plan.checks import Checker
 from yolo26_attention.run.runner import run
 from yolo26_attention.study.definition import study_names
 from yolo26_attention.yolo import grafted_yolo
-from tests.conftest import CONF, TINY, beside
-from tests.fabricate import config_of, declare, write_run, write_study
-from tests.faults.data import Call
 
 ROOT = CONF.parent
 ERRORS = {
@@ -54,47 +52,80 @@ ERRORS = {
     *("ObjectiveError", "RunSkippedError", "StudyError"),
 }
 # Where a ValueError is what a user reads; elsewhere it speaks to who calls a function.
-FOR_USERS = ("attention/", "detector/", "data/", "latency/backends.py", "plain_yaml.py", "trainer.py", "yolo.py")
+FOR_USERS = ("attention/", "detector/", "data/", "latency/backends.py", "config/plain_yaml.py", "training/trainer.py", "yolo.py")
 # Not reached by the table, and why.
 ELSEWHERE = {
-    ("src/yolo26_attention/detector/placebo_size.py", " has work without a FLOP count"): "tests/detector/test_placebo_size.py: needs a class",
-    ("src/yolo26_attention/files/record.py", "objectives: "): "tests/run/test_measuring.py: needs a measurement that failed",
-    ("src/yolo26_attention/plan/arguments.py", "latency.threads="): "needs a GPU",
-    ("src/yolo26_attention/attention/acmix.py", "paths=convolution has no attention"): "the report asks only where there is attention",
-    ("src/yolo26_attention/attention/window.py", "q is "): "for who calls window_attention with tensors that do not fit each other",
-    ("src/yolo26_attention/attention/window.py", "v is "): "as above",
-    ("src/yolo26_attention/attention/window.py", "q, k and v differ in dtype"): "as above",
-    ("src/yolo26_attention/attention/from_timm.py", " cannot train on a batch of one image"): "in training: tests/attention",
-    ("src/yolo26_attention/detector/building.py", "the size of the first map"): "a user's class: tests/detector/test_probe.py",
-    ("src/yolo26_attention/detector/building.py", "attention at site {place}: {error}"): "as above",
-    ("src/yolo26_attention/plan/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
-        "src/yolo26_attention/plan/checks.py",
+        "detector/placebo_size.py",
+        " has work without a FLOP count",
+    ): "tests/detector/test_placebo_size.py: needs a class",
+    (
+        "files/record.py",
+        "objectives: ",
+    ): "tests/run/test_measuring.py: needs a measurement that failed",
+    ("plan/arguments.py", "latency.threads="): "needs a GPU",
+    (
+        "attention/acmix.py",
+        "paths=convolution has no attention",
+    ): "the report asks only where there is attention",
+    (
+        "attention/window.py",
+        "q is ",
+    ): "for who calls window_attention with tensors that do not fit each other",
+    ("attention/window.py", "v is "): "as above",
+    ("attention/window.py", "q, k and v differ in dtype"): "as above",
+    (
+        "attention/from_timm.py",
+        " cannot train on a batch of one image",
+    ): "in training: tests/attention",
+    (
+        "detector/building.py",
+        "the size of the first map",
+    ): "a user's class: tests/detector/test_probe.py",
+    ("detector/building.py", "attention at site {place}: {error}"): "as above",
+    ("plan/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
+    (
+        "plan/checks.py",
         " cannot be written; name another folder",
     ): "root writes everywhere: tests/faults, as another user",
-    ("src/yolo26_attention/plan/checks.py", ": your YAML has no "): "tests/test_own_attention.py: needs a folder given with -cd",
-    ("src/yolo26_attention/config/command_line.py", " "): "tests/faults: needs a folder given with -cd",
-    ("src/dashboard.py", "wandb-workspaces is not installed"): "is installed here",
-    ("src/yolo26_attention/data/data_yaml.py", " cannot be read: "): "root reads everything",
-    ("src/yolo26_attention/study/definition.py", " cannot be read ("): "as above",
-    ("src/yolo26_attention/detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
-    ("src/yolo26_attention/detector/grafting.py", " are fused into its convolutions"): "from Python only: tests/detector",
-    ("src/yolo26_attention/detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
-    ("src/yolo26_attention/plan/training_options.py", " cannot be divided among "): "needs several GPUs",
-    ("src/yolo26_attention/training/trainer.py", " for its name, and several GPUs"): "as above",
-    ("src/yolo26_attention/detector/sites.py", "this model has no block of a YOLO26"): "as above",
-    ("src/yolo26_attention/detector/trust.py", " is no dotted path"): "tests/detector: needs a folder given with -cd",
-    ("src/yolo26_attention/latency/backends.py", "; install with: pip install -e '.["): "everything is installed here: tests/latency",
-    ("src/yolo26_attention/latency/backends.py", "latency.backend=onnxruntime: the installed onnxruntime has no CUDA"): "needs a GPU",
-    ("src/yolo26_attention/latency/backends.py", "latency.backend=compiled needs a C++ compiler"): "there is one here: tests/latency",
-    ("src/export.py", "Put the images back, or compare nothing"): "slow: tests/test_export.py",
-    ("src/export.py", " is gone, so nothing is compared"): "as above",
-    ("src/export.py", ": Ultralytics refuses: "): "as above",
-    ("src/yolo26_attention/plan/tracking.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking.py",
-    ("src/yolo26_attention/plan/tracking.py", "its wandb is no folder"): "as above",
-    ("src/yolo26_attention/plan/tracking.py", "which cannot be imported"): "as above",
-    ("src/yolo26_attention/plan/tracking.py", "is another; install"): "as above",
-    ("src/yolo26_attention/run/runner.py", " are free); "): "needs a full disk: tests/faults",
+    (
+        "plan/checks.py",
+        ": your YAML has no ",
+    ): "tests/test_own_attention.py: needs a folder given with -cd",
+    ("config/command_line.py", " "): "tests/faults: needs a folder given with -cd",
+    ("dashboard.py", "wandb-workspaces is not installed"): "is installed here",
+    ("data/data_yaml.py", " cannot be read: "): "root reads everything",
+    ("study/definition.py", " cannot be read ("): "as above",
+    ("detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
+    (
+        "detector/grafting.py",
+        " are fused into its convolutions",
+    ): "from Python only: tests/detector",
+    ("detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
+    ("plan/training_options.py", " cannot be divided among "): "needs several GPUs",
+    ("training/trainer.py", " for its name, and several GPUs"): "as above",
+    ("detector/sites.py", "this model has no block of a YOLO26"): "as above",
+    ("detector/trust.py", " is no dotted path"): "tests/detector: needs a folder given with -cd",
+    (
+        "latency/backends.py",
+        "; install with: pip install -e '.[",
+    ): "everything is installed here: tests/latency",
+    (
+        "latency/backends.py",
+        "latency.backend=onnxruntime: the installed onnxruntime has no CUDA",
+    ): "needs a GPU",
+    (
+        "latency/backends.py",
+        "latency.backend=compiled needs a C++ compiler",
+    ): "there is one here: tests/latency",
+    ("export.py", "Put the images back, or compare nothing"): "slow: tests/test_export.py",
+    ("export.py", " is gone, so nothing is compared"): "as above",
+    ("export.py", ": Ultralytics refuses: "): "as above",
+    ("plan/tracking.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking.py",
+    ("plan/tracking.py", "its wandb is no folder"): "as above",
+    ("plan/tracking.py", "which cannot be imported"): "as above",
+    ("plan/tracking.py", "is another; install"): "as above",
+    ("run/runner.py", " are free); "): "needs a full disk: tests/faults",
 }
 TABLE = ROOT / "tests" / "errors.txt"
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="the table is that of a machine without a GPU")
@@ -142,7 +173,7 @@ def test_every_error_says_what_the_table_says(provoked):
 def test_the_table_has_every_error(provoked):
     missing, needless = [], dict(ELSEWHERE)
     for path in sorted((ROOT / "src").rglob("*.py")):
-        name = path.relative_to(ROOT).as_posix()
+        name = _name(path)
         for first, last, text in _sites(path):
             reached = any(file == str(path) and first <= line <= last for file, line in provoked[1])
             excused = [key for key in ELSEWHERE if key[0] == name and key[1] in text]
@@ -167,8 +198,13 @@ def _sites(path: Path) -> Iterator[tuple[int, int, str]]:
             yield node.lineno, node.end_lineno or node.lineno, ast.unparse(call.args[0])
 
 
+def _name(path: Path) -> str:
+    """A file of the library by its path in it, a command by its name."""
+    return path.relative_to(ROOT / "src").as_posix().removeprefix("yolo26_attention/")
+
+
 def _for_users(path: Path) -> bool:
-    return path.relative_to(ROOT / "src").as_posix().startswith(FOR_USERS)
+    return _name(path).startswith(FOR_USERS)
 
 
 class Provoke:

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from yolo26_attention.config.schema import ConfigError, ExportConfig
-from yolo26_attention.detector.stock import build_stock
 from src.export import export_run, find_run, main
+from tests.conftest import TINY
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.schema import ExportConfig
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.record import Record
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.parity import ParityError
-from yolo26_attention.files.record import Record
-from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
 
@@ -134,8 +135,12 @@ def asked_for(runs, tmp_path, monkeypatch):
         return made
 
     monkeypatch.setattr("yolo26_attention.latency.backends.export", write)
-    monkeypatch.setattr("yolo26_attention.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx")))
-    monkeypatch.setattr("yolo26_attention.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)])
+    monkeypatch.setattr(
+        "yolo26_attention.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx"))
+    )
+    monkeypatch.setattr(
+        "yolo26_attention.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
+    )
     monkeypatch.setattr("yolo26_attention.latency.measure.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
 
     def check_parity(deployed, model, fmt, precision, images, validate):

@@ -6,16 +6,16 @@ import shutil
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from tests.test_runner import at_epoch
 
+from tests.test_old import NAME, OLD
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.identity import VERSION, readable_name
 from yolo26_attention.plan.identity_v0 import identity_v0
-from yolo26_attention.files.journal import read_journal
-from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.run.runner import run
 from yolo26_attention.run.tracking import Tracker
-from tests.test_old import NAME, OLD
-from tests.test_runner import at_epoch
 
 BASELINE = ("attention=baseline", "trainer.fraction=8")
 
@@ -137,7 +137,9 @@ def plan(tiny, tmp_path):
 
 def test_a_run_that_goes_on_is_the_same_run_for_weights_and_biases(plan, monkeypatch):
     ids = []
-    monkeypatch.setattr("yolo26_attention.run.runner._recorded", lambda plan, record, tracking_id: ids.append(tracking_id))
+    monkeypatch.setattr(
+        "yolo26_attention.run.runner._recorded", lambda plan, record, tracking_id: ids.append(tracking_id)
+    )
     before = Record(plan.run_id, plan.folder.name, "s", 0, dict(plan.config), "interrupted", tracking_id="kept")
     plan.folder.mkdir(parents=True)
     before.write(plan.folder)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from yolo26_attention.detector.trust import Trust, known_classes_only
 from src.export import find_run as find_finished
-from yolo26_attention.files.journal import read_journal
-from yolo26_attention.latency.trained import load_best
+from yolo26_attention.detector.trust import Trust, known_classes_only
 from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import FORMAT, Record
+from yolo26_attention.latency.trained import load_best
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.study.runs import find_run
 

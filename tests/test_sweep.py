@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from yolo26_attention.files.locks import run_lock
 from src.sweep import main
 from tests.conftest import TINY
+from yolo26_attention.files.locks import run_lock
 
 ROOT = Path(__file__).parent.parent
 SMALL = tuple(option for option in TINY if option != "tracking=disabled")

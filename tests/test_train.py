@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from yolo26_attention.config.schema import ConfigError
-from yolo26_attention.evaluation.detections import read_matches
-from yolo26_attention.statistics import mean_average_precision
 from src.train import train_one
 from tests.conftest import TINY, beside
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.statistics import mean_average_precision
 
 ROOT = Path(__file__).parent.parent
 SMALL = tuple(option for option in TINY if option not in {"tracking=disabled", "latency=disabled"})

@@ -35,7 +35,7 @@ def test_hooks_that_our_trainer_overrides():
 
 
 def test_what_the_loop_keeps_in_local_variables():
-    """src/yolo26_attention/training/resuming.py hands each of these over; a line that goes makes the loop another one."""
+    """training/resuming.py hands each of these over; a line that goes makes the loop another one."""
     source = inspect.getsource(BaseTrainer._do_train)
     for line in (
         "last_opt_step = -1",

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from yolo26_attention.plan.checks import ConfigError, check
-from yolo26_attention.config.schema import ExportConfig
 from src.export import export_run
-from yolo26_attention.run.runner import run
 from tests.conftest import beside
 from tests.faults.data import Call, pets
 from tests.faults.doing import ROOT, configuration
+from yolo26_attention.config.schema import ExportConfig
+from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.run.runner import run
 
 SECRETS = {
     "WANDB_API_KEY": "deadbeef" * 5,

@@ -8,8 +8,8 @@ import torch._dynamo.config
 from torch import nn
 from ultralytics import YOLO
 
-from yolo26_attention.plan.checks import check
 from yolo26_attention.detector.grafting import grafted_attention, placebo_matches
+from yolo26_attention.plan.checks import check
 from yolo26_attention.yolo import GraftedYOLO, grafted_yolo
 
 QUICK = {"epochs": 1, "imgsz": 64, "batch": 8, "plots": False, "verbose": False, "device": "cpu"}

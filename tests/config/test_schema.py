@@ -13,9 +13,11 @@ from omegaconf import DictConfig
 from ultralytics.utils import DEFAULT_CFG_DICT
 
 from yolo26_attention.config.command_line import check_command_line
-from yolo26_attention.config.schema import ConfigError, DigitsConfig, TrainerConfig, TunedOptimizerConfig, added_keys
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.registration import added_keys
+from yolo26_attention.config.schema import DigitsConfig, TrainerConfig, TunedOptimizerConfig
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 OPTIONS = [
     pytest.param(f"{path.parent.name}={path.stem}", id=f"{path.parent.name}={path.stem}")
     for path in sorted((ROOT / "conf").glob("*/*.yaml"))
@@ -135,7 +137,9 @@ def test_showing_the_configuration_imports_no_torch(flags):
 
 def test_a_training_starts_without_the_statistics_of_scipy():
     """They are needed behind the training, and took half a second before the first batch."""
-    program = "import sys, yolo26_attention.plan.checks, yolo26_attention.run.runner; assert 'scipy.stats' not in sys.modules"
+    program = (
+        "import sys, yolo26_attention.plan.checks, yolo26_attention.run.runner; assert 'scipy.stats' not in sys.modules"
+    )
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 

@@ -10,12 +10,11 @@ from ultralytics.cfg import get_cfg
 from ultralytics.data.build import build_yolo_dataset
 from ultralytics.data.utils import check_det_dataset
 
-from yolo26_attention.data import contents
-from yolo26_attention.data import files
+from tests.data.conftest import add_image
+from yolo26_attention.data import contents, files
 from yolo26_attention.data.datasets import DatasetInvalidError, resolve_dataset
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.data.label_cache import restrict_label_caches
-from tests.data.conftest import add_image
 
 # What version 0.1 computed.
 DIGITS = "473bfb29d5e05275389d48b1926a31ca81371427b998ceef8708751acbcfc6b2"

@@ -12,20 +12,20 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
-from yolo26_attention.plan.checks import check
 from src.describe import describe
-from yolo26_attention.latency import parity
-from yolo26_attention.latency.measure import validation_images
-from yolo26_attention.latency.trained import load_best
-from yolo26_attention.files.record import Record
-from yolo26_attention.reporting.detections import data_of, load_image
-from yolo26_attention.reporting.study import StudyRun
-from yolo26_attention.run.runner import run
-from yolo26_attention.run.summary import table
 from src.sweep import main
 from src.train import train_one
 from tests.conftest import CONF, TINY
 from tests.data.conftest import add_image
+from yolo26_attention.files.record import Record
+from yolo26_attention.latency import parity
+from yolo26_attention.latency.measure import validation_images
+from yolo26_attention.latency.trained import load_best
+from yolo26_attention.plan.checks import check
+from yolo26_attention.reporting.detections import data_of, load_image
+from yolo26_attention.reporting.study import StudyRun
+from yolo26_attention.run.runner import run
+from yolo26_attention.run.summary import table
 
 SMALL = tuple(option for option in TINY if not option.startswith("data."))
 

@@ -11,9 +11,9 @@ from ultralytics.data.build import build_yolo_dataset
 from ultralytics.data.utils import check_det_dataset
 from ultralytics.utils import LOGGER
 
+from tests.data.conftest import add_image
 from yolo26_attention.data.datasets import DatasetInvalidError, DatasetMissingError, resolve_dataset
 from yolo26_attention.data.splits import read_image, split_images
-from tests.data.conftest import add_image
 
 
 def trained(yaml, split="train", **settings):

@@ -13,9 +13,7 @@ from torch import nn
 from ultralytics.nn.modules import Conv, RepConv
 
 from yolo26_attention.detector.grafting import Graft, prepare, probe_sites
-from yolo26_attention.detector.probe import Candidate
-from yolo26_attention.detector.probe import UnfitError
-from yolo26_attention.detector.probe import Use
+from yolo26_attention.detector.probe import Candidate, UnfitError, Use
 from yolo26_attention.detector.probe.passes import check_on
 from yolo26_attention.detector.stock import build_stock
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from yolo26_attention.attention.options import resolve_options
-from yolo26_attention.plan.checks import ConfigError, check
 from yolo26_attention.detector.grafting import Graft, graft, graft_parts
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.same_graft import graft_difference, load_graft
 from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.plan.checks import ConfigError, check
 from yolo26_attention.training.trainer import GraftTrainer
 
 
@@ -23,7 +23,9 @@ def stock():
 def grafted(stock):
     def build(name="cbam", sites=("p3",), mode="append", gate="none", seed=0, match=None, **options):
         model = copy.deepcopy(stock)
-        target, resolved = ("yolo26_attention.attention.placebo.Placebo", {}) if match else resolve_options(name, options)
+        target, resolved = (
+            ("yolo26_attention.attention.placebo.Placebo", {}) if match else resolve_options(name, options)
+        )
         graft(model, Graft(target, resolved, sites, seed, mode, gate, match))
         return model
 
@@ -57,7 +59,10 @@ def test_a_stock_checkpoint_has_nothing_to_lose(stock, grafted):
 @pytest.mark.parametrize(
     ("theirs", "said"),
     [
-        ({"name": "se"}, r"it has yolo26_attention.attention\S+ at p3, and this run has yolo26_attention.attention\S+ at p3"),
+        (
+            {"name": "se"},
+            r"it has yolo26_attention.attention\S+ at p3, and this run has yolo26_attention.attention\S+ at p3",
+        ),
         ({"sites": ("p3", "p4")}, r"at p3, p4 with placement.sites=\[p3,p4\], and this run has placement.sites=\[p3\]"),
         ({"mode": "replace"}, r"with placement.mode=replace, and this run has placement.mode=append"),
         ({"gate": "zero"}, r"with placement.gate=zero, and this run has placement.gate=none"),

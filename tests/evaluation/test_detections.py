@@ -10,7 +10,7 @@ import pytest
 
 from yolo26_attention.evaluation.detections import Detections, read_matches
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def detections(count=300, images=5):
@@ -78,7 +78,8 @@ def test_archive_of_something_else(tmp_path):
 
 
 def test_reading_needs_neither_torch_nor_ultralytics():
-    program = "import sys, yolo26_attention.evaluation.detections; print(sorted({'torch', 'ultralytics', 'yolo26_attention.training.trainer'} & set(sys.modules)))"
+    heavy = {"torch", "ultralytics", "yolo26_attention.training.trainer"}
+    program = f"import sys, yolo26_attention.evaluation.detections; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

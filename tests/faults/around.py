@@ -16,15 +16,15 @@ from unittest import mock
 
 import psutil
 
-from yolo26_attention.plan.checks import ConfigError, check
-from yolo26_attention.config.schema import ExportConfig
 from src.export import export_run
-from yolo26_attention.files.record import Record, RunSkippedError
-from yolo26_attention.training.resuming import Resuming
-from yolo26_attention.run.runner import DiskFullError, run
 from tests.conftest import beside
 from tests.faults.data import cut, pets
 from tests.faults.doing import EPOCHS, at_epoch, checked, configuration, logged, outcome, program
+from yolo26_attention.config.schema import ExportConfig
+from yolo26_attention.files.record import Record, RunSkippedError
+from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.run.runner import DiskFullError, run
+from yolo26_attention.training.resuming import Resuming
 
 OWN_CLASS = """
 import random
@@ -148,7 +148,9 @@ def read_only(folder: Path) -> str:
 def turned_read_only(folder: Path) -> str:
     """Nothing can be written any more from the second epoch on, as when a disk fails; then it is mended."""
     plan = check(configuration(folder, *EPOCHS))
-    failing = mock.patch("yolo26_attention.files.atomic.os.fsync", side_effect=OSError(errno.EROFS, os.strerror(errno.EROFS)))
+    failing = mock.patch(
+        "yolo26_attention.files.atomic.os.fsync", side_effect=OSError(errno.EROFS, os.strerror(errno.EROFS))
+    )
     try:
         with at_epoch(1, failing.start):
             run(plan, "")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.faults.doing import checked, configuration
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
-from tests.faults.doing import checked, configuration
 
 PETS = "path: {folder}\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n"
 

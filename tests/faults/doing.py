@@ -15,12 +15,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from yolo26_attention.plan.checks import ConfigError, check
-from yolo26_attention.config.schema import register_configs
-from yolo26_attention.files.journal import read_journal
-from yolo26_attention.training.resuming import Resuming
-from yolo26_attention.run.runner import run
 from tests.conftest import CONF, beside
+from yolo26_attention.config.registration import register_configs
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.run.runner import run
+from yolo26_attention.training.resuming import Resuming
 
 ROOT = Path(__file__).parent.parent.parent
 EPOCHS = ("attention=baseline", "trainer.epochs=3")

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from yolo26_attention.plan.checks import check
+from tests.faults.data import cut
+from tests.faults.doing import EPOCHS, at_epoch, configuration, logged
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import RunSkippedError
+from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
 from yolo26_attention.study.runs import read_study, write_study
 from yolo26_attention.study.text import status
-from tests.faults.data import cut
-from tests.faults.doing import EPOCHS, at_epoch, configuration, logged
 
 
 def later(path: Path) -> None:
@@ -64,9 +64,9 @@ def without_locks(folder: Path) -> str:
 
 def own_labels(folder: Path) -> str:
     """A run of the version before identities followed content; then two classes are exchanged, sizes kept."""
+    from tests.faults.data import pets
     from yolo26_attention.plan.identity import readable_name
     from yolo26_attention.plan.identity_v0 import identity_v0
-    from tests.faults.data import pets
 
     yaml = pets(folder)
     plan = check(configuration(folder, "attention=baseline", f"data.yaml={yaml}"))

@@ -30,7 +30,7 @@ def test_a_lock_goes_with_a_killed_process_and_its_file_stays_without_meaning(tm
         "import sys, time; from pathlib import Path; from yolo26_attention.files.locks import run_lock\n"
         f"with run_lock(Path({str(path)!r})): print('held', flush=True); time.sleep(60)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE)
+    holder = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"held\n"
         assert is_locked(path)

@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from yolo26_attention.plan.checks import Checker, ConfigError, _placebo, check
 from yolo26_attention.detector.placebo_size import Match
+from yolo26_attention.plan.checks import Checker, ConfigError, _placebo, check
 
 
 def test_latency_that_is_not_measured_is_not_refused(tiny):
@@ -135,7 +135,9 @@ def test_a_last_batch_of_one_image_where_the_stock_network_takes_none(tiny):
 
 
 def test_locks_that_other_machines_do_not_see_are_said_once(tiny, monkeypatch, caplog):
-    monkeypatch.setattr("yolo26_attention.plan.checks.only_within_this_machine", lambda folder: "/data is mounted as nfs with nolock")
+    monkeypatch.setattr(
+        "yolo26_attention.plan.checks.only_within_this_machine", lambda folder: "/data is mounted as nfs with nolock"
+    )
     checker = Checker()
     for seed in (0, 1):
         checker.check(tiny("attention=baseline", f"seed={seed}"))

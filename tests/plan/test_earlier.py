@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from yolo26_attention.files.record import Record
 from yolo26_attention.plan.earlier import place_of
 from yolo26_attention.plan.identity import VERSION, identity, readable_name
 from yolo26_attention.plan.identity_v0 import identity_v0
 from yolo26_attention.plan.own_code import file_fingerprint
-from yolo26_attention.files.record import Record
 
 BEGAN = 1_000_000.0
 

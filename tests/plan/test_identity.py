@@ -15,7 +15,7 @@ from yolo26_attention.plan.identity_v0 import identity_v0
 
 # Runs as they were planned by the version before identities had one: their configuration, folder and identity of then,
 # and their identity in version 1. Nothing in that file ever changes.
-GOLDEN = json.loads((Path(__file__).parent / "old" / "identities.json").read_text(encoding="utf-8"))
+GOLDEN = json.loads((Path(__file__).parents[1] / "old" / "identities.json").read_text(encoding="utf-8"))
 TABLES = {
     "placement": PROGRAM["placement"],
     "placebo": PROGRAM["placebo"],
@@ -74,7 +74,9 @@ def test_every_option_is_in_the_table():
     missing += [
         field.name for field in dataclasses.fields(Config) if field.name not in {*PROGRAM, *SCHEMA, "attention"}
     ]
-    assert missing == [], "say in src/yolo26_attention/plan/identity_table.py what part a new option has: its default, ALWAYS or OUT"
+    assert missing == [], (
+        "say in src/yolo26_attention/plan/identity_table.py what part a new option has: its default, ALWAYS or OUT"
+    )
 
 
 def test_every_attention_is_in_the_table():
@@ -88,7 +90,7 @@ def test_a_changed_default_is_noticed():
         if entry not in (ALWAYS, OUT) and default != CHANGED_DEFAULTS.get(key, entry)
     }
     assert changed == {}, (
-        "(default, value in src/yolo26_attention/plan/identity_table.py): leave the table as it is, and list the option in CHANGED_DEFAULTS; "
+        "(default, value in identity_table.py): leave the table as it is, and list the option in CHANGED_DEFAULTS; "
         "what is trained with the new default is then another run than what was trained with the old one"
     )
 

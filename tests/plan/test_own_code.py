@@ -66,7 +66,9 @@ def test_of_this_program_no_file_counts(folder, monkeypatch):
     import yolo26_attention.attention
 
     (folder / "own_alone.py").write_text("from yolo26_attention.attention import simam\nclass Alone: pass\n")
-    monkeypatch.setattr(yolo26_attention.attention, "__file__", str(folder / "own_pkg/parts.py"))  # as if it lay beside the class
+    monkeypatch.setattr(
+        yolo26_attention.attention, "__file__", str(folder / "own_pkg/parts.py")
+    )  # as if it lay beside the class
     assert code_of("own_alone", "Alone").imported == ()
 
 

@@ -11,14 +11,14 @@ from types import ModuleType
 
 import pytest
 
+from tests.conftest import TINY
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.plan.checks import check
-from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.plan.tracking import check_tracking, follow_environment
 from yolo26_attention.run.runner import METRICS, run
 from yolo26_attention.run.tracking import Tracker, open_tracker
-from yolo26_attention.plan.tracking import check_tracking, follow_environment
-from tests.conftest import TINY
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DEFAULT = {"mode": "offline", "project": "yolo26-attention", "entity": None, "tags": [], "upload_weights": False}
 LONG = "a_data_set_with_a_name_that_says_everything_about_it_and_then_some_more_v2"
 
@@ -261,7 +261,9 @@ def test_best_weights_are_uploaded_where_that_is_asked_for(wanted, tiny, monkeyp
         yield Recorder()
 
     monkeypatch.setattr("yolo26_attention.run.runner.open_tracker", opened_by_the_run)
-    monkeypatch.setattr("yolo26_attention.run.runner._train", lambda plan, tracker: dict.fromkeys(METRICS.values(), 0.5))
+    monkeypatch.setattr(
+        "yolo26_attention.run.runner._train", lambda plan, tracker: dict.fromkeys(METRICS.values(), 0.5)
+    )
     monkeypatch.setattr("yolo26_attention.run.runner._measure", lambda plan, record: None)
     plan = check(tiny("attention=baseline", f"tracking.upload_weights={str(wanted).lower()}", f"output_dir={tmp_path}"))
     run(plan, "")

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from src.report import Options, report
+from tests.fabricate import config_of, declare, write_matches, write_run
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.caveats import unequal
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.figures import draw_all
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.tables import terminal
-from tests.fabricate import config_of, declare, write_matches, write_run
 
 BASELINE, ACMIX, CBAM = {"name": "baseline"}, {"name": "acmix", "kernel_att": 7}, {"name": "cbam"}
 NOTHING = [1.1e-5, 0.9e-5, 1.3e-5, 1.0e-5]

@@ -2,12 +2,12 @@
 
 import pytest
 
+from tests.fabricate import config_of, declare, write_matches, write_run, write_study
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.over_images import with_images
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.swept import swept_lines
-from tests.fabricate import config_of, declare, write_matches, write_run, write_study
 
 BASELINE, PLACEBO = {"name": "baseline"}, {"name": "placebo"}
 ACMIX, CBAM = {"name": "acmix", "kernel_att": 7}, {"name": "cbam"}

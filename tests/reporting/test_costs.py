@@ -5,11 +5,11 @@ import io
 
 import pytest
 
+from tests.fabricate import ENVIRONMENT, config_of, write_run
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.tables import columns, comma_separated, latex, markdown
-from tests.fabricate import ENVIRONMENT, config_of, write_run
 
 BASELINE, ACMIX = {"name": "baseline"}, {"name": "acmix"}
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
+from tests.fabricate import config_of, write_run, write_study
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.curves import draw_curves
 from yolo26_attention.reporting.figures import draw_all, drawn_variants, look_of, pareto_front
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.style import COLOURS, DARK, follow_page
-from tests.fabricate import config_of, write_run, write_study
 
 BASELINE = ({"name": "baseline"}, 0.5)
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.fabricate import config_of, write_matches, write_run
+from tests.faults.data import Call, cut
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.reporting.answer import answer
@@ -14,8 +16,6 @@ from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.detections import draw_detections
 from yolo26_attention.reporting.looks import draw_windows, look_at
 from yolo26_attention.reporting.study import read_study
-from tests.fabricate import config_of, write_matches, write_run
-from tests.faults.data import Call, cut
 
 
 def module(**options):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from tests.fabricate import config_of, declare, write_run
 from yolo26_attention.files.locks import run_lock
 from yolo26_attention.reporting.study import StudyError, read_study
-from tests.fabricate import config_of, declare, write_run
 
 ACMIX = {"name": "acmix", "kernel_att": 7}
 BASELINE = {"name": "baseline"}

@@ -8,14 +8,13 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tests.fabricate import config_of, declare, write_run, write_study
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.page import page
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.tables import columns, comma_separated, latex, markdown, terminal
-from yolo26_attention.statistics import ImageDifference
-from yolo26_attention.statistics import Interval
-from tests.fabricate import config_of, declare, write_run, write_study
+from yolo26_attention.statistics import ImageDifference, Interval
 
 VARIANTS = {
     "baseline": ({"name": "baseline"}, 0.5),

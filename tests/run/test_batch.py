@@ -9,9 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 
-from yolo26_attention.config.schema import register_configs
-from yolo26_attention.run.batch import failed, unfinished
 from tests.conftest import CONF, TINY
+from yolo26_attention.config.registration import register_configs
+from yolo26_attention.run.batch import failed, unfinished
 
 
 def test_unfinished_runs_are_told_apart_by_what_they_do_not_share():

@@ -6,9 +6,9 @@ import pynvml
 import pytest
 import torch
 
+from yolo26_attention.latency.machine import driver_version
 from yolo26_attention.run import environment as module
 from yolo26_attention.run.environment import cpu_model, environment
-from yolo26_attention.latency.machine import driver_version
 
 CPU = torch.device("cpu")
 

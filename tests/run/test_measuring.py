@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from yolo26_attention.run import measuring
-from yolo26_attention.plan.checks import check
 from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.record import ObjectiveError, Record
 from yolo26_attention.latency.parity import ParityError
 from yolo26_attention.latency.trained import measure_run
+from yolo26_attention.plan.checks import check
+from yolo26_attention.run import measuring
 from yolo26_attention.run.measuring import asked, find, network_costs
-from yolo26_attention.files.record import ObjectiveError, Record
 from yolo26_attention.run.runner import run
 from yolo26_attention.run.summary import table
 

@@ -8,12 +8,12 @@ import weakref
 
 import pytest
 
-from yolo26_attention.training.state import previous
-from yolo26_attention.plan.checks import check
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
-from yolo26_attention.training.resuming import Resuming
+from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import DiskFullError, run
+from yolo26_attention.training.resuming import Resuming
+from yolo26_attention.training.state import previous
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from ultralytics.utils.metrics import ap_per_class
 
-from yolo26_attention.statistics import Matches
-from yolo26_attention.statistics import average_precision
-from yolo26_attention.statistics import mean_average_precision
 from tests.statistics.fabricate import THRESHOLDS, fabricate, matches
+from yolo26_attention.statistics import Matches, average_precision, mean_average_precision
 
 CASES = [
     pytest.param({}, id="plain"),

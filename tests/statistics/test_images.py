@@ -5,10 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from yolo26_attention.statistics import compare_images
-from yolo26_attention.statistics import mean_average_precision
-from yolo26_attention.statistics import resampled_map
 from tests.statistics.fabricate import fabricate, matches
+from yolo26_attention.statistics import compare_images, mean_average_precision, resampled_map
 
 
 def variants(*skills, images=40):

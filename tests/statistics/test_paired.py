@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from yolo26_attention.statistics import holm
-from yolo26_attention.statistics import mean_interval
-from yolo26_attention.statistics import seeds_to_decide
-from yolo26_attention.statistics import sign_flip
+from yolo26_attention.statistics import holm, mean_interval, seeds_to_decide, sign_flip
 from yolo26_attention.statistics.paired import equivalence, paired_t
 from yolo26_attention.statistics.seeds import pair_seeds
 

@@ -5,8 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from yolo26_attention.statistics import at_floor
-from yolo26_attention.statistics import compare_seeds
+from yolo26_attention.statistics import at_floor, compare_seeds
 
 NOISE = [0.002, -0.001, 0.0015, -0.0025, 0.0005, -0.0005, 0.001, -0.001, 0.002, -0.002]
 

@@ -5,9 +5,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from yolo26_attention.config.schema import register_configs
-from yolo26_attention.study.plan import Composer
 from tests.conftest import CONF, TINY
+from yolo26_attention.config.registration import register_configs
+from yolo26_attention.study.plan import Composer
 
 
 @pytest.fixture

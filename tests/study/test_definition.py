@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.study.definition import load_study, parse_seeds
 

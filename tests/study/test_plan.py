@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from yolo26_attention.plan.checks import check
-from yolo26_attention.config.schema import ConfigError
+from tests.conftest import CONF
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import Record
+from yolo26_attention.plan.checks import check
 from yolo26_attention.study.definition import load_study, study_names
 from yolo26_attention.study.plan import measured_elsewhere, plan_runs, refusals
-from tests.conftest import CONF
 
 
 @pytest.mark.parametrize("name", study_names())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.study.request import parse
 
 

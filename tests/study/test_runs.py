@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from yolo26_attention.config.schema import ConfigError
+from tests.study.test_progress import entry, put
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.locks import run_lock
 from yolo26_attention.files.record import FORMAT, Record
 from yolo26_attention.reporting.study import StudyError
@@ -13,7 +14,6 @@ from yolo26_attention.reporting.study import read_study as read_for_report
 from yolo26_attention.study.progress import best, run_states, time_left
 from yolo26_attention.study.runs import entry_of, find_run, read_study, study_file, write_study
 from yolo26_attention.study.text import status
-from tests.study.test_progress import entry, put
 
 
 def study_of(output_dir, *runs):

@@ -1,8 +1,8 @@
 """What a person reads about a study."""
 
+from tests.study.test_progress import entry, put
 from yolo26_attention.study.runs import write_study
 from yolo26_attention.study.text import announcement, error_line, status, summary, tags
-from tests.study.test_progress import entry, put
 
 RUNS = [
     entry("base0", "baseline"),

@@ -4,7 +4,7 @@ import pytest
 from sweeps.config import schema_violations_from_proposed_config
 from wandb import wandb_agent
 
-from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.study.definition import load_study, study_names
 from yolo26_attention.study.plan import Composer
 from yolo26_attention.study.points import point_options, register_points

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from ultralytics.utils.torch_utils import unset_deterministic
 
-from yolo26_attention.plan.checks import check
-from yolo26_attention.training.decided import decided
 from yolo26_attention.detector.grafting import Graft, graft_parts
 from yolo26_attention.files.journal import read_journal
-from yolo26_attention.training.param_groups import GraftOptions
+from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
+from yolo26_attention.training.decided import decided
+from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import GraftTrainer
 
 

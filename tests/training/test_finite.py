@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from yolo26_attention.plan.checks import check
 from yolo26_attention.detector.grafting import Graft
-from yolo26_attention.training.finite import NotFiniteError
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
+from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
+from yolo26_attention.training.finite import NotFiniteError
 from yolo26_attention.training.trainer import GraftTrainer
 
 HERE = __name__

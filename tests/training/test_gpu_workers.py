@@ -8,7 +8,10 @@ from contextlib import suppress
 import psutil
 import pytest
 
-WORKER = "import sys, time; from yolo26_attention.training.gpu_workers import end_with_run; {before}; end_with_run({run}); print(1, flush=True)"
+WORKER = (
+    "import sys, time; from yolo26_attention.training.gpu_workers import end_with_run; "
+    "{before}; end_with_run({run}); print(1, flush=True)"
+)
 LAUNCHER = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
 RUN = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
 

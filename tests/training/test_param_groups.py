@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from yolo26_attention.plan.checks import check
 from yolo26_attention.files.journal import read_journal
+from yolo26_attention.plan.checks import check
 from yolo26_attention.training.param_groups import GraftOptions, regroup
 from yolo26_attention.training.trainer import GraftTrainer
 

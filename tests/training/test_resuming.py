@@ -8,11 +8,11 @@ import torch
 from ultralytics.engine import trainer as engine
 from ultralytics.nn.tasks import DetectionModel
 
-from yolo26_attention.training import state as checkpoint
-from yolo26_attention.training import resuming
-from yolo26_attention.training.state import read_state, settle
-from yolo26_attention.plan.checks import check
 from yolo26_attention.files.journal import read_journal
+from yolo26_attention.plan.checks import check
+from yolo26_attention.training import resuming
+from yolo26_attention.training import state as checkpoint
+from yolo26_attention.training.state import read_state, settle
 from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.whole_files import WholeFiles
 

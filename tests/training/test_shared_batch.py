@@ -7,8 +7,8 @@ import torch
 from ultralytics.engine import trainer as engine
 from ultralytics.utils.torch_utils import unset_deterministic
 
-from yolo26_attention.plan.checks import check
 from yolo26_attention.detector.grafting import graft_of
+from yolo26_attention.plan.checks import check
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.trainer import GraftTrainer
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from yolo26_attention.training.step_budget import epochs_of_steps
 from yolo26_attention.plan.checks import check
+from yolo26_attention.training.step_budget import epochs_of_steps
 from yolo26_attention.training.trainer import GraftTrainer
 
 

@@ -8,11 +8,11 @@ import torch
 import torch._dynamo.config
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 
-from yolo26_attention.training import validator
-from yolo26_attention.plan.checks import check
 from yolo26_attention.detector.grafting import grafted_attention
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.journal import read_journal
+from yolo26_attention.plan.checks import check
+from yolo26_attention.training import validator
 from yolo26_attention.training.trainer import GraftTrainer
 
 

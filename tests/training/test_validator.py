@@ -7,8 +7,7 @@ import torch
 from ultralytics import YOLO
 
 from yolo26_attention.evaluation.detections import read_matches
-from yolo26_attention.statistics import average_precision
-from yolo26_attention.statistics import mean_average_precision
+from yolo26_attention.statistics import average_precision, mean_average_precision
 from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.validator import MatchValidator
 

@@ -45,7 +45,7 @@ class ACmix(nn.Module):
         rate2: weight of the convolution; its initial value where it is learned.
         shift: dep_conv is "learned" from one-hot shifts, "fixed" at them, or learned from "random" values.
         position: whether the logits contain pe.
-        implementation: of the windowed attention, "auto" or a name from yolo26_attention.attention.window.IMPLEMENTATIONS.
+        implementation: of the windowed attention, "auto" or a name from `window.IMPLEMENTATIONS`.
 
     Raises:
         ValueError: if a size does not fit, or if an option is given that the others leave without effect.

@@ -1,7 +1,7 @@
 """Mechanisms that timm has, with options named as everywhere here and checked before timm sees them.
 
 Each function builds timm's own module, (B, channels, H, W) to the same; what an option means stands beside it in
-src/yolo26_attention/attention/options_timm.py. All raise ValueError, naming option, value and a way out, where an option does not fit.
+attention/options_timm.py. All raise ValueError, naming option, value and a way out, where an option does not fit.
 """
 
 import math

@@ -14,7 +14,7 @@ class NeighbourhoodAttention(nn.Module):
         heads: must divide channels.
         kernel_att: odd side of the window, in pixels.
         dilation: pixels between neighbouring keys of one window.
-        implementation: of the windowed attention, "auto" or a name from yolo26_attention.attention.window.IMPLEMENTATIONS.
+        implementation: of the windowed attention, "auto" or a name from `window.IMPLEMENTATIONS`.
 
     Raises:
         ValueError: if a size does not fit.

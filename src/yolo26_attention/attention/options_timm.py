@@ -1,4 +1,4 @@
-"""Options of the mechanisms that come from timm; src/yolo26_attention/attention/from_timm.py has the functions. Free of torch.
+"""Options of the mechanisms that come from timm; attention/from_timm.py has the functions. Free of torch.
 
 Where a mechanism squeezes its channels, the squeezed number is channels / reduction, rounded to a multiple of `divisor`
 and never below `divisor`. Defaults are timm's unless a class says otherwise.

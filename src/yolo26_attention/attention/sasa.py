@@ -13,7 +13,7 @@ class SASA(ACmix):
         stride: pixels of the input between neighbouring pixels of the output.
         dilation: pixels between neighbouring keys of one window.
         position: whether the logits contain the relative position.
-        implementation: of the windowed attention, "auto" or a name from yolo26_attention.attention.window.IMPLEMENTATIONS.
+        implementation: of the windowed attention, "auto" or a name from `window.IMPLEMENTATIONS`.
 
     Raises:
         ValueError: if a size does not fit.

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolo26_attention.attention import window_shifted
-from yolo26_attention.attention import window_tiled
+from yolo26_attention.attention import window_shifted, window_tiled
 from yolo26_attention.attention.window_border import reflect_pad
 
 __all__ = ["IMPLEMENTATIONS", "check_heads", "reflect_pad", "window_attention"]

@@ -8,9 +8,10 @@ from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 
-from yolo26_attention.config.schema import SCHEMAS, ConfigError
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.plain_yaml import parse_yaml
+from yolo26_attention.config.schema import SCHEMAS
 
 
 @contextmanager

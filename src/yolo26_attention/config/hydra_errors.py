@@ -21,7 +21,9 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from yolo26_attention.config.schema import SCHEMAS, ConfigError, plain_values
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.registration import plain_values
+from yolo26_attention.config.schema import SCHEMAS
 
 SHOWN = "see the options with --cfg job"
 FLAGS = ("Only one of --run", "The --resolve flag")  # --cfg job -m

@@ -1,24 +1,18 @@
-"""The schema behind every group in `conf/`, and its registration with Hydra.
+"""The schema behind every group in `conf/`.
 
 YAML picks, these dataclasses define: a misspelt key, a wrong type or an unknown option fails when the configuration is
 composed. Nothing here imports torch or ultralytics, because `--help`, `--cfg` and completion pass through this file.
 Names of Ultralytics' own arguments are kept as they are (`lr0`, `close_mosaic`), so its documentation applies.
 """
 
-import sys
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.config.errors import ConfigError as ConfigError  # whoever has a configuration finds it here
-
-ROOT = str(Path(__file__).parent.parent)
 
 
 @dataclass
@@ -295,59 +289,3 @@ SCHEMAS: dict[str, dict[str, type]] = {
     "tracking": {"wandb": TrackingConfig},
     "latency": {"paired": LatencyConfig},
 }
-
-
-def register_configs() -> None:
-    """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
-    # Hydra walks sys.path for launchers, and finds ours from any folder only where this one is on it.
-    if ROOT not in sys.path:
-        sys.path.append(ROOT)
-    # Hydra copies the store with every schema for each group that `--help` lists, and once more whatever it loads.
-    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    store.store(name="schema_export", node=ExportConfig)
-    for group, options in SCHEMAS.items():
-        for name, node in options.items():
-            store.store(group=f"schema/{group}", name=name, node=node)
-
-
-def plain_values(config: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as plain values; the folder given with -cd becomes one to import classes from.
-
-    Raises:
-        ConfigError: for a key that `+key=value` put past the schema.
-    """
-    if added := added_keys(config):
-        value = OmegaConf.select(config, added[0])
-        raise ConfigError(f"+{added[0]}={value}: there is no option {added[0]}; see the options with --cfg job")
-    sys.path += [folder for folder in own_folders() if folder not in sys.path]
-    values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
-        config, resolve=True, throw_on_missing=True, enum_to_str=True
-    )
-    return values
-
-
-def own_folders() -> list[str]:
-    """The folders given with -cd, whose code is the user's own."""
-    if not HydraConfig.initialized():
-        return []
-    sources = HydraConfig.get().runtime.config_sources
-    return [source.path for source in sources if "command-line" in source.provider]
-
-
-def given_overrides() -> list[str]:
-    """The overrides of the command line, or of one job of a sweep; the program's arguments where Hydra has none."""
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else sys.argv[1:]
-
-
-def added_keys(config: DictConfig) -> list[str]:
-    """Keys that `+key=value` put past the schema, in full: no option of ours reads them."""
-    schema = OmegaConf.get_type(config)
-    known = getattr(schema, "__dataclass_fields__", None)
-    added = [] if known is None else [str(key) for key in config if key not in known]
-    for key, node in config.items_ex(resolve=False):
-        group = str(key)
-        if isinstance(node, DictConfig) and group not in added:
-            added += [f"{group}.{name}" for name in added_keys(node)]
-    return added

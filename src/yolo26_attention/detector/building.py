@@ -18,14 +18,9 @@ from ultralytics.utils.torch_utils import initialize_weights
 
 from yolo26_attention.detector.blame import defined, last_line
 from yolo26_attention.detector.isolation import kept_settings, own_generator
-from yolo26_attention.detector.placebo_size import Match, match_placebo
 from yolo26_attention.detector.modes import Replacement
-from yolo26_attention.detector.probe import Candidate
-from yolo26_attention.detector.probe import UnfitError
-from yolo26_attention.detector.probe import Use
-from yolo26_attention.detector.probe import check_lone_image
-from yolo26_attention.detector.probe import check_modes
-from yolo26_attention.detector.probe import probe
+from yolo26_attention.detector.placebo_size import Match, match_placebo
+from yolo26_attention.detector.probe import Candidate, UnfitError, Use, check_lone_image, check_modes, probe
 from yolo26_attention.detector.sites import Site, inference
 from yolo26_attention.detector.trust import is_shipped
 

@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.detector.grafting import graft_parts, grafted_attention
 from yolo26_attention.detector.sites import layers_of
-from yolo26_attention.config.plain_yaml import as_override
 
 STOCK = "stock"  # the value of trainer.freeze that means all layers
 

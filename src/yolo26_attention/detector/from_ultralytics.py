@@ -1,6 +1,6 @@
 """Attention that Ultralytics has, with options named as everywhere here and checked before Ultralytics sees them.
 
-It lives here and not in src/yolo26_attention/attention, which knows nothing of YOLO. Batch norms get the constants that Ultralytics
+It lives here and not in attention, which knows nothing of YOLO. Batch norms get the constants that Ultralytics
 gives every batch norm of a network it builds.
 """
 

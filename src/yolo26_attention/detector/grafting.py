@@ -5,14 +5,15 @@ its value whatever is grafted, and the global random stream is left untouched.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
+from yolo26_attention.compat.former_names import current_name
 from yolo26_attention.detector.building import Place, build, like, probe_place
-from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.modes import GATES, MODES, AttentionConv, Gated, Replacement, bottleneck_convolutions
+from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.sites import Site, choose_sites, find_sites, largest_stride, layers_of
 from yolo26_attention.detector.trust import is_shipped
@@ -240,8 +241,11 @@ def grafted_scalars(model: nn.Module) -> dict[str, float]:
 def graft_of(model: nn.Module) -> Graft:
     """The graft that a model has, also one that a checkpoint brought; the baseline's for a stock model."""
     values = dict(getattr(model, "grafted_spec", {}))
+    if values.get("target"):
+        values["target"] = current_name(values["target"])
     if values.get("match"):
-        values["match"] = Match(**values["match"])
+        match = Match(**values["match"])
+        values["match"] = replace(match, target=current_name(match.target))
     return Graft(**values)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from yolo26_attention.detector.grafting import graft_of, graft_parts
 from yolo26_attention.config.plain_yaml import as_override
+from yolo26_attention.detector.grafting import graft_of, graft_parts
 
 
 def graft_difference(model: nn.Module, weights: nn.Module) -> str | None:

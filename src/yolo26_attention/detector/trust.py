@@ -20,6 +20,7 @@ from torch import nn
 from ultralytics.nn import tasks
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.compat.former_names import current_name
 
 TARGETS = {getattr(schema, "_target_", None) for schema in ATTENTION_SCHEMAS.values()}
 # What grafted checkpoints are made of beside Ultralytics' and torch's own modules.
@@ -131,6 +132,7 @@ def _known_classes(checkpoint: Path, trust: Trust) -> list[Callable[..., Any] | 
 
 
 def _known_class(name: str, trust: Trust) -> Any:
+    name = current_name(name)
     module = name.rpartition(".")[0]
     if not module.startswith(MODULES) and not trust.covers(module):
         return None

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo26_attention.files.atomic import atomic
-from yolo26_attention.statistics import Matches
-from yolo26_attention.statistics import average_precision
+from yolo26_attention.statistics import Matches, average_precision
 
 WHOLE = ("shapes", "image", "cls", "object_image", "object_cls")  # as narrow in the file as their values allow
 THRESHOLDS = 10  # Ultralytics' IoU thresholds, 0.50 to 0.95

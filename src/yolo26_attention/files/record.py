@@ -72,7 +72,9 @@ class Record:
     ap_by_class: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     optimizer: list[dict[str, Any]] = field(default_factory=list)
-    training: dict[str, Any] = field(default_factory=dict)  # what Ultralytics decided: src/yolo26_attention/training/decided.py
+    training: dict[str, Any] = field(
+        default_factory=dict
+    )  # what Ultralytics decided: src/yolo26_attention/training/decided.py
     latency: dict[str, Any] = field(default_factory=dict)
     measurements: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.data.datasets import Dataset
+from yolo26_attention.files.record import OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
 from yolo26_attention.training.param_groups import GraftOptions
-from yolo26_attention.files.record import OBJECTIVES
 from yolo26_attention.training.trainer import check_arguments
 
 OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")

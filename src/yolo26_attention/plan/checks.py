@@ -16,16 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from yolo26_attention.plan.arguments import (
-    check_image_size,
-    check_latency,
-    check_lone_image,
-    check_objectives,
-    lone_image,
-    training_arguments,
-)
 from yolo26_attention.attention.options import resolve_options
-from yolo26_attention.config.schema import SCHEMAS, ConfigError, given_overrides, own_folders
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.registration import given_overrides, own_folders
+from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.datasets import Dataset, DatasetError, resolve_dataset
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.building import find_class
@@ -37,15 +31,23 @@ from yolo26_attention.detector.probe.deployment import RUNTIMES
 from yolo26_attention.detector.same_graft import graft_difference
 from yolo26_attention.detector.sites import Site, largest_stride
 from yolo26_attention.detector.stock import MODELS, build_stock, check_weights, find_weights
-from yolo26_attention.detector.trust import Trust, check_target
-from yolo26_attention.plan.earlier import place_of
+from yolo26_attention.detector.trust import Trust, check_target, is_shipped
 from yolo26_attention.files.locks import only_within_this_machine
-from yolo26_attention.plan.own_code import file_fingerprint, own_code
-from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.files.record import without_passwords
+from yolo26_attention.plan.arguments import (
+    check_image_size,
+    check_latency,
+    check_lone_image,
+    check_objectives,
+    lone_image,
+    training_arguments,
+)
+from yolo26_attention.plan.earlier import place_of
+from yolo26_attention.plan.own_code import file_fingerprint, own_code
 from yolo26_attention.plan.tracking import check_tracking, follow_environment
-from yolo26_attention.training.trainer import find_device
 from yolo26_attention.plan.training_options import check_training_options
+from yolo26_attention.training.param_groups import GraftOptions
+from yolo26_attention.training.trainer import find_device
 
 log = logging.getLogger(__name__)
 DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed": 0}
@@ -249,7 +251,7 @@ def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
             f"attention.name={attention['name']} stands for another class than "
             f"attention._target_={attention.get('_target_')}; choose attention=NAME, or give the class its own name"
         )
-    if attention.get("name") == "baseline" or (not missing and attention["_target_"].startswith("src.")):
+    if attention.get("name") == "baseline" or (not missing and is_shipped(attention["_target_"])):
         return dict(attention)
     if missing:
         raise ConfigError(
@@ -270,7 +272,7 @@ def _source(target: str) -> str | None:
 
 def _placebo(placebo: Mapping[str, Any], match: Match) -> dict[str, Any]:
     """The placebo group with all options of what it stands for, and the source of a class of one's own."""
-    own = {} if match.target.startswith("src.") else {"source": _source(match.target)}
+    own = {} if is_shipped(match.target) else {"source": _source(match.target)}
     return {**placebo, "options": dict(match.options), **own}
 
 

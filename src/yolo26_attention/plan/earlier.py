@@ -15,11 +15,11 @@ from typing import Any
 
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.building import find_class
+from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import VERSION, identity, images_in_memory, readable_name
 from yolo26_attention.plan.identity_v0 import identity_v0
-from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.own_code import OwnCode, file_fingerprint, own_code
-from yolo26_attention.files.record import Record
 
 
 @dataclass(frozen=True)

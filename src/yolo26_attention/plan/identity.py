@@ -1,7 +1,7 @@
 """What makes two runs the same experiment: their identity, and the names that it gives their folders.
 
 An identity is a hash over a version, the content of the data set and of the starting checkpoint, the seed, and every
-option that differs from src/yolo26_attention/plan/identity_table.py. Module paths of shipped classes, the number of an option's digits
+option that differs from plan/identity_table.py. Module paths of shipped classes, the number of an option's digits
 (1 or 1.0) and options at the table's value have no part in it, so that neither an upgrade of this program nor a moved
 file trains anything again. VERSION goes up when the same options come to mean another training; runs of an earlier
 version are then found by a frozen copy of their identity, as src/yolo26_attention/plan/identity_v0.py is one.

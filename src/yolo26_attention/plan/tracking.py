@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from yolo26_attention.config.schema import ConfigError, TrackingConfig, TrackingMode
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 
 log = logging.getLogger(__name__)
 # W&B's client refuses longer tags, its server longer names of projects, groups and runs.

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from yolo26_attention.config.schema import ConfigError, OptimizerConfig, TrainerConfig, TunedOptimizerConfig
-from yolo26_attention.data.splits import has_polygons
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
+from yolo26_attention.config.schema import OptimizerConfig, TrainerConfig, TunedOptimizerConfig
+from yolo26_attention.data.splits import has_polygons
 
 INFINITY = math.inf
 # Lowest and highest value of what Ultralytics does not check; the lowest one is taken itself.

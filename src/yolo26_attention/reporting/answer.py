@@ -7,8 +7,7 @@ import numpy as np
 from yolo26_attention.reporting.caveats import DISTURBED, remarks_on
 from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics import Comparison
-from yolo26_attention.statistics import compare_seeds
+from yolo26_attention.statistics import Comparison, compare_seeds
 
 
 @dataclass(frozen=True)

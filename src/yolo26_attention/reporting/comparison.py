@@ -9,7 +9,15 @@ import numpy as np
 
 from yolo26_attention.files.record import Record
 from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside, unequal
-from yolo26_attention.reporting.study import BASELINE, METRIC, Study, StudyRun, attention_name, records_that_count, surroundings
+from yolo26_attention.reporting.study import (
+    BASELINE,
+    METRIC,
+    Study,
+    StudyRun,
+    attention_name,
+    records_that_count,
+    surroundings,
+)
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import (
     UNTRAINED,

@@ -9,9 +9,7 @@ from yolo26_attention.reporting.detections import kept_matches
 from yolo26_attention.reporting.figures import MOST_DRAWN
 from yolo26_attention.reporting.study import some
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics import ImageDifference
-from yolo26_attention.statistics import Matches
-from yolo26_attention.statistics import compare_images
+from yolo26_attention.statistics import ImageDifference, Matches, compare_images
 
 
 def with_images(results: Results, resamples: int) -> Results:

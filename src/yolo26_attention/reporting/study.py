@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.plan.identity import defining
 from yolo26_attention.files.record import Record
+from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.runs import FoundRun, find_run
 from yolo26_attention.study.runs import read_study as read_declared
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from yolo26_attention.files.record import Record
 from yolo26_attention.reporting.study import BASELINE, StudyRun, records_that_count
-from yolo26_attention.statistics import Comparison
-from yolo26_attention.statistics import Estimate
+from yolo26_attention.statistics import Comparison, Estimate
 
 
 @dataclass(frozen=True, eq=False)

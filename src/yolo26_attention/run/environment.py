@@ -33,7 +33,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, git commit and hardware, as plain values; None where something is not there or does not tell."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[3]
     git = subprocess.run(
         ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
         capture_output=True,

@@ -11,14 +11,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from yolo26_attention.training.state import damage
-from yolo26_attention.plan.checks import Plan
 from yolo26_attention.detector.trust import known_classes_only
-from yolo26_attention.run.environment import device_name, environment
 from yolo26_attention.evaluation.flops import count_flops_by_thop, count_operators, count_parameters
-from yolo26_attention.run.interrupts import interruptible
-from yolo26_attention.latency.trained import SAMPLES, fused, load_best, measure_run, measurement_options
 from yolo26_attention.files.record import Record, without_passwords
+from yolo26_attention.latency.trained import SAMPLES, fused, load_best, measure_run, measurement_options
+from yolo26_attention.plan.checks import Plan
+from yolo26_attention.run.environment import device_name, environment
+from yolo26_attention.run.interrupts import interruptible
+from yolo26_attention.training.state import damage
 
 log = logging.getLogger(__name__)
 SWITCHES = ("enabled", "again")  # of the latency group: what is to be done, not how

@@ -6,33 +6,32 @@ import logging
 import shutil
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from yolo26_attention.training.state import damage, remove_state, settle
-from yolo26_attention.plan.checks import Plan
 from yolo26_attention.evaluation.coco import ap_by_size
-from yolo26_attention.run.environment import environment
-from yolo26_attention.files.atomic import remove_partial, write_atomically
-from yolo26_attention.training.finite import NotFiniteError
-from yolo26_attention.plan.identity import readable_name
-from yolo26_attention.run.interrupts import interruptible
-from yolo26_attention.files.journal import append_entry, read_journal
-from yolo26_attention.latency.trained import SAMPLES
-from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.evaluation.detections import read_matches
-from yolo26_attention.run.measuring import measure_again, measure_costs
+from yolo26_attention.files.atomic import remove_partial, write_atomically
+from yolo26_attention.files.journal import append_entry, read_journal
+from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import (
     Record,
     RunSkippedError,
     set_aside,
     without_passwords,
 )
-from yolo26_attention.study.runs import entry_of
-from yolo26_attention.study.text import tags as study_tags
+from yolo26_attention.latency.trained import SAMPLES
+from yolo26_attention.plan.checks import Plan
+from yolo26_attention.plan.identity import readable_name
+from yolo26_attention.run.environment import environment
+from yolo26_attention.run.interrupts import interruptible
+from yolo26_attention.run.measuring import measure_again, measure_costs
 from yolo26_attention.run.tracking import Tracker, open_tracker
+from yolo26_attention.training.finite import NotFiniteError
+from yolo26_attention.training.state import damage, remove_state, settle
 from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.validator import validate
 
@@ -54,12 +53,13 @@ class DiskFullError(RuntimeError):
     """There is no room for what a run writes, or it can no longer be written; what it wrote before is whole."""
 
 
-def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
+def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record, bool]:
     """Bring a planned run to its end.
 
     Args:
         plan: a checked configuration.
         config_yaml: the configuration as it was given, as text, kept in the run's folder.
+        tags: of its study, for Weights & Biases.
 
     Returns:
         The run's record, with the latency that was asked for, and whether this call trained (False: it had been
@@ -115,12 +115,12 @@ def run(plan: Plan, config_yaml: str) -> tuple[Record, bool]:
         )
         record.write(plan.folder)
         with interruptible():
-            _recorded(plan, record, tracking_id)
+            _recorded(plan, record, tracking_id, tags)
         remove_state(_state(plan))
         return record, True
 
 
-def _recorded(plan: Plan, record: Record, tracking_id: str) -> None:
+def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -> None:
     """Train, measure and track; whatever happens, the record says so."""
     start = time.monotonic()
     try:
@@ -133,7 +133,7 @@ def _recorded(plan: Plan, record: Record, tracking_id: str) -> None:
                 plan.config["attention"]["name"],
                 plan.config["model"]["name"],
                 plan.config["data"]["name"],
-                *study_tags(entry_of(Path(plan.config["output_dir"]), record.study, record.name)),
+                *tags,
             ],
             config={**plan.config, "run_id": plan.run_id, "attempt": record.attempts, "git": record.environment["git"]},
             folder=Path(plan.config["output_dir"]).absolute(),

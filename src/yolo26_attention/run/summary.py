@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.columns import aligned
-from yolo26_attention.latency.text import flops_text, latency_rows
 from yolo26_attention.files.record import Record
+from yolo26_attention.latency.text import flops_text, latency_rows
 from yolo26_attention.statistics import UNTRAINED
 
 MOST_NAMES = 4

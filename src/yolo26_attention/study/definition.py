@@ -18,10 +18,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override, parse_yaml
 
-SWEEPS = Path(__file__).parent.parent.parent / "sweeps"
+SWEEPS = Path(__file__).parents[3] / "sweeps"
 BASELINE = "baseline"
 KEYS = {"question", "seeds", "variants", "common"}
 # What may differ between a variant and the baseline that it is compared with.

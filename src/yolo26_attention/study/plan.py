@@ -12,10 +12,11 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from yolo26_attention.config.schema import ConfigError, plain_values
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.plan.identity import defining
+from yolo26_attention.config.registration import plain_values
 from yolo26_attention.files.record import Record
+from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.definition import Point
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from yolo26_attention.config.schema import ConfigError
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.study.definition import Study
 from yolo26_attention.study.points import point_options
 

@@ -13,6 +13,8 @@ from typing import Any
 from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.journal import append_entry, restore_journal
 from yolo26_attention.training.state import (
     loader_position,
     random_streams,
@@ -22,8 +24,6 @@ from yolo26_attention.training.state import (
     start_epoch_anew,
     write_state,
 )
-from yolo26_attention.files.atomic import write_atomically
-from yolo26_attention.files.journal import append_entry, restore_journal
 from yolo26_attention.training.whole_files import WholeFiles
 
 CLOCK_SET = 60.0  # seconds by which the wall clock is set before that is an event

@@ -18,7 +18,7 @@ def epochs_of_steps(steps: int, batches: int, accumulate: int, warmup_epochs: fl
         accumulate: batches to a step after the warm-up.
         warmup_epochs: as in Ultralytics' arguments.
 
-    Source: the loop in ultralytics/engine/trainer.py (8.4.190); its steps are counted in tests/training/test_step_budget.py.
+    Source: the loop in ultralytics/engine/trainer.py (8.4.190); tests count its steps.
     """
     for epochs in itertools.count(1):
         # Ultralytics never lets one step take more batches than the training has.

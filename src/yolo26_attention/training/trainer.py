@@ -19,10 +19,8 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
-from yolo26_attention.training.step_budget import epochs_of_steps
 from yolo26_attention.data.image_cache import keep_random_stream
 from yolo26_attention.data.label_cache import restrict_label_caches
-from yolo26_attention.training.decided import decided
 from yolo26_attention.detector.flops_line import without_flops_line
 from yolo26_attention.detector.freezing import freeze_batch_norms, frozen_paths, graft_gradients, restore_gradients
 from yolo26_attention.detector.grafting import (
@@ -35,13 +33,15 @@ from yolo26_attention.detector.grafting import (
 from yolo26_attention.detector.same_graft import load_graft
 from yolo26_attention.detector.stock import build_stock, loaded_tensors
 from yolo26_attention.detector.trust import Trust, known_classes_only
-from yolo26_attention.training.finite import NotFiniteError, Watch, is_finite
 from yolo26_attention.files.journal import read_journal
+from yolo26_attention.training.decided import decided
+from yolo26_attention.training.finite import NotFiniteError, Watch, is_finite
+from yolo26_attention.training.gpu_workers import end_with_run
 from yolo26_attention.training.param_groups import GraftOptions, describe, regroup
 from yolo26_attention.training.resuming import Resuming
 from yolo26_attention.training.shared_batch import shared_batch
+from yolo26_attention.training.step_budget import epochs_of_steps
 from yolo26_attention.training.validator import MatchValidator
-from yolo26_attention.training.gpu_workers import end_with_run
 
 
 class Grafting(Resuming):

@@ -3,7 +3,13 @@
 from yolo26_attention.detector.isolation import kept_settings, own_generator, surroundings
 from yolo26_attention.detector.probe.candidate import Candidate, UnfitError, Use
 from yolo26_attention.detector.probe.deployment import check_export, check_fusing
-from yolo26_attention.detector.probe.passes import check_evaluation, check_lone_image, check_on, check_surroundings, check_training
+from yolo26_attention.detector.probe.passes import (
+    check_evaluation,
+    check_lone_image,
+    check_on,
+    check_surroundings,
+    check_training,
+)
 from yolo26_attention.detector.probe.state import check_copies, check_modes, check_parts, check_state
 
 __all__ = ["Candidate", "UnfitError", "Use", "check_lone_image", "check_modes", "probe"]

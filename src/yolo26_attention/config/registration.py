@@ -1,0 +1,78 @@
+"""Registers the schemas and launchers with Hydra, and reads what Hydra composed as plain values."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig
+
+
+def register_configs() -> None:
+    """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
+    _register_launchers()
+    # Hydra copies the store with every schema for each group that `--help` lists, and once more whatever it loads.
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    store.store(name="schema_export", node=ExportConfig)
+    for group, options in SCHEMAS.items():
+        for name, node in options.items():
+            store.store(group=f"schema/{group}", name=name, node=node)
+
+
+def _register_launchers() -> None:
+    """Name our launchers to Hydra, which searches folders for plugins and does not look into an editable install."""
+    plugins = Plugins.instance()
+    for name in ("in_turn", "ray", "slurm"):
+        module = import_module(f"hydra_plugins.study_launchers.{name}")
+        for found in vars(module).values():
+            if isinstance(found, type) and issubclass(found, Launcher) and found.__module__ == module.__name__:
+                plugins.register(found)
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as plain values; the folder given with -cd becomes one to import classes from.
+
+    Raises:
+        ConfigError: for a key that `+key=value` put past the schema.
+    """
+    if added := added_keys(config):
+        value = OmegaConf.select(config, added[0])
+        raise ConfigError(f"+{added[0]}={value}: there is no option {added[0]}; see the options with --cfg job")
+    sys.path += [folder for folder in own_folders() if folder not in sys.path]
+    values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
+        config, resolve=True, throw_on_missing=True, enum_to_str=True
+    )
+    return values
+
+
+def own_folders() -> list[str]:
+    """The folders given with -cd, whose code is the user's own."""
+    if not HydraConfig.initialized():
+        return []
+    sources = HydraConfig.get().runtime.config_sources
+    return [source.path for source in sources if "command-line" in source.provider]
+
+
+def given_overrides() -> list[str]:
+    """The overrides of the command line, or of one job of a sweep; the program's arguments where Hydra has none."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else sys.argv[1:]
+
+
+def added_keys(config: DictConfig) -> list[str]:
+    """Keys that `+key=value` put past the schema, in full: no option of ours reads them."""
+    schema = OmegaConf.get_type(config)
+    known = getattr(schema, "__dataclass_fields__", None)
+    added = [] if known is None else [str(key) for key in config if key not in known]
+    for key, node in config.items_ex(resolve=False):
+        group = str(key)
+        if isinstance(node, DictConfig) and group not in added:
+            added += [f"{group}.{name}" for name in added_keys(node)]
+    return added
