@@ -138,7 +138,7 @@ def plan(tiny, tmp_path):
 def test_a_run_that_goes_on_is_the_same_run_for_weights_and_biases(plan, monkeypatch):
     ids = []
     monkeypatch.setattr(
-        "yolo26_attention.run.runner._recorded", lambda plan, record, tracking_id: ids.append(tracking_id)
+        "yolo26_attention.run.runner._recorded", lambda plan, record, tracking_id, tags: ids.append(tracking_id)
     )
     before = Record(plan.run_id, plan.folder.name, "s", 0, dict(plan.config), "interrupted", tracking_id="kept")
     plan.folder.mkdir(parents=True)
