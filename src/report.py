@@ -113,7 +113,7 @@ def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     if options is None or options["mode"] == "disabled":
         return []
     from yolo26_attention.config.errors import ConfigError
-    from yolo26_attention.plan.tracking import check_tracking, follow_environment
+    from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
     from yolo26_attention.reporting.workspace import swept_points
     from yolo26_attention.run.tracking import log_report
 

@@ -121,10 +121,10 @@ ELSEWHERE = {
     ("export.py", "Put the images back, or compare nothing"): "slow: tests/test_export.py",
     ("export.py", " is gone, so nothing is compared"): "as above",
     ("export.py", ": Ultralytics refuses: "): "as above",
-    ("plan/tracking.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking.py",
-    ("plan/tracking.py", "its wandb is no folder"): "as above",
-    ("plan/tracking.py", "which cannot be imported"): "as above",
-    ("plan/tracking.py", "is another; install"): "as above",
+    ("plan/tracking_options.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking_options.py",
+    ("plan/tracking_options.py", "its wandb is no folder"): "as above",
+    ("plan/tracking_options.py", "which cannot be imported"): "as above",
+    ("plan/tracking_options.py", "is another; install"): "as above",
     ("run/runner.py", " are free); "): "needs a full disk: tests/faults",
 }
 TABLE = ROOT / "tests" / "errors.txt"

@@ -76,7 +76,7 @@ def test_a_finished_run_of_an_earlier_version_is_finished_before(plan_old, caplo
     plan = plan_old()
     assert plan.folder.name == NAME
     before = (plan.folder / "record.json").read_bytes()
-    with caplog.at_level("INFO", logger="src"):
+    with caplog.at_level("INFO", logger="yolo26_attention"):
         record, trained = run(plan, "")
     assert (record.status, trained) == ("finished", False)
     assert (plan.folder / "record.json").read_bytes() == before

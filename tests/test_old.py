@@ -83,4 +83,4 @@ def test_an_old_checkpoint_is_loaded_without_being_trusted_and_computes(outputs)
 def test_the_stored_files_are_those_of_then():
     record = json.loads((OLD / "record.json").read_text(encoding="utf-8"))
     assert "format" not in record
-    assert record["config"]["attention"]["_target_"] == "yolo26_attention.attention.acmix.ACmix"
+    assert record["config"]["attention"]["_target_"] == "src.attention.acmix.ACmix"

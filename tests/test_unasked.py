@@ -100,10 +100,10 @@ print("HAVE", checks.check_requirements("no-such-package-of-anyone"))
 def test_nothing_is_installed_at_run_time(inherited, monkeypatch):
     """A child, such as a worker of a training on several GPUs, may import Ultralytics before anything of ours."""
     monkeypatch.delenv("YOLO_AUTOINSTALL", raising=False)
-    probe = PROBE.format(first="" if inherited else "import src")
+    probe = PROBE.format(first="" if inherited else "import yolo26_attention")
     command = [sys.executable, "-c", probe]
     if inherited:
-        start = f"import src, subprocess, sys; sys.exit(subprocess.run({command!r}).returncode)"
+        start = f"import yolo26_attention, subprocess, sys; sys.exit(subprocess.run({command!r}).returncode)"
         command = [sys.executable, "-c", start]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "HAVE False" in result.stdout

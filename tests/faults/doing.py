@@ -71,11 +71,11 @@ def logged() -> Iterator[list[str]]:
     said: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda entry: said.append(entry.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("src").addHandler(handler)
+    logging.getLogger("yolo26_attention").addHandler(handler)
     try:
         yield said
     finally:
-        logging.getLogger("src").removeHandler(handler)
+        logging.getLogger("yolo26_attention").removeHandler(handler)
 
 
 def outcome(folder: Path, *overrides: str) -> str:

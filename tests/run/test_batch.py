@@ -1,5 +1,6 @@
 """Every run of a batch that did not finish is named, and the command fails, whichever launcher ran it."""
 
+import os
 import subprocess
 import sys
 
@@ -27,7 +28,13 @@ def test_unfinished_runs_are_told_apart_by_what_they_do_not_share():
 def test_every_failed_run_of_a_sweep_is_named(tmp_path):
     command = [sys.executable, "-m", "src.train", "-m", "attention=acmix", "attention.heads=3,5", *TINY]
     # From a folder that is not this one's, where Hydra has to find the launcher all the same.
-    result = subprocess.run([*command, f"output_dir={tmp_path}"], cwd=tmp_path, capture_output=True, text=True)
+    result = subprocess.run(
+        [*command, f"output_dir={tmp_path}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CONF.parent)},
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 1
     assert "2 of 2 runs did not finish" in result.stdout
     for heads in (3, 5):

@@ -44,7 +44,7 @@ from yolo26_attention.plan.arguments import (
 )
 from yolo26_attention.plan.earlier import place_of
 from yolo26_attention.plan.own_code import file_fingerprint, own_code
-from yolo26_attention.plan.tracking import check_tracking, follow_environment
+from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
 from yolo26_attention.plan.training_options import check_training_options
 from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import find_device

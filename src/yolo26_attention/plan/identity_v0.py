@@ -25,16 +25,16 @@ GRAFT_KEYS = "lr_factor muon weight_decay frozen".split()
 PLACEMENT_KEYS = "sites mode gate".split()
 PLACEBO_KEYS = "matches options by".split()
 TARGETS = {
-    "acmix": "yolo26_attention.attention.acmix.ACmix",
-    "sasa": "yolo26_attention.attention.sasa.SASA",
-    "neighbourhood": "yolo26_attention.attention.neighbourhood.NeighbourhoodAttention",
-    "simam": "yolo26_attention.attention.simam.SimAM",
-    "area": "yolo26_attention.detector.from_ultralytics.AreaAttention",
-    "psa": "yolo26_attention.detector.from_ultralytics.psa",
-    "placebo": "yolo26_attention.attention.placebo.Placebo",
-    "lambda": "yolo26_attention.attention.from_timm.lambda_layer",
+    "acmix": "src.attention.acmix.ACmix",
+    "sasa": "src.attention.sasa.SASA",
+    "neighbourhood": "src.attention.neighbourhood.NeighbourhoodAttention",
+    "simam": "src.attention.simam.SimAM",
+    "area": "src.detector.from_ultralytics.AreaAttention",
+    "psa": "src.detector.from_ultralytics.psa",
+    "placebo": "src.attention.placebo.Placebo",
+    "lambda": "src.attention.from_timm.lambda_layer",
     **{
-        name: f"yolo26_attention.attention.from_timm.{name}"
+        name: f"src.attention.from_timm.{name}"
         for name in "se ese eca ceca cbam lcbam coord scoord ela strip sk splat gc gca nl attention2d".split()
     },
 }

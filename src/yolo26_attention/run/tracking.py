@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from yolo26_attention.files.record import Record
-from yolo26_attention.plan.tracking import INSTEAD, MOST_NAME, MOST_TAG
+from yolo26_attention.plan.tracking_options import INSTEAD, MOST_NAME, MOST_TAG
 
 log = logging.getLogger(__name__)
 # Ultralytics' plots that are worth keeping beside the numbers.

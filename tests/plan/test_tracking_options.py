@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import TINY
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.plan.checks import check
-from yolo26_attention.plan.tracking import check_tracking, follow_environment
+from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
 from yolo26_attention.run.runner import METRICS, run
 from yolo26_attention.run.tracking import Tracker, open_tracker
 
