@@ -17,15 +17,12 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, configure_log
-from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from src.train import train_one
+from yolo26_attention.compat.hydra import launch
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.registration import register_configs
@@ -159,7 +156,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
         added = [f"study={request.name}", f"retry={str(retry).lower()}"]
         signal.signal(signal.SIGTERM, _stop)
         try:
-            returns = _launch(base, [[*state.entry["overrides"], *added] for state in todo])
+            returns = launch(train_one, base, [[*state.entry["overrides"], *added] for state in todo])
         except KeyboardInterrupt:
             stopped = True
     print(summary(output_dir, request.name, _lost(output_dir, todo, returns), request.command))
@@ -177,13 +174,6 @@ def _tell_replaced(request: Request, output_dir: Path, entries: Sequence[dict[st
                 len(gone),
                 before["command"],
             )
-
-
-def _launch(base: DictConfig, jobs: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
-    """Hand all runs to Hydra's launcher in one batch."""
-    context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks(base))
-    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=train_one, config=base)
-    return launcher.launch(jobs, initial_job_idx=0)
 
 
 def _lost(output_dir: Path, todo: Sequence[RunState], returns: Sequence[JobReturn]) -> list[str]:

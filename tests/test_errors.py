@@ -52,7 +52,15 @@ ERRORS = {
     *("ObjectiveError", "RunSkippedError", "StudyError"),
 }
 # Where a ValueError is what a user reads; elsewhere it speaks to who calls a function.
-FOR_USERS = ("attention/", "detector/", "data/", "latency/backends.py", "config/plain_yaml.py", "training/trainer.py", "yolo.py")
+FOR_USERS = (
+    "attention/",
+    "detector/",
+    "data/",
+    "latency/backends.py",
+    "config/plain_yaml.py",
+    "training/trainer.py",
+    "yolo.py",
+)
 # Not reached by the table, and why.
 ELSEWHERE = {
     (

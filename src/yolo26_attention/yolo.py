@@ -9,7 +9,8 @@ from torch import nn
 from ultralytics import YOLO
 
 from yolo26_attention.attention.options import resolve_options
-from yolo26_attention.detector.grafting import Graft, graft, graft_of, guard_hooks, prepare
+from yolo26_attention.compat.pytorch import guard_hooks
+from yolo26_attention.detector.grafting import Graft, graft, graft_of, prepare
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.trust import Trust, check_target, known_classes_only

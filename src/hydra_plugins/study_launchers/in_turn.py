@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn
 
+from yolo26_attention.compat.hydra import BasicLauncher
 from yolo26_attention.run.batch import tell_outcome
 
 

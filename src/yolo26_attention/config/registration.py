@@ -10,6 +10,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from yolo26_attention.compat.hydra import share_schemas
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig
 
@@ -17,8 +18,7 @@ from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig
 def register_configs() -> None:
     """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
     _register_launchers()
-    # Hydra copies the store with every schema for each group that `--help` lists, and once more whatever it loads.
-    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+    share_schemas()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     store.store(name="schema_export", node=ExportConfig)

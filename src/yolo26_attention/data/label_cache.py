@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ultralytics.data import dataset
+
+from yolo26_attention.compat.ultralytics import replace_label_cache
 
 PLAIN = {
     ("numpy", "dtype"),
@@ -25,8 +26,7 @@ PLAIN = {
 
 def restrict_label_caches() -> None:
     """Have Ultralytics read its label caches by `read_label_cache`, and tell them apart by `content_hash`."""
-    dataset.load_dataset_cache_file = read_label_cache
-    dataset.get_hash = content_hash
+    replace_label_cache(read_label_cache, content_hash)
 
 
 def content_hash(paths: Sequence[str]) -> str:

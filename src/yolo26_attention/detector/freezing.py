@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from yolo26_attention.compat.pytorch import AnyBatchNorm
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.detector.grafting import graft_parts, grafted_attention
 from yolo26_attention.detector.sites import layers_of
@@ -87,7 +87,7 @@ def freeze_batch_norms(model: nn.Module, freeze: Any, graft_frozen: bool) -> Non
     norms = [module for attention in frozen for module in attention.modules()]
     norms += [module for name, module in model.named_modules() if f"{name}.".startswith(prefixes)]
     for norm in norms:
-        if isinstance(norm, _BatchNorm):
+        if isinstance(norm, AnyBatchNorm):
             norm.eval()
 
 

@@ -197,17 +197,6 @@ def append(block: Any, inputs: tuple[Any, ...], output: Tensor) -> Any:
     return block.attention(output)
 
 
-def guard_hooks() -> None:
-    """Have torch.compile tell a grafted network from a stock one, or from another one that is grafted elsewhere.
-
-    Dynamo's default is to overlook hooks, where appended attention joins: of two networks of one class, it runs for
-    both whichever it compiled first.
-    """
-    import torch._dynamo.config as dynamo  # takes most of a second, and most runs compile nothing
-
-    dynamo.skip_nnmodule_hook_guards = False
-
-
 def grafted_attention(model: nn.Module) -> dict[str, nn.Module]:
     """The grafted modules of a model; empty for a stock model.
 

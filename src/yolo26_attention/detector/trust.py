@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from ultralytics.nn import tasks
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.compat.former_names import current_name
+from yolo26_attention.compat.ultralytics import restricted_loading
 
 TARGETS = {getattr(schema, "_target_", None) for schema in ATTENTION_SCHEMAS.values()}
 # What grafted checkpoints are made of beside Ultralytics' and torch's own modules.
@@ -103,10 +103,8 @@ def known_classes_only(key: str, checkpoint: Any, trust: Trust) -> Iterator[None
         return
     is_file = isinstance(checkpoint, str | Path) and Path(checkpoint).is_file()
     known = _known_classes(Path(checkpoint), trust) if is_file else []
-    before = tasks.SAFE_LOAD
-    tasks.SAFE_LOAD = True
     try:
-        with torch.serialization.safe_globals(known):
+        with restricted_loading(known):
             yield
     except TypeError as error:
         if not isinstance(error.__cause__, pickle.UnpicklingError):
@@ -118,8 +116,6 @@ def known_classes_only(key: str, checkpoint: Any, trust: Trust) -> Iterator[None
             f"{key}={checkpoint} holds {foreign[1]}, which is no part of a YOLO or of this program, and loading it "
             "would run code from elsewhere; give another file, or say trust=true if you trust whoever made it"
         ) from error
-    finally:
-        tasks.SAFE_LOAD = before
 
 
 def _known_classes(checkpoint: Path, trust: Trust) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:

@@ -12,9 +12,9 @@ from typing import Any
 import thop
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from yolo26_attention.compat.pytorch import FakeTensorMode
 from yolo26_attention.evaluation.unseen import Watch, ran
 
 

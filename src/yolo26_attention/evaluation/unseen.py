@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from yolo26_attention.compat.pytorch import FakeTensor, TorchDispatchMode, tree_leaves
 
 # Operators without multiply-adds that a FLOP count is expected to have, beside those that PyTorch itself tags as views,
 # pointwise or reductions: they create, move, choose, compare, pool, normalize or draw. In-place ones are meant as well.

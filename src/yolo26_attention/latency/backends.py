@@ -15,7 +15,7 @@ from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 from ultralytics.utils import SETTINGS
 
-from yolo26_attention.detector.flops_line import without_flops_line
+from yolo26_attention.compat.ultralytics import without_flops_line
 from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision
 
 # Those that run an exported file, with Ultralytics' name of its format.

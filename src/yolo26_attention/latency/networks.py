@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolo26_attention.detector.grafting import guard_hooks
+from yolo26_attention.compat.pytorch import guard_hooks
 
 
 class InPrecision(nn.Module):

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
+from yolo26_attention.compat.hydra import apply_overrides
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.registration import plain_values
@@ -62,7 +61,6 @@ class Composer:
     def __init__(self, shared: Sequence[str] = ()) -> None:
         """Keep overrides that go before all others, such as Hydra's own."""
         self._shared = list(shared)
-        self._parser = OverridesParser.create()
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
@@ -77,7 +75,7 @@ class Composer:
             if groups not in self._composed:
                 self._composed[groups] = compose("config", [*self._shared, *groups])
             config = copy.deepcopy(self._composed[groups])
-            ConfigLoaderImpl._apply_overrides_to_config(self._parser.parse_overrides(values), config)
+            apply_overrides(config, values)
             return plain_values(config)
 
 

@@ -19,15 +19,14 @@ from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
-from yolo26_attention.data.image_cache import keep_random_stream
+from yolo26_attention.compat.pytorch import guard_hooks
+from yolo26_attention.compat.ultralytics import keep_random_stream, without_flops_line
 from yolo26_attention.data.label_cache import restrict_label_caches
-from yolo26_attention.detector.flops_line import without_flops_line
 from yolo26_attention.detector.freezing import freeze_batch_norms, frozen_paths, graft_gradients, restore_gradients
 from yolo26_attention.detector.grafting import (
     Graft,
     graft,
     grafted_scalars,
-    guard_hooks,
     placebo_matches,
 )
 from yolo26_attention.detector.same_graft import load_graft

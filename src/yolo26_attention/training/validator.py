@@ -10,8 +10,8 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils import RANK, ops
 
+from yolo26_attention.compat.ultralytics import without_flops_line
 from yolo26_attention.data.label_cache import restrict_label_caches
-from yolo26_attention.detector.flops_line import without_flops_line
 from yolo26_attention.evaluation.detections import Detections
 
 # Arguments of a training that its last validation reads as well.

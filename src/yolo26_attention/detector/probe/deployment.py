@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from ultralytics.nn.tasks import BaseModel
 
+from yolo26_attention.compat.pytorch import AnyBatchNorm
 from yolo26_attention.detector.blame import last_line
 from yolo26_attention.detector.probe.candidate import ODD, SQUARE, Candidate, close
 
@@ -39,7 +39,7 @@ def check_fusing(candidate: Candidate, trained: nn.Module) -> None:
     """
     module = copy.deepcopy(trained).eval()
     for part in module.modules():
-        if isinstance(part, _BatchNorm):
+        if isinstance(part, AnyBatchNorm):
             _disturb(part)
     x = candidate.map(ODD, 1)
     way_out = (

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from yolo26_attention.compat.pytorch import AnyBatchNorm
 from yolo26_attention.detector.blame import last_line
 from yolo26_attention.detector.probe.candidate import ODD, SQUARE, Candidate, close
 
@@ -92,7 +92,7 @@ def check_state(candidate: Candidate, trained: nn.Module) -> None:
     Raises:
         UnfitError: naming the buffer, or saying that there is something else.
     """
-    norms = {id(part.num_batches_tracked) for part in trained.modules() if isinstance(part, _BatchNorm)}
+    norms = {id(part.num_batches_tracked) for part in trained.modules() if isinstance(part, AnyBatchNorm)}
     before = dict(candidate.module.named_buffers())
     for name, buffer in trained.named_buffers():
         changed = name in before and not torch.equal(before[name], buffer)

@@ -1,0 +1,49 @@
+"""What Hydra 1.3 has no public name for. `tests/compat/` has a test for each use."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+# The launcher that runs one job after the other.
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+__all__ = ["BasicLauncher", "apply_overrides", "launch", "share_schemas"]
+
+
+def share_schemas() -> None:
+    """Have Hydra share its store of schemas instead of copying it.
+
+    It copies the store for each group that `--help` lists, and once more for whatever it loads.
+    """
+    ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
+
+def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Change values of a composed configuration as overrides of the command line would.
+
+    Raises:
+        hydra.errors.HydraException: if they do not fit.
+    """
+    ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(list(overrides)), config)
+
+
+def launch(task: Callable[[DictConfig], Any], config: DictConfig, jobs: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
+    """Hand all jobs to the launcher of a configuration in one batch, without a sweeper.
+
+    Args:
+        task: runs one job.
+        config: composed, with Hydra's own group.
+        jobs: the overrides of each.
+    """
+    context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks(config))
+    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
+    return launcher.launch(jobs, initial_job_idx=0)
