@@ -20,6 +20,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_values
 from yolo26_attention.config.registration import own_folders, register_configs
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record
 
 MOST_NAMES = 8
@@ -37,7 +38,7 @@ def find_run(run: str, output_dir: str) -> Path:
     """
     runs = Path(output_dir) / "runs"
     candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
-    folder = next((path for path in candidates if (path / "record.json").is_file()), None)
+    folder = next((path for path in candidates if RunFolder(path).record.is_file()), None)
     if folder is None:
         there = sorted(path.parent.name for path in runs.glob("*/record.json"))
         known = ", ".join(there[:MOST_NAMES]) + (
@@ -51,8 +52,8 @@ def find_run(run: str, output_dir: str) -> Path:
     if record is None or record.status != "finished":
         status = None if record is None else record.status
         raise ConfigError(f"run={run} is {status}, not finished; train it to its end first (the same command goes on)")
-    if not (folder / "train" / "weights" / "best.pt").is_file():
-        raise ConfigError(f"run={run}: {folder}/train/weights/best.pt is gone; train it again with force=true")
+    if not RunFolder(folder).best.is_file():
+        raise ConfigError(f"run={run}: {RunFolder(folder).best} is gone; train it again with force=true")
     return folder.absolute()
 
 
@@ -77,18 +78,18 @@ def export_run(options: Mapping[str, Any]) -> str:
     from yolo26_attention.training.state import damage
 
     folder = find_run(options["run"], options["output_dir"])
-    arguments = yaml.safe_load((folder / "train" / "args.yaml").read_text(encoding="utf-8"))
+    arguments = yaml.safe_load(RunFolder(folder).arguments.read_text(encoding="utf-8"))
     fmt = options["format"]
     try:
         device = check_format(fmt)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    weights = folder / "train" / "weights"
-    if problem := damage(weights / "best.pt"):
+    best = RunFolder(folder).best
+    if problem := damage(best):
         raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
     try:
-        with known_classes_only("best.pt", weights / "best.pt", Trust(options["trust"], tuple(own_folders()))):
-            model = load_best(weights / "best.pt", device)
+        with known_classes_only("best.pt", best, Trust(options["trust"], tuple(own_folders()))):
+            model = load_best(best, device)
     except (ValueError, pickle.UnpicklingError) as error:
         raise ConfigError(f"run={options['run']}: {error}") from error
     imgsz = options["imgsz"] or arguments["imgsz"]
@@ -99,7 +100,7 @@ def export_run(options: Mapping[str, Any]) -> str:
             f"try {max(round(imgsz / stride), 1) * stride}"
         )
     try:
-        file = _exported(model, weights, fmt, imgsz=imgsz, batch=options["batch"], half=options["half"])
+        file = _exported(model, best.parent, fmt, imgsz=imgsz, batch=options["batch"], half=options["half"])
     except (ImportError, AssertionError, ValueError) as error:
         raise ConfigError(f"format={fmt}: Ultralytics refuses: {error}") from error
     lines = [f"exported  {file}"]

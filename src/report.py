@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _looks(results: "Results", said: "Answer") -> list["Picture | None"]:
     from yolo26_attention.reporting.detections import draw_detections
 
     pictures = [draw_detections(said)]
-    if any((run.folder / "train" / "weights" / "best.pt").is_file() for run in results.study.runs):
+    if any(RunFolder(run.folder).best.is_file() for run in results.study.runs):
         from yolo26_attention.reporting.looks import draw_windows  # imports torch
 
         pictures.append(draw_windows(results, said))

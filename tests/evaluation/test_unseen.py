@@ -165,7 +165,7 @@ def test_parameters_of_modules_that_do_not_run_are_not_named():
 
 def test_place_is_the_site_of_a_grafted_network():
     model = build_stock("yolo26n", classes=3, channels=3).eval()
-    graft(model, Graft("tests.test_flops_unseen.Fourier", {}, ("p3", "p5")))
+    graft(model, Graft("tests.evaluation.test_unseen.Fourier", {}, ("p3", "p5")))
     stock = build_stock("yolo26n", classes=3, channels=3).eval()
     assert count_operators(stock, 3, 64, 64).not_counted == ()
     assert count_operators(model.eval(), 3, 64, 64).not_counted == (

@@ -19,6 +19,7 @@ from types import UnionType
 from typing import Any, get_origin
 
 from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.folder import RunFolder
 
 # What a search may look for, and where the record has it.
 OBJECTIVES = {
@@ -91,7 +92,7 @@ class Record:
     def write(self, folder: Path) -> None:
         """Replace `folder`/record.json in one step, so that no reader ever sees half of it."""
         self.format = FORMAT
-        write_atomically(folder / "record.json", json.dumps(asdict(self), indent=2) + "\n")
+        write_atomically(RunFolder(folder).record, json.dumps(asdict(self), indent=2) + "\n")
 
     @property
     def score(self) -> float | None:
@@ -129,7 +130,7 @@ class Record:
             NewerFormatError: if a later version of the program wrote it.
             ValueError: if record.json is there but is not a record.
         """
-        path = folder / "record.json"
+        path = RunFolder(folder).record
         if not path.exists():
             return None
         try:

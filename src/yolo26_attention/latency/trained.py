@@ -21,8 +21,6 @@ from yolo26_attention.latency.parity import validate_deployed
 if TYPE_CHECKING:
     from yolo26_attention.plan.checks import Plan
 
-SAMPLES = "latency.npz"
-
 
 def load_best(checkpoint: Path, device: torch.device) -> BaseModel:
     """The network of a checkpoint, in evaluation mode and not fused."""
@@ -43,7 +41,7 @@ def measurement_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config["latency"], "threads": threads}
 
 
-def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str = SAMPLES) -> dict[str, Any]:
+def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dict[str, Any]:
     """Measure a trained network, and write every time taken to the run's folder.
 
     Args:

@@ -32,6 +32,7 @@ from yolo26_attention.detector.same_graft import graft_difference
 from yolo26_attention.detector.sites import Site, largest_stride
 from yolo26_attention.detector.stock import MODELS, build_stock, check_weights, find_weights
 from yolo26_attention.detector.trust import Trust, check_target, is_shipped
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.locks import only_within_this_machine
 from yolo26_attention.files.record import without_passwords
 from yolo26_attention.plan.arguments import (
@@ -131,7 +132,7 @@ class Checker:
             dataset=dataset,
             graft=spec,
             graft_options=GraftOptions(**config["optimizer"]["attention"]),
-            arguments=arguments | {"save_dir": str(place.folder / "train"), "exist_ok": True},
+            arguments=arguments | {"save_dir": str(RunFolder(place.folder).train), "exist_ok": True},
             device=device,
             trust=trust,
             given=given,

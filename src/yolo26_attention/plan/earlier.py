@@ -15,6 +15,7 @@ from typing import Any
 
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.building import find_class
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import VERSION, identity, images_in_memory, readable_name
@@ -63,7 +64,7 @@ def place_of(runs: Path, config: Mapping[str, Any], dataset: Dataset, weights: s
     except (OSError, ValueError):  # a set that could not be read then
         return place
     earlier = runs / f"{name}-{earlier_id}"
-    if earlier_id is None or not (earlier / "record.json").exists():
+    if earlier_id is None or not RunFolder(earlier).record.exists():
         return place
     if problem := _changed_since(earlier, config, dataset, code):
         return Place(run_id, VERSION, place.folder, remark=f"{earlier} is not taken for this run: {problem}")
@@ -102,7 +103,7 @@ def _changed_since(folder: Path, config: Mapping[str, Any], dataset: Dataset, co
         changes["an image, a label or a list of the data set"] = dataset.changed_at
     if code is not None:
         changes[f"the code of {code.file}, or what it imports,"] = code.changed_at
-    times = [entry["time"] for entry in read_journal(folder / "journal.jsonl")[:1]]
+    times = [entry["time"] for entry in read_journal(RunFolder(folder).journal)[:1]]
     for what, changed_at in changes.items():
         if not times:
             return "its journal does not say when it began"

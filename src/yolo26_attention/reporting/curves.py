@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.figures import METRIC_LABEL, drawn_variants, look_of
@@ -34,7 +35,7 @@ def draw_curves(results: Results) -> list[Picture]:
 def _curves(variant: Variant) -> Curves:
     curves: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in variant.counted[:MOST_SEEDS]:
-        epochs = [entry for entry in read_journal(run.folder / "journal.jsonl") if entry["event"] == "epoch"]
+        epochs = [entry for entry in read_journal(RunFolder(run.folder).journal) if entry["event"] == "epoch"]
         for entry in epochs:
             for name, value in {MAP: entry["values"].get(MAP), **entry["scalars"]}.items():
                 if value is not None:

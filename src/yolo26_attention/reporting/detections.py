@@ -13,6 +13,7 @@ from PIL import Image
 
 from yolo26_attention.data.data_yaml import DatasetError, class_names
 from yolo26_attention.evaluation.detections import Detections, read_matches
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import INK, Picture, new_figure, styled, svg
@@ -81,14 +82,14 @@ def _pair(reference: Variant, variant: Variant) -> tuple[int, Path, dict[int, st
 def kept_matches(run: StudyRun) -> Detections | None:
     """What a run found on the validation images; None where it kept nothing readable, which the notes say."""
     try:
-        return read_matches(run.folder / "matches.npz")
+        return read_matches(RunFolder(run.folder).detections)
     except (FileNotFoundError, ValueError):
         return None
 
 
 def data_of(run: StudyRun) -> tuple[Path | None, dict[int, str]]:
     """Folder and class names of the data set that a run was trained on; None where it is not on this machine."""
-    arguments = run.folder / "train" / "args.yaml"
+    arguments = RunFolder(run.folder).arguments
     if not arguments.is_file():
         return None, {}
     given = yaml.safe_load(arguments.read_text(encoding="utf-8"))

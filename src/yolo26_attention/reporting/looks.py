@@ -26,6 +26,7 @@ from yolo26_attention.detector.modes import Gated
 from yolo26_attention.detector.sites import channels_of, largest_stride
 from yolo26_attention.detector.trust import Trust, known_classes_only
 from yolo26_attention.evaluation.detections import Detections
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import data_of, kept_matches, show
@@ -65,7 +66,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
     kept, (folder, _) = kept_matches(run), data_of(run)
     if kept is None or folder is None or not len(kept.object_cls):
         return None
-    model = _network(run.folder / "train" / "weights" / "best.pt")
+    model = _network(RunFolder(run.folder).best)
     if model is None:
         return None
     looks = []
@@ -111,7 +112,7 @@ def _run(results: Results, said: Answer) -> StudyRun | None:
         paths = variant.records[0].config["attention"].get("paths") if variant.records else None
         if variant.attention == UNDER_TEST and paths != "convolution":
             for run in variant.counted:
-                if (run.folder / "train" / "weights" / "best.pt").is_file():
+                if RunFolder(run.folder).best.is_file():
                     return run
     return None
 

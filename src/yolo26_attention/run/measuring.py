@@ -13,8 +13,9 @@ from typing import Any
 
 from yolo26_attention.detector.trust import known_classes_only
 from yolo26_attention.evaluation.flops import count_flops_by_thop, count_operators, count_parameters
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record, without_passwords
-from yolo26_attention.latency.trained import SAMPLES, fused, load_best, measure_run, measurement_options
+from yolo26_attention.latency.trained import fused, load_best, measure_run, measurement_options
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.run.environment import device_name, environment
 from yolo26_attention.run.interrupts import interruptible
@@ -46,10 +47,10 @@ def network_costs(model: Any, channels: int, imgsz: int) -> dict[str, Any]:
 def measure_costs(plan: Plan, record: Record) -> None:
     """Count and time best.pt of a training that has just finished, as it is deployed."""
     imgsz = asked(plan.config, "")["imgsz"]
-    trained = load_best(_best(plan), plan.device)
+    trained = load_best(RunFolder(plan.folder).best, plan.device)
     record.model |= network_costs(fused(trained), plan.dataset.channels, imgsz)
     if plan.config["latency"]["enabled"]:
-        record.latency = _measured(plan, trained, SAMPLES)
+        record.latency = _measured(plan, trained, RunFolder(plan.folder).samples.name)
 
 
 def measure_again(plan: Plan, record: Record) -> Record:
@@ -68,7 +69,7 @@ def measure_again(plan: Plan, record: Record) -> Record:
     if known and not options["again"]:
         return dataclasses.replace(record, latency=known)
     first = find(record, wanted, record.latency) or not record.latency or "error" in record.latency
-    samples = SAMPLES if first else f"latency-{_digest(wanted)}.npz"
+    samples = RunFolder(plan.folder).samples.name if first else f"latency-{_digest(wanted)}.npz"
     with interruptible():
         new = _measured_from_disk(plan, samples)
     new["environment"] = environment(plan.device)
@@ -114,7 +115,7 @@ def _same(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _measured_from_disk(plan: Plan, samples: str) -> dict[str, Any]:
     """Of a run that finished at any time, whose best.pt may be anything by now."""
-    best = _best(plan)
+    best = RunFolder(plan.folder).best
     if problem := damage(best):
         return _failed(plan, f"{problem}; force=true trains the run anew")
     log.info("finished before; nothing is trained, and best.pt is measured with other latency options")
@@ -146,7 +147,3 @@ def _text(error: BaseException) -> str:
 
 def _digest(options: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def _best(plan: Plan) -> Any:
-    return plan.folder / "train" / "weights" / "best.pt"

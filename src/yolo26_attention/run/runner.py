@@ -15,6 +15,7 @@ import yaml
 from yolo26_attention.evaluation.coco import ap_by_size
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.atomic import remove_partial, write_atomically
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import append_entry, read_journal
 from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import (
@@ -23,7 +24,6 @@ from yolo26_attention.files.record import (
     set_aside,
     without_passwords,
 )
-from yolo26_attention.latency.trained import SAMPLES
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.plan.identity import readable_name
 from yolo26_attention.run.environment import environment
@@ -70,7 +70,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         DiskFullError: if there is no room for what the run writes; started again it goes on behind its last epoch.
         Exception: whatever else stopped the training; the record then says failed or interrupted.
     """
-    output_dir = Path(plan.config["output_dir"])
+    output_dir, files = Path(plan.config["output_dir"]), RunFolder(plan.folder)
     if plan.remark is not None:
         log.info("%s: %s", plan.folder.name, plan.remark)
     with run_lock(lock_file(output_dir, plan.folder.name)):
@@ -80,9 +80,9 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             raise RunSkippedError(str(error)) from error
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
-                remove_state(_state(plan))  # it is still there if the last process was killed in its last moment
+                remove_state(files.state)  # it is still there if the last process was killed in its last moment
                 remove_partial(plan.folder)
-                if problem := damage(_best(plan)):
+                if problem := damage(files.best):
                     log.warning("%s; force=true trains the run anew, and keeps what is here in replaced/", problem)
                 return measure_again(plan, previous), False
             log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
@@ -90,16 +90,12 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         if plan.replaces is not None and plan.replaces.exists():
             log.info("force=true: the finished run is kept in %s", set_aside(plan.replaces, output_dir))
         if previous is not None and previous.status == "failed" and not plan.config["retry"]:
-            raise RunSkippedError(
-                f"it failed before, see error in {plan.folder / 'record.json'}; retry=true tries again"
-            )
+            raise RunSkippedError(f"it failed before, see error in {files.record}; retry=true tries again")
         kept_id = None if previous is None else previous.tracking_id
         tracking_id = kept_id or f"{plan.run_id}-{int(time.time())}"
         plan.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(plan.folder / "config.yaml", config_yaml)
-        write_atomically(
-            plan.folder / "resolved.yaml", yaml.safe_dump(plan.config, sort_keys=False, allow_unicode=True)
-        )
+        write_atomically(files.config, config_yaml)
+        write_atomically(files.resolved, yaml.safe_dump(plan.config, sort_keys=False, allow_unicode=True))
         record = Record(
             run_id=plan.run_id,
             name=plan.folder.name,
@@ -116,13 +112,13 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         record.write(plan.folder)
         with interruptible():
             _recorded(plan, record, tracking_id, tags)
-        remove_state(_state(plan))
+        remove_state(files.state)
         return record, True
 
 
 def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -> None:
     """Train, measure and track; whatever happens, the record says so."""
-    start = time.monotonic()
+    start, files = time.monotonic(), RunFolder(plan.folder)
     try:
         with open_tracker(
             plan.config["tracking"],
@@ -143,17 +139,17 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
             _measure(plan, record)
             record.seconds = time.monotonic() - start
-            tracker.finish(record, plan.folder / "train", plan.folder / SAMPLES)
+            tracker.finish(record, files.train, files.samples)
             if plan.config["tracking"]["upload_weights"]:
-                tracker.upload(_best(plan), plan.folder.name)
+                tracker.upload(files.best, plan.folder.name)
         if tracker.lost is not None:
-            append_entry(plan.folder / "journal.jsonl", "tracking_lost", problem=tracker.lost)
+            append_entry(files.journal, "tracking_lost", problem=tracker.lost)
         _close(record, plan, "finished", start)
     except BaseException as error:
         stuck = error if isinstance(error, OSError) and error.errno in UNWRITABLE else None
         record.error = without_passwords(traceback.format_exc())
         if isinstance(error, NotFiniteError):
-            remove_state(_state(plan))  # going on from it would end alike
+            remove_state(files.state)  # going on from it would end alike
         try:
             _close(record, plan, "interrupted" if stuck or isinstance(error, KeyboardInterrupt) else "failed", start)
         except OSError as unwritten:
@@ -178,23 +174,16 @@ def _close(record: Record, plan: Plan, status: str, start: float) -> None:
 
 
 def _journal(plan: Plan) -> list[dict[str, Any]]:
-    return read_journal(plan.folder / "journal.jsonl")
-
-
-def _state(plan: Plan) -> Path:
-    return plan.folder / "state.pt"
-
-
-def _best(plan: Plan) -> Path:
-    return plan.folder / "train" / "weights" / "best.pt"
+    return read_journal(RunFolder(plan.folder).journal)
 
 
 def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train to the end from wherever the folder stands; Ultralytics' metrics of best.pt on the validation images."""
-    journal, state = plan.folder / "journal.jsonl", _state(plan)
-    damaged = settle(state, _best(plan))
+    files = RunFolder(plan.folder)
+    journal, state = files.journal, files.state
+    damaged = settle(state, files.best)
     if not state.exists():
-        shutil.rmtree(plan.folder / "train", ignore_errors=True)
+        shutil.rmtree(files.train, ignore_errors=True)
         journal.unlink(missing_ok=True)
     for problem in damaged:
         log.warning("%s; the run goes on from %s", problem, "the epoch before" if state.exists() else "its start")
@@ -215,12 +204,12 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
     tracker.follow(_journal(plan))
-    return validate(_best(plan), plan.arguments) if trainer.ddp else trainer.metrics
+    return validate(files.best, plan.arguments) if trainer.ddp else trainer.metrics
 
 
 def _measure(plan: Plan, record: Record) -> None:
     """AP by size and by class; what became of the stock tensors; what best.pt costs."""
-    kept = read_matches(plan.folder / "matches.npz")
+    kept = read_matches(RunFolder(plan.folder).detections)
     record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
     latest = {entry["event"]: entry for entry in _journal(plan)}
     record.model = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.columns import aligned
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.text import flops_text, latency_rows
 from yolo26_attention.statistics import UNTRAINED
@@ -32,7 +33,7 @@ def table(record: Record, folder: Path) -> str:
         ("time", f"{record.seconds:.0f} s"),
         ("events", ", ".join(entry["event"] for entry in record.events) or "none"),
         ("folder", str(folder)),
-        ("weights", str(folder / "train" / "weights" / "best.pt")),
+        ("weights", str(RunFolder(folder).best)),
     ]
     if record.tracking is not None:
         rows += [

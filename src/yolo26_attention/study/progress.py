@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.study.runs import find_run
@@ -61,7 +62,7 @@ def run_state(output_dir: Path, entry: Mapping[str, Any]) -> RunState:
     found = find_run(output_dir, entry["run"])
     epoch = 0
     if found.state in {"running", "interrupted"}:
-        epochs = [line["epoch"] for line in read_journal(found.folder / "journal.jsonl") if line["event"] == "epoch"]
+        epochs = [line["epoch"] for line in read_journal(RunFolder(found.folder).journal) if line["event"] == "epoch"]
         epoch = max(epochs, default=0)
     return RunState(entry, found.state, found.record, epoch, found.problem)
 

@@ -32,6 +32,7 @@ from yolo26_attention.detector.grafting import (
 from yolo26_attention.detector.same_graft import load_graft
 from yolo26_attention.detector.stock import build_stock, loaded_tensors
 from yolo26_attention.detector.trust import Trust, known_classes_only
+from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.training.decided import decided
 from yolo26_attention.training.finite import NotFiniteError, Watch, is_finite
@@ -256,7 +257,7 @@ class GraftTrainer(Grafting, DetectionTrainer):
 
     def get_validator(self) -> MatchValidator:
         """Ultralytics' validator; after the training it writes matches.npz beside the journal."""
-        validator = MatchValidator.writing_to(self.journal and self.journal.with_name("matches.npz"))
+        validator = MatchValidator.writing_to(self.journal and RunFolder(self.journal.parent).detections)
         return validator(self.test_loader, save_dir=self.save_dir, args=copy(self.args), _callbacks=self.callbacks)
 
 

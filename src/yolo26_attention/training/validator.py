@@ -13,6 +13,7 @@ from ultralytics.utils import RANK, ops
 from yolo26_attention.compat.ultralytics import without_flops_line
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.evaluation.detections import Detections
+from yolo26_attention.files.folder import RunFolder
 
 # Arguments of a training that its last validation reads as well.
 READ_BY_VALIDATION = (
@@ -100,7 +101,7 @@ def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
     What it matched is written to matches.npz beside the folder of the training.
     """
     metrics = YOLO(checkpoint).val(
-        validator=MatchValidator.writing_to(Path(arguments["save_dir"]).with_name("matches.npz")),
+        validator=MatchValidator.writing_to(RunFolder(Path(arguments["save_dir"]).parent).detections),
         data=arguments["data"],
         imgsz=arguments["imgsz"],
         batch=arguments["batch"] * 2,
