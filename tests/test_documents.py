@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -39,6 +40,13 @@ from yolo26_attention.study.search import register_search
 ROOT = CONF.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 DOCUMENTS = [README, CHINESE, *sorted((ROOT / "docs").glob("*.md"))]
+# All that is written, with those for maintainers, whose commands train or install for long.
+PAGES = [
+    *DOCUMENTS,
+    *sorted((ROOT / "docs").glob("*/*.md")),
+    *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+]
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 # What a command of the documents is given besides, so that its run takes seconds.
 SMALL = (
     "trainer.epochs=1 trainer.batch=4 trainer.imgsz=64 trainer.workers=0 trainer.plots=false trainer.patience=1 "
@@ -107,6 +115,7 @@ def _arguments(command: str, workspace: Path) -> list[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_accepted(command, workspace, monkeypatch, capsys):
     monkeypatch.chdir(workspace)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # commands are not installed
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)  # for tracking=online
     if found := re.match(r"make ([\w-]+)$", command):
         shown = subprocess.run(["make", "-n", "-C", ROOT, found[1]], capture_output=True, text=True, check=True)
@@ -206,7 +215,8 @@ def test_a_command_runs_to_its_end(command, workspace, tmp_path):
 
 
 def _run(command, folder):
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # commands are not installed
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
@@ -242,7 +252,7 @@ def test_both_readmes_name_the_same(pattern):
     assert ours == theirs
 
 
-@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(path):
     for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
         if link.startswith("http"):
@@ -255,17 +265,38 @@ def test_every_link_leads_somewhere(path):
             assert anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}, link
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_is_named_exists(path):
+    """In full; NAME and an asterisk stand for any."""
+    named = re.findall(r"`((?:src|tests|docs|conf|sweeps|benchmarks)/[^`\s]*)`", path.read_text(encoding="utf-8"))
+    assert [name for name in named if not (re.search(r"NAME|\*", name) or (ROOT / name).exists())] == []
+
+
 def test_the_map_names_every_file_and_no_other():
+    """A heading for each folder, and below it a table whose first column has its files."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    there = {
-        str(path.relative_to(ROOT))
-        for folder in ("src", "hydra_plugins")
-        for path in (ROOT / folder).rglob("*.py")
-        if path.name != "__init__.py"
-    }
-    named = set(re.findall(r"(?:src|hydra_plugins)/[\w/]+\.py", text))
-    assert there <= named
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*.py") if path.name != "__init__.py"}
+    named = [
+        folder + name
+        for folder, section in re.findall(r"^### `(src/\S*)`\n(.*?)(?=^##)", text, re.MULTILINE | re.DOTALL)
+        for name in re.findall(r"^\| `(\S+\.py)` \|", section, re.MULTILINE)
+    ]
+    assert sorted(name for name in named if not name.endswith("__init__.py")) == sorted(there)
     assert all((ROOT / name).exists() for name in named)
+
+
+def test_the_workflow_runs_targets_that_exist():
+    text = WORKFLOW.read_text(encoding="utf-8")
+    targets = set(re.findall(r"\bmake ([a-z-]+)", text)) | set(re.search(r"target: \[(.*)\]", text)[1].split(", "))
+    there = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"install", "lint", "test", "test-all"} <= targets <= there
+    assert yaml.safe_load(text)["jobs"]
+
+
+def test_the_citation_has_the_programs_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
+    assert f"version = {{{version}}}" in README.read_text(encoding="utf-8")
 
 
 def test_every_option_that_is_named_exists():
@@ -277,5 +308,5 @@ def test_every_option_that_is_named_exists():
     for path in DOCUMENTS:
         groups = "|".join(group for group in SCHEMAS)
         named |= set(re.findall(rf"`(?:\S+ )*((?:{groups})\.[a-z_0-9]+)(?:=[^`]*)?`", path.read_text(encoding="utf-8")))
-    files = {"latency.npz"}
+    files = {"latency.npz", "tracking.py", "trainer.py"}
     assert named - known - files == set()
