@@ -6,8 +6,8 @@ import shutil
 import pytest
 import yaml
 from omegaconf import OmegaConf
-from tests.run.test_runner import at_epoch
 
+from tests.run.test_runner import at_epoch
 from tests.test_old import NAME, OLD
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record, RunSkippedError
