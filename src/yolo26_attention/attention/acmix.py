@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from yolo26_attention.attention.acmix_convolution import ShiftConv, compose, dense, grouped
@@ -164,7 +165,9 @@ class ACmix(nn.Module):
         if self.combine in ("sum", "fixed"):
             self.rate1, self.rate2 = (1.0, 1.0) if self.combine == "sum" else (float(rate1), float(rate2))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch {self.in_channels} height width"]
+    ) -> Float[Tensor, "batch {self.out_channels} -(-height//{self.stride}) -(-width//{self.stride})"]:
         # Windows want the channels of a pixel side by side, and convolutions take that as well.
         out = self._sum_paths(x.contiguous(memory_format=torch.channels_last))
         if x.is_contiguous(memory_format=torch.channels_last) or torch.jit.is_tracing():
@@ -230,13 +233,21 @@ class ACmix(nn.Module):
         path = dense if few else grouped
         return path(x, projection, projection_bias, weight, side=self.kernel_conv, stride=self.stride, bias=bias)
 
-    def attention_weights(self, x: Tensor) -> Tensor:
-        """How much each pixel of the output looks at each key of its window, (B, heads, kernel_att^2, H', W').
+    def attention_weights(
+        self, x: Float[Tensor, "batch {self.in_channels} height width"]
+    ) -> Float[Tensor, "batch {self.heads} {self.kernel_att}**2 -(-height//{self.stride}) -(-width//{self.stride})"]:
+        """Weight that each pixel of the output gives to each key of its window.
 
-        Keys stand row by row from the top left, those beyond the border being the reflected ones; weights sum to 1.
+        Keys are listed row by row from the top left of the window; keys beyond the border are the reflected ones. The
+        weights of a pixel and a head sum to 1.
+
+        Args:
+            x: the input of the module.
 
         Raises:
-            ValueError: with paths="convolution", which looks at nothing.
+            ValueError: if paths="convolution", which has no attention.
+
+        Source: Pan et al. 2022, section 4.2, the softmax of the logits given in the class.
         """
         if self.paths == "convolution":
             raise ValueError("paths=convolution has no attention to look at")

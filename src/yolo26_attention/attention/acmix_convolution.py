@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 # fc and dep_conv are linear with nothing in between. Their product is a grouped convolution of the
@@ -14,39 +15,72 @@ from torch import Tensor, nn
 # head (the groups of dep_conv), T taps (positions of the kernel)
 
 
-def compose(fc: Tensor, dep_conv: Tensor) -> Tensor:
-    """Weight of fc followed by dep_conv, (D, N T, 3N), each in its Conv2d layout."""
+def compose(
+    fc: Float[Tensor, "taps inputs 1 1"], dep_conv: Float[Tensor, "channels taps kernel kernel"]
+) -> Float[Tensor, "channels//(inputs//3) (inputs//3)*taps inputs"]:
+    """Weight of fc followed by dep_conv, as one grouped convolution.
+
+    Args:
+        fc: its Conv2d weight; its inputs are the 3N projections of one channel of a head.
+        dep_conv: its Conv2d weight, of D groups.
+
+    Returns:
+        (D, N T, 3N): for each group its N outputs at T taps, over the group's 3N inputs.
+    """
     mixed = dep_conv.flatten(2).transpose(1, 2) @ fc.flatten(1)  # (C, T, 3N)
     return mixed.unflatten(0, (-1, fc.shape[1] // 3)).flatten(1, 2)
 
 
-def dense(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor, **convolution: Any) -> Tensor:
-    """The path as one convolution of x, plus a map for the projections' bias.
+def dense(
+    x: Float[Tensor, "batch in_channels height width"],
+    projection: Float[Tensor, "projected in_channels"],
+    projection_bias: Float[Tensor, " projected"],
+    weight: Float[Tensor, "groups outputs inputs"],
+    *,
+    side: int,
+    stride: int,
+    bias: Float[Tensor, " channels"] | None,
+) -> Float[Tensor, "batch projected//3 -(-height//{stride}) -(-width//{stride})"]:
+    """Compute the path as one convolution of x, plus a map for the bias of the projections.
 
     Args:
-        x: the input, (B, I, H, W).
-        projection: q, k and v's weights, (3C, I).
-        projection_bias: theirs, (3C,).
+        x: the input.
+        projection: weights of q, k and v, one after the other, 3C in all.
+        projection_bias: their biases.
         weight: from compose.
-        convolution: side of the kernel, stride, and bias of the result, (C,) or None.
+        side: of the kernel, in pixels.
+        stride: pixels of the input between neighbouring pixels of the output.
+        bias: of the result's C channels; None for none.
+
+    Source: Pan et al. 2022, section 4, the convolution path. Multiplying its weights first changes the result by
+    rounding alone, because nothing stands between these linear maps.
     """
     groups = weight.shape[0]
     by_group = projection.unflatten(0, (-1, groups)).transpose(0, 1)  # (D, 3N, I)
-    out = _convolve(x, torch.bmm(weight, by_group), groups=1, **convolution)
+    out = _convolve(x, torch.bmm(weight, by_group), groups=1, side=side, stride=stride, bias=bias)
     # The zeros beyond the border are those of the projections, not of x: there, no bias either.
     by_tap = torch.bmm(weight, projection_bias.view(-1, groups).t().unsqueeze(2))  # (D, N T, 1)
-    inside = _taps_inside(x, convolution["side"], convolution["stride"])
+    inside = _taps_inside(x, side, stride)
     return out.add_((inside @ by_tap.view(-1, inside.shape[2]).mT).permute(2, 0, 1))
 
 
-def grouped(x: Tensor, projection: Tensor, projection_bias: Tensor, weight: Tensor, **convolution: Any) -> Tensor:
-    """The path as a convolution of D groups of 3N projections; arguments as for dense."""
+def grouped(
+    x: Float[Tensor, "batch in_channels height width"],
+    projection: Float[Tensor, "projected in_channels"],
+    projection_bias: Float[Tensor, " projected"],
+    weight: Float[Tensor, "groups outputs inputs"],
+    *,
+    side: int,
+    stride: int,
+    bias: Float[Tensor, " channels"] | None,
+) -> Float[Tensor, "batch projected//3 -(-height//{stride}) -(-width//{stride})"]:
+    """Compute the path as a convolution of D groups of 3N projections; arguments as for dense."""
     groups = weight.shape[0]
     # dep_conv's groups want the 3N projections of a channel side by side: project in that order.
     projection = projection.unflatten(0, (-1, groups)).transpose(0, 1).flatten(0, 1)
     projection_bias = projection_bias.view(-1, groups).t().flatten()
     maps = F.linear(x.permute(0, 2, 3, 1), projection, projection_bias).permute(0, 3, 1, 2)
-    return _convolve(maps, weight, groups=groups, **convolution)
+    return _convolve(maps, weight, groups=groups, side=side, stride=stride, bias=bias)
 
 
 def _convolve(x: Tensor, weight: Tensor, *, groups: int, side: int, stride: int, bias: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ attention/options_timm.py. All raise ValueError, naming option, value and a way 
 import math
 from collections.abc import Callable
 
+from jaxtyping import Float
 from timm.layers import Attention2d, create_attn, make_divisible
 from torch import Tensor, nn
 
@@ -207,7 +208,7 @@ def attention2d(channels: int, *, heads: int = 4, bias: bool = True) -> nn.Modul
     return Attention2d(channels, num_heads=heads, bias=bias)
 
 
-def refuse_single_image(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def refuse_single_image(module: nn.Module, inputs: tuple[Float[Tensor, "batch channels height width"], ...]) -> None:
     """Forward pre-hook of modules that normalise one value a channel and image over the batch.
 
     A module-level function, because checkpoints pickle it by name.

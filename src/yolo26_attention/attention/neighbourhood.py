@@ -1,5 +1,6 @@
 """Neighbourhood attention: windowed attention with nothing added (Hassani et al. 2023)."""
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from yolo26_attention.attention.options import LARGEST_KERNEL
@@ -47,7 +48,9 @@ class NeighbourhoodAttention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch {self.proj.in_channels} height width"]
+    ) -> Float[Tensor, "batch {self.proj.out_channels} height width"]:
         q, k, v = self.qkv(x).chunk(3, 1)
         out = window_attention(
             q,

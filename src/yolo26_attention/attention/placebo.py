@@ -1,5 +1,6 @@
 """A plain convolution block that takes the place of attention: what its parameters alone would have brought."""
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -36,7 +37,9 @@ class Placebo(nn.Module):
         self.act = nn.SiLU()
         self.shortcut = shortcut and channels == out_channels
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch {self.expand.in_channels} height width"]
+    ) -> Float[Tensor, "batch {self.project.out_channels} height width"]:
         y = self.project(self.act(self.depthwise(self.act(self.expand(x)))))
         return x + y if self.shortcut else y
 

@@ -1,6 +1,7 @@
 """SimAM: weights every pixel by how much it stands out of its channel, without parameters (Yang et al. 2021)."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -27,7 +28,7 @@ class SimAM(nn.Module):
             raise ValueError(f"{e_lambda=} is not above 0, where a constant map divides by zero; try 1e-4")
         self.e_lambda = e_lambda
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         squares = (wide - wide.mean((2, 3), keepdim=True)).square()
         # Counted from a tensor, so that an exported size stays dynamic.

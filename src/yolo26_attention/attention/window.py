@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from yolo26_attention.attention import window_shifted, window_tiled
@@ -21,33 +22,34 @@ logger = logging.getLogger(__name__)
 
 
 def window_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    v: Float[Tensor, "batch value_channels height width"],
     *,
     heads: int,
     window: int,
     stride: int = 1,
     dilation: int = 1,
     implementation: str = "auto",
-) -> Tensor:
+) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
     """Let every query attend to the window of keys around it.
 
     Query (i, j) sits at key (i * stride, j * stride) and sees the window x window keys around that, `dilation` apart.
     Logits are scaled by 1 / sqrt(C / heads). Keys and values are reflected at the border (see reflect_pad).
 
     Args:
-        q: (B, C, ceil(H / stride), ceil(W / stride)).
-        k: (B, C, H, W).
-        v: (B, Cv, H, W).
-        heads: must divide C and Cv; head n has channels n * C / heads to (n + 1) * C / heads - 1.
+        q: a map of ceil(height / stride) x ceil(width / stride) queries.
+        k: a map of keys, in the dtype of q.
+        v: a map of values, one for each key, in the dtype of q.
+        heads: must divide the C channels of q and k, and those of v; head n has channels n * C / heads to
+            (n + 1) * C / heads - 1.
         window: odd side of the window, in keys.
         stride: keys between neighbouring queries.
         dilation: keys between neighbouring keys of one window.
         implementation: "auto", or a name from IMPLEMENTATIONS.
 
     Returns:
-        (B, Cv, ceil(H / stride), ceil(W / stride)), in the dtype of v.
+        One result for each query, in the dtype of v.
 
     Raises:
         ValueError: if a size does not fit, or if the implementation asked for cannot run here.

@@ -1,26 +1,38 @@
 """Reflected borders whose backward is slicing, flipping and adding, hence deterministic on every device."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def reflect_pad(x: Tensor, padding: int) -> Tensor:
+def reflect_pad(
+    x: Float[Tensor, "batch channels height width"], padding: int
+) -> Float[Tensor, "batch channels height+2*{padding} width+2*{padding}"]:
     """Extend a map by `padding` pixels on each side, reflected without repeating the edge.
 
     The reflection goes on where the map is smaller than the padding (a map of side 3, pixels a b c, continues
     a b c b a b c ...), and a side of 1 repeats its only pixel.
 
     Args:
-        x: the map, (B, C, H, W).
+        x: the map.
         padding: pixels on each of the four sides, 0 or more.
+
+    Source: the border in the authors' code of ACmix (Pan et al. 2022), torch's ReflectionPad2d, which refuses maps that
+    are not larger than the padding.
     """
     for dim in (-2, -1):
         x = _extend(x, padding, dim)
     return x
 
 
-def fold_reflection(grad: Tensor, padding: int, dims: tuple[int, int] = (-2, -1)) -> Tensor:
-    """Adjoint of reflect_pad: add what lies in the border of the axes `dims` onto the pixels it was reflected from."""
+def fold_reflection(grad: Float[Tensor, "..."], padding: int, dims: tuple[int, int] = (-2, -1)) -> Float[Tensor, "..."]:
+    """Adjoint of reflect_pad: add each pixel of the border to the pixel that it was reflected from.
+
+    Args:
+        grad: gradient of a padded map, whatever axes it has beside the two.
+        padding: pixels of the border on each side.
+        dims: the two axes that have a border; the result is shorter by 2 * padding along each.
+    """
     for dim in reversed(dims):
         grad = _fold(grad, padding, dim)
     return grad

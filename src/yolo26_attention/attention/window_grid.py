@@ -6,6 +6,7 @@ from math import gcd
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 # Shape legend: B batch, H height, W width, C channels, S strips (columns of tiles), R bands (rows of
@@ -51,8 +52,10 @@ class Grid:
         self.key_rows = (self.rows - 1) * self.step + window
         self.key_columns = (self.columns - 1) * self.step + window
 
-    def mask(self, like: Tensor) -> Tensor:
-        """0 where a query of a tile sees a key and -inf where not, (M, K)."""
+    def mask(
+        self, like: Float[Tensor, "..."]
+    ) -> Float[Tensor, "{self.rows}*{self.columns} {self.key_rows}*{self.key_columns}"]:
+        """0 where a query of a tile sees a key and -inf elsewhere, in the dtype and on the device of `like`: (M, K)."""
         keys = self.key_rows * self.key_columns
         mask = like.new_full((self.rows * self.columns, keys), float("-inf"))
         # From query to query the window moves by `step` keys: the seen keys are one strided view.
@@ -61,22 +64,29 @@ class Grid:
         mask.as_strided(sizes, (down, right, self.key_columns, 1)).zero_()
         return mask
 
-    def query_tiles(self, x_HWC: Tensor, strip: int, heads: int) -> Tensor:
-        """The queries of a strip, zeros where its tiles pass the edge of the map, (R, N, M, D)."""
+    def query_tiles(
+        self, x_HWC: Float[Tensor, "height width channels"], strip: int, heads: int
+    ) -> Float[Tensor, "{self.bands} {heads} {self.rows}*{self.columns} channels//{heads}"]:
+        """The queries of a strip, with zeros where its tiles pass the edge of the map: (R, N, M, D)."""
         x = x_HWC[:, strip * self.columns : (strip + 1) * self.columns]
         below, right = self.bands * self.rows - x.shape[0], self.columns - x.shape[1]
         if below or right:
             x = F.pad(x, (0, 0, 0, right, 0, below))
         return x.reshape(self.bands, self.rows * self.columns, heads, -1).transpose(1, 2)
 
-    def put(self, tiles: Tensor, strip: int, to_HWC: Tensor) -> None:
+    def put(
+        self,
+        tiles: Float[Tensor, "{self.bands} heads {self.rows}*{self.columns} head_channels"],
+        strip: int,
+        to_HWC: Float[Tensor, "height width heads*head_channels"],
+    ) -> None:
         """Write the tiles of a strip, (R, N, M, D), to a map of queries."""
         to = to_HWC[:, strip * self.columns : (strip + 1) * self.columns]
         queries = tiles.transpose(1, 2).reshape(-1, self.columns, to.shape[2])
         to.copy_(queries[: to.shape[0], : to.shape[1]])
 
-    def key_index(self, device: torch.device) -> Tensor:
-        """Pixels of a flattened map that hold a strip's keys, border reflected, (S, pixels)."""
+    def key_index(self, device: torch.device) -> Int64[Tensor, "{self.strips} pixels"]:
+        """Pixels of a flattened map that hold the keys of each strip, reflected at the border."""
         down = range((self.bands - 1) * self.rows * self.step + self.key_rows)
         across = self.columns * self.step
         right = [at * across + i for at in range(self.strips) for i in range(self.key_columns)]
@@ -92,14 +102,21 @@ class Grid:
         positions = (self.first[dim] + self.dilation * key for key in keys)
         return [last - abs(last - abs(position) % period) for position in positions]
 
-    def key_tiles(self, strip_PC: Tensor, heads: int) -> Tensor:
+    def key_tiles(
+        self, strip_PC: Float[Tensor, "pixels channels"], heads: int
+    ) -> Float[Tensor, "{self.bands} {heads} {self.key_rows}*{self.key_columns} channels//{heads}"]:
         """View the keys of a strip, (P, C), as (R, N, K, D); neighbouring tiles overlap."""
         channels = strip_PC.shape[1]
         sizes = self.bands, heads, self.key_rows * self.key_columns, channels // heads
         band = self.rows * self.step * self.key_columns * channels
         return strip_PC.as_strided(sizes, (band, channels // heads, channels, 1))
 
-    def add_key_tiles(self, tiles: Tensor, strip: int, to_HWC: Tensor) -> None:
+    def add_key_tiles(
+        self,
+        tiles: Float[Tensor, "{self.bands} heads {self.key_rows}*{self.key_columns} head_channels"],
+        strip: int,
+        to_HWC: Float[Tensor, "height width heads*head_channels"],
+    ) -> None:
         """Adjoint of key_index and key_tiles, up to the border, which `to_HWC` has around it."""
         rows = (self.bands - 1) * self.rows * self.step + self.key_rows
         total = tiles.new_zeros(rows * self.key_columns, to_HWC.shape[2])

@@ -3,17 +3,34 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from yolo26_attention.attention.window_border import reflect_pad
 
 
-def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> str | None:
+def can_run(
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    v: Float[Tensor, "batch value_channels height width"],
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+) -> str | None:
     """Why these arguments cannot run here, or None where they can."""
     return None
 
 
-def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> Tensor:
+def run(
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    v: Float[Tensor, "batch value_channels height width"],
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
     """window_attention for any arguments; in training it keeps window * window copies of the maps."""
     weights = window_weights(q, k, heads=heads, window=window, stride=stride, dilation=dilation)
     shifted = _shifted(v, heads, window, stride, dilation)
@@ -21,14 +38,20 @@ def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, d
     return total.flatten(1, 2)
 
 
-def window_weights(q: Tensor, k: Tensor, *, heads: int, window: int, stride: int = 1, dilation: int = 1) -> Tensor:
-    """How much every query of window_attention looks at each key of its window.
-
-    Args: as of window_attention.
+def window_weights(
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    *,
+    heads: int,
+    window: int,
+    stride: int = 1,
+    dilation: int = 1,
+) -> Float[Tensor, "batch {heads} {window}**2 -(-height//{stride}) -(-width//{stride})"]:
+    """Weight that each query of window_attention gives to each key of its window; arguments as there.
 
     Returns:
-        (B, heads, window * window, H', W'), H' and W' those of q; keys row by row from the top left, those beyond the
-        border being the reflected ones; the weights of a query sum to 1.
+        Keys row by row from the top left of the window, those beyond the border being the reflected ones. The weights
+        of a query and a head sum to 1.
     """
     q = q.unflatten(1, (heads, -1)) * (k.shape[1] // heads) ** -0.5
     logits = torch.stack([(q * k_i).sum(2) for k_i in _shifted(k, heads, window, stride, dilation)], 2)

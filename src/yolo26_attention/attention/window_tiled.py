@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -15,14 +16,30 @@ from yolo26_attention.attention.window_grid import Grid, grids
 FORWARD_WEIGHT, BACKWARD_WEIGHT = 660, 4000
 
 
-def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> str | None:
+def can_run(
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    v: Float[Tensor, "batch value_channels height width"],
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+) -> str | None:
     """Why these arguments cannot run here, or None where they can."""
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         return "its tiles would fix the size of the map in the exported graph"
     return None
 
 
-def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> Tensor:
+def run(
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    v: Float[Tensor, "batch value_channels height width"],
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
     """window_attention for arguments that can_run accepts; the result is channels_last.
 
     channels_last maps, and slices of them along the channels, are read as they are, others copied.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
@@ -31,7 +32,15 @@ Shape = Sequence[int]
 Halo = Callable[[int, int], int]  # of elements of a tile and of a window, along one axis
 
 
-def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> str | None:
+def can_run(
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    v: Float[Tensor, "batch value_channels height width"],
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+) -> str | None:
     """Why these arguments cannot run here, or None where they can."""
     if kernels is None:
         return "triton is not installed"
@@ -54,7 +63,15 @@ def can_run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: in
     return None
 
 
-def run(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> Tensor:
+def run(
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    v: Float[Tensor, "batch value_channels height width"],
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
     """window_attention for arguments that can_run accepts.
 
     The result has the memory format of q. The kernels want the channels of a pixel side by side, so
