@@ -5,6 +5,7 @@ gives every batch norm of a network it builds.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from ultralytics.nn.modules.block import AAttn, PSABlock
 from ultralytics.utils.torch_utils import initialize_weights
@@ -39,7 +40,7 @@ class AreaAttention(AAttn):
         super().__init__(channels, heads, area)
         initialize_weights(self)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         if self.area == 1:
             return super().forward(x)
         height, width = x.shape[2], x.shape[3]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from yolo26_attention.compat.former_names import current_name
@@ -192,9 +193,12 @@ def _bottleneck(model: nn.Module, place: Place, attention: nn.Module, project: n
     layers_of(model)[place.site.layer].set_submodule(place.path, joined)
 
 
-def append(block: Any, inputs: tuple[Any, ...], output: Tensor) -> Any:
+def append(
+    block: Any, inputs: tuple[Any, ...], output: Float[Tensor, "batch channels height width"]
+) -> Float[Tensor, "batch channels height width"]:
     """Forward hook of a grafted block. A module-level function, because checkpoints pickle it by name."""
-    return block.attention(output)
+    attended: Tensor = block.attention(output)
+    return attended
 
 
 def grafted_attention(model: nn.Module) -> dict[str, nn.Module]:

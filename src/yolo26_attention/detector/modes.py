@@ -1,6 +1,7 @@
 """The modules by which attention joins a block. Checkpoints pickle them: their names are a file format."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from ultralytics.nn.modules import Bottleneck, Conv
 
@@ -20,14 +21,15 @@ class Gated(nn.Module):
         self.attention = attention
         self.gate = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         # Attention may put out another type than x under autocast; the map keeps the one it has without attention.
         return x + (self.gate * (self.attention(x) - x)).to(x.dtype)
 
 
 class Replacement(nn.Module):
-    """Attention in the place of a block; (B, in_channels, H, W) to (B, channels, H, W).
+    """Attention in the place of a block; the output has the shape that the attention gives it.
 
+    A block needs the same height and width and its own number of channels: building checks that before it grafts.
     A wrapper even where nothing is projected: Ultralytics sets `i`, `f`, `type` and `np` on a layer, and attention may
     have submodules of these names.
 
@@ -41,7 +43,7 @@ class Replacement(nn.Module):
         self.project = project
         self.attention = attention
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch in_channels height width"]) -> Float[Tensor, "batch channels _ _"]:
         return self.attention(x if self.project is None else self.project(x))
 
 
@@ -56,7 +58,9 @@ class AttentionConv(Replacement):
         self.bn = bn
         self.act = act
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch in_channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
         return self.act(self.bn(super().forward(x)))
 
 
