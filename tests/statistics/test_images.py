@@ -82,7 +82,7 @@ def pairs(images):
     for seed, skill in enumerate((0.9, 1.2)):
         parts = [fabricate(np.random.default_rng(10 * k + seed), images=20, skill=skill) for k in range(repeats)]
         joined = {
-            key: np.concatenate([part[key] + (20 * k if "image" in key else 0) for k, part in enumerate(parts)])
+            key: np.concatenate([part[key] + 20 * k if key == "image" else part[key] for k, part in enumerate(parts)])
             for key in ("image", "conf", "cls", "tp")
         }
         objects = [fabricate(np.random.default_rng(10 * k), images=20) for k in range(repeats)]

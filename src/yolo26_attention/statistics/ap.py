@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64, Integer, Shaped
 from numpy.typing import NDArray
 
 RECALLS = np.linspace(0, 1, 101)
@@ -18,28 +19,28 @@ BLOCK = 2**16
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What a run's detections on the validation images amount to: N detections, M objects, T IoU thresholds.
+    """What a run's detections on the validation images amount to.
 
     Detections stand in descending order of confidence, ties in the order that decided the run's own mAP.
 
     Attributes:
-        images: names of all validation images, those without detections or objects too.
-        image: (N,) index into `images` of each detection.
-        cls: (N,) its class.
-        tp: (N, T) bool, whether it is a true positive at each threshold; Ultralytics' ten from 0.50 to 0.95.
-        object_image: (M,) index into `images` of each object.
-        object_cls: (M,) its class.
+        images: names of all validation images, including those without detections or objects.
+        image: index into `images` of each detection.
+        cls: class of each detection.
+        tp: whether a detection is a true positive at each IoU threshold; Ultralytics' ten from 0.50 to 0.95.
+        object_image: index into `images` of each object.
+        object_cls: class of each object.
 
     Raises:
         ValueError: if lengths or indices do not fit together.
     """
 
-    images: NDArray[np.str_]
-    image: NDArray[np.integer]
-    cls: NDArray[np.integer]
-    tp: NDArray[np.bool_]
-    object_image: NDArray[np.integer]
-    object_cls: NDArray[np.integer]
+    images: Shaped[NDArray[np.str_], " images"]
+    image: Integer[NDArray[np.integer], " detections"]
+    cls: Integer[NDArray[np.integer], " detections"]
+    tp: Bool[NDArray[np.bool_], "detections thresholds"]
+    object_image: Integer[NDArray[np.integer], " objects"]
+    object_cls: Integer[NDArray[np.integer], " objects"]
 
     def __post_init__(self) -> None:
         if not (self.tp.ndim == 2 and len(self.image) == len(self.cls) == len(self.tp)):
@@ -52,8 +53,8 @@ class Matches:
                 raise ValueError(f"image {index.min()} to {index.max()} of {len(self.images)} images")
 
     @cached_property
-    def classes(self) -> NDArray[np.integer]:
-        """(C,) classes that have an object, ascending: those that Ultralytics averages over."""
+    def classes(self) -> Integer[NDArray[np.integer], " classes"]:
+        """Classes that have an object, ascending: those that Ultralytics averages over."""
         return np.unique(self.object_cls)
 
     @cached_property
@@ -65,21 +66,21 @@ class Matches:
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """What does not depend on how often an image is drawn, for some of the classes: C of them here.
+    """What does not depend on how often an image is drawn, for some of the classes.
 
-    Its N detections are sorted by class, its K true positives by class and threshold.
+    Its detections are sorted by class, its true positives by class and threshold.
     """
 
-    detection_image: NDArray[np.intp]  # (N,)
-    positive: NDArray[np.intp]  # (K,) the detection
-    ahead: NDArray[np.intp]  # (K,) first detection of its class
-    lift: NDArray[np.float64]  # (K,) falls by 2 from segment to segment, so that no maximum crosses
-    segment: NDArray[np.intp]  # (C * T + 1,) first true positive of each class and threshold
-    object_image: NDArray[np.intp]  # (M,), sorted by class
-    first_object: NDArray[np.intp]  # (C,)
+    detection_image: Int64[NDArray[np.intp], " detections"]
+    positive: Int64[NDArray[np.intp], " positives"]  # the detection
+    ahead: Int64[NDArray[np.intp], " positives"]  # first detection of its class
+    lift: Float64[NDArray[np.float64], " positives"]  # falls by 2 from segment to segment: no maximum crosses
+    segment: Int64[NDArray[np.intp], " segments"]  # first true positive of each class and threshold, and the end
+    object_image: Int64[NDArray[np.intp], " objects"]  # sorted by class
+    first_object: Int64[NDArray[np.intp], " classes"]
 
     @classmethod
-    def of(cls, matches: Matches, classes: NDArray[np.integer]) -> "_Block":
+    def of(cls, matches: Matches, classes: Integer[NDArray[np.integer], " classes"]) -> "_Block":
         thresholds = matches.tp.shape[1]
         kept = np.flatnonzero(np.isin(matches.cls, classes))
         number = np.searchsorted(classes, matches.cls[kept])
@@ -102,15 +103,18 @@ class _Block:
         )
 
 
-def average_precision(matches: Matches, counts: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
+def average_precision(
+    matches: Matches, counts: Integer[NDArray[np.integer], " {len(matches.images)}"] | None = None
+) -> Float64[NDArray[np.float64], "{len(matches.classes)} {matches.tp.shape[1]}"]:
     """Average precision of each class that has objects, at each threshold: what Ultralytics' `ap_per_class` returns.
 
     Args:
         matches: of one run.
-        counts: (images,) how often each image is drawn; None for once each.
+        counts: how often each image is drawn; None for once each.
 
     Returns:
-        (C, T), rows in the order of `matches.classes`; NaN for a class without an object in the images drawn.
+        Classes by thresholds, fractions of 1, rows in the order of `matches.classes`; NaN for a class without an object
+        in the images drawn.
     """
     thresholds = matches.tp.shape[1]
     if counts is None:
@@ -120,8 +124,10 @@ def average_precision(matches: Matches, counts: NDArray[np.integer] | None = Non
     return np.concatenate([_average_precision(block, counts, thresholds) for block in matches._blocks])
 
 
-def _average_precision(block: _Block, counts: NDArray[np.integer], thresholds: int) -> NDArray[np.float64]:
-    """(C, T) of a block's classes."""
+def _average_precision(
+    block: _Block, counts: Integer[NDArray[np.integer], " images"], thresholds: int
+) -> Float64[NDArray[np.float64], "{len(block.first_object)} {thresholds}"]:
+    """Average precision of the classes of a block."""
     objects = np.add.reduceat(counts[block.object_image], block.first_object)
     if not len(block.positive):
         return np.where(objects > 0, 0.0, np.nan)[:, None].repeat(thresholds, axis=1)
@@ -149,19 +155,21 @@ def _average_precision(block: _Block, counts: NDArray[np.integer], thresholds: i
     return area
 
 
-def _running(counts: NDArray[np.integer]) -> NDArray[np.int64]:
+def _running(counts: Integer[NDArray[np.integer], " entries"]) -> Int64[NDArray[np.int64], " entries+1"]:
     """Sums of the first 0, 1, 2, ... entries."""
     sums = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=sums[1:])
     return sums
 
 
-def mean_average_precision(matches: Matches, counts: NDArray[np.integer] | None = None) -> tuple[float, float]:
+def mean_average_precision(
+    matches: Matches, counts: Integer[NDArray[np.integer], " {len(matches.images)}"] | None = None
+) -> tuple[float, float]:
     """mAP50-95 and mAP50 over the classes with an object in the images drawn; 0 without any object, as in Ultralytics.
 
     Args:
         matches: of one run; its first threshold is an IoU of 0.50.
-        counts: (images,) how often each image is drawn; None for once each.
+        counts: how often each image is drawn; None for once each.
     """
     precision = average_precision(matches, counts)
     precision = precision[~np.isnan(precision[:, 0])]

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.ap import Matches, mean_average_precision
@@ -105,7 +106,7 @@ def compare_images(
 
 def resampled_map(
     runs: Sequence[Matches], *, resamples: int = 1000, generator: np.random.Generator, threads: int | None = None
-) -> NDArray[np.float64]:
+) -> Float64[NDArray[np.float64], "{resamples} {len(runs)} 2"]:
     """mAP of every run on images drawn with replacement, in each draw the same ones for all runs.
 
     Args:
@@ -115,7 +116,7 @@ def resampled_map(
         threads: how many draws are worked on at a time; None for one a CPU core. Results do not depend on it.
 
     Returns:
-        (resamples, runs, 2), the last axis mAP50-95 and mAP50.
+        Resamples by runs by mAP50-95 and mAP50, fractions of 1.
 
     Raises:
         ValueError: if there is no run, two were validated on different images or objects, or no image has an object.

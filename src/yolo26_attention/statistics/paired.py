@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy  # its parts are imported when they are first used, and a training is under way by then
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float64
+from numpy.typing import NDArray
+
+# One value per seed, or per pair of seeds.
+Values = Sequence[float] | Float64[NDArray[np.float64], " values"]
 
 POWER = 0.8
 MOST_SEEDS = 1000
@@ -40,8 +44,12 @@ class Estimate:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> Estimate:
-    """Estimate a mean over seeds by its t interval; values that are not finite are left out.
+def mean_interval(values: Values, level: float = 0.95) -> Estimate:
+    """Estimate a mean over seeds by its t interval.
+
+    Args:
+        values: one per seed; those that are not finite are left out.
+        level: coverage of the interval, between 0 and 1.
 
     Raises:
         ValueError: if the level is not between 0 and 1.
@@ -76,7 +84,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def sign_flip(differences: ArrayLike, generator: np.random.Generator) -> float | None:
+def sign_flip(differences: Values, generator: np.random.Generator) -> float | None:
     """Two-sided p of the mean difference if the sign of each were chance: exact up to 13 pairs, None below two.
 
     Args:
@@ -154,6 +162,6 @@ def check_level(level: float) -> None:
         raise ValueError(f"level={level}: between 0 and 1, for example 0.95")
 
 
-def _all_equal(values: NDArray[np.float64]) -> bool:
+def _all_equal(values: Float64[NDArray[np.float64], " values"]) -> bool:
     """Equal but for rounding, which must not pass for a spread."""
     return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.paired import (
@@ -189,7 +190,9 @@ def _unlearned(own: Mapping[int, float], baseline: Mapping[int, float], floor: f
     return "both" if all(low) else "variant" if low[0] else "baseline"
 
 
-def pair_seeds(own: Mapping[int, float], baseline: Mapping[int, float]) -> tuple[NDArray[np.float64], dict[int, str]]:
+def pair_seeds(
+    own: Mapping[int, float], baseline: Mapping[int, float]
+) -> tuple[Float64[NDArray[np.float64], " pairs"], dict[int, str]]:
     """Differences of the seeds that both have, and why the other seeds have none."""
     differences, left_out = [], {}
     for seed in sorted({*own, *baseline}):
