@@ -15,6 +15,12 @@ for name in [name for name in os.environ if name.startswith("WANDB_")]:
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the test process beside this one needs a core, too
 
+from tests.annotations import check_annotations
+
+# Before anything here imports the library, too.
+check_annotations()
+
+import jaxtyping
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -39,6 +45,12 @@ def beside(overrides: Iterable[str], *, base: Iterable[str] = TINY) -> list[str]
     """What of a small run's options goes beside overrides, each of which takes the place of the same key's."""
     keys = {override.split("=")[0] for override in overrides}
     return [option for option in base if option.split("=")[0] not in keys]
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library as users run it: annotations are not checked, and its own errors answer to what does not fit."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(autouse=True)

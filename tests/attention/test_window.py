@@ -190,6 +190,7 @@ def test_rejects(change, message):
         window_attention(*maps(8, 8), **{"heads": 4, "window": 3, **change})
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_rejects_other_maps():
     q, k, v = maps(8, 8)
     with pytest.raises(ValueError, match="v is"):

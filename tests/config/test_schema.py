@@ -127,7 +127,7 @@ def test_showing_the_configuration_imports_no_torch(flags):
         "import sys, runpy; sys.argv = ['src.train', *sys.argv[1:]]\n"
         "try: runpy.run_module('src.train', run_name='__main__')\n"
         "except SystemExit as stop: assert not stop.code, stop.code\n"
-        "loaded = {'torch', 'ultralytics', 'wandb'} & set(sys.modules)\n"
+        "loaded = {'torch', 'ultralytics', 'wandb', 'jaxtyping'} & set(sys.modules)\n"
         "assert not loaded, loaded"
     )
     result = subprocess.run([sys.executable, "-c", program, *flags], cwd=ROOT, capture_output=True, text=True)

@@ -98,6 +98,7 @@ def test_class_that_no_drawn_image_has_does_not_count():
     assert mean_average_precision(matches(drawn), counts) == pytest.approx((own[0].mean(), own[0, 0]))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
