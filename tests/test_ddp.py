@@ -127,6 +127,7 @@ def journal(folder):
     return [json.loads(line) for line in (folder / "run" / "journal.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_trains_what_the_launcher_hands_it(trainer, tmp_path):
     training = trainer(graft_options=GraftOptions(lr_factor=0.5), steps=3)
     file = generate_ddp_file(training)

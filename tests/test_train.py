@@ -160,6 +160,7 @@ def test_asked_again_it_trains_nothing(finished):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_forced_again_every_metric_is_equal_to_the_last_digit(finished):
     folder, record, _ = finished
     train(folder.parent.parent, "attention=acmix", "trainer.epochs=2", "trainer.plots=true", "force=true")
@@ -173,6 +174,7 @@ def test_forced_again_every_metric_is_equal_to_the_last_digit(finished):
     assert values[0] == values[1]
 
 
+@pytest.mark.slow
 def test_killed_after_its_last_epoch_it_is_not_trained_again(finished, tmp_path):
     _, expected, _ = finished
     overrides = ("attention=acmix", "trainer.epochs=2", "trainer.plots=true")
@@ -236,6 +238,7 @@ def logged_epochs(folder):
     return [entry["history"]["item"]["epoch"] for entry in entries if entry["type"] == "history"]
 
 
+@pytest.mark.slow
 def test_terminated_run_is_interrupted_and_continues(tmp_path):
     overrides = ("attention=baseline", "trainer.epochs=3", "data.train_images=64", "trainer.fraction=1.0")
     process = start(tmp_path, *overrides)
@@ -286,7 +289,7 @@ def wait_for(condition, process, seconds=120):
 def test_returned_value_is_the_metric_for_sweepers(tmp_path):
     program = (
         "import sys, json; from hydra.core.hydra_config import HydraConfig; import src.train as t\n"
-        "from yolo26_attention.config.schema import register_configs\n"
+        "from yolo26_attention.config.registration import register_configs\n"
         "register_configs()\n"
         "inner = t.train.__wrapped__\n"
         "import hydra\n"

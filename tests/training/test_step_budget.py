@@ -70,6 +70,7 @@ def test_training_makes_so_many_steps(steps, more, tiny, tmp_path):
     assert (tmp_path / "weights" / "best.pt").exists()
 
 
+@pytest.mark.slow
 def test_variants_get_the_same_budget(tiny, tmp_path):
     results = [
         count_steps(tiny(f"attention={name}", "trainer.steps=6", "trainer.val=false"), tmp_path / name)[0]
