@@ -8,28 +8,49 @@ from src.statistics.ap import Matches, average_precision, mean_average_precision
 from src.statistics.blocks import Contrast, StudyModel, compare
 from src.statistics.groups import indistinguishable
 from src.statistics.images import ImageDifference, Interval, compare_images, resampled_map
+from src.statistics.looks import (
+    AnytimeInterval,
+    Futility,
+    anytime_interval,
+    boundaries,
+    decide,
+    futility,
+)
 from src.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
+from src.statistics.power import power_of, smallest_detectable, worthwhile_baseline_seeds
 from src.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
+from src.statistics.shrinkage import Shrunken, shrunken
 
 __all__ = [
     "UNTRAINED",
+    "AnytimeInterval",
     "Comparison",
     "Contrast",
     "Estimate",
+    "Futility",
     "ImageDifference",
     "Interval",
     "Matches",
+    "Shrunken",
     "StudyModel",
+    "anytime_interval",
     "at_floor",
     "average_precision",
+    "boundaries",
     "compare",
     "compare_images",
     "compare_seeds",
+    "decide",
+    "futility",
     "holm",
     "indistinguishable",
     "mean_average_precision",
     "mean_interval",
+    "power_of",
     "resampled_map",
     "seeds_to_decide",
+    "shrunken",
     "sign_flip",
+    "smallest_detectable",
+    "worthwhile_baseline_seeds",
 ]

@@ -152,6 +152,7 @@ class Judged:
         difference: (B, C) in units of the score.
         se: (B, C).
         p: (B, C) adjusted for all comparisons.
+        critical: (B,) intervals are differences plus and minus this many standard errors.
         robust: (B,) whether the robust form was used.
         blocks: (B,) whether seeds were blocks.
     """
@@ -159,6 +160,7 @@ class Judged:
     difference: NDArray[np.float64]
     se: NDArray[np.float64]
     p: NDArray[np.float64]
+    critical: NDArray[np.float64]
     robust: NDArray[np.bool_]
     blocks: NDArray[np.bool_]
 
@@ -174,7 +176,7 @@ def judge(design: Design, scores: NDArray[np.float64], level: float = 0.95) -> J
     blocks = np.ones(len(scores), dtype=bool) if alone else block_p(design, scores) < BLOCK_P
     shape = len(scores), len(design.comparisons)
     difference, se, p = np.empty(shape), np.empty(shape), np.empty(shape)
-    robust = np.zeros(len(scores), dtype=bool)
+    critical, robust = np.empty(len(scores)), np.zeros(len(scores), dtype=bool)
     for blocked in (True, False):
         rows, found = np.flatnonzero(blocks == blocked), project(design, blocked)
         if found is None or not len(rows):
@@ -188,5 +190,6 @@ def judge(design: Design, scores: NDArray[np.float64], level: float = 0.95) -> J
         for form in np.unique(robust[rows]):
             df = calibration.df[blocked] if form and calibration is not None else found.df
             of_form = robust[rows] == form
+            critical[rows[of_form]] = max_t_quantile(level, found.correlation, df)
             p[rows[of_form]] = max_t_p_curve(t[of_form], found.correlation, df)
-    return Judged(difference, se, p, robust, blocks)
+    return Judged(difference, se, p, critical, robust, blocks)
