@@ -4,18 +4,12 @@ Two sources of chance are kept apart: the seeds of the training (`paired`, `seed
 validation images (`ap`, `images`).
 """
 
+from src.statistics.anytime import AnytimeInterval, anytime_interval
 from src.statistics.ap import Matches, average_precision, mean_average_precision
 from src.statistics.blocks import Contrast, StudyModel, compare
 from src.statistics.groups import indistinguishable
 from src.statistics.images import ImageDifference, Interval, compare_images, resampled_map
-from src.statistics.looks import (
-    AnytimeInterval,
-    Futility,
-    anytime_interval,
-    boundaries,
-    decide,
-    futility,
-)
+from src.statistics.looks import Decision, Futility, boundaries, decide, futility
 from src.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
 from src.statistics.power import power_of, smallest_detectable, worthwhile_baseline_seeds
 from src.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
@@ -26,6 +20,7 @@ __all__ = [
     "AnytimeInterval",
     "Comparison",
     "Contrast",
+    "Decision",
     "Estimate",
     "Futility",
     "ImageDifference",

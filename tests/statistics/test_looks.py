@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.statistics import anytime_interval, boundaries, compare, decide, futility
+from src.statistics import boundaries, compare, decide, futility
 from src.statistics.looks import simulate_looks
 from tests.statistics.test_blocks import study
 
@@ -15,7 +15,7 @@ def test_one_look_of_one_variant_is_the_paired_t_test():
 
 def test_two_looks_of_a_known_error_are_pococks():
     """Many seeds: the normal case. Spending 0.05 ln(1 + (e - 1) / 2) = 0.0310 at half of the seeds."""
-    first, second = boundaries([100, 200], 1)
+    first, second = boundaries([40, 80], 1)
     assert first == pytest.approx(0.0310, abs=0.003)
     # P(|Z1| < c1 and |Z2| < c2) = 0.95 with a correlation of sqrt(1 / 2).
     c1, c2 = stats.norm.isf(first / 2), stats.norm.isf(second / 2)
@@ -23,12 +23,13 @@ def test_two_looks_of_a_known_error_are_pococks():
     assert normal.cdf([c1, c2], lower_limit=[-c1, -c2]) == pytest.approx(0.95, abs=0.004)
 
 
-@pytest.mark.parametrize(("looks", "variants"), [((3, 5, 10), 1), ((3, 5, 8), 2)])
+@pytest.mark.parametrize(("looks", "variants"), [((3, 5, 10), 1), ((3, 8), 4)])
 def test_all_looks_together_hold_the_level(looks, variants):
     """On other studies than those that the boundaries come from; without them far more are called."""
-    least = simulate_looks(looks, looks, variants, 0.95, seed=5)
-    assert (least < boundaries(looks, variants)).any(axis=1).mean() == pytest.approx(0.05, abs=0.0045)
-    assert (least < 0.05).any(axis=1).mean() > 0.09
+    least = simulate_looks(looks, looks, variants, 0.95, seed=5, paths=20_000)
+    found = (least < boundaries(looks, variants)).any(axis=1).mean()
+    assert 0.04 < found < 0.055
+    assert (least < 0.05).any(axis=1).mean() > 0.075
 
 
 def test_boundaries_are_the_same_each_time_and_below_the_level():
@@ -96,33 +97,3 @@ def test_futility_of_nothing_is_refused(change, message):
     arguments = {"estimate": 0, "se": 1, "df": 4, "seeds_now": 3, "seeds_left": 2, "margin": 1, "critical": 3} | change
     with pytest.raises(ValueError, match=message):
         futility(**arguments)
-
-
-def test_anytime_interval_ends_where_the_bayes_factor_is_twenty():
-    """Bayes factor of a normal mixture of variance 10, from the integral over the effect size."""
-    values = np.array([0.3, 1.1, -0.4, 0.9, 0.7, 1.6])
-    interval = anytime_interval(values)
-    for mean in (interval.low, interval.high):
-        t = (values.mean() - mean) / (values.std(ddof=1) / np.sqrt(6))
-        effect = np.linspace(-25, 25, 20_001)
-        likelihood = stats.nct.pdf(t, 5, effect * np.sqrt(6)) / stats.t.pdf(t, 5)
-        factor = np.trapezoid(likelihood * stats.norm.pdf(effect, scale=np.sqrt(10)), effect)
-        assert factor == pytest.approx(20, rel=0.01)
-
-
-def test_anytime_interval_holds_at_all_times():
-    generator = np.random.default_rng(0)
-    missed = 0
-    for _ in range(300):
-        values = generator.standard_normal(25)
-        intervals = [anytime_interval(values[:n]) for n in range(2, 26)]
-        missed += any(not i.low <= 0 <= i.high for i in intervals)
-    assert missed / 300 <= 0.05
-
-
-def test_anytime_interval_of_few_seeds():
-    assert anytime_interval([1.0]).high == np.inf
-    assert anytime_interval([1.0, 2.0]).low == -np.inf
-    assert np.isfinite(anytime_interval([1.0, 2.0, 1.5, np.nan]).low)
-    with pytest.raises(ValueError, match="at least one"):
-        anytime_interval([np.nan])
