@@ -145,22 +145,11 @@ def compare(
         reason += f"; seeds are {'' if blocks else 'not '}blocks (F test of their effects: p {p_blocks:.2g})"
     critical = max_t_quantile(level, projection.correlation, df)
     se = (fitted.robust if chosen == "robust" else fitted.shared)[0]
-    t = np.abs(fitted.difference[0] / se)
-    p = 2 * scipy.special.stdtr(df, -t)
-    adjusted = max_t_p(t, projection.correlation, df)
-    contrasts = []
-    for (first, second), difference, error, own, all_in in zip(
-        design.comparisons, fitted.difference[0].tolist(), se.tolist(), p.tolist(), adjusted.tolist(), strict=True
-    ):
-        half = critical * error
-        contrasts.append(
-            Contrast(
-                names[first], names[second], difference, error, df, difference - half, difference + half, own, all_in
-            )
-        )
     return StudyModel(
         baseline=baseline,
-        comparisons=tuple(contrasts),
+        comparisons=_contrasts(
+            names, design.comparisons, fitted.difference[0], se, projection.correlation, df, critical
+        ),
         form=chosen,
         reason=reason,
         blocks=blocks,
@@ -190,6 +179,27 @@ def _study(
     values = np.array([[value for _, _, value in runs]])
     design = Design(tuple(group for group, _, _ in runs), tuple(number[seed] for _, seed, _ in runs), pairs)
     return names, design, values - values.mean()
+
+
+def _contrasts(
+    names: list[str],
+    comparisons: list[tuple[int, int]],
+    difference: NDArray[np.float64],
+    se: NDArray[np.float64],
+    correlation: NDArray[np.float64],
+    df: float,
+    critical: float,
+) -> tuple[Contrast, ...]:
+    t = np.abs(difference / se)
+    low, high = difference - critical * se, difference + critical * se
+    p, adjusted = 2 * scipy.special.stdtr(df, -t), max_t_p(t, correlation, df)
+    columns = zip(
+        difference.tolist(), se.tolist(), low.tolist(), high.tolist(), p.tolist(), adjusted.tolist(), strict=True
+    )
+    return tuple(
+        Contrast(names[first], names[second], estimate, error, df, *rest)
+        for (first, second), (estimate, error, *rest) in zip(comparisons, columns, strict=True)
+    )
 
 
 def _form(

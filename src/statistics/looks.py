@@ -30,7 +30,7 @@ def boundaries(
     The share of false verdicts spent by a look at a fraction f of the last look's seeds is that of Pocock's type,
     alpha ln(1 + (e - 1) f), as three seeds must be able to decide something. The levels are found by simulation of
     40,000 studies without a difference, judged at each look exactly as `compare` does, with a fixed seed: scores
-    without a difference have one distribution, whatever their mean and spread. With one spread doubled 1.55 times as
+    without a difference have one distribution, whatever their mean and spread. With one spread doubled 1.5 times as
     much may be spent. Takes seconds; kept in the process.
 
     Args:

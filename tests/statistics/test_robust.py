@@ -30,6 +30,25 @@ def test_false_verdicts(counts, seed_effect):
     assert simulated(counts, doubled=1, seed_effect=seed_effect)[0] <= 0.08 + 0.0086
 
 
+KEPT = [run for run in range(16) if run not in (1, 6, 11)]
+WHOLE = Design.of((4,) * 4)
+MISSING = Design(tuple(WHOLE.groups[run] for run in KEPT), tuple(WHOLE.seeds[run] for run in KEPT))
+
+
+@pytest.mark.parametrize("design", [Design.of((3,) * 4, pairs=True), MISSING], ids=["pairs", "missing-runs"])
+def test_false_verdicts_of_other_designs(design):
+    scores = np.random.default_rng(3).standard_normal((STUDIES, len(design.groups)))
+    for doubled, limit in [(None, 0.06), (0, 0.08)]:
+        judged = judge(design, scores * np.where(np.array(design.groups) == doubled, 2, 1))
+        assert (judged.p < 0.05).any(axis=1).mean() <= limit + 0.0086
+
+
+def test_another_level_is_held():
+    design = Design.of((3,) * 4)
+    scores = np.random.default_rng(4).standard_normal((STUDIES, 12))
+    assert (judge(design, scores, 0.8).p < 0.2).any(axis=1).mean() == pytest.approx(0.2, abs=0.03)
+
+
 def test_power():
     assert simulated((3,) * 5, effect=3)[1] > 0.67
     assert simulated((6, 3, 3, 3, 3), effect=3)[1] > 0.85
