@@ -1,31 +1,51 @@
 """Estimates with intervals: NumPy and SciPy only, arrays in, dataclasses out, nothing of ours imported.
 
-Two sources of chance are kept apart: the seeds of the training (`paired`, `seeds`, `groups`) and the validation images
-(`ap`, `images`).
+Two sources of chance are kept apart: the seeds of the training (`paired`, `seeds`, `groups`, `blocks`) and the
+validation images (`ap`, `images`).
 """
 
+from yolo26_attention.statistics.anytime import AnytimeInterval, anytime_interval
 from yolo26_attention.statistics.ap import Matches, average_precision, mean_average_precision
+from yolo26_attention.statistics.blocks import Contrast, StudyModel, compare
 from yolo26_attention.statistics.groups import indistinguishable
 from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
+from yolo26_attention.statistics.looks import Decision, Futility, boundaries, decide, futility
 from yolo26_attention.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
+from yolo26_attention.statistics.power import power_of, smallest_detectable, worthwhile_baseline_seeds
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
+from yolo26_attention.statistics.shrinkage import Shrunken, shrunken
 
 __all__ = [
     "UNTRAINED",
+    "AnytimeInterval",
     "Comparison",
+    "Contrast",
+    "Decision",
     "Estimate",
+    "Futility",
     "ImageDifference",
     "Interval",
     "Matches",
+    "Shrunken",
+    "StudyModel",
+    "anytime_interval",
     "at_floor",
     "average_precision",
+    "boundaries",
+    "compare",
     "compare_images",
     "compare_seeds",
+    "decide",
+    "futility",
     "holm",
     "indistinguishable",
     "mean_average_precision",
     "mean_interval",
+    "power_of",
     "resampled_map",
     "seeds_to_decide",
+    "shrunken",
     "sign_flip",
+    "smallest_detectable",
+    "worthwhile_baseline_seeds",
 ]

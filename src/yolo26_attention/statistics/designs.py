@@ -1,0 +1,185 @@
+"""Least squares of the runs of a study, many studies of one design at once.
+
+Two models of a run of variant v with seed s: a mean for v, or a mean for v and an effect of s (blocks). Two forms of
+the error: one spread shared by all variants, or the robust form, in which the baseline has its own spread where that
+exceeds the shared one, and each variant's spread is drawn towards the shared one.
+
+Source: randomized blocks as in Cochran and Cox (1957), Experimental Designs, chapter 4; shrinkage of variances as in
+Smyth (2004), Linear models and empirical Bayes methods, section 3, with fixed prior degrees of freedom; spreads under
+blocks by the expected squares of the residuals as in Rao (1970), Estimation of heteroscedastic variances.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+# Degrees of freedom that the shared spread counts for in a variant's own, and in the baseline's.
+PRIOR, BASELINE_PRIOR = 16.0, 1.0
+
+
+@dataclass(frozen=True)
+class Design:
+    """Which runs a study has: N runs of k variants, C comparisons.
+
+    Attributes:
+        groups: (N,) variant of each run, 0 for the baseline, each of 0 to k - 1 at least once.
+        seeds: (N,) seed of each run.
+        pairs: whether all pairs of variants are compared, or each with the baseline.
+    """
+
+    groups: tuple[int, ...]
+    seeds: tuple[int, ...]
+    pairs: bool = False
+
+    @classmethod
+    def of(cls, counts: tuple[int, ...], pairs: bool = False) -> "Design":
+        """Variant g, the baseline first, has seeds 0 to counts[g] - 1."""
+        runs = [(group, seed) for group, count in enumerate(counts) for seed in range(count)]
+        return cls(tuple(group for group, _ in runs), tuple(seed for _, seed in runs), pairs)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """(k,) runs of each variant."""
+        return np.bincount(self.groups).astype(np.int64)
+
+    @property
+    def comparisons(self) -> list[tuple[int, int]]:
+        """The C pairs compared: of (a, b), the difference is a minus b."""
+        variants = len(self.counts)
+        if self.pairs:
+            return [(b, a) for a, b in combinations(range(variants), 2)]
+        return [(variant, 0) for variant in range(1, variants)]
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Ordinary least squares of one model of a design, as matrices.
+
+    Attributes:
+        residual: (N, N) matrix that leaves the residuals.
+        weights: (C, N) of the runs in each difference.
+        membership: (N, k) 1 where a run is of a variant.
+        unmix: (k, k) from sums of squared residuals to the variants' own variances; None where these cannot be told.
+        df: degrees of freedom of the shared error.
+        correlation: (C, C) of the differences with equal spreads.
+    """
+
+    residual: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    membership: NDArray[np.float64]
+    unmix: NDArray[np.float64] | None
+    df: int
+    correlation: NDArray[np.float64]
+
+
+@lru_cache(maxsize=64)
+def project(design: Design, blocked: bool) -> Projection | None:
+    """Least squares with or without seeds as blocks; None where a difference or its error cannot be estimated."""
+    membership = np.eye(len(design.counts))[list(design.groups)]
+    columns = membership
+    if blocked:
+        _, seed = np.unique(design.seeds, return_inverse=True)
+        columns = np.hstack([membership, np.eye(seed.max() + 1)[seed]])
+    inverse = np.linalg.pinv(columns)
+    residual = np.eye(len(columns)) - columns @ inverse
+    df = round(float(np.trace(residual)))
+    contrasts = np.zeros((len(design.comparisons), columns.shape[1]))
+    for row, (first, second) in zip(contrasts, design.comparisons, strict=True):
+        row[first], row[second] = 1, -1
+    if df < 1 or not np.allclose(contrasts @ inverse @ columns, contrasts, atol=1e-8):
+        return None
+    weights = contrasts @ inverse
+    expected = membership.T @ residual**2 @ membership
+    unmix: NDArray[np.float64] | None = None
+    if np.linalg.cond(expected) < 1e6:
+        unmix = np.asarray(np.linalg.inv(expected), dtype=np.float64)
+    covariance = weights @ weights.T
+    scale = np.sqrt(np.diag(covariance))
+    return Projection(
+        residual,
+        weights,
+        membership,
+        unmix,
+        df,
+        covariance / np.outer(scale, scale),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Least squares of B studies of one design.
+
+    Attributes:
+        difference: (B, C).
+        shared: (B, C) standard errors with one error.
+        robust: (B, C) standard errors of the robust form.
+        variance: (B,) of the shared error.
+        spread: (B,) the largest of the variants' own variances over the shared one; 1 where these cannot be told.
+    """
+
+    difference: NDArray[np.float64]
+    shared: NDArray[np.float64]
+    robust: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+def fit(design: Design, projection: Projection, scores: NDArray[np.float64]) -> Fit:
+    """Fit (B, N) scores, B studies of one design."""
+    squares = (scores @ projection.residual) ** 2 @ projection.membership
+    variance = squares.sum(axis=1) / projection.df
+    weights = projection.weights
+    difference = scores @ weights.T
+    shared = np.sqrt(np.outer(variance, (weights**2).sum(axis=1)))
+    if projection.unmix is None:
+        return Fit(difference, shared, shared, variance, np.ones(len(scores)))
+    own = np.maximum(squares @ projection.unmix.T, 0)
+    own[:, design.counts < 2] = 0
+    spread = own.max(axis=1) / np.maximum(variance, 1e-300)
+    prior = np.full(own.shape[1], PRIOR)
+    if not design.pairs:
+        prior[0] = BASELINE_PRIOR
+    share = prior / (prior + design.counts - 1)
+    drawn = share * variance[:, None] + (1 - share) * own
+    if not design.pairs:
+        drawn[:, 0] = np.maximum(drawn[:, 0], variance)
+    robust = np.sqrt(drawn @ (weights**2 @ projection.membership).T)
+    return Fit(difference, shared, robust, variance, spread)
+
+
+def block_p(design: Design, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(B,) p values of the F test that seeds have no effect.
+
+    Only seeds of two or more runs count: the scatter of seeds that one variant alone has would show that variant's
+    spread. 1 where there is nothing to test, 0 where the model without blocks leaves no error.
+    """
+    if project(design, True) is None:
+        return np.ones(len(scores))
+    if project(design, False) is None:
+        return np.zeros(len(scores))
+    _, seed, runs = np.unique(design.seeds, return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(runs[seed] > 1)
+    with_blocks, without = _residuals(design, tuple(kept), True), _residuals(design, tuple(kept), False)
+    error_df, df = np.trace(with_blocks), np.trace(without)
+    if df - error_df < 0.5 or error_df < 0.5:
+        return np.ones(len(scores))
+    error = ((scores[:, kept] @ with_blocks) ** 2).sum(axis=1)
+    explained = ((scores[:, kept] @ without) ** 2).sum(axis=1) - error
+    ratio = np.maximum(explained, 0) / (df - error_df) / np.maximum(error / error_df, 1e-300)
+    p: NDArray[np.float64] = scipy.stats.f.sf(ratio, df - error_df, error_df)
+    return p
+
+
+@lru_cache(maxsize=64)
+def _residuals(design: Design, kept: tuple[int, ...], blocked: bool) -> NDArray[np.float64]:
+    """Matrix that leaves the residuals of some of the runs."""
+    _, group = np.unique(np.array(design.groups)[list(kept)], return_inverse=True)
+    _, seed = np.unique(np.array(design.seeds)[list(kept)], return_inverse=True)
+    columns = np.eye(group.max() + 1)[group]
+    if blocked:
+        columns = np.hstack([columns, np.eye(seed.max() + 1)[seed]])
+    return np.eye(len(columns)) - columns @ np.linalg.pinv(columns)
