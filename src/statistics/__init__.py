@@ -1,10 +1,11 @@
 """Estimates with intervals: NumPy and SciPy only, arrays in, dataclasses out, nothing of ours imported.
 
 Two sources of chance are kept apart: the seeds of the training (`paired`, `seeds`, `groups`) and the validation images
-(`ap`, `images`).
+(`ap`, `images`, `image_groups`). `both` joins them.
 """
 
 from src.statistics.ap import Matches, average_precision, mean_average_precision
+from src.statistics.both import BothDifference, BothInterval, compare_both
 from src.statistics.groups import indistinguishable
 from src.statistics.images import ImageDifference, Interval, compare_images, resampled_map
 from src.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
@@ -12,6 +13,8 @@ from src.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
 
 __all__ = [
     "UNTRAINED",
+    "BothDifference",
+    "BothInterval",
     "Comparison",
     "Estimate",
     "ImageDifference",
@@ -19,6 +22,7 @@ __all__ = [
     "Matches",
     "at_floor",
     "average_precision",
+    "compare_both",
     "compare_images",
     "compare_seeds",
     "holm",

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.population import Population, photograph, train
+from src.statistics import compare_images
 from src.statistics.image_groups import half_counts, interval_of_halves, number_groups, standard_error
 
 
@@ -50,3 +52,29 @@ def test_few_groups_have_a_t_interval():
 def test_one_of_either_has_no_standard_error(groups, draws):
     with pytest.raises(ValueError, match=f"{groups} groups, {draws} draws: at least 2 of each"):
         standard_error(np.zeros(draws), groups)
+
+
+def test_frames_of_scenes_need_groups():
+    """Near-identical frames: single images make the interval too narrow, groups hold what is true, no difference."""
+    held = np.zeros(2)
+    labels = np.arange(100) // 10
+    for number in range(40):
+        generator = np.random.default_rng(number)
+        first, other = photograph(train(0, 2, generator), 100, generator, Population(frames=10))
+        runs = {"baseline": {0: first}, "other": {0: other}}
+        for way, groups in enumerate((None, labels)):
+            found = compare_images(runs, resamples=40, generator=generator, groups=groups)["other"].map50_95
+            held[way] += found.low <= 0 <= found.high
+    assert held[0] <= 24
+    assert held[1] >= 35
+
+
+def test_few_images_hold_what_is_true():
+    held = 0
+    for number in range(40):
+        generator = np.random.default_rng(number)
+        first, other = photograph(train(0, 2, generator), 20, generator, Population())
+        runs = {"baseline": {0: first}, "other": {0: other}}
+        found = compare_images(runs, resamples=60, generator=generator)["other"].map50_95
+        held += found.low <= 0 <= found.high
+    assert held >= 36
