@@ -1,9 +1,11 @@
-"""The paired bootstrap over validation images."""
+"""Intervals over validation images."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.statistics.fabricate import fabricate, matches
 from yolo26_attention.statistics import compare_images, mean_average_precision, resampled_map
@@ -45,9 +47,10 @@ def test_interval_is_the_quantiles_of_the_draws():
     baseline, other = variants(0.9, 1.2)
     drawn = resampled_map([other, baseline], resamples=200, generator=np.random.default_rng(0))
     interval = compare({"baseline": {0: baseline}, "other": {0: other}}, level=0.8)["other"].map50_95
-    assert (interval.low, interval.high) == pytest.approx(
-        tuple(np.quantile(drawn[:, 0, 0] - drawn[:, 1, 0], [0.1, 0.9]))
-    )
+    tail = stats.norm.cdf(-stats.t.ppf(0.9, 39))
+    assert 0.09 < tail < 0.1
+    ends = np.quantile(drawn[:, 0, 0] - drawn[:, 1, 0], [tail, 1 - tail])
+    assert (interval.low, interval.high) == pytest.approx(tuple(ends))
 
 
 def test_seeds_are_averaged_within_each_draw():
@@ -56,7 +59,8 @@ def test_seeds_are_averaged_within_each_draw():
     difference = compare({"baseline": baseline, "other": other | {7: other[0]}})["other"]
     drawn = resampled_map([*other.values(), *baseline.values()], resamples=200, generator=np.random.default_rng(0))
     means = drawn[:, :3, 1].mean(axis=1) - drawn[:, 3:, 1].mean(axis=1)
-    assert (difference.map50.low, difference.map50.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    tail = stats.norm.cdf(-stats.t.ppf(0.975, 39))
+    assert (difference.map50.low, difference.map50.high) == pytest.approx(tuple(np.quantile(means, [tail, 1 - tail])))
     assert difference.seeds == (0, 1, 2)
     assert "the 3 seeds" in difference.covers
 
@@ -129,7 +133,7 @@ def test_runs_on_different_data_are_no_pairs(change, message):
             {"baseline": "stock"}, r"no variant 'stock' to compare with; there are baseline, other", id="name"
         ),
         pytest.param({"level": 95}, r"level=95: between 0 and 1", id="level"),
-        pytest.param({"resamples": 0}, r"resamples=0: at least 1", id="resamples"),
+        pytest.param({"resamples": 1}, r"resamples=1: at least 2", id="resamples"),
     ],
 )
 def test_refused(options, message):
@@ -144,11 +148,50 @@ def test_no_object_at_all():
         compare({"baseline": {0: run}, "other": {0: run}})
 
 
-def test_each_draw_has_as_many_images_as_there_are():
-    runs = variants(1.0)
-    images = len(runs[0].images)
-    drawn = resampled_map(runs, resamples=3, generator=np.random.default_rng(1))
-    generator = np.random.default_rng(1)
-    for draw in drawn:
-        counts = np.bincount(generator.integers(images, size=images), minlength=images)
-        assert tuple(draw[0]) == mean_average_precision(runs[0], counts)
+def test_each_draw_is_half_of_the_images():
+    runs = variants(1.0, images=7)
+    drawn = resampled_map(runs, resamples=40, generator=np.random.default_rng(1))
+    halves = [np.isin(np.arange(7), kept).astype(int) for kept in combinations(range(7), 4)]
+    possible = {mean_average_precision(runs[0], half) for half in halves}
+    found = {tuple(draw[0]) for draw in drawn}
+    assert found <= possible
+    assert len(found) > len(possible) / 2
+
+
+def test_groups_are_drawn_whole():
+    baseline, other = variants(0.9, 1.2)
+    labels = np.repeat(["b", "a", "d", "c"], 10)
+    found = compare({"baseline": {0: baseline}, "other": {0: other}}, groups=labels)["other"]
+    possible = []
+    for kept in combinations("abcd", 2):
+        half = np.isin(labels, kept).astype(int)
+        possible.append(np.subtract(mean_average_precision(other, half), mean_average_precision(baseline, half)))
+    drawn = resampled_map([other, baseline], resamples=200, generator=np.random.default_rng(0), groups=labels)
+    drawn = drawn[:, 0] - drawn[:, 1]
+    assert {tuple(each) for each in drawn.round(12)} == {tuple(each) for each in np.round(possible, 12)}
+    half = stats.t.ppf(0.975, 3) * drawn[:, 0].std(ddof=1)
+    ends = (found.map50_95.difference - half, found.map50_95.difference + half)
+    assert (found.map50_95.low, found.map50_95.high) == pytest.approx(ends)
+    assert (found.images, found.groups) == (40, 4)
+    assert "40 validation images in 4 groups" in found.covers
+
+
+def test_groups_of_one_image_change_nothing():
+    baseline, other = variants(0.9, 1.2)
+    runs = {"baseline": {0: baseline}, "other": {0: other}}
+    alone = compare(runs)["other"]
+    assert compare(runs, groups=np.arange(40))["other"] == replace(alone, groups=40)
+    assert alone.groups is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        pytest.param(np.array(["day"] * 40), r"groups name 1 group, day: at least 2 are needed", id="one"),
+        pytest.param(np.arange(39), r"groups of shape \(39,\) for 40 images: give one label for each", id="length"),
+    ],
+)
+def test_groups_refused(groups, message):
+    baseline, other = variants(0.9, 1.2)
+    with pytest.raises(ValueError, match=message):
+        compare({"baseline": {0: baseline}, "other": {0: other}}, groups=groups)

@@ -1,25 +1,27 @@
 """Does a variant differ from the baseline, as far as the validation images can tell?
 
-A paired bootstrap: images are drawn with replacement, the same ones for every run, and mAP is computed anew from each
-draw. It asks what other images of the same kind would have said about these very networks; what other seeds would have
-said is asked in `seeds`.
+Half of the images are drawn, the same ones for every run, and mAP is computed anew from each draw; the interval is made
+of percentiles over the draws (see `image_groups`). It asks what other images of the same kind would have said about
+these very networks; what other seeds would have said is asked in `seeds`, what both would have said in `both`.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.ap import Matches, mean_average_precision
+from yolo26_attention.statistics.image_groups import half_counts, interval_of_halves, number_groups
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference on all validation images, and its bootstrap interval; None where there is one image only."""
+    """A difference on all validation images, and its interval; no bounds where there is one image only."""
 
     difference: float
     low: float | None
@@ -33,7 +35,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class ImageDifference:
-    """A variant minus the baseline, averaged over the seeds both have; fractions of 1, not percent."""
+    """A variant minus the baseline, averaged over the seeds both have; fractions of 1, not percent.
+
+    `groups` is how many groups of dependent images were drawn whole; None where each image was drawn by itself.
+    """
 
     map50_95: Interval
     map50: Interval
@@ -41,13 +46,15 @@ class ImageDifference:
     seeds: tuple[int, ...]
     resamples: int
     level: float
+    groups: int | None = None
 
     @property
     def covers(self) -> str:
         """What chance the intervals cover, and what chance they do not."""
         seeds = "the one seed" if len(self.seeds) == 1 else f"the {len(self.seeds)} seeds"
+        groups = "" if self.groups is None else f" in {self.groups} groups"
         return (
-            f"covers the choice of {self.images} validation images for the networks trained with {seeds}; "
+            f"covers the choice of {self.images} validation images{groups} for the networks trained with {seeds}; "
             "does not cover how other seeds would have trained"
         )
 
@@ -59,8 +66,14 @@ def compare_images(
     resamples: int = 1000,
     level: float = 0.95,
     generator: np.random.Generator,
+    groups: NDArray[Any] | None = None,
 ) -> dict[str, ImageDifference]:
-    """Compare every variant with the baseline by a paired bootstrap over the validation images.
+    """Compare every variant with the baseline on the same validation images, with an interval over images.
+
+    The interval is made of percentiles over random halves of the images, as wide as Student's t asks for so many images
+    (or groups): the delete-d jackknife of Shao and Wu (1989, doi:10.1214/aos/1176347263), d being half of the images.
+    It covers what it claims from 20 images on, where percentiles of a bootstrap are too narrow
+    (`benchmarks/coverage.py`).
 
     One seed is enough for an interval. Several are averaged within each draw. A class without an object in a draw does
     not count there, as in Ultralytics; one image gives no interval; a variant without a common seed is left out.
@@ -68,13 +81,15 @@ def compare_images(
     Args:
         runs: variant to seed to what the run matched, the baseline's among them.
         baseline: the variant that the others are compared with.
-        resamples: how many times images are drawn.
-        level: of the percentile intervals.
+        resamples: how many times half of the images is drawn, at least 2.
+        level: of the intervals.
         generator: draws the images.
+        groups: (images,) a label for each image, in the order of `Matches.images`; images of one label, such as the
+            frames of a video, depend on each other and are drawn together. None if images are independent.
 
     Raises:
         ValueError: if the baseline is missing, two runs were validated on different images or objects, no image has an
-            object, or resamples or level is out of range.
+            object, resamples or level is out of range, or groups are not one label an image or fewer than two.
     """
     if baseline not in runs:
         raise ValueError(f"no variant {baseline!r} to compare with; there are {', '.join(runs) or 'none'}")
@@ -86,55 +101,67 @@ def compare_images(
     wanted += [(baseline, seed) for seed in sorted({seed for common in seeds.values() for seed in common})]
     if not wanted:
         return {}
+    if resamples < 2:
+        raise ValueError(f"resamples={resamples}: at least 2, for example 1000")
     matches = [runs[name][seed] for name, seed in wanted]
     whole = dict(zip(wanted, np.array([mean_average_precision(own) for own in matches]), strict=True))
-    draws = resampled_map(matches, resamples=resamples, generator=generator)
+    draws = resampled_map(matches, resamples=resamples, generator=generator, groups=groups)
     drawn = dict(zip(wanted, draws.transpose(1, 0, 2), strict=True))
     images = len(matches[0].images)
+    units = int(number_groups(groups, images).max()) + 1
     differences = {}
     for name, common in seeds.items():
         point = np.mean([whole[name, seed] - whole[baseline, seed] for seed in common], axis=0)
         spread = np.mean([drawn[name, seed] - drawn[baseline, seed] for seed in common], axis=0)
-        ends = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        low, high = interval_of_halves(point, spread, units, level) if units > 1 else (None, None)
         map50_95, map50 = (
-            Interval(float(point[k]), *((float(ends[0, k]), float(ends[1, k])) if images > 1 else (None, None)))
+            Interval(float(point[k]), None if low is None else float(low[k]), None if high is None else float(high[k]))
             for k in range(2)
         )
-        differences[name] = ImageDifference(map50_95, map50, images, common, resamples, level)
+        labelled = None if groups is None else units
+        differences[name] = ImageDifference(map50_95, map50, images, common, resamples, level, labelled)
     return differences
 
 
 def resampled_map(
-    runs: Sequence[Matches], *, resamples: int = 1000, generator: np.random.Generator, threads: int | None = None
+    runs: Sequence[Matches],
+    *,
+    resamples: int = 1000,
+    generator: np.random.Generator,
+    threads: int | None = None,
+    groups: NDArray[Any] | None = None,
 ) -> Float64[NDArray[np.float64], "{resamples} {len(runs)} 2"]:
-    """mAP of every run on images drawn with replacement, in each draw the same ones for all runs.
+    """mAP of every run on a random half of the images, in each draw the same one for all runs.
+
+    Halves are drawn without replacement, and rounded up.
 
     Args:
         runs: validated on the same images.
-        resamples: how many times images are drawn.
+        resamples: how many times half of the images is drawn.
         generator: draws the images.
         threads: how many draws are worked on at a time; None for one a CPU core. Results do not depend on it.
+        groups: (images,) a label for each image; half of the groups is drawn, each whole. None for independent images.
 
     Returns:
         Resamples by runs by mAP50-95 and mAP50, fractions of 1.
 
     Raises:
-        ValueError: if there is no run, two were validated on different images or objects, or no image has an object.
+        ValueError: if there is no run, two were validated on different images or objects, no image has an object, or
+            groups are not one label an image or fewer than two.
     """
     if not runs or resamples < 1:
         raise ValueError(f"{len(runs)} runs, resamples={resamples}: at least 1 of each")
     for own in runs:
-        _check_same(runs[0], own)
+        check_same(runs[0], own)
     if not len(runs[0].object_cls):
         raise ValueError("no validation image has an object, so that there is no mAP")
-    images = len(runs[0].images)
-    counts = [np.bincount(generator.integers(images, size=images), minlength=images) for _ in range(resamples)]
+    counts = half_counts(number_groups(groups, len(runs[0].images)), resamples, generator)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         drawn = pool.map(lambda count: [mean_average_precision(own, count) for own in runs], counts)
     return np.array(list(drawn))
 
 
-def _check_same(first: Matches, other: Matches) -> None:
+def check_same(first: Matches, other: Matches) -> None:
     """Whether two runs were validated on the same images with the same objects."""
     if not np.array_equal(first.images, other.images):
         raise ValueError(

@@ -1,0 +1,172 @@
+"""Does one variant differ from another, as another laboratory with other images and other seeds would find?
+
+`images` holds the networks fixed and `seeds` the images; here both are chance. mAP differs between the seeds of a
+variant for two reasons: some networks are better on all images, and each fails on other images. The second part is in
+the variation over images already, and is taken off that over seeds, as in the analysis of variance of two crossed
+random factors (Owen 2007, doi:10.1214/07-AOAS122).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo26_attention.statistics.ap import Matches, mean_average_precision
+from yolo26_attention.statistics.image_groups import number_groups, quantile_t, standard_error
+from yolo26_attention.statistics.images import resampled_map
+
+
+@dataclass(frozen=True)
+class BothInterval:
+    """A difference with its interval over seeds and images, in fractions of 1.
+
+    Attributes:
+        estimate: the other variant's mean mAP over its seeds minus the first's, on all images.
+        low: of the interval.
+        high: of the interval.
+        error_seeds: standard error from the choice of seeds, were the images all that there are.
+        error_images: standard error from the choice of images, were the networks all that there are.
+        freedom: degrees of freedom of the interval's Student's t.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    error_seeds: float
+    error_images: float
+    freedom: float
+
+
+@dataclass(frozen=True)
+class BothDifference:
+    """What `compare_both` finds; `groups` is None where each image was drawn by itself."""
+
+    map50_95: BothInterval
+    map50: BothInterval
+    seeds: tuple[int, int]
+    images: int
+    groups: int | None
+    resamples: int
+    level: float
+
+    @property
+    def estimate(self) -> float:
+        """Of mAP50-95, as `low`, `high`, `error_seeds` and `error_images` are."""
+        return self.map50_95.estimate
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+        return self.map50_95.low
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+        return self.map50_95.high
+
+    @property
+    def error_seeds(self) -> float:
+        """The standard error's component from seeds."""
+        return self.map50_95.error_seeds
+
+    @property
+    def error_images(self) -> float:
+        """The standard error's component from images."""
+        return self.map50_95.error_images
+
+    @property
+    def covers(self) -> str:
+        """What chance the interval covers."""
+        groups = "" if self.groups is None else f" in {self.groups} groups"
+        first, other = self.seeds
+        return f"covers the choice of {first} and {other} seeds and of {self.images} validation images{groups}"
+
+
+def compare_both(
+    first: Sequence[Matches],
+    other: Sequence[Matches],
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    generator: np.random.Generator,
+    groups: NDArray[Any] | None = None,
+) -> BothDifference:
+    """Compare two variants, several networks of each on the same images, with one interval over seeds and images.
+
+    The variances of the two sources are added; the degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019),
+    with the number of seeds of each variant and of images (or groups), less one. The networks of the two variants are
+    no pairs, and their numbers may differ.
+
+    Args:
+        first: a network of each seed of the variant that is compared with, at least 2.
+        other: a network of each seed of the other variant, at least 2.
+        resamples: how many times half of the images is drawn, at least 2.
+        level: of the intervals.
+        generator: draws the images.
+        groups: (images,) a label for each image; images of one label are drawn together. None if all are independent.
+
+    Raises:
+        ValueError: if a variant has fewer than two networks, two were validated on different images or objects, there
+            are fewer than two images or groups, no image has an object, or resamples or level is out of range.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}: between 0 and 1, for example 0.95")
+    if resamples < 2:
+        raise ValueError(f"resamples={resamples}: at least 2, for example 1000")
+    if min(len(first), len(other)) < 2:
+        raise ValueError(
+            f"{len(first)} and {len(other)} networks: at least 2 seeds of each variant are needed for an interval over "
+            "seeds; compare_images needs one"
+        )
+    images = len(first[0].images)
+    if images < 2:
+        raise ValueError(f"{images} images: at least 2 are needed for an interval over images")
+    units = int(number_groups(groups, images).max()) + 1
+    draws = resampled_map([*first, *other], resamples=resamples, generator=generator, groups=groups)
+    whole = np.array([mean_average_precision(own) for own in [*first, *other]])
+    split = len(first)
+    found = (_interval(whole[:, k], draws[..., k], split, units, level) for k in range(2))
+    return BothDifference(
+        next(found),
+        next(found),
+        seeds=(split, len(other)),
+        images=images,
+        groups=None if groups is None else units,
+        resamples=resamples,
+        level=level,
+    )
+
+
+def _interval(
+    whole: NDArray[np.float64], draws: NDArray[np.float64], split: int, units: int, level: float
+) -> BothInterval:
+    """Of (networks,) values on all images and (resamples, networks) on halves; `split` networks are the first's."""
+    sides = [(whole[:split], draws[:, :split]), (whole[split:], draws[:, split:])]
+    seeds = [float(values.var(ddof=1)) / len(values) for values, _ in sides]
+    crossed = [_crossed(halves, units) for _, halves in sides]
+    means = [halves.mean(axis=1) for _, halves in sides]
+    over_images = float(standard_error(means[1] - means[0], units)) ** 2
+    total_seeds = sum(seeds)
+    over_seeds = max(total_seeds - sum(crossed), 0.0)
+    variance = over_seeds + over_images
+    # That all of the seeds' variance is uncertain (a factor of 1) is too wide in simulations, share**2 too narrow.
+    share = over_seeds / total_seeds if total_seeds else 0.0
+    spread = share * sum(own**2 / (len(values) - 1) for own, (values, _) in zip(seeds, sides, strict=True))
+    spread += over_images**2 / (units - 1)
+    freedom = variance**2 / spread if spread else float(units - 1)
+    half = quantile_t(level, freedom) * math.sqrt(variance)
+    estimate = float(sides[1][0].mean() - sides[0][0].mean())
+    return BothInterval(
+        estimate, estimate - half, estimate + half, math.sqrt(over_seeds), math.sqrt(over_images), freedom
+    )
+
+
+def _crossed(halves: NDArray[np.float64], units: int) -> float:
+    """The part of the variance of a mean over seeds that is in the variation over images too: seeds times images."""
+    seeds = halves.shape[1]
+    apart = halves - halves.mean(axis=1, keepdims=True)
+    variances = standard_error(apart, units) ** 2
+    return float(variances.sum() / (seeds - 1) / seeds)
