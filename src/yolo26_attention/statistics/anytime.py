@@ -39,7 +39,7 @@ def anytime_interval(differences: ArrayLike, level: float = 0.95) -> AnytimeInte
         ValueError: if there is no finite difference or the level is not between 0 and 1.
 
     Source: Lai (1976), On confidence sequences; Wang and Ramdas (2024), Anytime-valid t-tests and confidence sequences
-    for Gaussian means with unknown variance, section 4; Bayes factor of Liang et al. (2008), equation 6.
+    for Gaussian means with unknown variance; Bayes factor of Liang et al. (2008), with a fixed g of 10.
     """
     check_level(level)
     values = np.asarray(differences, dtype=np.float64).ravel()

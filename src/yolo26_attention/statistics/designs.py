@@ -5,7 +5,7 @@ the error: one spread shared by all variants, or the robust form, in which the b
 exceeds the shared one, and each variant's spread is drawn towards the shared one.
 
 Source: randomized blocks as in Cochran and Cox (1957), Experimental Designs, chapter 4; shrinkage of variances as in
-Smyth (2004), Linear models and empirical Bayes methods, section 3, with fixed prior degrees of freedom; spreads under
+Smyth (2004), Linear models and empirical Bayes methods, with fixed prior degrees of freedom; spreads under
 blocks by the expected squares of the residuals as in Rao (1970), Estimation of heteroscedastic variances.
 """
 

@@ -46,8 +46,8 @@ def boundaries(
         ValueError: if looks do not increase from at least two, baseline_seeds are not as many, decrease or are below
             two, there is no variant, or the level is not between 0 and 1.
 
-    Source: Lan and DeMets (1983), Discrete sequential boundaries, section 2; simulated critical values as in AdaStop,
-    Mathieu et al. (2024).
+    Source: Lan and DeMets (1983), Discrete sequential boundaries for clinical trials; simulated critical values as in
+    AdaStop, Mathieu et al. (2024).
     """
     check_level(level)
     own = tuple(looks)

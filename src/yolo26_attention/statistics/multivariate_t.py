@@ -5,7 +5,7 @@ P(max |Z| / s > t) is the mean over Z of P(s < max |Z| / t). The inner probabili
 distribution of max |Z| is integrated numerically where correlations are products, as of comparisons with one baseline,
 and taken from 16,384 points of a Sobol sequence with a fixed seed otherwise: equal input gives equal output.
 
-Source: Genz and Bretz (2009), Computation of Multivariate Normal and t Probabilities, sections 2 to 4.
+Source: Genz and Bretz (2009), Computation of Multivariate Normal and t Probabilities.
 """
 
 from functools import lru_cache
@@ -35,7 +35,7 @@ def max_t_p(t: ArrayLike, correlation: ArrayLike, df: float) -> NDArray[np.float
     Raises:
         ValueError: if the correlation is no correlation matrix or df is not positive.
 
-    Source: Dunnett (1955), equation 3; Hothorn, Bretz and Westfall (2008), section 3.
+    Source: Dunnett (1955); Hothorn, Bretz and Westfall (2008).
     """
     largest = _largest(correlation, df)
     values = np.abs(np.asarray(t, dtype=np.float64))
@@ -57,7 +57,7 @@ def max_t_quantile(level: float, correlation: ArrayLike, df: float) -> float:
     Raises:
         ValueError: if the level is not between 0 and 1, the correlation is no correlation matrix or df is not positive.
 
-    Source: Dunnett (1955), equation 3.
+    Source: Dunnett (1955).
     """
     if not 0 < level < 1:
         raise ValueError(f"level={level}: between 0 and 1, for example 0.95")
@@ -153,7 +153,7 @@ def _loadings(matrix: NDArray[np.float64]) -> NDArray[np.float64] | None:
 
 
 def _integrated(loadings: NDArray[np.float64]) -> Distribution:
-    """Gauss-Hermite integration over what the comparisons share; Dunnett (1955), equation 4."""
+    """Gauss-Hermite integration over what the comparisons share; Dunnett (1955)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(96)
     scale = np.sqrt(1 - loadings**2)
     shift = loadings * nodes[:, None]

@@ -80,7 +80,7 @@ def worthwhile_baseline_seeds(variants: int, seeds: int) -> int:
     Raises:
         ValueError: if either is below one.
 
-    Source: Dunnett (1955), section 4.
+    Source: Dunnett (1955).
     """
     if variants < 1 or seeds < 1:
         raise ValueError(f"variants={variants}, seeds={seeds}: at least one of each")

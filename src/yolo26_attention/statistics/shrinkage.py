@@ -48,7 +48,7 @@ def shrunken(estimates: ArrayLike, ses: ArrayLike, correlation: ArrayLike | floa
     Raises:
         ValueError: if there is no estimate, lengths differ, values are not finite or standard errors not positive.
 
-    Source: Breiman (1992), The little bootstrap; Robins and van der Vaart (2006), section 2, and Neufeld et al. (2024),
+    Source: Breiman (1992), The little bootstrap; Robins and van der Vaart (2006) and Neufeld et al. (2024),
     Data thinning, for the two independent parts.
     """
     values, errors = np.atleast_1d(np.asarray(estimates, dtype=np.float64)), np.atleast_1d(np.asarray(ses, np.float64))
