@@ -7,6 +7,7 @@ validation images (`ap`, `images`).
 from yolo26_attention.statistics.anytime import AnytimeInterval, anytime_interval
 from yolo26_attention.statistics.ap import Matches, average_precision, mean_average_precision
 from yolo26_attention.statistics.blocks import Contrast, StudyModel, compare
+from yolo26_attention.statistics.both import BothDifference, BothInterval, compare_both
 from yolo26_attention.statistics.groups import indistinguishable
 from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
 from yolo26_attention.statistics.looks import Decision, Futility, boundaries, decide, futility
@@ -18,6 +19,8 @@ from yolo26_attention.statistics.shrinkage import Shrunken, shrunken
 __all__ = [
     "UNTRAINED",
     "AnytimeInterval",
+    "BothDifference",
+    "BothInterval",
     "Comparison",
     "Contrast",
     "Decision",
@@ -33,6 +36,7 @@ __all__ = [
     "average_precision",
     "boundaries",
     "compare",
+    "compare_both",
     "compare_images",
     "compare_seeds",
     "decide",
