@@ -52,7 +52,7 @@ def nothing_begun(output_dir):
         pytest.param(finished, "3 seeds", id="finished"),
         pytest.param(no_baseline, "no baseline has finished", id="no_baseline"),
         pytest.param(one_seed, "1 seed, no interval over seeds", id="one_seed"),
-        pytest.param(unequal_seeds, "without seed 0", id="unequal_seeds"),
+        pytest.param(unequal_seeds, "2 seeds", id="unequal_seeds"),
         pytest.param(equal_results, "no interval over seeds", id="equal_results"),
         pytest.param(nothing_finished, "(1 not a number, 1 interrupted, 1 failed)", id="nothing_finished"),
         pytest.param(nothing_begun, "no run has a result (2 pending)", id="nothing_begun"),

@@ -150,7 +150,6 @@ def test_a_study_name_makes_a_label(tmp_path):
 
 
 def test_every_column_has_its_own_number(tmp_path):
-    """Two variants, so that the p that is shown is twice the p of either where both are tested."""
     latency = {"p50_ms": 9.0, "ratio_to_stock": 1.5, "end_to_end": {"ratio_to_stock": 1.25}, "memory": {"peak_mb": 7.0}}
     sizes = {"small": 0.1, "medium": 0.2, "large": 0.3}
     for index, name in enumerate(["baseline", "acmix", "cbam"]):
@@ -165,15 +164,18 @@ def test_every_column_has_its_own_number(tmp_path):
     expected |= {"memory (MB)": "7.0", "p50 (ms)": "9.00", "seeds": "3/3"}
     assert {header: cells[header] for header in expected} == expected
     comparison = results.variant("acmix").comparison
-    assert comparison.p_holm == pytest.approx(2 * comparison.p)
-    assert cells["p"] == f"{comparison.p_holm:.3f}"
-    assert "paired by seed over 2 to 3 seeds" in latex(results)
+    assert cells["p"] == f"{comparison.p:.3f}"
+    assert cells["paired p"] == f"{comparison.p_paired:.3f}"
+    assert cells["p"] != cells["paired p"]
+    assert cells["paired by seed"].startswith(f"+{comparison.paired.mean:.4f} [")
+    assert cells["difference"].endswith(f"{comparison.difference.high:+.4f}]")
+    assert "of mAP50-95 over 3 seeds" in latex(results)
 
 
 @pytest.mark.parametrize(("p", "shown"), [(0.0009, "<0.001"), (0.001, "0.001"), (0.0051, "0.005"), (1.0, "1.000")])
 def test_a_p_is_shown_to_a_thousandth(p, shown, results):
     variant = results.variant("acmix")
-    changed = replace(variant, comparison=replace(variant.comparison, p_holm=p))
+    changed = replace(variant, comparison=replace(variant.comparison, p=p))
     (column,) = [column for column in columns(results) if column.header == "p"]
     assert column.fill(results, changed).text == shown
 

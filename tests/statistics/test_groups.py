@@ -36,7 +36,7 @@ def test_chance_is_one_group():
     assert means == sorted(means, reverse=True)
 
 
-def test_all_pairs_are_held_to_holm():
+def test_all_pairs_are_held_to_one_level():
     """Alone the two differ at 0.05; as one pair of 15 they do not."""
     step = dict(enumerate(0.5 + 0.01 * np.arange(SEEDS)))
     noise = 0.018 * np.random.default_rng(5).standard_normal(SEEDS)
@@ -52,7 +52,6 @@ def test_all_pairs_are_held_to_holm():
         pytest.param({}, [], id="empty"),
         pytest.param({"a": {}, "b": {0: np.nan}}, [], id="no-finite-score"),
         pytest.param({"a": {0: 0.1}, "b": {0: 0.9}}, [["b", "a"]], id="one-seed"),
-        pytest.param({"a": {0: 0.1, 1: 0.2}, "b": {2: 0.9, 3: 0.8}}, [["b", "a"]], id="no-common-seed"),
         pytest.param({"a": {0: 0.1, 1: 0.2}, "b": {0: 0.1, 1: 0.2}}, [["a", "b"]], id="equal"),
     ],
 )

@@ -83,6 +83,7 @@ class DigitsConfig:
     imgsz: int = 160
     seed: int = 0
     download: bool = False  # may the YAML's own download step run when images are missing
+    groups: str | None = None  # what dependent images share: a regular expression with (one part), or a file
 
 
 @dataclass
@@ -92,6 +93,7 @@ class PublicDataConfig:
     name: str = MISSING
     yaml: str = MISSING
     download: bool = False
+    groups: str | None = None  # what dependent images share: a regular expression with (one part), or a file
 
 
 @dataclass

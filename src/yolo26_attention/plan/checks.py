@@ -21,6 +21,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import given_overrides, own_folders
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.datasets import Dataset, DatasetError, resolve_dataset
+from yolo26_attention.data.dependent_images import GroupsError, check_groups
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.building import find_class
 from yolo26_attention.detector.freezing import check_freeze
@@ -219,6 +220,11 @@ def _own_data(data: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"data.name={data['name']} changes no image; choose a data set with data=NAME or data.yaml=PATH"
         )
+    if data["groups"] is not None:
+        try:
+            check_groups(data["groups"])
+        except GroupsError as error:
+            raise ConfigError(str(error)) from error
     if data["name"] != "digits" or data["yaml"] is None:
         return dict(data)
     changed = [key for key, value in DIGITS_DEFAULTS.items() if data[key] != value]
@@ -226,7 +232,12 @@ def _own_data(data: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"data.{changed[0]}={data[changed[0]]} has no effect on data.yaml={data['yaml']}; give one of the two"
         )
-    return {"name": Path(data["yaml"]).stem, "yaml": data["yaml"], "download": data["download"]}
+    return {
+        "name": Path(data["yaml"]).stem,
+        "yaml": data["yaml"],
+        "download": data["download"],
+        "groups": data["groups"],
+    }
 
 
 def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool, fraction: float | int) -> Dataset:

@@ -7,7 +7,7 @@ import numpy as np
 from yolo26_attention.reporting.caveats import DISTURBED, remarks_on
 from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics import Comparison, compare_seeds
+from yolo26_attention.statistics import Comparison, compare_seeds, shrunken
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def answer(results: Results) -> Answer:
     learned = [c for c in attention if c.comparison.unlearned is None]
     if not learned:
         return _no_verdict(results, attention[0])
-    attention = [c for c in learned if c.comparison.difference.n > 1] or learned
+    attention = [c for c in learned if c.comparison.form is not None] or learned
     about = attention[0]
     variant, reference, comparison = about.variant, about.reference, about.comparison
     who = variant.label if len(attention) == 1 else f"{variant.label}, the highest of {len(attention)} variants,"
@@ -49,9 +49,10 @@ def answer(results: Results) -> Answer:
         "identical": f"{who} has the very scores of {reference.label} for {_network(variant)}",
         "undecided": f"It is undecided whether {who} helps {_network(variant)}",
     }[comparison.verdict]
+    base = _base(variant, reference)
     effect = (
-        f"{verdict}: mAP50-95 is {_fraction(_paired_mean(variant, reference))} instead of "
-        f"{_fraction(_paired_mean(reference, variant))}, {signed(about.mean)} ({_sure(comparison)})."
+        f"{verdict}: mAP50-95 is {_fraction(round(base + about.mean, 12))} instead of {_fraction(base)}, "
+        f"{signed(about.mean)} ({_sure(results, comparison)})."
     )
     return Answer(about, effect, _cost(variant, reference), tuple(_remarks(results, variant, reference, comparison)))
 
@@ -64,7 +65,7 @@ def _no_verdict(results: Results, about: Compared) -> Answer:
         "variant": f"{variant.label} has not",
         "baseline": f"{reference.label} has not",
     }[about.comparison.unlearned or "both"]
-    own, base = _paired_mean(variant, reference), _paired_mean(reference, variant)
+    own, base = variant.score, reference.score
     effect = (
         f"No verdict: {who} learned anything. mAP50-95 is {own:.2g} instead of {base:.2g}; up to {results.floor:g} it "
         "cannot be told from an untrained network's."
@@ -83,10 +84,8 @@ def _nothing_to_compare(results: Results) -> Answer:
     best = max(finished, key=lambda v: v.score)
     if not any(v.scores for v in results.variants if v.is_baseline):
         why = "no baseline has finished"
-    elif all(v.is_baseline or v.is_placebo for v in finished):
-        why = "no attention has finished"
     else:
-        why = "no seed was finished by both an attention and its baseline"
+        why = "no attention has finished"
     told = "" if best.learned else f", which up to {results.floor:g} cannot be told from an untrained network's"
     return Answer(
         None,
@@ -101,15 +100,22 @@ def _network(variant: Variant) -> str:
     return f"{config['model']['name']} on {config['data']['name']}"
 
 
-def _paired_mean(variant: Variant, other: Variant) -> float:
-    return float(np.mean([score for seed, score in variant.scores.items() if seed in other.scores]))
+def _base(variant: Variant, reference: Variant) -> float:
+    """The reference's mean to which the difference is added: of common seeds where only these are compared."""
+    comparison = variant.comparison
+    if comparison is not None and comparison.form is None and comparison.paired.n:
+        return float(np.mean([score for seed, score in reference.scores.items() if seed in variant.scores]))
+    return reference.score
 
 
-def _sure(comparison: Comparison) -> str:
-    difference = comparison.difference
+def _sure(results: Results, comparison: Comparison) -> str:
+    difference, (own, base) = comparison.difference, comparison.seeds
+    seeds = _seeds(own) if own == base else f"{_seeds(own)}, {base} of the baseline"
     if difference.bounds is None:
-        return f"{_seeds(difference.n)}, no interval over seeds"
-    return f"{difference.level:.0%} interval {interval(difference.bounds)}, {_seeds(difference.n)}"
+        return f"{seeds}, no interval over seeds"
+    compared = len(results.judged)
+    together = "" if compared == 1 else f" for all {compared} comparisons together"
+    return f"{difference.level:.0%} interval {interval(difference.bounds)}{together}, {seeds}"
 
 
 def _cost(variant: Variant, reference: Variant) -> str:
@@ -148,16 +154,20 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
     remarks = list(remarks_on(variant, reference, results.margin))
     if results.unlearned:
         remarks.append(f"No verdict on what learned nothing: {', '.join(results.unlearned)}.")
-    if comparison.screening:
-        remarks.append("Three seeds or fewer are a screening: they say what to look at next, not what is true.")
-    if comparison.seeds_to_decide is not None:
-        remarks.append(f"With this spread, about {comparison.seeds_to_decide} seeds would decide.")
+    if (needed := comparison.needed) is not None and needed.seeds is not None:
+        remarks.append(f"With this difference and spread, {needed} would decide.")
+    if (corrected := _corrected(results, variant)) is not None:
+        remarks.append(corrected)
     if variant.label in results.images:
         found = results.images[variant.label]
         bounds = f" ({interval(found.map50_95.bounds)})" if found.map50_95.bounds is not None else ""
         remarks.append(
             f"Over validation images the difference is {signed(found.map50_95.difference)}{bounds}; "
             f"this {found.covers}."
+        )
+    if (both := results.both.get(variant.label)) is not None:
+        remarks.append(
+            f"For other seeds and other images together it is {interval((both.low, both.high))}; this {both.covers}."
         )
     if (placebo := _placebo(results, variant)) is not None:
         scores = {placebo.label: placebo.scores, variant.label: variant.scores}
@@ -177,6 +187,21 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
                 f"{signed(difference.mean)}{bounds}: {beside.words}."
             )
     return remarks + [f"{note[0].upper()}{note[1:]}." for note in comparison.notes]
+
+
+def _corrected(results: Results, variant: Variant) -> str | None:
+    """The difference of the highest of several variants, without the luck of having been chosen."""
+    rivals = [c for c in results.judged if c.reference.label == variant.reference and c.comparison.form is not None]
+    errors = [c.comparison.error for c in rivals if c.comparison.error is not None]
+    if len(rivals) < 2 or rivals[0].variant.label != variant.label:
+        return None
+    # Two differences share the baseline's part of their variances.
+    shared = [own / (own + base) for own, base in (c.comparison.seeds for c in rivals)]
+    found = shrunken([c.mean for c in rivals], errors, float(np.mean(shared)))
+    return (
+        f"As the highest of {len(rivals)} variants it was probably lucky, too; corrected for that choice, the "
+        f"difference is {signed(found.estimate)}."
+    )
 
 
 def _placebo(results: Results, variant: Variant) -> Variant | None:

@@ -21,6 +21,7 @@ from yolo26_attention.reporting.study import (
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import (
     UNTRAINED,
+    BothDifference,
     Comparison,
     Estimate,
     ImageDifference,
@@ -31,7 +32,7 @@ from yolo26_attention.statistics import (
 )
 
 # Comparing every two of more variants is slow, and nobody reads it.
-MOST_GROUPED = 40
+MOST_GROUPED = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Compared:
     """A variant that has a difference to its baseline.
 
     Attributes:
-        mean: the difference of mAP50-95, variant minus reference, over the seeds both have.
+        mean: the difference of mAP50-95, variant minus reference.
         comparison: all there is about that difference.
     """
 
@@ -59,6 +60,7 @@ class Results:
         margin: largest difference of mAP50-95 that does not matter.
         notes: what a reader must know.
         images: label of a variant to its difference over validation images.
+        both: label of a variant to its difference over seeds and images together.
     """
 
     study: Study
@@ -68,6 +70,7 @@ class Results:
     level: float
     notes: tuple[str, ...]
     images: Mapping[str, ImageDifference] = field(default_factory=dict)
+    both: Mapping[str, BothDifference] = field(default_factory=dict)
 
     @property
     def floor(self) -> float:
@@ -107,7 +110,7 @@ def floor_of(margin: float) -> float:
 
 
 def compare(study: Study, margin: float, level: float = 0.95) -> Results:
-    """Pair every variant with its baseline by seed.
+    """Compare every variant with its baseline.
 
     Args:
         study: as read.
@@ -126,7 +129,8 @@ def compare(study: Study, margin: float, level: float = 0.95) -> Results:
     if len(ranked) > MOST_GROUPED:
         notes.append(f"groups are formed of the {MOST_GROUPED} highest of {len(ranked)} variants")
     scores = {variant.label: variant.scores for variant in ranked[:MOST_GROUPED]}
-    groups = tuple(map(tuple, indistinguishable(scores, level=level))) if len(scores) > 1 else ()
+    found = indistinguishable(scores, level=level) if len(scores) > 1 else []
+    groups = tuple(tuple(group) for group in found if len(group) > 1)  # one by itself is no group
     return Results(study, tuple(variants), groups, margin, level, tuple(notes))
 
 

@@ -87,7 +87,7 @@ def forest(results: Results) -> Picture | None:
     return Picture(
         "differences",
         "Differences to the baseline",
-        f"Mean difference paired by seed with its {results.level:.0%} t interval; the small strokes are single seeds. "
+        f"Difference with its simultaneous {results.level:.0%} interval; the small strokes are single pairs of seeds. "
         f"The grey band is ±{results.margin:g}, what does not matter.{more}",
         f"Forest plot of the difference of mAP50-95 to the baseline: {words}.",
         content,

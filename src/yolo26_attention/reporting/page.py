@@ -74,10 +74,11 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
     if (about := answer.about) is not None:
         found, ratio = about.comparison.difference, about.variant.ratio
         bounds = "no interval over seeds" if found.bounds is None else interval(found.bounds)
+        own, base = about.comparison.seeds
         tiles.append(("difference of mAP50-95", signed(about.mean), bounds))
         if ratio.mean is not None:
             tiles.append(("latency, of the stock model's", f"{ratio.mean:.2f} ×", latency_sure(about.variant)))
-        tiles.append(("pairs of seeds", str(found.n), "screening" if about.comparison.screening else "paired by seed"))
+        tiles.append(("seeds", str(own), f"{base} of the baseline"))
     finished = sum(run.counts for run in results.study.runs)
     others = Counter(run.status for run in results.study.runs if not run.counts)
     told = ", ".join(f"{count} {status}" for status, count in others.items()) or "none left out"

@@ -44,8 +44,12 @@ def columns(results: Results) -> list[Column]:
         Column("variant", "what differs", lambda _, v: Cell(v.label), words=True),
         Column("seeds", "finished of all", lambda _, v: Cell(f"{len(v.scores)}/{len(v.runs)}", len(v.scores))),
         Column("mAP50-95", "mean ± standard deviation over seeds", lambda _, v: _mean(v.mean)),
-        Column("difference", f"to the baseline, paired by seed, {level} t interval", lambda _, v: _difference(v)),
-        Column("p", "paired t, adjusted for all variants (Holm)", lambda _, v: _p(v, "p_holm")),
+        Column(
+            "difference",
+            f"to the baseline, with its simultaneous {level} interval by one model of all runs",
+            lambda _, v: _difference(v),
+        ),
+        Column("p", "adjusted for all comparisons, by the same model", lambda _, v: _p(v, "p")),
         Column(
             "verdict",
             f"better, worse, no difference larger than {results.margin:g}, undecided, or none: scores up to "
@@ -54,7 +58,10 @@ def columns(results: Results) -> list[Column]:
             words=True,
         ),
         Column("latency ratio", f"to the stock model, {level} interval", lambda _, v: _ratio(v.ratio)),
-        Column("over images", f"{level} interval of the difference by bootstrap over validation images", _over_images),
+        Column("over images", f"{level} interval of the difference for other images, these networks", _over_images),
+        Column("seeds and images", f"{level} interval of the difference for other seeds and other images", _over_both),
+        Column("paired by seed", f"difference over common seeds, {level} t interval of itself alone", _paired),
+        Column("paired p", "paired t test, not adjusted", lambda _, v: _p(v, "p_paired")),
         Column("sign-flip p", "exact, not adjusted", lambda _, v: _p(v, "p_sign_flip")),
         Column("AP small", "objects below 32 x 32 pixels (COCO)", lambda _, v: _number(v, "ap_by_size.small", ".3f")),
         Column("AP medium", "objects in between (COCO)", lambda _, v: _number(v, "ap_by_size.medium", ".3f")),
@@ -89,8 +96,19 @@ def _difference(variant: Variant) -> Cell:
     found = difference_of(variant)
     if found is None or found.mean is None:
         return Cell("")
-    bounds = "" if found.low is None else minus(f"[{found.low:+.4f}, {found.high:+.4f}]")
-    return Cell(minus(f"{found.mean:+.4f}"), found.mean, bounds)
+    return _signed(found.mean, found.bounds)
+
+
+def _paired(results: Results, variant: Variant) -> Cell:
+    comparison = variant.comparison
+    if comparison is None or comparison.unlearned is not None or comparison.paired.mean is None:
+        return Cell("")
+    return _signed(comparison.paired.mean, comparison.paired.bounds)
+
+
+def _signed(value: float, bounds: tuple[float, float] | None) -> Cell:
+    interval = "" if bounds is None else minus(f"[{bounds[0]:+.4f}, {bounds[1]:+.4f}]")
+    return Cell(minus(f"{value:+.4f}"), value, interval)
 
 
 def difference_of(variant: Variant) -> Estimate | None:
@@ -110,16 +128,19 @@ def _words(variant: Variant) -> str:
     if variant.comparison is None:
         kind = "baseline" if variant.is_baseline else "nothing to compare with"
         return kind if variant.learned else f"{kind}: learned nothing"
-    return "no common seed" if variant.comparison.difference.mean is None else variant.comparison.words
+    return variant.comparison.words
 
 
 def _over_images(results: Results, variant: Variant) -> Cell:
     found = results.images.get(variant.label)
     if found is None or found.map50_95.low is None:
         return Cell("")
-    difference = found.map50_95
-    bounds = minus(f"[{difference.low:+.4f}, {difference.high:+.4f}]")
-    return Cell(minus(f"{difference.difference:+.4f}"), difference.difference, bounds)
+    return _signed(found.map50_95.difference, found.map50_95.bounds)
+
+
+def _over_both(results: Results, variant: Variant) -> Cell:
+    found = results.both.get(variant.label)
+    return Cell("") if found is None else _signed(found.estimate, (found.low, found.high))
 
 
 def _ratio(estimate: Estimate) -> Cell:
@@ -212,13 +233,19 @@ def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
     row |= {"runs": len(variant.runs), "finished": len(variant.scores)}
     row |= _named("map50_95", variant.mean)
     if (comparison := variant.comparison) is not None:
-        row |= {"pairs": comparison.difference.n, **_named("difference", difference_of(variant))}
-        row |= {"p": comparison.p, "p_holm": comparison.p_holm, "p_sign_flip": comparison.p_sign_flip}
-        row |= {"p_equivalent": comparison.p_equivalent, "margin": comparison.margin, "verdict": comparison.verdict}
-        row |= {"screening": comparison.screening, "seeds_to_decide": comparison.seeds_to_decide}
+        row |= {"baseline_seeds": comparison.seeds[1], **_named("difference", difference_of(variant))}
+        learned = comparison.unlearned is None
+        row |= {"pairs": comparison.paired.n, **_named("paired", comparison.paired if learned else None)}
+        row |= {"p": comparison.p, "p_paired": comparison.p_paired, "p_sign_flip": comparison.p_sign_flip}
+        row |= {"margin": comparison.margin, "verdict": comparison.verdict, "error": comparison.form}
+        needed = comparison.needed
+        row |= {"seeds_to_decide": needed and needed.seeds}
+        row |= {"seeds_to_decide_low": needed and needed.low, "seeds_to_decide_high": needed and needed.high}
     if (found := results.images.get(variant.label)) is not None:
         row |= {"images_difference": found.map50_95.difference, "images_low": found.map50_95.low}
         row |= {"images_high": found.map50_95.high, "images": found.images}
+    if (both := results.both.get(variant.label)) is not None:
+        row |= {"both_difference": both.estimate, "both_low": both.low, "both_high": both.high}
     return row | _named("latency_ratio", variant.ratio) | dict(variant.numbers)
 
 
@@ -233,19 +260,19 @@ def latex(results: Results) -> str:
     wanted = ("variant", "seeds", "mAP50-95", "difference", "p", "AP small", "latency ratio", "parameters", "GFLOPs")
     chosen = [column for column in columns(results) if column.header.split(" at ")[0] in wanted]
     rows = [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
-    seeds = sorted({compared.comparison.difference.n for compared in results.judged})
+    seeds = sorted({n for compared in results.judged for n in compared.comparison.seeds})
     nothing = (
         f" No test of what learned nothing: {in_latex(', '.join(results.unlearned))}." if results.unlearned else ""
     )
-    paired = f" over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds" if seeds else ""
+    over = f" over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds" if seeds else ""
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{Mean and standard deviation of mAP50-95; difference to the baseline paired by seed{paired} "
-            f"with its {results.level * 100:g}\\,\\% $t$ interval; $p$ adjusted by Holm's procedure; latency as a "
-            f"multiple of the stock model's.{nothing}}}",
+            f"  \\caption{{Mean and standard deviation of mAP50-95{over}; difference to the baseline with its "
+            f"simultaneous {results.level * 100:g}\\,\\% interval and adjusted $p$ by one model of all runs; latency "
+            f"as a multiple of the stock model's.{nothing}}}",
             f"  \\label{{tab:{latex_label(results.study.name)}}}",
             f"  \\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in chosen)}}}",
             "    \\toprule",

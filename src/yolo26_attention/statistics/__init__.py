@@ -11,7 +11,8 @@ from yolo26_attention.statistics.both import BothDifference, BothInterval, compa
 from yolo26_attention.statistics.groups import indistinguishable
 from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
 from yolo26_attention.statistics.looks import Decision, Futility, boundaries, decide, futility
-from yolo26_attention.statistics.paired import Estimate, holm, mean_interval, seeds_to_decide, sign_flip
+from yolo26_attention.statistics.needed import Needed, seeds_needed
+from yolo26_attention.statistics.paired import Estimate, mean_interval, sign_flip
 from yolo26_attention.statistics.power import power_of, smallest_detectable, worthwhile_baseline_seeds
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
 from yolo26_attention.statistics.shrinkage import Shrunken, shrunken
@@ -29,6 +30,7 @@ __all__ = [
     "ImageDifference",
     "Interval",
     "Matches",
+    "Needed",
     "Shrunken",
     "StudyModel",
     "anytime_interval",
@@ -41,13 +43,12 @@ __all__ = [
     "compare_seeds",
     "decide",
     "futility",
-    "holm",
     "indistinguishable",
     "mean_average_precision",
     "mean_interval",
     "power_of",
     "resampled_map",
-    "seeds_to_decide",
+    "seeds_needed",
     "shrunken",
     "sign_flip",
     "smallest_detectable",

@@ -87,13 +87,17 @@ class StudyModel:
                 return contrast
         raise KeyError(f"no comparison of {variant!r} with {self.baseline!r}")
 
-    def critical_at(self, level: float) -> float:
+    def critical_at(self, level: float, df: float | None = None) -> float:
         """Critical value of the largest |t| at another simultaneous level, for example a look's.
+
+        Args:
+            level: simultaneous level.
+            df: degrees of freedom of another number of runs; None for those of this model.
 
         Raises:
             ValueError: if the level is not between 0 and 1.
         """
-        return max_t_quantile(level, self.correlation, self.df)
+        return max_t_quantile(level, self.correlation, self.df if df is None else df)
 
 
 def compare(

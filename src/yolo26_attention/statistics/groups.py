@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from itertools import combinations
 
-from yolo26_attention.statistics.paired import holm, mean_interval, paired_t
-from yolo26_attention.statistics.seeds import pair_seeds
+from yolo26_attention.statistics.blocks import compare
+from yolo26_attention.statistics.paired import check_level, mean_interval
 
 
 def indistinguishable(scores: Mapping[str, Mapping[int, float]], *, level: float = 0.95) -> list[list[str]]:
     """Groups of variants within which no two differ, best group first.
 
-    Every two variants are compared by a paired t test over the seeds both have, held to Holm's procedure over all the
-    pairs; two that cannot be tested (fewer than two common seeds, or all differences equal) are not told apart. The
-    groups are the largest sets without two that differ: a variant is in several where it differs from neither of two
-    that differ from each other, as in a compact letter display.
+    Every two variants are compared by the model of all runs (`blocks.compare` with all pairs); where it can estimate no
+    error, none are told apart. The groups are the largest sets without two that differ: a variant is in several where
+    it differs from neither of two that differ from each other, as in a compact letter display.
 
     Args:
         scores: variant to seed to score; higher is better.
@@ -26,17 +25,27 @@ def indistinguishable(scores: Mapping[str, Mapping[int, float]], *, level: float
     Raises:
         ValueError: if the level is not between 0 and 1.
     """
+    check_level(level)
     estimates = {name: mean_interval(list(own.values()), level).mean for name, own in scores.items()}
     means = {name: mean for name, mean in estimates.items() if mean is not None}
     ranked = sorted(means, key=lambda name: -means[name])
     pairs = list(combinations(ranked, 2))
-    p_values = [paired_t(mean_interval(pair_seeds(scores[a], scores[b])[0], level)) for a, b in pairs]
+    p_values = _all_pairs({name: scores[name] for name in ranked}, level)
     groups = [set(ranked)] if ranked else []
-    for pair, p in zip(pairs, holm(p_values), strict=True):
-        if p is not None and p < 1 - level:
+    for pair in pairs:
+        if p_values.get(frozenset(pair), 1.0) < 1 - level:
             groups = _split(groups, *pair)
     places = sorted(sorted(ranked.index(name) for name in group) for group in groups)
     return [[ranked[place] for place in group] for group in places]
+
+
+def _all_pairs(scores: Mapping[str, Mapping[int, float]], level: float) -> dict[frozenset[str], float]:
+    """Adjusted p of every two; none where no error can be estimated."""
+    try:
+        model = compare(scores, next(iter(scores), ""), level, pairs=True)
+    except ValueError:  # too few seeds, or scores that do not vary
+        return {}
+    return {frozenset((each.variant, each.against)): each.p_adjusted for each in model.comparisons}
 
 
 def _split(groups: list[set[str]], first: str, second: str) -> list[set[str]]:

@@ -5,7 +5,6 @@ over so few are too narrow.
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +16,6 @@ from numpy.typing import NDArray
 # One value per seed, or per pair of seeds.
 Values = Sequence[float] | Float64[NDArray[np.float64], " values"]
 
-POWER = 0.8
-MOST_SEEDS = 1000
 # All 2^n sign patterns are tried up to 13 pairs, as many random ones beyond.
 SIGN_PATTERNS = 2**13
 
@@ -70,20 +67,6 @@ def mean_interval(values: Values, level: float = 0.95) -> Estimate:
     return Estimate(n, mean, sd, mean - half, mean + half, level)
 
 
-def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Adjust p values for their number by Holm's step-down procedure; None, a test that was not made, stays None.
-
-    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
-    """
-    order = sorted((value, index) for index, value in enumerate(p) if value is not None)
-    adjusted: list[float | None] = [None] * len(p)
-    largest = 0.0
-    for rank, (value, index) in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * value))
-        adjusted[index] = largest
-    return adjusted
-
-
 def sign_flip(differences: Values, generator: np.random.Generator) -> float | None:
     """Two-sided p of the mean difference if the sign of each were chance: exact up to 13 pairs, None below two.
 
@@ -106,50 +89,12 @@ def sign_flip(differences: Values, generator: np.random.Generator) -> float | No
     return float(result.pvalue)
 
 
-def seeds_to_decide(mean: float, sd: float, margin: float, *, level: float = 0.95, family: int = 1) -> int | None:
-    """The least number of pairs that decides with a power of 80 %, if mean and spread are as observed.
-
-    Decided is what the paired t test finds different from zero, or the equivalence test within the margin, both held
-    to (1 - level) / family, the first step of Holm's procedure. The equivalence test's power is bounded from below by
-    that of its two parts. A figure for planning: three seeds know their spread only within a factor of about four.
-
-    Args:
-        mean: of the differences.
-        sd: of the differences.
-        margin: as in `compare_seeds`.
-        level: as in `compare_seeds`.
-        family: how many variants are compared.
-
-    Returns:
-        The number of pairs, or None if 1,000 are not enough.
-    """
-    alpha = (1 - level) / max(family, 1)
-
-    def decides(n: int) -> bool:
-        error, df = sd / math.sqrt(n), n - 1
-        two_sided, one_sided = scipy.special.stdtrit(df, 1 - alpha / 2), scipy.special.stdtrit(df, 1 - alpha)
-        different = 1 - scipy.special.nctdtr(df, abs(mean) / error, two_sided)
-        equivalent = 1 - sum(scipy.special.nctdtr(df, (margin + shift) / error, one_sided) for shift in (mean, -mean))
-        return bool(max(different, equivalent) >= POWER)
-
-    n = bisect_left(range(MOST_SEEDS + 1), True, lo=2, key=decides)
-    return n if n <= MOST_SEEDS else None
-
-
 def paired_t(difference: Estimate) -> float | None:
     """Two-sided p of a mean difference; None where there is no interval."""
     if difference.mean is None or not difference.sd:
         return None
     t = difference.mean / (difference.sd / math.sqrt(difference.n))
     return float(2 * scipy.special.stdtr(difference.n - 1, -abs(t)))
-
-
-def equivalence(difference: Estimate, margin: float) -> float | None:
-    """The larger p of the two one-sided t tests that the mean lies above -margin and below margin."""
-    if difference.mean is None or not difference.sd:
-        return None
-    t = (margin - abs(difference.mean)) / (difference.sd / math.sqrt(difference.n))
-    return float(scipy.special.stdtr(difference.n - 1, -t))
 
 
 def check_level(level: float) -> None:

@@ -1,7 +1,7 @@
 """Does a variant differ from the baseline, as far as the seeds of the training can tell?"""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,55 +9,55 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from yolo26_attention.statistics.paired import (
-    MOST_SEEDS,
-    Estimate,
-    check_level,
-    equivalence,
-    holm,
-    mean_interval,
-    paired_t,
-    seeds_to_decide,
-    sign_flip,
-)
+from yolo26_attention.statistics.blocks import Contrast, Form, StudyModel, compare
+from yolo26_attention.statistics.needed import MOST_SEEDS, Needed, seeds_needed
+from yolo26_attention.statistics.paired import Estimate, check_level, mean_interval, paired_t, sign_flip
 
 Verdict = Literal["better", "worse", "equivalent", "identical", "undecided", "unlearned"]
 # Of the two that are compared, who has scores no higher than the floor.
 Unlearned = Literal["both", "variant", "baseline"]
 
-SCREENING_SEEDS = 3
 # mAP50-95 that an untrained network does not reach: 0 on the embedded data set with every seed tried, 1e-5 elsewhere.
 UNTRAINED = 0.001
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A variant against the baseline, paired by seed; differences are variant minus baseline.
+    """A variant against the baseline; differences are variant minus baseline.
 
-    `p` is of the paired t test, `p_holm` the same adjusted over all variants compared; `p_sign_flip` is exact up to 13
-    pairs and cannot be less than `least_p_sign_flip`; `p_equivalent` is of the two one-sided tests that the difference
-    lies within `margin` either way, adjusted by Holm too. Each is None where it cannot be computed. `left_out` says of
-    each seed without a pair why. `seeds_to_decide` is the number of pairs with which an undecided comparison would be
-    decided; None where it is decided, cannot be told, or more than 1,000. `unlearned` says whose scores lie at the
-    floor; there is no test then.
+    Attributes:
+        difference: by the model of all runs (`blocks`), with its simultaneous interval; `n` is the variant's number of
+            seeds, `sd` the standard deviation of a run. Without bounds where no error can be estimated.
+        paired: of the seeds that both have, with the paired t interval of this comparison alone.
+        seeds: finite scores of the variant and of the baseline.
+        margin: the largest difference that does not matter.
+        verdict: read off the interval of `difference`.
+        p: adjusted for all comparisons of the model; below 1 - level exactly where the interval excludes zero.
+        p_paired: of the paired t test.
+        p_sign_flip: exact up to 13 pairs, never less than `least_p_sign_flip`.
+        left_out: seed to the reason why its score does not count.
+        needed: seeds with which an undecided comparison would be decided; None where it is decided or cannot be told.
+        error: standard error of `difference`; None without a model.
+        form: which error the difference is measured against; None without a model.
+        reason: why that form.
+        unlearned: whose scores lie at the floor; there is no test then.
     """
 
     difference: Estimate
+    paired: Estimate
+    seeds: tuple[int, int]
     margin: float
     verdict: Verdict
     p: float | None
-    p_holm: float | None
+    p_paired: float | None
     p_sign_flip: float | None
     least_p_sign_flip: float
-    p_equivalent: float | None
     left_out: dict[int, str]
-    seeds_to_decide: int | None
+    needed: Needed | None = None
+    error: float | None = None
+    form: Form | None = None
+    reason: str = ""
     unlearned: Unlearned | None = None
-
-    @property
-    def screening(self) -> bool:
-        """Whether so few pairs stand behind the verdict (three or fewer) that it only says what to look at next."""
-        return self.difference.n <= SCREENING_SEEDS
 
     @property
     def words(self) -> str:
@@ -66,40 +66,31 @@ class Comparison:
             who = {"both": "neither has", "variant": "the variant has not", "baseline": "the baseline has not"}
             return f"no verdict: {who[self.unlearned]} learned anything"
         if self.verdict == "identical":
-            return f"undecided (scores identical to the baseline's, pairs: {self.difference.n})"
-        if self.difference.n < 2:
-            return f"undecided ({'one pair' if self.difference.n else 'no pair'} of seeds)"
+            return f"undecided (the same scores as the baseline, pairs: {self.paired.n})"
+        if self.form is None:
+            return "undecided (too few seeds for an interval)"
         text = f"no difference larger than {self.margin:g}" if self.verdict == "equivalent" else self.verdict
-        if self.seeds_to_decide is not None:
-            text += f" (about {self.seeds_to_decide} seeds would decide)"
-        return f"screening: {text}" if self.screening else text
+        return f"{text} ({self.needed} would decide)" if self.needed is not None and self.needed.seeds else text
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know to take the verdict for what it is, a sentence each."""
-        difference, n = self.difference, self.difference.n
+        """What a reader must know to interpret the verdict, a sentence each."""
         reasons: dict[str, list[int]] = {}
         for seed, reason in self.left_out.items():
             reasons.setdefault(reason, []).append(seed)
         notes = [f"without seed {', '.join(map(str, seeds))}: {reason}" for reason, seeds in reasons.items()]
         if self.unlearned is not None:
             return notes
+        n = self.paired.n
         if self.verdict == "identical":
-            notes.append(f"every score is that of the baseline to the last digit ({n} of {n} seeds)")
-        elif n == 0:
-            notes.append("no seed was finished by both the variant and the baseline")
-        elif n == 1:
-            notes.append("one pair of seeds: its difference has no interval over seeds, and no test")
-        elif difference.low is None:
-            notes.append(f"all {n} differences are equal, so that their spread over other seeds cannot be estimated")
-        if 1 < n and self.least_p_sign_flip >= 1 - difference.level:
-            notes.append(
-                f"{n} pairs cannot reach p < {1 - difference.level:.2g} by sign-flip, whatever their differences "
-                f"(least p: {self.least_p_sign_flip:g})"
-            )
-        if self.verdict == "equivalent" and self.p_holm is not None and self.p_holm < 1 - difference.level:
+            notes.append(f"every score equals the baseline's in every digit ({n} of {n} seeds)")
+        elif self.form is None and self.paired.n > 1 and self.paired.low is None:
+            notes.append(f"all {n} differences are equal, so their spread over other seeds cannot be estimated")
+        elif self.form is None:
+            notes.append("an interval needs two seeds or more of the variant and of the baseline")
+        if self.verdict == "equivalent" and self.p is not None and self.p < 1 - self.difference.level:
             notes.append(f"the difference is not zero, but smaller than {self.margin:g}")
-        if self.verdict == "undecided" and self.seeds_to_decide is None and difference.low is not None:
+        if self.needed is not None and self.needed.seeds is None:
             notes.append(f"not even {MOST_SEEDS} seeds would decide")
         return notes
 
@@ -111,22 +102,25 @@ def compare_seeds(
     margin: float,
     floor: float = -math.inf,
     level: float = 0.95,
+    boundary: float | None = None,
     generator: np.random.Generator,
 ) -> dict[str, Comparison]:
-    """Compare every variant with the baseline over the seeds that both have; higher scores are better.
+    """Compare every variant with the baseline by one model of all runs; higher scores are better.
 
-    A seed that only one of them has, or whose score is not finite, is left out and said so. Verdicts: `better` or
-    `worse` where Holm's p is below 1 - level; `equivalent` where the equivalence test's is (this goes first: a
-    difference that is proven smaller than the margin is called so, even if it is proven not to be zero); `identical`
-    where all differences are zero; `unlearned` where the scores of either lie at the floor; `undecided` otherwise, and
-    always with fewer than two pairs or with all differences equal. What has not learned is no part of Holm's family.
+    The verdict is read off the simultaneous interval of the difference: `equivalent` where it lies within the margin
+    (this goes first: a difference that is proven smaller than the margin is called so, even if it is proven not to be
+    zero), `better` or `worse` where it excludes zero, `undecided` otherwise and where there is no interval. `identical`
+    means that all scores of common seeds are equal, `unlearned` that the scores of either lie at the floor; what has
+    not learned is no part of the model.
 
     Args:
-        scores: variant to seed to score, the baseline's among them.
+        scores: variant to seed to score, the baseline's among them; scores that are not finite are left out.
         baseline: the variant that the others are compared with.
         margin: the largest difference that does not matter, in units of the score.
         floor: scores up to here are no better than those of something that learned nothing.
-        level: of the intervals; tests are held to 1 - level.
+        level: simultaneous level of the intervals.
+        boundary: nominal level of a declared look (`looks.boundaries`), to which intervals and verdicts are held
+            instead of 1 - level.
         generator: draws sign patterns where there are too many to try all.
 
     Raises:
@@ -137,36 +131,92 @@ def compare_seeds(
     if not (margin > 0 and math.isfinite(margin)):
         raise ValueError(f"margin={margin}: a positive number, the largest difference that does not matter")
     check_level(level)
-    pairs = {name: pair_seeds(own, scores[baseline]) for name, own in scores.items() if name != baseline}
-    unlearned = {name: _unlearned(scores[name], scores[baseline], floor) for name in pairs}
-    estimates = {name: mean_interval(values, level) for name, (values, _) in pairs.items()}
-    tested = {name: estimate for name, estimate in estimates.items() if unlearned[name] is None}
-    t_tests = {name: paired_t(estimate) for name, estimate in tested.items()}
-    equivalences = {name: equivalence(estimate, margin) for name, estimate in tested.items()}
-    p_holm = dict(zip(t_tests, holm(list(t_tests.values())), strict=True))
-    p_equivalent = dict(zip(equivalences, holm(list(equivalences.values())), strict=True))
-    family = sum(p is not None for p in t_tests.values())
+    others = [name for name in scores if name != baseline]
+    unlearned = {name: _unlearned(scores[name], scores[baseline], floor) for name in others}
+    model = _model({name: own for name, own in scores.items() if unlearned.get(name) is None}, baseline, level)
+    alpha = 1 - level if boundary is None else boundary
+    critical = math.nan if model is None else model.critical if boundary is None else model.critical_at(1 - alpha)
+    needs = None if model is None else _critical_values(model, 1 - alpha)
     comparisons = {}
-    for name, (values, left_out) in pairs.items():
-        estimate = estimates[name]
-        verdict = "unlearned" if unlearned[name] else _verdict(values, estimate, p_holm[name], p_equivalent[name])
+    for name in others:
+        values, left_out = pair_seeds(scores[name], scores[baseline])
+        contrast = None if model is None or unlearned[name] else _find(model, name)
+        difference = _estimate(scores[name], scores[baseline], values, model, contrast, critical, level)
+        learned = unlearned[name] is None
+        verdict: Verdict = _verdict(values, contrast, critical, alpha, margin) if learned else "unlearned"
         needed = None
-        if verdict == "undecided" and estimate.mean is not None and estimate.sd:
-            needed = seeds_to_decide(estimate.mean, estimate.sd, margin, level=level, family=family)
+        if verdict == "undecided" and contrast is not None and needs is not None:
+            needed = seeds_needed(contrast.difference, contrast.se, contrast.df, difference.n, margin, needs)
         comparisons[name] = Comparison(
-            difference=estimate,
+            difference=difference,
+            paired=mean_interval(values, level),
+            seeds=(len(_finite(scores[name])), len(_finite(scores[baseline]))),
             margin=margin,
             verdict=verdict,
-            p=t_tests.get(name),
-            p_holm=p_holm.get(name),
-            p_sign_flip=sign_flip(values, generator) if name in tested else None,
+            p=None if contrast is None else contrast.p_adjusted,
+            p_paired=paired_t(mean_interval(values, level)) if learned else None,
+            p_sign_flip=sign_flip(values, generator) if learned else None,
             least_p_sign_flip=min(1.0, 2.0 ** (1 - len(values))),
-            p_equivalent=p_equivalent.get(name),
             left_out=left_out,
-            seeds_to_decide=needed,
+            needed=needed,
+            error=None if contrast is None else contrast.se,
+            form=None if contrast is None or model is None else model.form,
+            reason="" if contrast is None or model is None else model.reason,
             unlearned=unlearned[name],
         )
     return comparisons
+
+
+def _model(scores: Mapping[str, Mapping[int, float]], baseline: str, level: float) -> StudyModel | None:
+    """The model of all variants with two seeds or more; None where no error can be estimated.
+
+    One seed of a variant could be compared with the error of all others, but says nothing about its own spread.
+    """
+    enough = {name: own for name, own in scores.items() if len(_finite(own)) > 1}
+    if baseline not in enough:
+        return None
+    try:
+        return compare(enough, baseline, level)
+    except ValueError:  # too few seeds, or scores that do not vary
+        return None
+
+
+def _find(model: StudyModel, name: str) -> Contrast | None:
+    return next((each for each in model.comparisons if each.variant == name), None)
+
+
+def _critical_values(model: StudyModel, level: float) -> Callable[[float], float]:
+    """Critical values of the model for other degrees of freedom, interpolated over their reciprocal."""
+    df = model.df * 2.0 ** np.arange(0, 10)
+    reciprocal = 1 / df
+    values = np.array([model.critical_at(level, each) for each in df.tolist()])
+    return lambda wanted: float(np.interp(1 / wanted, reciprocal[::-1], values[::-1]))
+
+
+def _estimate(
+    own: Mapping[int, float],
+    baseline: Mapping[int, float],
+    paired: Float64[NDArray[np.float64], " pairs"],
+    model: StudyModel | None,
+    contrast: Contrast | None,
+    critical: float,
+    level: float,
+) -> Estimate:
+    """The difference by the model; without one, of the seeds that both have, or else of the means."""
+    n = len(_finite(own))
+    if model is not None and contrast is not None:
+        half = critical * contrast.se
+        return Estimate(n, contrast.difference, model.sd, contrast.difference - half, contrast.difference + half, level)
+    if len(paired):
+        return Estimate(n, float(paired.mean()), None, None, None, level)
+    if n and _finite(baseline):
+        difference = float(np.mean(_finite(own)) - np.mean(_finite(baseline)))
+        return Estimate(n, difference, None, None, None, level)
+    return Estimate(n, None, None, None, None, level)
+
+
+def _finite(scores: Mapping[int, float]) -> list[float]:
+    return [score for score in scores.values() if math.isfinite(score)]
 
 
 def at_floor(scores: Iterable[float], floor: float) -> bool:
@@ -193,31 +243,30 @@ def _unlearned(own: Mapping[int, float], baseline: Mapping[int, float], floor: f
 def pair_seeds(
     own: Mapping[int, float], baseline: Mapping[int, float]
 ) -> tuple[Float64[NDArray[np.float64], " pairs"], dict[int, str]]:
-    """Differences of the seeds that both have, and why the other seeds have none."""
+    """Differences of the seeds that both have, and why scores that are no numbers do not count."""
     differences, left_out = [], {}
     for seed in sorted({*own, *baseline}):
-        if seed not in baseline:
-            left_out[seed] = "the baseline has no score"
-        elif seed not in own:
-            left_out[seed] = "the variant has no score"
-        elif not math.isfinite(own[seed]):
-            left_out[seed] = f"the variant's score is {own[seed]}"
-        elif not math.isfinite(baseline[seed]):
-            left_out[seed] = f"the baseline's score is {baseline[seed]}"
-        else:
+        for who, scores in (("variant", own), ("baseline", baseline)):
+            if seed in scores and not math.isfinite(scores[seed]):
+                left_out[seed] = f"the {who}'s score is {scores[seed]}"
+        if seed in own and seed in baseline and seed not in left_out:
             differences.append(own[seed] - baseline[seed])
     return np.array(differences, dtype=np.float64), left_out
 
 
 def _verdict(
-    values: NDArray[np.float64], difference: Estimate, p_holm: float | None, p_equivalent: float | None
+    paired: Float64[NDArray[np.float64], " pairs"],
+    contrast: Contrast | None,
+    critical: float,
+    alpha: float,
+    margin: float,
 ) -> Verdict:
-    if len(values) and not values.any():
+    if len(paired) and not paired.any():
         return "identical"
-    if difference.mean is None or p_holm is None or p_equivalent is None:
+    if contrast is None:
         return "undecided"
-    if p_equivalent < 1 - difference.level:
+    if abs(contrast.difference) + critical * contrast.se < margin:
         return "equivalent"
-    if p_holm < 1 - difference.level:
-        return "better" if difference.mean > 0 else "worse"
+    if contrast.p_adjusted < alpha:
+        return "better" if contrast.difference > 0 else "worse"
     return "undecided"

@@ -1,0 +1,43 @@
+"""Images that depend on each other are found by name or by a file."""
+
+import re
+
+import pytest
+
+from yolo26_attention.data.dependent_images import GroupsError, check_groups, group_labels
+
+
+def test_a_pattern_takes_the_part_that_images_have_in_common():
+    images = ["val/0000001_02999_d_0000005.jpg", "val/0000001_03999_d_0000007.jpg", "val/0000006_00159_d_0000001.jpg"]
+    assert group_labels(images, r"(\d+)_\d+_d_\d+").tolist() == ["0000001", "0000001", "0000006"]
+
+
+def test_a_file_names_the_group_of_each_image(tmp_path):
+    file = tmp_path / "groups.txt"
+    file.write_text("val/a b.jpg one\nval/c.jpg two\n\n")
+    assert group_labels(["val/c.jpg", "val/a b.jpg"], str(file)).tolist() == ["two", "one"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        pytest.param("(a", "data.groups=(a is neither a file nor a regular expression", id="no-pattern"),
+        pytest.param("a", "data.groups=a has 0 pairs of parentheses; put one pair around", id="no-part"),
+        pytest.param("(a)(b)", "data.groups=(a)(b) has 2 pairs of parentheses", id="two-parts"),
+    ],
+)
+def test_what_forms_no_groups_is_refused(groups, message):
+    with pytest.raises(GroupsError, match=re.escape(message)):
+        check_groups(groups)
+
+
+def test_a_line_without_a_group_is_refused(tmp_path):
+    file = tmp_path / "groups.txt"
+    file.write_text("val/a.jpg one\nval/b.jpg\n")
+    with pytest.raises(GroupsError, match="line 2 has no group; write IMAGE GROUP"):
+        check_groups(str(file))
+
+
+def test_an_image_without_a_group_is_named():
+    with pytest.raises(GroupsError, match=r"says nothing about the image b\.jpg; every image needs a group"):
+        group_labels(["a_1.jpg", "b.jpg"], r"(\w+)_\d+")
