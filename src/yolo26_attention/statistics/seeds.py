@@ -210,7 +210,10 @@ def pair_seeds(
 
 
 def _verdict(
-    values: NDArray[np.float64], difference: Estimate, p_holm: float | None, p_equivalent: float | None
+    values: Float64[NDArray[np.float64], " pairs"],
+    difference: Estimate,
+    p_holm: float | None,
+    p_equivalent: float | None,
 ) -> Verdict:
     if len(values) and not values.any():
         return "identical"
