@@ -36,7 +36,7 @@ def dashboard(options: Options) -> str:
     from yolo26_attention.reporting.workspace import build_workspace, swept_options
 
     study = read_study(options.study, Path(options.output_dir))
-    results = compare(study, margin=0.005)
+    results = compare(study)
     tracking = tracking_of(study)
     if tracking is None:
         raise StudyError(f"study={options.study}: no run has begun, so that nothing says which project it is in")

@@ -33,9 +33,14 @@ class Options:
 
     study: str = field(metadata={"help": "name of the study"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
-    margin: float = field(
-        default=0.005,
-        metadata={"help": "the largest difference of mAP50-95 that does not matter", "least": 1e-9, "below": 1},
+    margin: float | None = field(
+        default=None,
+        metadata={
+            "help": "the largest difference of mAP50-95 that does not matter; by default the study's, or 0.005",
+            "kind": float,
+            "least": 1e-9,
+            "below": 1,
+        },
     )
     resamples: int = field(default=1000, metadata={"help": "of the validation images; 0: no bootstrap", "least": 0})
     looks: bool = field(default=True, metadata={"help": "draw where ACmix looks and what changed, from checkpoints"})
@@ -68,7 +73,7 @@ def report(options: Options) -> str:
     command = f"python -m src.report {options.study}"
     if options.output_dir != "outputs":
         command += f" output_dir={options.output_dir}"
-    if options.margin != 0.005:
+    if options.margin is not None:
         command += f" margin={options.margin:g}"
     folder = study.folder / "report"
     files = {

@@ -32,7 +32,8 @@ from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, parse
 from yolo26_attention.study.runs import read_study, study_file, write_study
-from yolo26_attention.study.text import counted, matrix, status, summary
+from yolo26_attention.study.standing import due, standings
+from yolo26_attention.study.text import counted, matrix, shown_states, status, summary
 from yolo26_attention.study.wandb_sweep import sweep_definition
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def sweep(request: Request) -> int:
             raise ConfigError(f"study {request.name} was never started: no {study_file(output_dir, request.name)}")
         print(text)
         return 0
-    planned = plan_runs(request.study.points(request.seeds, request.overrides), Composer(request.hydra))
+    planned = plan_runs(request.study.points(request.overrides), Composer(request.hydra))
     if "plan" in request.flags:
         print(plan_text(request, output_dir, planned))
         return 1 if refusals(planned) else 0
@@ -128,7 +129,7 @@ def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
 
     if not (SWEEPS / f"{request.study.name}.yaml").is_file():
         raise ConfigError(f"wandb=true: agents look for studies in {SWEEPS.name}/; put {request.study.name}.yaml there")
-    definition = sweep_definition(request.study, request.name, request.seeds, request.overrides)
+    definition = sweep_definition(request.study, request.name, request.overrides)
     path = study_file(output_dir, request.name).with_name("wandb_sweep.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, yaml.safe_dump(definition, sort_keys=False))
@@ -144,23 +145,42 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     """Write study.json, launch what is not finished, and sum up; 0 if every run of the study is finished."""
     entries = [run.entry for run in planned]
     _tell_replaced(request, output_dir, entries)
-    write_study(output_dir, request.name, request.study.question, shlex.join(request.command), entries)
-    states = distinct(run_states(output_dir, entries))
+    declared = request.study.declared
+    write_study(output_dir, request.name, request.study.question, shlex.join(request.command), entries, declared)
+    log.info(
+        "study %s: %s", request.name, "\n".join([counted(distinct(run_states(output_dir, entries))), *_notes(planned)])
+    )
     retry = "retry" in request.flags
-    settled = {"finished"} if retry else {"finished", "failed"}
-    todo = [state for state in states if state.state not in settled]
-    log.info("study %s: %s", request.name, "\n".join([counted(states), *_notes(planned)]))
+    added = [f"study={request.name}", f"retry={str(retry).lower()}"]
+    tried: set[str] = set()
+    lost: list[str] = []
     stopped = False
-    returns: Sequence[JobReturn] = []
-    if todo:
-        added = [f"study={request.name}", f"retry={str(retry).lower()}"]
-        signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    # Once for all runs; where the study stops when it is decided, once for each look.
+    while not stopped:
+        states = run_states(output_dir, entries)
+        if declared.looks and tried:
+            log.info(
+                "study %s: %s", request.name, "; ".join(each.text for each in standings(states, declared).values())
+            )
+        settled = {"finished"} if retry else {"finished", "failed"}
+        todo = [
+            each
+            for each in distinct(due(states, declared))
+            if each.state not in settled and each.entry["run"] not in tried
+        ]
+        if not todo:
+            break
+        tried |= {state.entry["run"] for state in todo}
         try:
             returns = launch(train_one, base, [[*state.entry["overrides"], *added] for state in todo])
         except KeyboardInterrupt:
             stopped = True
-    print(summary(output_dir, request.name, _lost(output_dir, todo, returns), request.command))
-    finished = all(state.state == "finished" for state in run_states(output_dir, entries))
+        else:
+            lost += _lost(output_dir, todo, returns)
+    print(summary(output_dir, request.name, lost, request.command))
+    content = read_study(output_dir, request.name) or {}
+    finished = all(state.state in {"finished", "stopped"} for state in shown_states(output_dir, content))
     return 130 if stopped else int(not finished)
 
 

@@ -184,6 +184,7 @@ def test_groups_of_one_image_change_nothing():
     assert alone.groups is None
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("groups", "message"),
     [

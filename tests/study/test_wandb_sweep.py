@@ -39,9 +39,9 @@ class Process:
 @pytest.mark.usefixtures("composer")
 def test_every_point_of_every_study_as_its_agent_starts_it(name, agent_command):
     study = load_study(name)
-    definition = sweep_definition(study, name, None, ["trainer.epochs=9"])
+    definition = sweep_definition(study, name, ["trainer.epochs=9"])
     assert schema_violations_from_proposed_config(definition) == []
-    assert definition["parameters"]["seed"]["values"] == list(study.seeds)
+    assert definition["parameters"]["seed"]["values"] == list(study.declared.seeds)
     commands = [agent_command(definition, {"point": o, "seed": 4}) for o in definition["parameters"]["point"]["values"]]
     assert {tuple(command[:4]) for command in commands} == {("/usr/bin/env", "python", "-m", "src.train")}
     register_points(commands[0])

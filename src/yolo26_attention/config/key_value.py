@@ -44,7 +44,7 @@ def parse_arguments(schema: type, command: str, about: str) -> Any:
 
 
 def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
-    kind = type(option.default)
+    kind = option.metadata.get("kind", type(option.default))
     choices = option.metadata.get("choices")
     if choices is not None and value not in choices:
         parser.error(f"{option.name}={value}: try {', '.join(choices)}")

@@ -152,6 +152,8 @@ def latency_sure(variant: Variant) -> str:
 
 def _remarks(results: Results, variant: Variant, reference: Variant, comparison: Comparison) -> list[str]:
     remarks = list(remarks_on(variant, reference, results.margin))
+    if comparison.look:
+        remarks.append(f"Of the declared looks, this is {comparison.look}.")
     if results.unlearned:
         remarks.append(f"No verdict on what learned nothing: {', '.join(results.unlearned)}.")
     if (needed := comparison.needed) is not None and needed.seeds is not None:

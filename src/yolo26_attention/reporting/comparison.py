@@ -9,6 +9,7 @@ import numpy as np
 
 from yolo26_attention.files.record import Record
 from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside, unequal
+from yolo26_attention.reporting.declared import compare_at_looks, on_declaration
 from yolo26_attention.reporting.study import (
     BASELINE,
     METRIC,
@@ -30,6 +31,7 @@ from yolo26_attention.statistics import (
     indistinguishable,
     mean_interval,
 )
+from yolo26_attention.study.standing import MARGIN
 
 # Comparing every two of more variants is slow, and nobody reads it.
 MOST_GROUPED = 12
@@ -109,22 +111,24 @@ def floor_of(margin: float) -> float:
     return max(margin, UNTRAINED)
 
 
-def compare(study: Study, margin: float, level: float = 0.95) -> Results:
-    """Compare every variant with its baseline.
+def compare(study: Study, margin: float | None = None, level: float = 0.95) -> Results:
+    """Compare every variant with its baseline, at the looks that the study declares.
 
     Args:
         study: as read.
-        margin: largest difference of mAP50-95 that does not matter.
+        margin: largest difference of mAP50-95 that does not matter; None for the one that the study declares.
         level: of all intervals.
     """
+    if margin is None:
+        margin = MARGIN if study.plan is None or study.plan.margin is None else study.plan.margin
     study = set_doubtful_runs_aside(study)
     by_label = defaultdict(list)
     for run in study.runs:
         by_label[run.variant].append(run)
     variants = [_summary(label, runs, level, floor_of(margin)) for label, runs in by_label.items()]
     variants.sort(key=lambda variant: not variant.is_baseline)  # stable: the study's order otherwise
-    variants = _compared(_referenced(variants), margin, level)
-    notes = list(study.notes) + notes_on(study, variants, floor_of(margin))
+    variants = _compared(study, _referenced(variants), margin, level)
+    notes = list(study.notes) + on_declaration(study, variants) + notes_on(study, variants, floor_of(margin))
     ranked = sorted((v for v in variants if v.scores and v.learned), key=lambda variant: -variant.score)
     if len(ranked) > MOST_GROUPED:
         notes.append(f"groups are formed of the {MOST_GROUPED} highest of {len(ranked)} variants")
@@ -216,12 +220,15 @@ def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(key for key in dict.fromkeys([*a, *b]) if a and b and a.get(key) != b.get(key))
 
 
-def _compared(variants: list[Variant], margin: float, level: float) -> list[Variant]:
+def _compared(study: Study, variants: list[Variant], margin: float, level: float) -> list[Variant]:
     found: dict[str, Comparison] = {}
     for reference in dict.fromkeys(v.reference for v in variants if v.reference is not None):
-        scores = {v.label: v.scores for v in variants if reference in (v.label, v.reference)}
+        family = {v.label: v.scores for v in variants if reference in (v.label, v.reference)}
+        if study.plan is not None and study.plan.looks:
+            found |= compare_at_looks(study, study.plan, family, reference, margin, floor_of(margin), level)
+            continue
         generator = np.random.default_rng(0)
         found |= compare_seeds(
-            scores, baseline=reference, margin=margin, floor=floor_of(margin), level=level, generator=generator
+            family, baseline=reference, margin=margin, floor=floor_of(margin), level=level, generator=generator
         )
     return [replace(v, comparison=found.get(v.label)) for v in variants]

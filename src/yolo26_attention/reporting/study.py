@@ -11,6 +11,7 @@ from typing import Any
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
+from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, find_run
 from yolo26_attention.study.runs import read_study as read_declared
 
@@ -61,6 +62,9 @@ class Study:
 
     Attributes:
         declared: whether study.json lists the runs, so that the missing ones are known.
+        plan: how the study is to be answered; None where study.json does not say.
+        plan_hash: of what was declared.
+        known: how many results were there when it was declared; None where study.json does not say.
         notes: what a reader must know about records that are left out.
     """
 
@@ -71,6 +75,9 @@ class Study:
     declared: bool
     runs: tuple[StudyRun, ...]
     notes: tuple[str, ...]
+    plan: Declaration | None = None
+    plan_hash: str = ""
+    known: int | None = None
 
 
 def read_study(name: str, output_dir: Path) -> Study:
@@ -99,7 +106,11 @@ def read_study(name: str, output_dir: Path) -> Study:
         runs = list(_found_runs(mine, output_dir))
         question, command = "", ""
     runs = _without_duplicates(runs)
-    return Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes))
+    study = Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes))
+    if content is None or content["declared"] is None:
+        return study
+    declared = content["declared"]
+    return replace(study, plan=Declaration.of(declared), plan_hash=declared["hash"], known=declared["known"])
 
 
 def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:

@@ -14,7 +14,7 @@ from yolo26_attention.statistics.looks import Decision, Futility, boundaries, de
 from yolo26_attention.statistics.needed import Needed, seeds_needed
 from yolo26_attention.statistics.paired import Estimate, mean_interval, sign_flip
 from yolo26_attention.statistics.power import power_of, smallest_detectable, worthwhile_baseline_seeds
-from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds
+from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds, pair_seeds
 from yolo26_attention.statistics.shrinkage import Shrunken, shrunken
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "indistinguishable",
     "mean_average_precision",
     "mean_interval",
+    "pair_seeds",
     "power_of",
     "resampled_map",
     "seeds_needed",

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from yolo26_attention.statistics.paired import check_level
+from yolo26_attention.statistics.paired import Values, check_level
 
 # Variance of the effect, in squared standard deviations of a difference, that the interval is tuned for.
 MIXTURE = 10.0
@@ -23,7 +22,7 @@ class AnytimeInterval:
     level: float
 
 
-def anytime_interval(differences: ArrayLike, level: float = 0.95) -> AnytimeInterval:
+def anytime_interval(differences: Values, level: float = 0.95) -> AnytimeInterval:
     """Interval of a mean that may be looked at after every seed, for as many undeclared seeds as one likes.
 
     The interval holds the means whose t statistic has a Bayes factor below 1 / (1 - level), for a normal mixture over
@@ -31,7 +30,7 @@ def anytime_interval(differences: ArrayLike, level: float = 0.95) -> AnytimeInte
     infinite with two values at a level of 0.95.
 
     Args:
-        differences: (n,) variant minus baseline, seed by seed; values that are not finite are left out.
+        differences: variant minus baseline, seed by seed; values that are not finite are left out.
         level: probability that the mean lies in the intervals of all n; divide 1 - level by the number of variants
             to hold it for all of them.
 
@@ -42,7 +41,7 @@ def anytime_interval(differences: ArrayLike, level: float = 0.95) -> AnytimeInte
     for Gaussian means with unknown variance; Bayes factor of Liang et al. (2008), with a fixed g of 10.
     """
     check_level(level)
-    values = np.asarray(differences, dtype=np.float64).ravel()
+    values = np.asarray(differences, dtype=np.float64)
     values = values[np.isfinite(values)]
     n = len(values)
     if not n:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import scipy.special
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.designs import Design, block_p, fit, project
@@ -57,7 +58,7 @@ class StudyModel:
         df: degrees of freedom behind `critical`.
         critical: intervals are differences plus and minus this many standard errors.
         level: simultaneous level of the intervals.
-        correlation: (C, C) of the differences.
+        correlation: of the differences, row by row.
         runs: number of finite scores of each variant.
         left_out: variants without a finite score.
     """
@@ -170,8 +171,8 @@ def compare(
 
 def _study(
     scores: Mapping[str, Mapping[int, float]], baseline: str, pairs: bool
-) -> tuple[list[str], Design, NDArray[np.float64]]:
-    """Names of what has finite scores, the baseline first, their runs, and (1, N) scores about their mean."""
+) -> tuple[list[str], Design, Float64[NDArray[np.float64], "1 runs"]]:
+    """Names of what has finite scores, the baseline first, their runs, and scores about their mean."""
     finite = {name: {s: v for s, v in own.items() if math.isfinite(v)} for name, own in scores.items()}
     if not finite.get(baseline):
         raise ValueError(f"baseline={baseline!r} has no finite score; there are {', '.join(scores) or 'none'}")
@@ -188,9 +189,9 @@ def _study(
 def _contrasts(
     names: list[str],
     comparisons: list[tuple[int, int]],
-    difference: NDArray[np.float64],
-    se: NDArray[np.float64],
-    correlation: NDArray[np.float64],
+    difference: Float64[NDArray[np.float64], " comparisons"],
+    se: Float64[NDArray[np.float64], " comparisons"],
+    correlation: Float64[NDArray[np.float64], "comparisons comparisons"],
     df: float,
     critical: float,
 ) -> tuple[Contrast, ...]:

@@ -9,13 +9,13 @@ random factors (Owen 2007, doi:10.1214/07-AOAS122).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.ap import Matches, mean_average_precision
-from yolo26_attention.statistics.image_groups import number_groups, quantile_t, standard_error
+from yolo26_attention.statistics.image_groups import Labels, number_groups, quantile_t, standard_error
 from yolo26_attention.statistics.images import resampled_map
 
 
@@ -92,7 +92,7 @@ def compare_both(
     resamples: int = 1000,
     level: float = 0.95,
     generator: np.random.Generator,
-    groups: NDArray[Any] | None = None,
+    groups: Labels | None = None,
 ) -> BothDifference:
     """Compare two variants, several networks of each on the same images, with one interval over seeds and images.
 
@@ -106,7 +106,7 @@ def compare_both(
         resamples: how many times half of the images is drawn, at least 2.
         level: of the intervals.
         generator: draws the images.
-        groups: (images,) a label for each image; images of one label are drawn together. None if all are independent.
+        groups: a label for each image; images of one label are drawn together. None if all are independent.
 
     Raises:
         ValueError: if a variant has fewer than two networks, two were validated on different images or objects, there
@@ -141,9 +141,13 @@ def compare_both(
 
 
 def _interval(
-    whole: NDArray[np.float64], draws: NDArray[np.float64], split: int, units: int, level: float
+    whole: Float64[NDArray[np.float64], " networks"],
+    draws: Float64[NDArray[np.float64], "resamples networks"],
+    split: int,
+    units: int,
+    level: float,
 ) -> BothInterval:
-    """Of (networks,) values on all images and (resamples, networks) on halves; `split` networks are the first's."""
+    """Of values on all images and on halves; `split` networks are the first's."""
     sides = [(whole[:split], draws[:, :split]), (whole[split:], draws[:, split:])]
     seeds = [float(values.var(ddof=1)) / len(values) for values, _ in sides]
     crossed = [_crossed(halves, units) for _, halves in sides]
@@ -164,7 +168,7 @@ def _interval(
     )
 
 
-def _crossed(halves: NDArray[np.float64], units: int) -> float:
+def _crossed(halves: Float64[NDArray[np.float64], "resamples networks"], units: int) -> float:
     """The part of the variance of a mean over seeds that is in the variation over images too: seeds times images."""
     seeds = halves.shape[1]
     apart = halves - halves.mean(axis=1, keepdims=True)

@@ -15,6 +15,7 @@ from itertools import combinations
 
 import numpy as np
 import scipy.stats
+from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 # Degrees of freedom that the shared spread counts for in a variant's own, and in the baseline's.
@@ -42,8 +43,8 @@ class Design:
         return cls(tuple(group for group, _ in runs), tuple(seed for _, seed in runs), pairs)
 
     @property
-    def counts(self) -> NDArray[np.int64]:
-        """(k,) runs of each variant."""
+    def counts(self) -> Int64[NDArray[np.int64], " variants"]:
+        """Runs of each variant, the baseline first."""
         return np.bincount(self.groups).astype(np.int64)
 
     @property
@@ -60,20 +61,20 @@ class Projection:
     """Ordinary least squares of one model of a design, as matrices.
 
     Attributes:
-        residual: (N, N) matrix that leaves the residuals.
-        weights: (C, N) of the runs in each difference.
-        membership: (N, k) 1 where a run is of a variant.
-        unmix: (k, k) from sums of squared residuals to the variants' own variances; None where these cannot be told.
+        residual: matrix that leaves the residuals.
+        weights: of the runs in each difference.
+        membership: 1 where a run is of a variant.
+        unmix: from sums of squared residuals to the variants' own variances; None where these cannot be told.
         df: degrees of freedom of the shared error.
-        correlation: (C, C) of the differences with equal spreads.
+        correlation: of the differences with equal spreads.
     """
 
-    residual: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    membership: NDArray[np.float64]
-    unmix: NDArray[np.float64] | None
+    residual: Float64[NDArray[np.float64], "runs runs"]
+    weights: Float64[NDArray[np.float64], "comparisons runs"]
+    membership: Float64[NDArray[np.float64], "runs variants"]
+    unmix: Float64[NDArray[np.float64], "variants variants"] | None
     df: int
-    correlation: NDArray[np.float64]
+    correlation: Float64[NDArray[np.float64], "comparisons comparisons"]
 
 
 @lru_cache(maxsize=64)
@@ -111,25 +112,27 @@ def project(design: Design, blocked: bool) -> Projection | None:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Least squares of B studies of one design.
+    """Least squares of many studies of one design.
 
     Attributes:
-        difference: (B, C).
-        shared: (B, C) standard errors with one error.
-        robust: (B, C) standard errors of the robust form.
-        variance: (B,) of the shared error.
-        spread: (B,) the largest of the variants' own variances over the shared one; 1 where these cannot be told.
+        difference: in units of the score.
+        shared: standard errors with one error.
+        robust: standard errors of the robust form.
+        variance: of the shared error.
+        spread: the largest of the variants' own variances over the shared one; 1 where these cannot be told.
     """
 
-    difference: NDArray[np.float64]
-    shared: NDArray[np.float64]
-    robust: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    difference: Float64[NDArray[np.float64], "studies comparisons"]
+    shared: Float64[NDArray[np.float64], "studies comparisons"]
+    robust: Float64[NDArray[np.float64], "studies comparisons"]
+    variance: Float64[NDArray[np.float64], " studies"]
+    spread: Float64[NDArray[np.float64], " studies"]
 
 
-def fit(design: Design, projection: Projection, scores: NDArray[np.float64]) -> Fit:
-    """Fit (B, N) scores, B studies of one design."""
+def fit(
+    design: Design, projection: Projection, scores: Float64[NDArray[np.float64], "studies {len(design.groups)}"]
+) -> Fit:
+    """Fit the scores of many studies of one design."""
     squares = (scores @ projection.residual) ** 2 @ projection.membership
     variance = squares.sum(axis=1) / projection.df
     weights = projection.weights
@@ -151,8 +154,10 @@ def fit(design: Design, projection: Projection, scores: NDArray[np.float64]) -> 
     return Fit(difference, shared, robust, variance, spread)
 
 
-def block_p(design: Design, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(B,) p values of the F test that seeds have no effect.
+def block_p(
+    design: Design, scores: Float64[NDArray[np.float64], "studies {len(design.groups)}"]
+) -> Float64[NDArray[np.float64], " studies"]:
+    """P values of the F test that seeds have no effect.
 
     Only seeds of two or more runs count: the scatter of seeds that one variant alone has would show that variant's
     spread. 1 where there is nothing to test, 0 where the model without blocks leaves no error.
@@ -162,7 +167,7 @@ def block_p(design: Design, scores: NDArray[np.float64]) -> NDArray[np.float64]:
     if project(design, False) is None:
         return np.zeros(len(scores))
     _, seed, runs = np.unique(design.seeds, return_inverse=True, return_counts=True)
-    kept = np.flatnonzero(runs[seed] > 1)
+    kept = np.flatnonzero(runs[seed] > 1).tolist()
     with_blocks, without = _residuals(design, tuple(kept), True), _residuals(design, tuple(kept), False)
     error_df, df = np.trace(with_blocks), np.trace(without)
     if df - error_df < 0.5 or error_df < 0.5:
@@ -175,7 +180,9 @@ def block_p(design: Design, scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=64)
-def _residuals(design: Design, kept: tuple[int, ...], blocked: bool) -> NDArray[np.float64]:
+def _residuals(
+    design: Design, kept: tuple[int, ...], blocked: bool
+) -> Float64[NDArray[np.float64], "{len(kept)} {len(kept)}"]:
     """Matrix that leaves the residuals of some of the runs."""
     _, group = np.unique(np.array(design.groups)[list(kept)], return_inverse=True)
     _, seed = np.unique(np.array(design.seeds)[list(kept)], return_inverse=True)

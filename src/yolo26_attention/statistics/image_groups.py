@@ -13,21 +13,24 @@ from typing import Any
 
 import numpy as np
 import scipy
+from jaxtyping import Float64, Int64, Shaped
 from numpy.typing import NDArray
+
+# The group of each image, by labels of any type that can be sorted.
+Labels = Shaped[NDArray[Any], " images"]
 
 # From so many groups on, percentiles of halves of them are used.
 FEW = 20
 
 
-def number_groups(groups: NDArray[Any] | None, images: int) -> NDArray[np.intp]:
+def number_groups(
+    groups: Shaped[NDArray[Any], " {images}"] | None, images: int
+) -> Int64[NDArray[np.intp], " {images}"]:
     """The number of the group of each image, 0 to G - 1; every image is a group of its own where none are given.
 
     Args:
-        groups: (images,) one label an image, of any type that can be sorted; None for independent images.
+        groups: one label an image, of any type that can be sorted; None for independent images.
         images: how many images there are.
-
-    Returns:
-        (images,)
 
     Raises:
         ValueError: if there is not one label for each image, or fewer than two groups.
@@ -47,16 +50,18 @@ def number_groups(groups: NDArray[Any] | None, images: int) -> NDArray[np.intp]:
     return number.astype(np.intp)
 
 
-def half_counts(number: NDArray[np.intp], resamples: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+def half_counts(
+    number: Int64[NDArray[np.intp], " images"], resamples: int, generator: np.random.Generator
+) -> list[Int64[NDArray[np.int64], " images"]]:
     """Draw half of the groups (rounded up) without replacement, many times.
 
     Args:
-        number: (images,) group of each image, as `number_groups` returns it.
+        number: group of each image, as `number_groups` returns it.
         resamples: how many times.
         generator: draws the groups.
 
     Returns:
-        `resamples` arrays (images,): 1 for an image that is drawn, 0 for one that is not.
+        `resamples` arrays: 1 for an image that is drawn, 0 for one that is not.
     """
     total = int(number.max()) + 1
     kept = np.zeros(total, dtype=np.int64)
@@ -64,31 +69,35 @@ def half_counts(number: NDArray[np.intp], resamples: int, generator: np.random.G
     return [generator.permutation(kept)[number] for _ in range(resamples)]
 
 
-def standard_error(draws: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
+def standard_error(
+    draws: Float64[NDArray[np.float64], " resamples *statistic"], groups: int
+) -> Float64[NDArray[np.float64], "*statistic"]:
     """The standard error of a statistic from its values on halves of the groups.
 
     Shao and Wu (1989) with d = groups // 2 and halves drawn at random: the standard deviation times
     sqrt((groups - d) / d).
 
     Args:
-        draws: (resamples, ...) in the unit of the statistic.
+        draws: in the unit of the statistic.
         groups: how many groups (or images) there are, at least 2.
 
     Returns:
-        (...) in the unit of the statistic.
+        In the unit of the statistic.
 
     Raises:
         ValueError: if there are fewer than two groups or draws.
     """
     if groups < 2 or len(draws) < 2:
         raise ValueError(f"{groups} groups, {len(draws)} draws: at least 2 of each are needed for a standard error")
-    result: NDArray[np.float64] = draws.std(axis=0, ddof=1) * _scale(groups)
-    return result
+    return np.asarray(draws.std(axis=0, ddof=1) * _scale(groups), dtype=np.float64)
 
 
 def interval_of_halves(
-    whole: NDArray[np.float64], draws: NDArray[np.float64], groups: int, level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    whole: float | Float64[NDArray[np.float64], "*statistic"],
+    draws: Float64[NDArray[np.float64], " resamples *statistic"],
+    groups: int,
+    level: float,
+) -> tuple[Float64[NDArray[np.float64], "*statistic"], Float64[NDArray[np.float64], "*statistic"]]:
     """The interval of a statistic from its values on halves of the groups: their percentiles, stretched.
 
     The percentiles are those of the level at which a normal quantile equals Student's t with groups - 1 degrees of
@@ -97,13 +106,13 @@ def interval_of_halves(
     plus and minus Student's t times the standard error.
 
     Args:
-        whole: (...) on all groups.
-        draws: (resamples, ...) on the halves.
+        whole: on all groups.
+        draws: on the halves.
         groups: how many groups (or images) there are, at least 2.
         level: between 0 and 1.
 
     Returns:
-        Low and high, each (...), in the unit of the statistic.
+        Low and high, in the unit of the statistic.
 
     Raises:
         ValueError: if there are fewer than two groups or draws.
@@ -111,10 +120,10 @@ def interval_of_halves(
     quantile = quantile_t(level, groups - 1)
     half = quantile * standard_error(draws, groups)
     if groups < FEW:
-        return whole - half, whole + half
+        return np.asarray(whole - half), np.asarray(whole + half)
     tail = scipy.special.ndtr(-quantile)
     low, high = whole + _scale(groups) * (np.quantile(draws, [tail, 1 - tail], axis=0) - whole)
-    return low, high
+    return np.asarray(low), np.asarray(high)
 
 
 def quantile_t(level: float, freedom: float) -> float:

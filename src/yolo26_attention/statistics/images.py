@@ -9,14 +9,13 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.ap import Matches, mean_average_precision
-from yolo26_attention.statistics.image_groups import half_counts, interval_of_halves, number_groups
+from yolo26_attention.statistics.image_groups import Labels, half_counts, interval_of_halves, number_groups
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def compare_images(
     resamples: int = 1000,
     level: float = 0.95,
     generator: np.random.Generator,
-    groups: NDArray[Any] | None = None,
+    groups: Labels | None = None,
 ) -> dict[str, ImageDifference]:
     """Compare every variant with the baseline on the same validation images, with an interval over images.
 
@@ -84,7 +83,7 @@ def compare_images(
         resamples: how many times half of the images is drawn, at least 2.
         level: of the intervals.
         generator: draws the images.
-        groups: (images,) a label for each image, in the order of `Matches.images`; images of one label, such as the
+        groups: a label for each image, in the order of `Matches.images`; images of one label, such as the
             frames of a video, depend on each other and are drawn together. None if images are independent.
 
     Raises:
@@ -129,7 +128,7 @@ def resampled_map(
     resamples: int = 1000,
     generator: np.random.Generator,
     threads: int | None = None,
-    groups: NDArray[Any] | None = None,
+    groups: Labels | None = None,
 ) -> Float64[NDArray[np.float64], "{resamples} {len(runs)} 2"]:
     """mAP of every run on a random half of the images, in each draw the same one for all runs.
 
@@ -140,7 +139,7 @@ def resampled_map(
         resamples: how many times half of the images is drawn.
         generator: draws the images.
         threads: how many draws are worked on at a time; None for one a CPU core. Results do not depend on it.
-        groups: (images,) a label for each image; half of the groups is drawn, each whole. None for independent images.
+        groups: a label for each image; half of the groups is drawn, each whole. None for independent images.
 
     Returns:
         Resamples by runs by mAP50-95 and mAP50, fractions of 1.

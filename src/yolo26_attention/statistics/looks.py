@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import scipy.special
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.blocks import StudyModel
@@ -90,8 +91,8 @@ def simulate_looks(
     seed: int = 0,
     paths: int = PATHS,
     doubled: int | None = None,
-) -> NDArray[np.float64]:
-    """(paths, looks) least adjusted p of studies without a difference, judged at each look."""
+) -> Float64[NDArray[np.float64], "studies {len(own)}"]:
+    """Least adjusted p of studies without a difference, judged at each look."""
     generator = np.random.default_rng(seed)
     designs = [Design.of((b, *[n] * variants)) for n, b in zip(own, base, strict=True)]
     parts = []
@@ -180,15 +181,15 @@ def futility(
 
 
 def predictive_power(
-    estimate: NDArray[np.float64],
-    se: NDArray[np.float64],
+    estimate: Float64[NDArray[np.float64], "*shape"],
+    se: Float64[NDArray[np.float64], "*shape"],
     df: float,
     seeds_now: int,
     seeds_left: int,
     margin: float,
     critical: float,
-) -> NDArray[np.float64]:
-    """`futility`'s probabilities for many estimates and standard errors of one shape."""
+) -> Float64[NDArray[np.float64], "*shape"]:
+    """`futility`'s probabilities for many estimates and standard errors."""
     last = seeds_now + seeds_left
     bound = critical * se * math.sqrt(seeds_now / last)
     if not seeds_left:

@@ -8,28 +8,36 @@ and taken from 16,384 points of a Sobol sequence with a fixed seed otherwise: eq
 Source: Genz and Bretz (2009), Computation of Multivariate Normal and t Probabilities.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import scipy.optimize
 import scipy.special
 import scipy.stats
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float64
+from numpy.typing import NDArray
+
+Correlation = Sequence[Sequence[float]] | Float64[NDArray[np.float64], "contrasts contrasts"]
+# Values of max |Z| and their weights.
+Distribution = tuple[Float64[NDArray[np.float64], " points"], Float64[NDArray[np.float64], " points"]]
 
 POINTS_LOG2 = 14
 MOST_DF = 1e6
 
 
-def max_t_p(t: ArrayLike, correlation: ArrayLike, df: float) -> NDArray[np.float64]:
+def max_t_p(
+    t: float | Sequence[float] | Float64[NDArray[np.float64], "*shape"], correlation: Correlation, df: float
+) -> Float64[NDArray[np.float64], "*shape"]:
     """Probability that the largest of m |t| exceeds each of the values given: single-step adjusted p values.
 
     Args:
-        t: any shape; the sign is ignored.
-        correlation: (m, m) of the contrasts; it may be singular.
+        t: the sign is ignored.
+        correlation: of the contrasts; it may be singular.
         df: degrees of freedom of the error, above 0.
 
     Returns:
-        Probabilities in the shape of `t`; errors are below 1e-5 for comparisons with one baseline and about 1 % of the
+        Probabilities, one for each of `t`; errors are below 1e-5 for comparisons with one baseline and about 1 % of the
         probability otherwise.
 
     Raises:
@@ -40,18 +48,17 @@ def max_t_p(t: ArrayLike, correlation: ArrayLike, df: float) -> NDArray[np.float
     largest = _largest(correlation, df)
     values = np.abs(np.asarray(t, dtype=np.float64))
     if np.size(correlation) == 1:
-        alone: NDArray[np.float64] = 2 * scipy.special.stdtr(df, -values)
-        return alone
+        return np.asarray(2 * scipy.special.stdtr(df, -values), dtype=np.float64)
     tails = [_tail(value, largest, df) for value in values.ravel()]
     return np.array(tails, dtype=np.float64).reshape(values.shape)
 
 
-def max_t_quantile(level: float, correlation: ArrayLike, df: float) -> float:
+def max_t_quantile(level: float, correlation: Correlation, df: float) -> float:
     """Value that the largest of m |t| does not exceed with probability `level`: Dunnett's critical value.
 
     Args:
         level: between 0 and 1, for example 0.95.
-        correlation: (m, m) of the contrasts; it may be singular.
+        correlation: of the contrasts; it may be singular.
         df: degrees of freedom of the error, above 0.
 
     Raises:
@@ -72,12 +79,14 @@ def max_t_quantile(level: float, correlation: ArrayLike, df: float) -> float:
     )
 
 
-def max_t_p_curve(t: NDArray[np.float64], correlation: ArrayLike, df: float) -> NDArray[np.float64]:
+def max_t_p_curve(
+    t: Float64[NDArray[np.float64], "*shape"], correlation: Correlation, df: float
+) -> Float64[NDArray[np.float64], "*shape"]:
     """`max_t_p` interpolated between 140 of its values: for arrays of many thousand t, relative error below 5e-3.
 
     Args:
-        t: any shape, not negative.
-        correlation: (m, m) of the contrasts.
+        t: not negative.
+        correlation: of the contrasts.
         df: degrees of freedom of the error.
     """
     matrix = np.atleast_2d(np.asarray(correlation, dtype=np.float64))
@@ -86,20 +95,22 @@ def max_t_p_curve(t: NDArray[np.float64], correlation: ArrayLike, df: float) -> 
 
 
 @lru_cache(maxsize=256)
-def _curve(matrix: bytes, size: int, df: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _curve(
+    matrix: bytes, size: int, df: float
+) -> tuple[Float64[NDArray[np.float64], " points"], Float64[NDArray[np.float64], " points"]]:
     """Values of t and the logarithms of their tail probabilities; beyond the last one the curve is level."""
     grid = np.concatenate([np.linspace(0, 8, 100), np.geomspace(8.2, 1000, 40)])
     tails = max_t_p(grid, np.frombuffer(matrix).reshape(size, size), df)
     return grid, np.log(np.maximum(tails, 1e-300))
 
 
-def matching_df(critical: float, level: float, correlation: ArrayLike) -> float:
+def matching_df(critical: float, level: float, correlation: Correlation) -> float:
     """Degrees of freedom, from 1 to 1,000,000, whose quantile is nearest to a critical value.
 
     Args:
         critical: critical value of the largest |t|.
         level: its level.
-        correlation: (m, m) of the contrasts.
+        correlation: of the contrasts.
     """
 
     def excess(log_df: float) -> float:
@@ -111,15 +122,12 @@ def matching_df(critical: float, level: float, correlation: ArrayLike) -> float:
     return MOST_DF if excess(high) >= 0 else float(np.exp(scipy.optimize.brentq(excess, low, high, xtol=1e-4)))
 
 
-Distribution = tuple[NDArray[np.float64], NDArray[np.float64]]  # values of max |Z| and their weights
-
-
 def _tail(t: float, largest: Distribution, df: float) -> float:
     values, weights = largest
     return float(scipy.special.chdtr(df, df * (values / t) ** 2) @ weights) if t > 0 else 1.0
 
 
-def _largest(correlation: ArrayLike, df: float) -> Distribution:
+def _largest(correlation: Correlation, df: float) -> Distribution:
     matrix = np.atleast_2d(np.asarray(correlation, dtype=np.float64))
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.allclose(np.diag(matrix), 1):
         raise ValueError(f"correlation of shape {matrix.shape}: a square matrix with ones on its diagonal is needed")
@@ -137,8 +145,10 @@ def _largest_of(content: bytes, size: int) -> Distribution:
     return _sampled(matrix) if loadings is None else _integrated(loadings)
 
 
-def _loadings(matrix: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """(m,) l with correlations l_i l_j, as of comparisons with one baseline; None where there are none below 1."""
+def _loadings(
+    matrix: Float64[NDArray[np.float64], "contrasts contrasts"],
+) -> Float64[NDArray[np.float64], " contrasts"] | None:
+    """Numbers l with correlations l_i l_j, as of comparisons with one baseline; None where there are none below 1."""
     size = len(matrix)
     if size < 2 or matrix.min() <= 0:
         return None
@@ -152,7 +162,7 @@ def _loadings(matrix: NDArray[np.float64]) -> NDArray[np.float64] | None:
     return loadings if loadings.max() < 0.97 and np.allclose(product, matrix, atol=1e-7) else None
 
 
-def _integrated(loadings: NDArray[np.float64]) -> Distribution:
+def _integrated(loadings: Float64[NDArray[np.float64], " contrasts"]) -> Distribution:
     """Gauss-Hermite integration over what the comparisons share; Dunnett (1955)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(96)
     scale = np.sqrt(1 - loadings**2)
@@ -165,7 +175,7 @@ def _integrated(loadings: NDArray[np.float64]) -> Distribution:
     return (edges[1:] + edges[:-1]) / 2, np.diff(distribution, append=1.0)[:-1]
 
 
-def _sampled(matrix: NDArray[np.float64]) -> Distribution:
+def _sampled(matrix: Float64[NDArray[np.float64], "contrasts contrasts"]) -> Distribution:
     """Points of a Sobol sequence, for any correlation."""
     values, vectors = np.linalg.eigh(matrix)
     kept = values > 1e-8

@@ -4,6 +4,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.designs import Design
@@ -100,8 +101,8 @@ def _check(sd: float, seeds: int, variants: int, baseline_seeds: int | None, lev
 @lru_cache(maxsize=64)
 def _null(
     seeds: int, variants: int, baseline_seeds: int, level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(studies,) error of the first variant's estimate, and what its size must exceed, where sd is 1."""
+) -> tuple[Float64[NDArray[np.float64], " studies"], Float64[NDArray[np.float64], " studies"]]:
+    """Error of the first variant's estimate, and what its size must exceed, where sd is 1."""
     design = Design.of((baseline_seeds, *[seeds] * variants))
     generator, parts = np.random.default_rng(1), []
     for _ in range(STUDIES // AT_A_TIME):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 from yolo26_attention.statistics.designs import Design, block_p, fit, project
@@ -77,7 +78,7 @@ def calibrate(design: Design, level: float) -> Calibration:
     )
 
 
-Cell = dict[tuple[str, bool], NDArray[np.float64]]
+Cell = dict[tuple[str, bool], Float64[NDArray[np.float64], " studies"]]
 
 
 def _limits(simulated: list[Cell], models: tuple[bool, ...], alpha: float) -> dict[bool, float]:
@@ -105,15 +106,15 @@ def _limits(simulated: list[Cell], models: tuple[bool, ...], alpha: float) -> di
     return quantiles(found(models, cap) if False in models else cap)
 
 
-def _scales(design: Design) -> Iterator[NDArray[np.float64]]:
-    """(N,) spreads of the runs: equal, then doubled for the baseline, the variant of fewest and that of most runs."""
+def _scales(design: Design) -> Iterator[Float64[NDArray[np.float64], " runs"]]:
+    """Spreads of the runs: equal, then doubled for the baseline, the variant of fewest and that of most runs."""
     groups, variants = np.array(design.groups), design.counts[1:]
     yield np.ones(len(groups))
     for group in sorted({0, 1 + int(variants.argmin()), 1 + int(variants.argmax())}):
         yield np.where(groups == group, 2.0, 1.0)
 
 
-def _simulate(design: Design, scale: NDArray[np.float64]) -> Cell:
+def _simulate(design: Design, scale: Float64[NDArray[np.float64], " {len(design.groups)}"]) -> Cell:
     generator = np.random.default_rng(0)
     cells: list[Cell] = []
     for _ in range(DRAWS // CHUNK // (1 + (len(scale) > MANY_RUNS))):
@@ -145,27 +146,29 @@ def paired(design: Design) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What `compare` finds in B studies of one design, as arrays: differences, standard errors and adjusted p values.
+    """What `compare` finds in many studies of one design: differences, standard errors and adjusted p values.
 
     Attributes:
-        difference: (B, C) in units of the score.
-        se: (B, C).
-        p: (B, C) adjusted for all comparisons.
-        critical: (B,) intervals are differences plus and minus this many standard errors.
-        robust: (B,) whether the robust form was used.
-        blocks: (B,) whether seeds were blocks.
+        difference: in units of the score.
+        se: in units of the score.
+        p: adjusted for all comparisons.
+        critical: intervals are differences plus and minus this many standard errors.
+        robust: whether the robust form was used.
+        blocks: whether seeds were blocks.
     """
 
-    difference: NDArray[np.float64]
-    se: NDArray[np.float64]
-    p: NDArray[np.float64]
-    critical: NDArray[np.float64]
-    robust: NDArray[np.bool_]
-    blocks: NDArray[np.bool_]
+    difference: Float64[NDArray[np.float64], "studies comparisons"]
+    se: Float64[NDArray[np.float64], "studies comparisons"]
+    p: Float64[NDArray[np.float64], "studies comparisons"]
+    critical: Float64[NDArray[np.float64], " studies"]
+    robust: Bool[NDArray[np.bool_], " studies"]
+    blocks: Bool[NDArray[np.bool_], " studies"]
 
 
-def judge(design: Design, scores: NDArray[np.float64], level: float = 0.95) -> Judged:
-    """Judge (B, N) scores, B studies of one design, by the rule of `compare`; p values are interpolated.
+def judge(
+    design: Design, scores: Float64[NDArray[np.float64], "studies {len(design.groups)}"], level: float = 0.95
+) -> Judged:
+    """Judge the scores of many studies of one design by the rule of `compare`; p values are interpolated.
 
     Raises:
         ValueError: if no model of the design leaves an error to estimate.

@@ -41,6 +41,7 @@ class Comparison:
         form: which error the difference is measured against; None without a model.
         reason: why that form.
         unlearned: whose scores lie at the floor; there is no test then.
+        look: the declared look behind it, in words; empty without one.
     """
 
     difference: Estimate
@@ -58,6 +59,7 @@ class Comparison:
     form: Form | None = None
     reason: str = ""
     unlearned: Unlearned | None = None
+    look: str = ""
 
     @property
     def words(self) -> str:
@@ -70,6 +72,8 @@ class Comparison:
         if self.form is None:
             return "undecided (too few seeds for an interval)"
         text = f"no difference larger than {self.margin:g}" if self.verdict == "equivalent" else self.verdict
+        if self.look:
+            return f"{text} ({self.look})"
         return f"{text} ({self.needed} would decide)" if self.needed is not None and self.needed.seeds else text
 
     @property

@@ -1,13 +1,17 @@
 """The best of several variants, without the luck that made it the best."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import scipy.special
 import scipy.stats
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float64
+from numpy.typing import NDArray
+
+from yolo26_attention.statistics.paired import Values
 
 POINTS_LOG2 = 12
 # Share of its own variance that is added to each estimate before the best is chosen. With more, another variant is
@@ -31,7 +35,11 @@ class Shrunken:
     estimate: float
 
 
-def shrunken(estimates: ArrayLike, ses: ArrayLike, correlation: ArrayLike | float = 0.5) -> Shrunken:
+def shrunken(
+    estimates: Values,
+    ses: Values,
+    correlation: float | Sequence[Sequence[float]] | Float64[NDArray[np.float64], "values values"] = 0.5,
+) -> Shrunken:
     """Correct the largest of several estimates for having been chosen.
 
     Noise of the estimates' own covariance is added to choose and subtracted, scaled up, to estimate: the two are
@@ -40,9 +48,9 @@ def shrunken(estimates: ArrayLike, ses: ArrayLike, correlation: ArrayLike | floa
     estimated variance of the effects was not chosen: it draws one large effect among many small ones towards them.
 
     Args:
-        estimates: (m,) differences from the baseline, larger is better.
-        ses: (m,) their standard errors.
-        correlation: (m, m) of the estimates, or one number for all pairs; 0.5 where baseline and variants have as many
+        estimates: differences from the baseline, larger is better.
+        ses: their standard errors.
+        correlation: of the estimates, or one number for all pairs; 0.5 where baseline and variants have as many
             seeds each.
 
     Raises:
@@ -78,8 +86,8 @@ def shrunken(estimates: ArrayLike, ses: ArrayLike, correlation: ArrayLike | floa
 
 
 @lru_cache(maxsize=32)
-def _normal(size: int) -> NDArray[np.float64]:
-    """(4096, size) points of a standard normal distribution; with each its negative, so that their mean is zero."""
+def _normal(size: int) -> Float64[NDArray[np.float64], "points {size}"]:
+    """Points of a standard normal distribution; with each its negative, so that their mean is zero."""
     uniform = scipy.stats.qmc.Sobol(size, scramble=True, rng=0).random_base2(POINTS_LOG2 - 1)
     points: NDArray[np.float64] = scipy.special.ndtri(np.clip(uniform, 1e-12, 1 - 1e-12))
     return np.concatenate([points, -points])

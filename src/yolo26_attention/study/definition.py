@@ -1,7 +1,10 @@
 """A study file and the points it stands for.
 
     question: How large should the window be?
-    seeds: [0, 1, 2]
+    seeds: [0, 1, 2]             # or {baseline: 6, others: 3}
+    margin: 0.01                 # optional, as are looks and stop: `study.declaration`
+    looks: [3, 5, 10]
+    stop: true
     variants:
       baseline: {attention: baseline}
       acmix: {attention: acmix, attention.kernel_att: [3, 5, 7, 9]}
@@ -13,17 +16,19 @@ list itself is a list within the list. `common` holds what all variants share. N
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override, parse_yaml
+from yolo26_attention.study.declaration import KEYS as DECLARED
+from yolo26_attention.study.declaration import Declaration, read_declaration
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
 BASELINE = "baseline"
-KEYS = {"question", "seeds", "variants", "common"}
+KEYS = {"question", "variants", "common", *DECLARED}
 # What may differ between a variant and the baseline that it is compared with.
 TREATMENT = re.compile(r"(attention|placement|placebo|optimizer\.attention)(\.|$)")
 
@@ -54,22 +59,41 @@ class Point:
 
 @dataclass(frozen=True)
 class Study:
-    """Content of a study file: `variants` maps a label to a variant's options, as they are in the file."""
+    """Content of a study file: `variants` maps a label to a variant's options, as they are in the file.
+
+    `declared` says how it is to be answered.
+    """
 
     name: str
     question: str
-    seeds: tuple[int, ...]
     variants: Mapping[str, Mapping[str, Any]]
+    declared: Declaration
+
+    def with_seeds(self, seeds: Sequence[int] | None) -> "Study":
+        """The study with other seeds than those of its file; None leaves it as it is.
+
+        Raises:
+            ConfigError: if it declares looks, which are numbers of its own seeds.
+        """
+        if seeds is None:
+            return self
+        if self.declared.looks:
+            raise ConfigError(
+                f"seeds={','.join(map(str, seeds))}: {self.name} declares looks at {list(self.declared.looks)} seeds; "
+                "declare other looks in its file"
+            )
+        return replace(self, declared=replace(self.declared, seeds=tuple(seeds), baseline_seeds=tuple(seeds)))
 
     def cells(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         """Label, options and swept values of every point, as they are for each seed."""
         return [cell for name, options in self.variants.items() for cell in _cells(name, options)]
 
-    def points(self, seeds: Sequence[int] | None = None, overrides: Sequence[str] = ()) -> list[Point]:
+    def points(self, overrides: Sequence[str] = ()) -> list[Point]:
         """Every point, all variants of the first seed first, so that a study that is cut short is balanced.
 
+        Seeds that only baselines have come where the looks need them.
+
         Args:
-            seeds: instead of those of the file.
             overrides: added to every point; those of the attention are left out where there is none.
 
         Raises:
@@ -81,17 +105,18 @@ class Study:
             if key in varied:
                 raise ConfigError(f"{override}: {self.name} varies {key} itself; change it in a study file of your own")
         cells = self.cells()
-        return [
-            Point(
-                label,
-                seed,
-                (*_overrides(options), *_fitting(overrides, options)),
-                swept,
-                _baseline_of(options, cells),
-            )
-            for seed in (self.seeds if seeds is None else seeds)
-            for label, options, swept in cells
-        ]
+        points = []
+        for number, seed in enumerate(self.declared.seeds, 1):
+            before = self.declared.seeds_at(number - 1, True) if number > 1 else ()
+            due = [own for own in self.declared.seeds_at(number, True) if own not in before]
+            for label, options, swept in cells:
+                baseline = options.get("attention") == BASELINE
+                settings = (*_overrides(options), *_fitting(overrides, options))
+                points += [
+                    Point(label, own, settings, swept, _baseline_of(options, cells))
+                    for own in (due if baseline else [seed])
+                ]
+        return points
 
 
 def load_study(name: str) -> Study:
@@ -127,28 +152,15 @@ def study_names() -> list[str]:
     return sorted(path.stem for path in SWEEPS.glob("*.yaml"))
 
 
-def parse_seeds(value: Any) -> tuple[int, ...]:
-    """Seeds from 5, [0, 1, 2], "0,1,2", "[0,1,2]" or "0..9" (both ends included).
-
-    Raises:
-        ConfigError: for anything else, and for a seed given twice.
-    """
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = text.strip().removeprefix("[").removesuffix("]")
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:\.\.(\d+))?\s*", part)
-        if match is None or (match[2] is not None and int(match[2]) < int(match[1])):
-            raise ConfigError(f"seeds={value}: give whole numbers as 0,1,2 or 0..9")
-        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
-    if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds={value}: a seed is there twice, which would be the same run")
-    return tuple(seeds)
-
-
 def _study(path: Path, content: Any) -> Study:
-    if not isinstance(content, dict) or not {"question", "seeds", "variants"} <= set(content) or set(content) - KEYS:
-        raise ConfigError(f"{path} needs the keys question, seeds and variants, and may have common, but no others")
+    needed = {"question", "variants"}
+    if not isinstance(content, dict) or not needed <= set(content) or set(content) - KEYS:
+        raise ConfigError(
+            f"{path} needs the keys question, seeds and variants, and may have common, margin, looks and stop, but no "
+            "others"
+        )
+    if not {"seeds", "looks"} & set(content):
+        raise ConfigError(f"{path} has no seeds; give their numbers, such as seeds: [0, 1, 2], or looks: [3, 5, 10]")
     variants, common = content["variants"], content.get("common") or {}
     if not isinstance(common, dict) or not isinstance(variants, dict):
         raise ConfigError(f"{path}: variants and common hold options by name")
@@ -167,7 +179,7 @@ def _study(path: Path, content: Any) -> Study:
     slugs = [slug(label) for label in labels]
     if twice := [label for label, short in zip(labels, slugs, strict=True) if slugs.count(short) > 1]:
         raise ConfigError(f"{path}: two variants are called {twice[0]}; give them other names")
-    return Study(path.stem, str(content["question"]), parse_seeds(content["seeds"]), variants)
+    return Study(path.stem, str(content["question"]), variants, read_declaration(str(path), content))
 
 
 def _cells(name: str, options: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

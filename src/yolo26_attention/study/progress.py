@@ -102,7 +102,7 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> Ti
         if state.state == "finished" and state.record is not None and state.record.attempts == 1
     ]
     known = [seconds for _, seconds in measured] or list(elsewhere)
-    todo = [state for state in runs if state.state not in {"finished", "failed", "unreadable"}]
+    todo = [state for state in runs if state.state not in {"finished", "failed", "unreadable", "stopped"}]
     if not todo:
         return TimeLeft(0.0, len(known))
     if not known:

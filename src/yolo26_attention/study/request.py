@@ -10,7 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.study.definition import Study, load_study, parse_seeds, study_names
+from yolo26_attention.study.declaration import parse_seeds
+from yolo26_attention.study.definition import Study, load_study, study_names
 
 FLAGS = ("plan", "status", "retry", "wandb")
 
@@ -21,7 +22,6 @@ class Request:
 
     study: Study
     name: str
-    seeds: tuple[int, ...] | None
     flags: frozenset[str]
     overrides: tuple[str, ...]
     hydra: tuple[str, ...]
@@ -64,7 +64,7 @@ def parse(arguments: Sequence[str]) -> Request:
     for override in _parsed(overrides):
         if override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: several values are variants; write them into a study file")
-    return Request(study, name, seeds, _flags(arguments), tuple(overrides), tuple(hydra), tuple(kept))
+    return Request(study.with_seeds(seeds), name, _flags(arguments), tuple(overrides), tuple(hydra), tuple(kept))
 
 
 def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

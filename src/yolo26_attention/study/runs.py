@@ -1,7 +1,7 @@
 """The one reader of a study: study.json, and what each run that it lists is at. Free of torch.
 
 outputs/studies/NAME/study.json
-    {"format", "name", "question", "command",
+    {"format", "name", "question", "command", "declared": {..., "hash", "known"},
      "runs": [{"run", "variant", "seed", "overrides", "swept", "baseline"}, ...]}
 where `run` is the name of a folder in outputs/runs. A run without a folder is pending.
 """
@@ -16,10 +16,11 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.locks import is_locked, lock_file
 from yolo26_attention.files.record import NewerFormatError, Record, read_json
+from yolo26_attention.study.declaration import Declaration, declaration_hash
 
 # Of study.json; what is said of the format of records holds for it, too.
 FORMAT = 1
-STATES = ("finished", "running", "interrupted", "failed", "unreadable", "pending")
+STATES = ("finished", "running", "interrupted", "failed", "unreadable", "stopped", "pending")
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,45 @@ def study_file(output_dir: Path, name: str) -> Path:
     return output_dir / "studies" / name / "study.json"
 
 
-def write_study(output_dir: Path, name: str, question: str, command: str, runs: Sequence[Mapping[str, Any]]) -> None:
-    """Write study.json, in one step."""
+def write_study(
+    output_dir: Path,
+    name: str,
+    question: str,
+    command: str,
+    runs: Sequence[Mapping[str, Any]],
+    declared: Declaration | None = None,
+) -> None:
+    """Write study.json, in one step.
+
+    What is declared keeps the number of results that were known when it was first written, `known`; a declaration that
+    was changed since has the number of those that are known now.
+
+    Args:
+        output_dir: where the study is.
+        name: of the study.
+        question: that it answers.
+        command: that starts it.
+        runs: entries of its runs.
+        declared: how it is to be answered; None for a study that declares nothing.
+    """
     path = study_file(output_dir, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"format": FORMAT, "name": name, "question": question, "command": command, "runs": list(runs)}
+    content: dict[str, Any] = {"format": FORMAT, "name": name, "question": question, "command": command}
+    if declared is not None:
+        before = (read_study(output_dir, name) or {}).get("declared")
+        digest = declaration_hash(declared, question, runs)
+        known = sum(find_run(output_dir, run["run"]).state == "finished" for run in runs)
+        if before is not None and before.get("hash") == digest:
+            known = before["known"]
+        content["declared"] = {**declared.plain, "hash": digest, "known": known}
+    content["runs"] = list(runs)
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_study(output_dir: Path, name: str) -> dict[str, Any] | None:
-    """Name, question, command and runs of study.json, each run with all its keys; None where there is none.
+    """Name, question, command, declaration and runs of study.json, each run with all its keys.
+
+    None where there is no study.json. `declared` is None for a study of an earlier version, which declared nothing.
 
     Raises:
         ConfigError: if the file is there but is no study, or is of a later version of the program.
@@ -90,7 +120,8 @@ def read_study(output_dir: Path, name: str) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         problem = f"it has no {error.args[0]}" if isinstance(error, KeyError) else error
         raise ConfigError(f"{path} is no study ({problem}); move it away and start the study again") from error
-    return {key: content.get(key, "") for key in ("name", "question", "command")} | {"runs": runs}
+    known = {key: content.get(key, "") for key in ("name", "question", "command")}
+    return known | {"declared": content.get("declared"), "runs": runs}
 
 
 def entry_of(output_dir: Path, study: str, run: str) -> dict[str, Any] | None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.columns import aligned
+from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, read_study
+from yolo26_attention.study.standing import standings, with_stopped
 
 
 def announcement(output_dir: Path, study: str, run: str) -> str | None:
@@ -27,9 +29,9 @@ def status(output_dir: Path, name: str) -> str | None:
     content = read_study(output_dir, name)
     if content is None:
         return None
-    states = run_states(output_dir, content["runs"])
+    states = shown_states(output_dir, content)
     lines = [*_heading(name, content["question"], states), "", *matrix(states, _result), ""]
-    lines += ["; ".join(_outlook(distinct(states)))]
+    lines += [*_looks(states, content), "; ".join(_outlook(distinct(states)))]
     return "\n".join([*lines, *_failures(output_dir, states)])
 
 
@@ -42,9 +44,16 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
         skipped: runs that this process left alone, with the reason.
         command: that goes on with the study.
     """
-    content = read_study(output_dir, name) or {"question": "", "runs": []}
-    states = run_states(output_dir, content["runs"])
-    lines = ["", *_heading(name, content["question"], states), "", *matrix(states, _result), ""]
+    content = read_study(output_dir, name) or {"question": "", "declared": None, "runs": []}
+    states = shown_states(output_dir, content)
+    lines = [
+        "",
+        *_heading(name, content["question"], states),
+        "",
+        *matrix(states, _result),
+        "",
+        *_looks(states, content),
+    ]
     lines += [f"skipped: {line}" for line in skipped]
     lines += _failures(output_dir, states)
     left = [state for state in distinct(states) if state.state in {"pending", "interrupted"}]
@@ -56,6 +65,26 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
     if any(state.record is not None and state.record.tracking for state in states):
         lines.append(f"upload to Weights & Biases: wandb sync {output_dir}/wandb/offline-run-*")
     return "\n".join(lines)
+
+
+def shown_states(output_dir: Path, content: Mapping[str, Any]) -> list[RunState]:
+    """What each run of a study is at, with those stopped that its looks made needless.
+
+    Args:
+        output_dir: where the study is.
+        content: of study.json.
+    """
+    states = run_states(output_dir, content["runs"])
+    return states if content["declared"] is None else with_stopped(states, Declaration.of(content["declared"]))
+
+
+def _looks(states: Sequence[RunState], content: Mapping[str, Any]) -> list[str]:
+    """Where the study stands at its looks, a line for each baseline."""
+    if content["declared"] is None:
+        return []
+    found = standings(states, Declaration.of(content["declared"]))
+    several = len(found) > 1
+    return [f"{f'against {baseline}: ' if several else ''}{standing.text}" for baseline, standing in found.items()]
 
 
 def matrix(states: Sequence[RunState], cell: Callable[[RunState], str]) -> list[str]:

@@ -8,20 +8,25 @@ from yolo26_attention.study.definition import Study
 from yolo26_attention.study.points import point_options
 
 
-def sweep_definition(study: Study, name: str, seeds: Sequence[int] | None, overrides: Sequence[str]) -> dict[str, Any]:
+def sweep_definition(study: Study, name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The definition of a grid over points and seeds.
 
     Args:
         study: from `sweeps/`, where agents find it, too.
         name: under which the runs are grouped.
-        seeds: instead of those of the file.
         overrides: added to the command line of every run.
 
     Raises:
-        ConfigError: for an override that not every point can have.
+        ConfigError: for an override that not every point can have, and for a study whose runs depend on its results or
+            whose variants have other seeds than the baseline.
     """
     if special := [override for override in overrides if override.startswith("attention.")]:
         raise ConfigError(f"{special[0]}: the baseline has no such option; write it into a study file of your own")
+    if study.declared.stop or study.declared.seeds != study.declared.baseline_seeds:
+        raise ConfigError(
+            f"wandb=true: agents train every point with every seed, and know no stop=true and no further seeds of the "
+            f"baseline; start {study.name} with python -m src.sweep"
+        )
     return {
         "name": name,
         "description": study.question,
@@ -30,7 +35,7 @@ def sweep_definition(study: Study, name: str, seeds: Sequence[int] | None, overr
         "metric": {"name": "map50_95", "goal": "maximize"},
         "parameters": {
             "point": {"values": point_options(study)},
-            "seed": {"values": list(study.seeds if seeds is None else seeds)},
+            "seed": {"values": list(study.declared.seeds)},
         },
         "command": [
             "${env}",

@@ -1,0 +1,112 @@
+"""What a study declared before its first run, held against what it found."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from yolo26_attention.reporting.study import Study
+from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import Comparison, anytime_interval, compare_seeds, pair_seeds
+from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.looks import Arm, Standing, replay
+from yolo26_attention.study.standing import ENDED
+
+
+def compare_at_looks(
+    study: Study,
+    plan: Declaration,
+    scores: Mapping[str, Mapping[int, float]],
+    baseline: str,
+    margin: float,
+    floor: float,
+    level: float,
+) -> dict[str, Comparison]:
+    """Compare every variant at the look that decided it, or else at the last one that is complete.
+
+    Intervals and verdicts are held to the nominal level of that look, so that all looks together are held to 1 - level.
+    Before the first look nothing is decided.
+
+    Args:
+        study: as read.
+        plan: that the study declares, with at least one look.
+        scores: variant to seed to score, the baseline's among them.
+        baseline: the variant that the others are compared with.
+        margin: largest difference that does not matter.
+        floor: scores up to here are no better than those of something that learned nothing.
+        level: of the whole study.
+    """
+    ended = {(run.variant, run.seed) for run in study.runs if run.status in ENDED or run.counts or run.status == "copy"}
+    standing = replay(scores, lambda variant, seed: (variant, seed) in ended, baseline, plan, margin)
+    found = {}
+    for variant in scores:
+        if variant == baseline:
+            continue
+        arm = standing.arms.get(variant)
+        number, seeds = (arm.look, arm.seeds) if arm is not None else (1, plan.looks[0])
+        kept = {
+            name: {seed: own[seed] for seed in plan.seeds_at(seeds, name == baseline) if seed in own}
+            for name, own in scores.items()
+        }
+        comparison = compare_seeds(
+            kept,
+            baseline=baseline,
+            margin=margin,
+            floor=floor,
+            level=level,
+            boundary=standing.levels[number - 1],
+            generator=np.random.default_rng(0),
+        )[variant]
+        found[variant] = (
+            replace(comparison, look=_words(standing, arm)) if arm is not None else _too_early(comparison, plan)
+        )
+    return found
+
+
+def _words(standing: Standing, arm: Arm) -> str:
+    text = f"look {arm.look} of {len(standing.looks)}"
+    if arm.outcome == "futile":
+        text += ", cannot be decided with the seeds that are left"
+    elif arm.outcome == "open" and arm.power is not None:
+        text += f", {arm.power:.0%} to be decided"
+    return text
+
+
+def _too_early(comparison: Comparison, plan: Declaration) -> Comparison:
+    if comparison.unlearned is not None or comparison.form is None:
+        return comparison
+    return replace(comparison, verdict="undecided", needed=None, look=f"first look at {plan.looks[0]} seeds")
+
+
+def on_declaration(study: Study, variants: Sequence[Variant]) -> list[str]:
+    """What was declared and when, and what undeclared seeds allow to be said."""
+    if study.plan is None:
+        return []
+    plan = study.plan
+    looks = f", looks at {', '.join(map(str, plan.looks))} seeds" if plan.looks else ""
+    stop = ", stopping when decided" if plan.stop else ""
+    margin = "no margin" if plan.margin is None else f"a margin of {plan.margin:g}"
+    total = len(study.runs)
+    when = "before the first result" if not study.known else f"when {study.known} of {total} results were known"
+    notes = [f"declared {when} (plan {study.plan_hash}): {len(plan.seeds)} seeds, {margin}{looks}{stop}"]
+    if study.known and not plan.looks:
+        notes += [text for variant in variants if (text := _undeclared(study.known, variant, variants)) is not None]
+    return notes
+
+
+def _undeclared(known: int, variant: Variant, variants: Sequence[Variant]) -> str | None:
+    """An interval that holds although seeds were added after results were known."""
+    comparison = variant.comparison
+    if comparison is None or comparison.form is None or variant.reference is None:
+        return None
+    reference = next(each for each in variants if each.label == variant.reference)
+    compared = sum(each.reference == variant.reference for each in variants)
+    differences, _ = pair_seeds(variant.scores, reference.scores)
+    level = 1 - (1 - comparison.difference.level) / compared
+    found = anytime_interval(differences, level) if len(differences) else None
+    if found is None or not math.isfinite(found.low):
+        bounds = "no interval that holds for seeds that were added later"
+    else:
+        bounds = f"{found.low:+.4f} to {found.high:+.4f} holds however often one looked"
+    return f"{variant.label}: seeds may have been added after {known} results were known; {bounds}"

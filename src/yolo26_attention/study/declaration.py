@@ -1,0 +1,148 @@
+"""What a study file declares before the first run: seeds, margin, looks, and whether it stops when it is decided."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from yolo26_attention.config.errors import ConfigError
+
+KEYS = ("seeds", "margin", "looks", "stop")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """How a study is to be answered.
+
+    Attributes:
+        seeds: of each variant, in the order in which they are trained.
+        baseline_seeds: those of the baselines, which serve every variant.
+        margin: the largest difference of mAP50-95 that does not matter; None leaves it to the report.
+        looks: numbers of seeds after which the study may be decided; empty for one look at all seeds.
+        stop: whether variants that are decided, or cannot be decided any more, are trained no further.
+    """
+
+    seeds: tuple[int, ...]
+    baseline_seeds: tuple[int, ...]
+    margin: float | None = None
+    looks: tuple[int, ...] = ()
+    stop: bool = False
+
+    def seeds_at(self, look: int, baseline: bool) -> tuple[int, ...]:
+        """The seeds that are trained when each variant has `look` of them; the baseline's in proportion."""
+        if not baseline:
+            return self.seeds[:look]
+        share = -(-len(self.baseline_seeds) * look // len(self.seeds))
+        return self.baseline_seeds[: max(share, min(2, len(self.baseline_seeds)))]
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As plain values, for study.json."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "Declaration":
+        """From the plain values of study.json."""
+        return cls(
+            seeds=tuple(plain["seeds"]),
+            baseline_seeds=tuple(plain["baseline_seeds"]),
+            margin=plain["margin"],
+            looks=tuple(plain["looks"]),
+            stop=plain["stop"],
+        )
+
+
+def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
+    """The declaration in the content of a study file.
+
+    Raises:
+        ConfigError: naming the key, its value and a way out.
+    """
+    looks = _looks(path, content.get("looks"))
+    seeds, baseline = _seeds(path, content.get("seeds"), looks)
+    if looks and looks[-1] != len(seeds):
+        raise ConfigError(
+            f"{path}: looks={list(looks)} end at {looks[-1]} seeds, but there are {len(seeds)}; make them equal, or "
+            "leave seeds out"
+        )
+    margin, stop = content.get("margin"), content.get("stop", False)
+    if margin is not None and not (isinstance(margin, int | float) and 0 < margin < 1):
+        raise ConfigError(f"{path}: margin={margin}: a difference of mAP50-95 above 0 and below 1, such as 0.01")
+    if not isinstance(stop, bool):
+        raise ConfigError(f"{path}: stop={stop}: true or false")
+    if stop and not looks:
+        raise ConfigError(f"{path}: stop=true needs looks; declare when to look, for example looks: [3, 5, 10]")
+    return Declaration(seeds, baseline, margin, looks, stop)
+
+
+def declaration_hash(declaration: Declaration, question: str, points: Sequence[Mapping[str, Any]]) -> str:
+    """Eight digits that change with anything that was declared.
+
+    Args:
+        declaration: of the study.
+        question: that it answers.
+        points: entries of study.json, of which the variants, seeds and options count.
+    """
+    kept = [[point["variant"], point["seed"], point["overrides"]] for point in points]
+    return hashlib.sha256(json.dumps([declaration.plain, question, kept]).encode()).hexdigest()[:8]
+
+
+def parse_seeds(value: Any) -> tuple[int, ...]:
+    """Seeds from 5, [0, 1, 2], "0,1,2", "[0,1,2]" or "0..9" (both ends included).
+
+    Raises:
+        ConfigError: for anything else, and for a seed given twice.
+    """
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = text.strip().removeprefix("[").removesuffix("]")
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:\.\.(\d+))?\s*", part)
+        if match is None or (match[2] is not None and int(match[2]) < int(match[1])):
+            raise ConfigError(f"seeds={value}: give whole numbers as 0,1,2 or 0..9")
+        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds={value}: a seed is there twice, which would be the same run")
+    return tuple(seeds)
+
+
+def _seeds(path: str, value: Any, looks: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Seeds of the variants and of the baselines."""
+    if value is None and looks:
+        value = f"0..{looks[-1] - 1}"
+    if not isinstance(value, Mapping):
+        seeds = parse_seeds(value)
+        return seeds, seeds
+    if set(value) != {"baseline", "others"}:
+        raise ConfigError(f"{path}: seeds={dict(value)}: give baseline and others, such as {{baseline: 6, others: 3}}")
+    own, baseline = (_counted(path, value[key]) for key in ("others", "baseline"))
+    if not set(own) <= set(baseline):
+        raise ConfigError(
+            f"{path}: seeds={dict(value)}: the baseline needs every seed of the others, and may have more"
+        )
+    return own, (*own, *(seed for seed in baseline if seed not in own))
+
+
+def _counted(path: str, value: Any) -> tuple[int, ...]:
+    """Seeds of one kind of variant: a number stands for so many seeds from 0 on."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ConfigError(f"{path}: seeds of {value}; give at least one")
+        return tuple(range(value))
+    return parse_seeds(value)
+
+
+def _looks(path: str, value: Any) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    way_out = "give increasing numbers of seeds from 2 on, such as [3, 5, 10], or each 3..12"
+    if isinstance(value, str) and (each := re.fullmatch(r"each\s+(\d+)\.\.(\d+)", value.strip())):
+        value = list(range(int(each[1]), int(each[2]) + 1))
+    if not isinstance(value, list) or not all(type(look) is int for look in value) or not value:
+        raise ConfigError(f"{path}: looks={value}: {way_out}")
+    if value[0] < 2 or any(a >= b for a, b in pairwise(value)):
+        raise ConfigError(f"{path}: looks={value}: {way_out}")
+    return tuple(value)

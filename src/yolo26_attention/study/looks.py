@@ -1,0 +1,169 @@
+"""Where a study stands at its declared looks: which variants are decided, and which are still open."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from yolo26_attention.statistics import Futility, StudyModel, boundaries, compare, decide, futility
+from yolo26_attention.study.declaration import Declaration
+
+Outcome = Literal["better", "worse", "no_difference", "futile", "open"]
+Scores = Mapping[str, Mapping[int, float]]
+
+WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "no_difference": "no difference larger than the margin",
+    "futile": "cannot be decided with the seeds that are left",
+    "open": "open",
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A variant at its last look.
+
+    Attributes:
+        outcome: what that look decided; `futile` where the seeds left would decide with a probability below 0.1.
+        look: how many looks it has had, 1 for the first.
+        seeds: of each variant at that look.
+        power: probability that the last look decides, where it is open; None if it cannot be told.
+    """
+
+    outcome: Outcome
+    look: int
+    seeds: int
+    power: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The outcome as a reader should see it."""
+        chance = "" if self.power is None or self.outcome != "open" else f" ({self.power:.0%} to be decided)"
+        return f"{WORDS[self.outcome]}{chance}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A family of variants with one baseline, after the looks that are complete.
+
+    Attributes:
+        looks: declared numbers of seeds.
+        levels: nominal level of each look.
+        complete: how many looks are complete.
+        arms: variant to its last look; empty before the first is complete.
+    """
+
+    looks: tuple[int, ...]
+    levels: tuple[float, ...]
+    complete: int
+    arms: Mapping[str, Arm]
+
+    @property
+    def text(self) -> str:
+        """One line for the log."""
+        if not self.complete:
+            return f"the first look is at {self.looks[0]} seeds"
+        told = "; ".join(f"{variant}: {arm.words}" for variant, arm in self.arms.items())
+        return f"look {self.complete} of {len(self.looks)}, at {self.looks[self.complete - 1]} seeds: {told}"
+
+
+def replay(
+    scores: Scores, settled: Callable[[str, int], bool], baseline: str, declared: Declaration, margin: float
+) -> Standing:
+    """Judge the looks of one baseline's variants in their order, each with the runs that it has.
+
+    A look is complete when every run up to it is settled; with `stop`, runs of variants that an earlier look stopped
+    are not waited for. Their scores stay in the model, so that every look is held to the number of all variants.
+
+    Args:
+        scores: variant to seed to score, of all runs that are finished, the baseline's among them.
+        settled: whether a variant's run with a seed has ended, one way or the other.
+        baseline: the variant that the others are compared with.
+        declared: with at least one look.
+        margin: the largest difference that does not matter.
+    """
+    others = [variant for variant in scores if variant != baseline]
+    levels = _levels(declared, len(others))
+    arms: dict[str, Arm] = {}
+    stopped: set[str] = set()
+    complete = 0
+    for number, (look, level) in enumerate(zip(declared.looks, levels, strict=True), 1):
+        running = [variant for variant in [baseline, *others] if variant not in stopped]
+        due = [(v, seed) for v in running for seed in declared.seeds_at(look, v == baseline)]
+        if not running[1:] or not all(settled(variant, seed) for variant, seed in due):
+            break
+        complete = number
+        kept = {
+            variant: {
+                seed: scores[variant][seed]
+                for seed in declared.seeds_at(arms[variant].seeds if variant in stopped else look, variant == baseline)
+                if seed in scores[variant]
+            }
+            for variant in [baseline, *others]
+        }
+        found = _outcomes(kept, baseline, level, levels[-1], margin, look, declared.looks[-1])
+        for variant in others:
+            # The first decision stands.
+            if variant in stopped or (variant in arms and arms[variant].outcome not in {"open", "futile"}):
+                continue
+            outcome, power = found.get(variant, ("open", None))
+            arms[variant] = Arm(outcome, number, look, power)
+            if declared.stop and outcome != "open":
+                stopped.add(variant)
+    return Standing(declared.looks, levels, complete, arms)
+
+
+def needed_seeds(standing: Standing, declared: Declaration, variant: str, baseline: bool) -> tuple[int, ...]:
+    """The seeds of a variant that are trained up to the next look; up to its last one for a variant that is stopped.
+
+    Args:
+        standing: of its family.
+        declared: of the study.
+        variant: its label.
+        baseline: whether it is the baseline of the family.
+    """
+    nothing_open = bool(standing.arms) and all(arm.outcome != "open" for arm in standing.arms.values())
+    ended = standing.complete == len(standing.looks) or (declared.stop and nothing_open)
+    arm = standing.arms.get(variant)
+    if declared.stop and not baseline and arm is not None and arm.outcome != "open":
+        return declared.seeds_at(arm.seeds, False)
+    last = max(standing.complete - 1, 0) if ended else standing.complete
+    return declared.seeds_at(standing.looks[last], baseline)
+
+
+def _outcomes(
+    scores: Scores, baseline: str, level: float, last_level: float, margin: float, look: int, last: int
+) -> dict[str, tuple[Outcome, float | None]]:
+    """What a look decides of each variant that it can judge, and the power of what is left."""
+    enough = {name: own for name, own in scores.items() if sum(map(math.isfinite, own.values())) > 1}
+    try:
+        model = compare(enough, baseline)
+    except ValueError:  # nobody has two seeds, or scores do not vary
+        return {}
+    found: dict[str, tuple[Outcome, float | None]] = {}
+    for variant, decision in decide(model, level, margin).items():
+        outcome: Outcome = decision
+        power = None
+        if outcome == "open" and look < last:
+            left = _power(model, variant, look, last - look, margin, last_level)
+            outcome, power = ("futile" if left.futile else "open"), left.power
+        found[variant] = outcome, power
+    return found
+
+
+def _power(model: StudyModel, variant: str, look: int, left: int, margin: float, last_level: float) -> Futility:
+    contrast = model[variant]
+    critical = model.critical_at(1 - last_level)
+    return futility(contrast.difference, contrast.se, contrast.df, look, left, margin, critical)
+
+
+def _levels(declared: Declaration, variants: int) -> tuple[float, ...]:
+    base = tuple(len(declared.seeds_at(look, True)) for look in declared.looks)
+    return _boundaries(declared.looks, max(variants, 1), base)
+
+
+@cache
+def _boundaries(looks: tuple[int, ...], variants: int, base: tuple[int, ...]) -> tuple[float, ...]:
+    return boundaries(looks, variants, baseline_seeds=base)

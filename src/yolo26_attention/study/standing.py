@@ -1,0 +1,91 @@
+"""The looks of a study as it lies on disk: where each family of variants stands, and what is to be trained next."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.looks import Standing, needed_seeds, replay
+from yolo26_attention.study.progress import RunState
+
+# The largest difference of mAP50-95 that does not matter, where neither the study nor the report says another.
+MARGIN = 0.005
+ENDED = {"finished", "failed", "unreadable"}
+
+
+def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, Standing]:
+    """Where the variants of each baseline stand, by the baseline's label; empty for a study without looks.
+
+    Args:
+        states: of all runs of the study.
+        declared: by its study.json.
+    """
+    if not declared.looks:
+        return {}
+    scores: dict[str, dict[int, float]] = {state.entry["variant"]: {} for state in states}
+    ended = set()
+    for state in states:
+        variant, seed = state.entry["variant"], state.entry["seed"]
+        if state.score is not None:
+            scores[variant][seed] = state.score
+        if state.state in ENDED:
+            ended.add((variant, seed))
+    margin = MARGIN if declared.margin is None else declared.margin
+    found = {}
+    for baseline, variants in families([state.entry for state in states]).items():
+        family = {variant: scores[variant] for variant in [baseline, *variants]}
+        found[baseline] = replay(family, lambda v, s: (v, s) in ended, baseline, declared, margin)
+    return found
+
+
+def families(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Each baseline with the variants that are compared with it, by label."""
+    named = {entry["variant"] for entry in entries}
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        variant, baseline = entry["variant"], entry["baseline"]
+        if variant != baseline and baseline in named and variant not in found.setdefault(baseline, []):
+            found[baseline].append(variant)
+    return found
+
+
+def due(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
+    """The runs that are trained up to the next look; all of them where the study does not stop."""
+    found = standings(states, declared) if declared.stop else {}
+    if not found:
+        return list(states)
+    wanted = set()
+    for baseline, standing in found.items():
+        arms = [variant for variant in _variants(states, baseline) if variant != baseline]
+        wanted |= {(baseline, seed) for seed in needed_seeds(standing, declared, baseline, True)}
+        wanted |= {(arm, seed) for arm in arms for seed in needed_seeds(standing, declared, arm, False)}
+    judged = {variant for baseline in found for variant in [baseline, *_variants(states, baseline)]}
+    return [
+        state
+        for state in states
+        if (state.entry["variant"], state.entry["seed"]) in wanted or state.entry["variant"] not in judged
+    ]
+
+
+def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
+    """The states, in which runs that a decision made needless are `stopped` instead of pending."""
+    found = standings(states, declared) if declared.stop else {}
+    if not found:
+        return list(states)
+    waiting = {id(state) for state in due(states, declared)}
+    ended = {
+        baseline
+        for baseline, standing in found.items()
+        if standing.arms and all(arm.outcome != "open" for arm in standing.arms.values())
+    }
+    shown = []
+    for state in states:
+        label = state.entry["variant"]
+        arm = next((each.arms[label] for each in found.values() if label in each.arms), None)
+        needless = label in ended or (arm is not None and arm.outcome != "open")
+        stopped = state.state == "pending" and id(state) not in waiting and needless
+        shown.append(RunState(state.entry, "stopped") if stopped else state)
+    return shown
+
+
+def _variants(states: Sequence[RunState], baseline: str) -> list[str]:
+    return families([state.entry for state in states]).get(baseline, [])
