@@ -5,7 +5,8 @@ import yaml
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
-from yolo26_attention.study.definition import load_study, parse_seeds
+from yolo26_attention.study.declaration import parse_seeds
+from yolo26_attention.study.definition import load_study
 
 
 def study(folder, text):
@@ -43,7 +44,7 @@ def test_a_grid_times_seeds_with_all_variants_of_a_seed_together(tmp_path):
 
 
 def test_seeds_and_overrides_of_the_command_line(tmp_path):
-    points = study(tmp_path, content()).points((7,), ["trainer=full", "attention.dilation=2"])
+    points = study(tmp_path, content()).with_seeds((7,)).points(["trainer=full", "attention.dilation=2"])
     assert points[0].overrides == ["attention=baseline", "trainer=full", "seed=7"]
     assert points[1].overrides[-3:] == ["trainer=full", "attention.dilation=2", "seed=7"]
 
@@ -53,21 +54,21 @@ def test_common_options_and_a_variant_that_changes_one(tmp_path):
         common={"trainer": "full", "trainer.epochs": 9},
         variants={"baseline": {"attention": "baseline"}, "long": {"attention": "acmix", "trainer.epochs": 99}},
     )
-    baseline, long = study(tmp_path, text).points((0,))
+    baseline, long = study(tmp_path, text).with_seeds((0,)).points()
     assert baseline.settings == ("trainer=full", "trainer.epochs=9", "attention=baseline")
     assert long.settings == ("trainer=full", "trainer.epochs=99", "attention=acmix")
 
 
 def test_a_list_within_the_list_is_a_value(tmp_path):
     text = content(variants={"baseline": {"attention": "baseline"}, "a": {"placement.sites": [["p3", "p4"], ["p5"]]}})
-    assert [point.settings[0] for point in study(tmp_path, text).points((0,))[1:]] == [
+    assert [point.settings[0] for point in study(tmp_path, text).with_seeds((0,)).points()[1:]] == [
         "placement.sites=[p3,p4]",
         "placement.sites=[p5]",
     ]
 
 
 def test_each_variant_is_compared_with_the_stock_model_of_its_kind():
-    compared = {point.variant: point.baseline for point in load_study("model_scale").points((0,))}
+    compared = {point.variant: point.baseline for point in load_study("model_scale").with_seeds((0,)).points()}
     assert compared == {
         "baseline": "baseline",
         "stock model=yolo26s": "stock model=yolo26s",
@@ -82,7 +83,11 @@ def test_what_the_optimizer_does_to_the_graft_is_part_of_the_treatment(tmp_path)
     frozen = {"attention": "acmix", "optimizer": "sgd", "optimizer.attention.frozen": True}
     stock = {"attention": "baseline", "optimizer": "sgd"}
     text = content(variants={"baseline": {"attention": "baseline"}, "stock": stock, "frozen": frozen})
-    assert [point.baseline for point in study(tmp_path, text).points((0,))] == ["baseline", "stock", "stock"]
+    assert [point.baseline for point in study(tmp_path, text).with_seeds((0,)).points()] == [
+        "baseline",
+        "stock",
+        "stock",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,16 @@ def test_the_studies_that_are_shipped():
 
 
 def test_the_zoo_has_every_mechanism():
-    picked = {override for point in load_study("attention_zoo").points((0,)) for override in point.settings}
+    picked = {
+        override for point in load_study("attention_zoo").with_seeds((0,)).points() for override in point.settings
+    }
     there = {f"attention={path.stem}" for path in (CONF / "attention").glob("*.yaml")}
     assert picked == there - {"attention=placebo"}
 
 
 @pytest.mark.parametrize("name", ["optimizer", "placement"])
 def test_planned_together_they_are_the_runs_that_hydra_composes_one_by_one(name, composer, tiny):
-    planned = plan_runs(load_study(name).points((3,)), composer)
+    planned = plan_runs(load_study(name).with_seeds((3,)).points(), composer)
     assert [run.run for run in planned[::4]] == [check(tiny(*run.point.overrides)).folder.name for run in planned[::4]]
 
 
@@ -65,8 +67,8 @@ def test_one_impossible_point_is_named_once_for_all_seeds(composer, tmp_path):
 
 
 def test_a_run_that_two_points_share_is_one_run(composer):
-    planned = plan_runs(load_study("kernel_att").points((0,), ["placement=p3"]), composer)
-    other = plan_runs(load_study("heads").points((0,), ["placement=p4"]), composer)
+    planned = plan_runs(load_study("kernel_att").with_seeds((0,)).points(["placement=p3"]), composer)
+    other = plan_runs(load_study("heads").with_seeds((0,)).points(["placement=p4"]), composer)
     assert planned[0].run == other[0].run  # one baseline serves every placement
 
 
@@ -79,7 +81,7 @@ def test_what_is_shared_is_looked_up_once(composer, monkeypatch):
     monkeypatch.setattr(
         checks, "_grafted_sites", lambda *given, real=checks._grafted_sites: grafted.append(given) or real(*given)
     )
-    plan_runs(load_study("kernel_att").points(tuple(range(20))), composer)
+    plan_runs(load_study("kernel_att").with_seeds(tuple(range(20))).points(), composer)
     assert (len(built), len(grafted)) == (1, 5)
 
 
@@ -89,7 +91,7 @@ def test_overrides_that_hydra_refuses(composer):
 
 
 def test_seconds_of_the_same_training_elsewhere(composer, tmp_path):
-    planned = plan_runs(load_study("kernel_att").points((0,)), composer)
+    planned = plan_runs(load_study("kernel_att").with_seeds((0,)).points(), composer)
     other = {**planned[0].config, "trainer": {**planned[0].config["trainer"], "epochs": 99}}
     for number, (config, status, attempts) in enumerate(
         [(planned[1].config, "finished", 1), (planned[1].config, "failed", 1), (other, "finished", 1)]
@@ -103,7 +105,7 @@ def test_seconds_of_the_same_training_elsewhere(composer, tmp_path):
 def test_a_run_of_an_earlier_version_is_said_in_the_plan(composer, monkeypatch):
     found = SimpleNamespace(folder=Path("runs/old"), dataset=SimpleNamespace(notes=["data: a note"]), remark="old run")
     monkeypatch.setattr("yolo26_attention.plan.checks.Checker.check", lambda self, config: found)
-    planned = plan_runs(load_study("kernel_att").points((0,)), composer)
+    planned = plan_runs(load_study("kernel_att").with_seeds((0,)).points(), composer)
     assert {(run.run, run.notes) for run in planned} == {("old", ("data: a note", "old run"))}
     found.remark = None
-    assert plan_runs(load_study("kernel_att").points((0,)), composer)[0].notes == ("data: a note",)
+    assert plan_runs(load_study("kernel_att").with_seeds((0,)).points(), composer)[0].notes == ("data: a note",)

@@ -19,7 +19,7 @@ def test_everything_at_once(tmp_path):
             str(tmp_path),
         ]
     )
-    assert (request.study.name, request.name, request.seeds) == ("kernel_att", "mine", tuple(range(10)))
+    assert (request.study.name, request.name, request.study.declared.seeds) == ("kernel_att", "mine", tuple(range(10)))
     assert request.flags == {"plan"}
     assert request.overrides == ("trainer=full",)
     assert request.hydra == (f"hydra.searchpath=[file://{tmp_path}]", "hydra/launcher=x")

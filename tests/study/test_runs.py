@@ -1,5 +1,6 @@
 """The one reader of a study's runs: what status says of a run, the report says too."""
 
+import dataclasses
 import json
 import re
 
@@ -11,6 +12,7 @@ from yolo26_attention.files.locks import run_lock
 from yolo26_attention.files.record import FORMAT, Record
 from yolo26_attention.reporting.study import StudyError
 from yolo26_attention.reporting.study import read_study as read_for_report
+from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.progress import best, run_states, time_left
 from yolo26_attention.study.runs import entry_of, find_run, read_study, study_file, write_study
 from yolo26_attention.study.text import status
@@ -91,12 +93,30 @@ def test_study_file_round_trip_with_its_format(tmp_path):
         "name": "s",
         "question": "What?",
         "command": "python -m src.sweep s",
+        "declared": None,
         "runs": [entry("a")],
     }
     assert json.loads(study_file(tmp_path, "s").read_text())["format"] == 1
     assert entry_of(tmp_path, "s", "a") == entry("a")
     assert entry_of(tmp_path, "s", "b") is None
     assert entry_of(tmp_path, "other", "a") is None
+
+
+def test_a_declaration_keeps_how_many_results_were_known_when_it_was_made(tmp_path):
+    plan = Declaration((0, 1), (0, 1), margin=0.01)
+    runs = [entry("a"), entry("b", seed=1)]
+
+    def written(declared):
+        write_study(tmp_path, "s", "What?", "c", runs, declared)
+        return read_study(tmp_path, "s")["declared"]
+
+    first = written(plan)
+    assert (first["known"], Declaration.of(first)) == (0, plan)
+    put(tmp_path, "a", "finished")
+    assert written(plan) == first
+    changed = written(dataclasses.replace(plan, margin=0.02))
+    assert changed["known"] == 1
+    assert changed["hash"] != first["hash"]
 
 
 def put_study(output_dir, content):

@@ -47,13 +47,14 @@ def test_every_point_of_every_study_as_its_agent_starts_it(name, agent_command):
     register_points(commands[0])
     composer = Composer([])  # of its own: a tiny run's settings would stand above those of a point
     by_hand = [
-        [*point.overrides, f"study={name}", "tracking=online"] for point in study.points((4,), ["trainer.epochs=9"])
+        [*point.overrides, f"study={name}", "tracking=online"]
+        for point in study.with_seeds((4,)).points(["trainer.epochs=9"])
     ]
     assert [composer(command[4:]) for command in commands] == [composer(overrides) for overrides in by_hand]
 
 
 def test_the_schema_refuses_what_is_wrong():
-    definition = sweep_definition(load_study("heads"), "heads", (0,), [])
+    definition = sweep_definition(load_study("heads"), "heads", [])
     assert schema_violations_from_proposed_config({**definition, "method": "gird"})
 
 
@@ -65,7 +66,7 @@ def test_options_are_told_apart():
 
 def test_an_option_that_the_baseline_lacks():
     with pytest.raises(ConfigError, match=r"attention.heads=8: the baseline has no such option"):
-        sweep_definition(load_study("kernel_att"), "k", None, ["attention.heads=8"])
+        sweep_definition(load_study("kernel_att"), "k", ["attention.heads=8"])
 
 
 def test_a_point_of_no_study():

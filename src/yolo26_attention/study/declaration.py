@@ -35,8 +35,7 @@ class Declaration:
         """The seeds that are trained when each variant has `look` of them; the baseline's in proportion."""
         if not baseline:
             return self.seeds[:look]
-        share = -(-len(self.baseline_seeds) * look // len(self.seeds))
-        return self.baseline_seeds[: max(share, min(2, len(self.baseline_seeds)))]
+        return self.baseline_seeds[: -(-len(self.baseline_seeds) * look // len(self.seeds))]
 
     @property
     def plain(self) -> dict[str, Any]:

@@ -6,16 +6,26 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from yolo26_attention.statistics import Futility, StudyModel, boundaries, compare, decide, futility
+from yolo26_attention.statistics import (
+    UNTRAINED,
+    Futility,
+    StudyModel,
+    at_floor,
+    boundaries,
+    compare,
+    decide,
+    futility,
+)
 from yolo26_attention.study.declaration import Declaration
 
-Outcome = Literal["better", "worse", "no_difference", "futile", "open"]
+Outcome = Literal["better", "worse", "no_difference", "unlearned", "futile", "open"]
 Scores = Mapping[str, Mapping[int, float]]
 
 WORDS = {
     "better": "better",
     "worse": "worse",
     "no_difference": "no difference larger than the margin",
+    "unlearned": "learned nothing",
     "futile": "cannot be decided with the seeds that are left",
     "open": "open",
 }
@@ -26,7 +36,8 @@ class Arm:
     """A variant at its last look.
 
     Attributes:
-        outcome: what that look decided; `futile` where the seeds left would decide with a probability below 0.1.
+        outcome: what that look decided; `futile` where the seeds left would decide with a probability below
+            0.1, `unlearned` where its scores are those of an untrained network.
         look: how many looks it has had, 1 for the first.
         seeds: of each variant at that look.
         power: probability that the last look decides, where it is open; None if it cannot be told.
@@ -137,12 +148,14 @@ def _outcomes(
     scores: Scores, baseline: str, level: float, last_level: float, margin: float, look: int, last: int
 ) -> dict[str, tuple[Outcome, float | None]]:
     """What a look decides of each variant that it can judge, and the power of what is left."""
-    enough = {name: own for name, own in scores.items() if sum(map(math.isfinite, own.values())) > 1}
+    floor = max(margin, UNTRAINED)
+    learned = {name: own for name, own in scores.items() if not at_floor(own.values(), floor)}
+    found: dict[str, tuple[Outcome, float | None]] = {name: ("unlearned", None) for name in scores.keys() - learned}
+    enough = {name: own for name, own in learned.items() if sum(map(math.isfinite, own.values())) > 1}
     try:
         model = compare(enough, baseline)
-    except ValueError:  # nobody has two seeds, or scores do not vary
-        return {}
-    found: dict[str, tuple[Outcome, float | None]] = {}
+    except ValueError:  # nobody has two seeds, scores do not vary, or the baseline learned nothing
+        return found
     for variant, decision in decide(model, level, margin).items():
         outcome: Outcome = decision
         power = None
@@ -155,7 +168,8 @@ def _outcomes(
 
 def _power(model: StudyModel, variant: str, look: int, left: int, margin: float, last_level: float) -> Futility:
     contrast = model[variant]
-    critical = model.critical_at(1 - last_level)
+    # The last look will know the spread better.
+    critical = model.critical_at(1 - last_level, model.df * (look + left - 1) / (look - 1))
     return futility(contrast.difference, contrast.se, contrast.df, look, left, margin, critical)
 
 
