@@ -28,6 +28,7 @@ from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
+from yolo26_attention.study.outlook import outlook
 from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, parse
@@ -48,6 +49,7 @@ FLAGS  plan=true     list and check every run, estimate the time, train nothing
        retry=true    try runs again that failed
        wandb=true    write the study as a Weights & Biases sweep (with tracking=online, create it)
 
+pilot=3        train three seeds of the baseline only, and say which difference the study could find
 seeds=0..9 (or 0,1,2) instead of the study's own; any option of python -m src.train, for all runs: trainer=full
 data=coco; study=NAME to keep it apart from the same study with other options; hydra/launcher=... for more machines;
 -cd DIR for a folder with your own options
@@ -106,6 +108,7 @@ def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun])
             *matrix(states, lambda state: state.state),
             "",
             f"time left {time_left(possible, measured_elsewhere(output_dir, planned))}",
+            *outlook(possible, request.study.declared),
             *_notes(planned),
             *refused,
         ]
@@ -150,38 +153,55 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     log.info(
         "study %s: %s", request.name, "\n".join([counted(distinct(run_states(output_dir, entries))), *_notes(planned)])
     )
+    lost, stopped = _train(request, base, output_dir, entries)
+    print(summary(output_dir, request.name, lost, request.command))
+    content = read_study(output_dir, request.name) or {}
+    states = shown_states(output_dir, content)
+    if request.pilot is not None:
+        print("\n".join(outlook(states, declared)))
+        states = _pilot(states, request.pilot)
+    finished = all(state.state in {"finished", "stopped"} for state in states)
+    return 130 if stopped else int(not finished)
+
+
+def _train(
+    request: Request, base: DictConfig, output_dir: Path, entries: Sequence[dict[str, Any]]
+) -> tuple[list[str], bool]:
+    """Launch what is due, once, or once for each look where the study stops when it is decided.
+
+    Returns:
+        Runs that were skipped, with the reason, and whether the study was interrupted.
+    """
+    declared = request.study.declared
     retry = "retry" in request.flags
+    settled = {"finished"} if retry else {"finished", "failed"}
     added = [f"study={request.name}", f"retry={str(retry).lower()}"]
     tried: set[str] = set()
     lost: list[str] = []
-    stopped = False
     signal.signal(signal.SIGTERM, _stop)
-    # Once for all runs; where the study stops when it is decided, once for each look.
-    while not stopped:
+    while True:
         states = run_states(output_dir, entries)
-        if declared.looks and tried:
-            log.info(
-                "study %s: %s", request.name, "; ".join(each.text for each in standings(states, declared).values())
-            )
-        settled = {"finished"} if retry else {"finished", "failed"}
-        todo = [
-            each
-            for each in distinct(due(states, declared))
-            if each.state not in settled and each.entry["run"] not in tried
-        ]
+        if tried and (told := [standing.text for standing in standings(states, declared).values()]):
+            log.info("study %s: %s", request.name, "; ".join(told))
+        wanted = due(states, declared) if request.pilot is None else _pilot(states, request.pilot)
+        todo = [state for state in distinct(wanted) if state.state not in settled and state.entry["run"] not in tried]
         if not todo:
-            break
+            return lost, False
         tried |= {state.entry["run"] for state in todo}
         try:
             returns = launch(train_one, base, [[*state.entry["overrides"], *added] for state in todo])
         except KeyboardInterrupt:
-            stopped = True
-        else:
-            lost += _lost(output_dir, todo, returns)
-    print(summary(output_dir, request.name, lost, request.command))
-    content = read_study(output_dir, request.name) or {}
-    finished = all(state.state in {"finished", "stopped"} for state in shown_states(output_dir, content))
-    return 130 if stopped else int(not finished)
+            return lost, True
+        lost += _lost(output_dir, todo, returns)
+
+
+def _pilot(states: Sequence[RunState], seeds: int) -> list[RunState]:
+    """The runs of a pilot: the first seeds of every baseline."""
+    own: dict[str, list[RunState]] = {}
+    for state in states:
+        if state.entry["variant"] == state.entry["baseline"]:
+            own.setdefault(state.entry["variant"], []).append(state)
+    return [state for runs in own.values() for state in runs[:seeds]]
 
 
 def _tell_replaced(request: Request, output_dir: Path, entries: Sequence[dict[str, Any]]) -> None:

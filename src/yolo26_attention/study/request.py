@@ -18,7 +18,11 @@ FLAGS = ("plan", "status", "retry", "wandb")
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for: overrides are those of all runs, hydra those of Hydra itself."""
+    """What the command line asks for.
+
+    `overrides` are those of all runs, `hydra` those of Hydra itself. `pilot` is how many seeds of the baselines are
+    trained, and nothing else; None for the whole study.
+    """
 
     study: Study
     name: str
@@ -26,6 +30,7 @@ class Request:
     overrides: tuple[str, ...]
     hydra: tuple[str, ...]
     arguments: tuple[str, ...]
+    pilot: int | None = None
 
     @property
     def command(self) -> list[str]:
@@ -40,7 +45,7 @@ def parse(arguments: Sequence[str]) -> Request:
         ConfigError: naming what is wrong and what would be right.
     """
     check_command_line(arguments)
-    kept = [argument for argument in arguments if argument.split("=")[0] not in FLAGS]
+    kept = [argument for argument in arguments if argument.split("=")[0] not in {*FLAGS, "pilot"}]
     hydra, rest = _own_folder(kept)
     names = [argument for argument in rest if "=" not in argument and not argument.startswith("~")]
     if len(names) != 1:
@@ -64,7 +69,9 @@ def parse(arguments: Sequence[str]) -> Request:
     for override in _parsed(overrides):
         if override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: several values are variants; write them into a study file")
-    return Request(study.with_seeds(seeds), name, _flags(arguments), tuple(overrides), tuple(hydra), tuple(kept))
+    study = study.with_seeds(seeds)
+    pilot = _pilot(arguments, len(study.declared.baseline_seeds))
+    return Request(study, name, _flags(arguments), tuple(overrides), tuple(hydra), tuple(kept), pilot)
 
 
 def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -83,6 +90,16 @@ def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def _parsed(overrides: Sequence[str]) -> list[Any]:
     with config_errors(overrides):
         return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def _pilot(arguments: Sequence[str], most: int) -> int | None:
+    """How many seeds of the baselines a pilot trains."""
+    given = [argument.partition("=")[2] for argument in arguments if argument.split("=")[0] == "pilot"]
+    if not given:
+        return None
+    if not given[-1].isdigit() or not 2 <= int(given[-1]) <= most:
+        raise ConfigError(f"pilot={given[-1]}: give a number of the baseline's seeds, from 2 to {most}")
+    return int(given[-1])
 
 
 def _flags(arguments: Sequence[str]) -> frozenset[str]:

@@ -1,0 +1,43 @@
+"""What a study can find at all, said before it is paid for."""
+
+from collections.abc import Sequence
+from statistics import stdev
+
+from yolo26_attention.statistics import smallest_detectable, worthwhile_baseline_seeds
+from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.progress import RunState
+from yolo26_attention.study.standing import families
+
+
+def outlook(states: Sequence[RunState], declared: Declaration) -> list[str]:
+    """The smallest difference that the declared seeds find with a power of 80 %, and whether more of the baseline pay.
+
+    Args:
+        states: of all runs of the study; the spread is that of the finished runs of each baseline.
+        declared: of the study.
+    """
+    lines = []
+    for baseline, variants in families([state.entry for state in states]).items():
+        scores = [state.score for state in states if state.entry["variant"] == baseline and state.score is not None]
+        seeds, base = len(declared.seeds), len(declared.baseline_seeds)
+        lines.append(_detectable(baseline, scores, seeds, base, len(variants)))
+        worth = worthwhile_baseline_seeds(len(variants), seeds)
+        if worth > base:
+            lines.append(
+                f"{worth} seeds of {baseline} instead of {base} serve all {len(variants)} variants: "
+                f"seeds: {{baseline: {worth}, others: {seeds}}}"
+            )
+    return lines
+
+
+def _detectable(baseline: str, scores: Sequence[float], seeds: int, base: int, variants: int) -> str:
+    if min(seeds, base) < 2:
+        return "one seed has no spread: no difference can be found; declare two seeds or more"
+    if len(scores) < 2 or not (sd := stdev(scores)):
+        return f"what can be found is not known: two finished runs of {baseline} say so; train some with pilot=3"
+    found = smallest_detectable(sd, seeds, variants, base)
+    of_baseline = "" if base == seeds else f" ({base} of {baseline})"
+    return (
+        f"with {seeds} seeds{of_baseline}, a difference of {found:.4f} mAP50-95 is found with a probability of 80 %, "
+        f"if runs scatter as {len(scores)} of {baseline} do (standard deviation {sd:.4f})"
+    )
