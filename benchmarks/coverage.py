@@ -113,14 +113,13 @@ def coverage(situation: Situation, times: int, resamples: int) -> NDArray[np.flo
     return held
 
 
-def report(times: int, resamples: int, kinds: list[str]) -> Iterator[str]:
+def report(times: int, resamples: int, situations: list[Situation]) -> Iterator[str]:
     """The table, line by line."""
     yield f"| {times} samples, {resamples} draws | before: mAP50-95, mAP50 | after: mAP50-95, mAP50 |"
     yield "| --- | --- | --- |"
-    for situation in SITUATIONS:
-        if situation.kind in kinds:
-            before, after = coverage(situation, times, resamples)
-            yield f"| {situation.label} | {before[0]:.3f}, {before[1]:.3f} | {after[0]:.3f}, {after[1]:.3f} |"
+    for situation in situations:
+        before, after = coverage(situation, times, resamples)
+        yield f"| {situation.label} | {before[0]:.3f}, {before[1]:.3f} | {after[0]:.3f}, {after[1]:.3f} |"
 
 
 def main() -> None:
@@ -129,8 +128,17 @@ def main() -> None:
     parser.add_argument("times", type=int, nargs="?", default=200, help="samples of each situation")
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds)
+    parser.add_argument("--images", type=int, nargs="+", help="only situations of so many images")
+    parser.add_argument("--seeds", type=int, nargs="+", help="only situations of so many seeds")
     arguments = parser.parse_args()
-    for line in report(arguments.times, arguments.resamples, arguments.kinds):
+    situations = [
+        situation
+        for situation in SITUATIONS
+        if situation.kind in arguments.kinds
+        and (arguments.images is None or situation.images in arguments.images)
+        and (arguments.seeds is None or situation.seeds in arguments.seeds)
+    ]
+    for line in report(arguments.times, arguments.resamples, situations):
         print(line, flush=True)
 
 

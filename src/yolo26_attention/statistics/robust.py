@@ -1,7 +1,7 @@
 """Which error a study's comparisons are measured against, by a rule that is simulated for the very design.
 
 The baseline's spread matters most, as it enters every comparison: with three seeds each, four variants and a baseline
-of twice their spread, one shared error finds a difference in 10 % of the studies without any, not in 5 %. Three seeds
+of twice their spread, one shared error finds a difference in 12 % of the studies without any, not in 5 %. Three seeds
 cannot show that the spreads differ, so no test of the spreads repairs this: the critical value has to allow for it.
 """
 
