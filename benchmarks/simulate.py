@@ -14,7 +14,7 @@ import numpy as np
 
 from yolo26_attention.statistics import boundaries, worthwhile_baseline_seeds
 from yolo26_attention.statistics.designs import Design, project
-from yolo26_attention.statistics.looks import FUTILE, predictive_power
+from yolo26_attention.statistics.sequential import FUTILE, predictive_power
 from yolo26_attention.statistics.multivariate_t import max_t_quantile
 from yolo26_attention.statistics.robust import calibrate, judge, paired
 

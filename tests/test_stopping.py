@@ -12,6 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from src import sweep as entry
 from src.report import Options, report
 from tests.conftest import CONF, TINY
+from tests.fabricate import config_of
 from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.record import Record
 from yolo26_attention.study.request import parse
@@ -52,7 +53,8 @@ def study(tmp_path, monkeypatch):
                 run = entries[tuple(job[:-2])]
                 row = list(SHIFTS).index(run["variant"])
                 score = 0.5 + SHIFTS[run["variant"]] + NOISE[(run["seed"] + row) % 5] * (1 + row)
-                config = {"seed": run["seed"], "attention": {"name": run["variant"]}, "trainer": {"epochs": 1}}
+                name = {"worse": "simam", "open": "eca"}.get(run["variant"], "baseline")
+                config = config_of({"name": name}, run["seed"])
                 record = Record(run["run"], run["run"], "which", run["seed"], config, status="finished")
                 record.metrics = {"map50_95": score}
                 (outputs / "runs" / run["run"]).mkdir(parents=True)

@@ -10,11 +10,11 @@ from yolo26_attention.statistics.blocks import Contrast, StudyModel, compare
 from yolo26_attention.statistics.both import BothDifference, BothInterval, compare_both
 from yolo26_attention.statistics.groups import indistinguishable
 from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
-from yolo26_attention.statistics.looks import Decision, Futility, boundaries, decide, futility
 from yolo26_attention.statistics.needed import Needed, seeds_needed
 from yolo26_attention.statistics.paired import Estimate, mean_interval, sign_flip
 from yolo26_attention.statistics.power import power_of, smallest_detectable, worthwhile_baseline_seeds
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds, pair_seeds
+from yolo26_attention.statistics.sequential import Decision, Futility, boundaries, decide, futility
 from yolo26_attention.statistics.shrinkage import Shrunken, shrunken
 
 __all__ = [

@@ -123,7 +123,7 @@ def compare_seeds(
         margin: the largest difference that does not matter, in units of the score.
         floor: scores up to here are no better than those of something that learned nothing.
         level: simultaneous level of the intervals.
-        boundary: nominal level of a declared look (`looks.boundaries`), to which intervals and verdicts are held
+        boundary: nominal level of a declared look (`sequential.boundaries`), to which intervals and verdicts are held
             instead of 1 - level.
         generator: draws sign patterns where there are too many to try all.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yolo26_attention.study.declaration import Declaration
-from yolo26_attention.study.looks import Standing, needed_seeds, replay
+from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
 from yolo26_attention.study.progress import RunState
 
 # The largest difference of mAP50-95 that does not matter, where neither the study nor the report says another.

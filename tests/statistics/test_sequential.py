@@ -6,7 +6,7 @@ from scipy import stats
 
 from tests.statistics.test_blocks import study
 from yolo26_attention.statistics import boundaries, compare, decide, futility
-from yolo26_attention.statistics.looks import simulate_looks
+from yolo26_attention.statistics.sequential import simulate_looks
 
 
 def test_one_look_of_one_variant_is_the_paired_t_test():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from yolo26_attention.study.declaration import Declaration
-from yolo26_attention.study.looks import needed_seeds, replay
+from yolo26_attention.study.declared_looks import needed_seeds, replay
 
 PLAN = Declaration(seeds=tuple(range(6)), baseline_seeds=tuple(range(6)), looks=(3, 4, 6), stop=True)
 NOISE = np.random.default_rng(7).normal(0, 0.004, (9, 6))
