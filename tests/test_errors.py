@@ -94,7 +94,7 @@ ELSEWHERE = {
     ("plan/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
         "plan/checks.py",
-        " cannot be written; name another folder",
+        " is not writable; choose another folder",
     ): "root writes everywhere: tests/faults, as another user",
     (
         "plan/checks.py",
@@ -111,7 +111,7 @@ ELSEWHERE = {
     ): "from Python only: tests/detector",
     ("detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
     ("plan/training_options.py", " cannot be divided among "): "needs several GPUs",
-    ("training/trainer.py", " for its name, and several GPUs"): "as above",
+    ("training/trainer.py", " because of its name, so its values"): "as above",
     ("detector/sites.py", "this model has no block of a YOLO26"): "as above",
     ("detector/trust.py", " is no dotted path"): "tests/detector: needs a folder given with -cd",
     (
@@ -130,9 +130,9 @@ ELSEWHERE = {
     ("export.py", " is gone, so nothing is compared"): "as above",
     ("export.py", ": Ultralytics refuses: "): "as above",
     ("plan/tracking_options.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking_options.py",
-    ("plan/tracking_options.py", "its wandb is no folder"): "as above",
+    ("plan/tracking_options.py", "its wandb is not a writable folder"): "as above",
     ("plan/tracking_options.py", "which cannot be imported"): "as above",
-    ("plan/tracking_options.py", "is another; install"): "as above",
+    ("plan/tracking_options.py", "is another module"): "as above",
     ("run/runner.py", " are free); "): "needs a full disk: tests/faults",
 }
 TABLE = ROOT / "tests" / "errors.txt"

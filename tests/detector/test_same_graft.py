@@ -113,7 +113,7 @@ def test_placebos_of_two_things_are_two_grafts(grafted):
 def test_it_is_refused_before_training(overrides, tiny, tmp_path, grafted):
     path = tmp_path / "grafted.pt"
     torch.save({"model": grafted("acmix"), "train_args": {}}, path)
-    with pytest.raises(ConfigError, match=r"model.weights=\S+grafted.pt: it has .* so choose the same attention"):
+    with pytest.raises(ConfigError, match=r"model.weights=\S+grafted.pt: it has .* so choose the attention"):
         check(tiny(f"model.weights={path}", *overrides))
     check(tiny(f"model.weights={path}", "attention=acmix", "placement=p3"))
 

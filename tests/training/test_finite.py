@@ -58,7 +58,7 @@ def test_a_loss_that_no_attention_made_so_says_that(tiny):
     plan = planned(tiny, Same, "seed=72")
     trainer = GraftTrainer.configured(plan.graft)(overrides=dict(plan.arguments))
     trainer.add_callback("on_train_start", lambda t: t.model.model[0].conv.weight.data.fill_(float("nan")))
-    with pytest.raises(NotFiniteError, match="not finite in epoch 1, and no attention made it so"):
+    with pytest.raises(NotFiniteError, match="not finite in epoch 1, but no attention caused it"):
         trainer.train()
 
 
