@@ -46,7 +46,9 @@ def planned(tiny, cls, *overrides):
 
 def test_the_site_is_named_in_the_first_step_and_no_state_is_left(tiny):
     plan = planned(tiny, AtFour, "seed=71")
-    with pytest.raises(NotFiniteError, match="not finite in epoch 1: the attention at site p4 puts out values"):
+    with pytest.raises(
+        NotFiniteError, match="not finite in epoch 1: the attention at site p4 outputs non-finite values"
+    ):
         run(plan, "")
     record = Record.read(plan.folder)
     assert record.status == "failed"
