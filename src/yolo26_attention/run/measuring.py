@@ -118,7 +118,7 @@ def _measured_from_disk(plan: Plan, samples: str) -> dict[str, Any]:
     best = RunFolder(plan.folder).best
     if problem := damage(best):
         return _failed(plan, f"{problem}; force=true trains the run anew")
-        log.info("finished before; nothing is trained, and best.pt is measured with other latency options")
+    log.info("finished before; nothing is trained, and best.pt is measured with other latency options")
     try:
         with known_classes_only("best.pt", best, plan.trust):
             trained = load_best(best, plan.device)

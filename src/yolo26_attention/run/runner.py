@@ -157,7 +157,7 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
         if stuck is not None:
             what, way_out = "is no longer writable", "check that disk"
             if stuck.errno in NO_ROOM:
-                what, way_out = "is on a full disk", "free some space"
+                what, way_out = "has no space left", "free some space"
             free = shutil.disk_usage(plan.folder).free / 1e6
             raise DiskFullError(
                 f"{plan.folder} {what} ({stuck.strerror}; {free:.0f} MB are free); {way_out} and run the same "
