@@ -1,4 +1,4 @@
-"""Entry: a study's dashboard in Weights & Biases, saved there, or as a definition where there is no server.
+"""Entry: create a study's dashboard and save it in Weights & Biases, or as a definition without a server.
 
 python -m src.dashboard kernel_att
 python -m src.dashboard kernel_att save=true entity=my-team
@@ -16,7 +16,7 @@ from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 
 @dataclass(frozen=True)
 class Options:
-    """What the command takes."""
+    """Options of the command."""
 
     study: str = field(metadata={"help": "name of the study"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
@@ -25,10 +25,10 @@ class Options:
 
 
 def dashboard(options: Options) -> str:
-    """Build the study's workspace, write its definition, and save it where a server is wanted; what to do with it.
+    """Build the study's workspace, write its definition, and save it on a server if requested; returns what to do next.
 
     Raises:
-        StudyError: if there is no such study, or nothing says where it belongs.
+        StudyError: if there is no such study, or its project is unknown.
         RuntimeError: if it cannot be saved.
     """
     from yolo26_attention.reporting.comparison import compare
@@ -39,7 +39,7 @@ def dashboard(options: Options) -> str:
     results = compare(study)
     tracking = tracking_of(study)
     if tracking is None:
-        raise StudyError(f"study={options.study}: no run has begun, so that nothing says which project it is in")
+        raise StudyError(f"study={options.study}: no run has begun, so its project is unknown")
     entity = options.entity or tracking["entity"] or ""
     try:
         workspace = build_workspace(
@@ -53,7 +53,7 @@ def dashboard(options: Options) -> str:
         raise StudyError("wandb-workspaces is not installed; pip install -e '.[dashboard]'") from error
     study.folder.mkdir(parents=True, exist_ok=True)
     path = study.folder / "dashboard.json"
-    # The library has no public way to a definition without a server.
+    # The library has no public API for a definition without a server.
     definition = workspace._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)
     write_atomically(path, json.dumps(definition, indent=2) + "\n")
     written = "\n".join([f"definition written to {path}", *(f"note: {note}" for note in results.notes)])
@@ -64,14 +64,14 @@ def dashboard(options: Options) -> str:
             f"  python -m src.dashboard {options.study} save=true entity=YOUR_USER_OR_TEAM"
         )
     if not entity:
-        raise StudyError("a dashboard is saved under a user or team; give entity=NAME")
+        raise StudyError("a dashboard needs a user or team; give entity=NAME")
     from yolo26_attention.run.tracking import save_workspace
 
     return f"{written}\nsaved: {save_workspace(workspace)}"
 
 
 def main() -> None:
-    """Print what was made."""
+    """Print the result."""
     options = parse_arguments(Options, "python -m src.dashboard", __doc__.splitlines()[0].removeprefix("Entry: "))
     try:
         print(dashboard(options))

@@ -1,4 +1,4 @@
-"""Entry: print the network that a configuration stands for, site by site, and train nothing.
+"""Entry: print the network of a configuration, site by site, without training.
 
 python -m src.describe attention=acmix placement=neck trainer.imgsz=640
 """
@@ -25,7 +25,7 @@ NUMBERS = {1, 2, 3, 5, 6}  # columns of the table
 
 
 def describe(plan: "Plan") -> str:
-    """The network of a plan as lines of text: its sites, their maps, and what the graft costs and loses."""
+    """Format the network of a plan as lines of text: its sites, their maps, and the graft's cost and losses."""
     from yolo26_attention.detector.costs import site_costs
     from yolo26_attention.detector.grafting import graft, placebo_matches
     from yolo26_attention.detector.stock import build_stock

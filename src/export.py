@@ -27,14 +27,14 @@ MOST_NAMES = 8
 
 
 def find_run(run: str, output_dir: str) -> Path:
-    """The folder of a finished run.
+    """Find the folder of a finished run.
 
     Args:
-        run: its name, its hash, or its folder.
-        output_dir: in which runs are looked for.
+        run: its name, hash or folder.
+        output_dir: where to look for runs.
 
     Raises:
-        ConfigError: if there is none, or it is not finished.
+        ConfigError: if the run does not exist or is not finished.
     """
     runs = Path(output_dir) / "runs"
     candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
@@ -44,28 +44,28 @@ def find_run(run: str, output_dir: str) -> Path:
         known = ", ".join(there[:MOST_NAMES]) + (
             f" and {len(there) - MOST_NAMES} more" if len(there) > MOST_NAMES else ""
         )
-        raise ConfigError(f"run={run}: no such run in {runs.absolute()}; there is {known or 'none at all'}")
+        raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {known or 'no runs'}")
     try:
         record = Record.read(folder)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if record is None or record.status != "finished":
         status = None if record is None else record.status
-        raise ConfigError(f"run={run} is {status}, not finished; train it to its end first (the same command goes on)")
+        raise ConfigError(f"run={run} is {status}, not finished; finish it first (its command resumes it)")
     if not RunFolder(folder).best.is_file():
         raise ConfigError(f"run={run}: {RunFolder(folder).best} is gone; train it again with force=true")
     return folder.absolute()
 
 
 def export_run(options: Mapping[str, Any]) -> str:
-    """Export, compare, and say so in lines of text.
+    """Export and compare; returns the result as lines of text.
 
     Args:
-        options: of `ExportConfig`, as plain values.
+        options: options of `ExportConfig`, as plain values.
 
     Raises:
         ConfigError: naming the key, the value and a way out.
-        ParityError: if the exported network does not compute what it does in PyTorch.
+        ParityError: if the exported network does not match PyTorch.
     """
     import yaml
 
@@ -106,13 +106,13 @@ def export_run(options: Mapping[str, Any]) -> str:
     lines = [f"exported  {file}"]
     if options["check"]:
         if not Path(arguments["data"]).is_file():
-            raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; put it back, or use check=false")
+            raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; restore it, or use check=false")
         deployed = load_export(file, device, half=options["half"])
         prepare = EndToEnd(deployed.network, imgsz, device).prepare
         try:
             images = validation_images(Path(arguments["data"]), channels_of(model))
         except FileNotFoundError as error:
-            raise ConfigError(f"{error}\nPut the images back, or compare nothing: check=false") from error
+            raise ConfigError(f"{error}\nRestore the images, or skip the comparison: check=false") from error
         with tempfile.TemporaryDirectory() as scratch:
             found = check_parity(
                 deployed,
@@ -138,7 +138,7 @@ def export_run(options: Mapping[str, Any]) -> str:
 
 
 def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:
-    """Export beside the checkpoint; what is there under that name is replaced only by a whole export."""
+    """Export beside the checkpoint; an existing file is replaced only after a complete export."""
     from yolo26_attention.latency.backends import export
 
     with tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside:

@@ -1,10 +1,10 @@
-"""Entry: print what a configuration costs beside the stock model, and train nothing.
+"""Entry: print the cost of a configuration against the stock model, without training.
 
     python -m src.profile attention=acmix placement=neck
     python -m src.profile -m attention=baseline,acmix,cbam        # ends with one table, sorted by latency
 
-The attention has random weights (or those of `model.weights` are left aside), which change what a network answers and
-not what it costs, with one exception: how many boxes go through non-maximum suppression, in the figures end to end.
+The attention has random weights (`model.weights` is ignored). Weights do not affect the cost, with one exception: the
+number of boxes in non-maximum suppression, in the end-to-end figures.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ HEADER = (
 
 
 def measure_plan(plan: "Plan") -> dict[str, Any]:
-    """What the network of a plan costs, as plain values.
+    """Measure the cost of a plan's network, as plain values.
 
     Raises:
         ConfigError: if `latency.enabled` is false.
@@ -61,7 +61,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     options = measurement_options(plan.config)
     if not options["enabled"]:
         raise ConfigError(
-            "latency.enabled=false leaves nothing to profile; python -m src.describe counts without timing"
+            "latency.enabled=false leaves nothing to profile; use python -m src.describe to count without timing"
         )
     channels = plan.dataset.channels
     imgsz = options["imgsz"] or plan.arguments["imgsz"]
@@ -78,7 +78,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
 
 
 def report(plan: "Plan", cost: dict[str, Any]) -> str:
-    """The network site by site, and what it costs, as lines of text."""
+    """Format the network's sites and its cost as lines of text."""
     from src.describe import describe
     from yolo26_attention.latency.text import latency_rows
 
@@ -98,7 +98,7 @@ def report(plan: "Plan", cost: dict[str, Any]) -> str:
 
 
 def table(costs: list[dict[str, Any]]) -> str:
-    """Variants as rows, sorted by their latency relative to stock; what could not be run comes last."""
+    """Format variants as rows, sorted by latency relative to stock; failed variants come last."""
     from yolo26_attention.latency.text import machine_text
 
     overrides = [set(cost["overrides"]) for cost in costs]
@@ -135,10 +135,10 @@ def _not_counted(cost: dict[str, Any]) -> str:
 
 
 class Table(Callback):
-    """Prints the table of a sweep from what its jobs wrote, wherever the launcher ran them."""
+    """Prints the table of a sweep from the results of its jobs, for any launcher."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print it; the exit status is 1 if a variant could not be run."""
+        """Print the table; the exit status is 1 if a variant failed."""
         folder = Path(config.hydra.sweep.dir)
         costs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
         if not costs:
@@ -150,7 +150,7 @@ class Table(Callback):
 
 @hydra.main(config_path="../conf", config_name="profile", version_base="1.3")
 def profile(config: DictConfig) -> None:
-    """Print the cost of one configuration; in a sweep, also leave it for the table."""
+    """Print the cost of one configuration; in a sweep, also store it for the table."""
     from yolo26_attention.files.atomic import write_atomically
     from yolo26_attention.latency.parity import ParityError
     from yolo26_attention.plan.checks import check
@@ -166,7 +166,7 @@ def profile(config: DictConfig) -> None:
             sys.exit(f"error: {error}")
         result["error"] = str(error)
         print(f"error: {error}", file=sys.stderr)
-    except Exception as error:  # one variant shall not cost the table of all; the exit status is 1
+    except Exception as error:  # one failed variant must not prevent the table; the exit status is 1
         if job.mode != RunMode.MULTIRUN:
             raise
         result["error"] = f"{type(error).__name__}: {error}"

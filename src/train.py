@@ -1,9 +1,9 @@
-"""Entry: compose the configuration, check it, run it, return the metric to whoever sweeps.
+"""Entry: compose the configuration, check it, run it, and return the metric to a sweeper.
 
     python -m src.train attention=acmix
     python -m src.train -m attention=baseline,acmix seed=0,1,2
 
-torch and ultralytics are imported only when a run starts, so that `--help`, `--cfg` and completion are quick.
+Imports torch and ultralytics only when a run starts, so that `--help`, `--cfg` and completion are fast.
 """
 
 import gc
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 
 
 def train_one(config: DictConfig) -> float | tuple[float, ...]:
-    """Bring one run to its end; what `objectives` names, by default its mAP50-95 on the validation images."""
-    gc.collect()  # what the run before left
-    gc.disable()  # until it trains: to search all that is imported again and again takes a fifth of the time until then
+    """Complete one run; returns the values of `objectives`, by default mAP50-95 on the validation images."""
+    gc.collect()  # garbage of the previous run
+    gc.disable()  # until training starts: repeated collections during imports take a fifth of the start-up time
     try:
         return _to_its_end(config)
     finally:
@@ -57,13 +57,13 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     except (ConfigError, RunSkippedError, DiskFullError) as error:
         if sweeping:
             log.info("skipped: %s", error)
-            raise  # the launcher goes on with the other runs
+            raise  # the launcher continues with the other runs
         sys.exit(f"error: {error}")
     except (Exception, SystemExit) as error:
         if sweeping:
             log.info("failed: %s: %s", type(error).__name__, error)
         if sweeping and isinstance(error, SystemExit):
-            raise RuntimeError(f"something in the run called sys.exit({error.code!r})") from error
+            raise RuntimeError(f"code in the run called sys.exit({error.code!r})") from error
         raise
     if not trained:
         log.info("\nfinished before; nothing was trained (force=true trains it again)")
@@ -79,12 +79,12 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
 def train(config: DictConfig) -> float | tuple[float, ...]:
-    """`train_one`, with Hydra's command line before it."""
+    """`train_one` with Hydra's command line."""
     return train_one(config)
 
 
 def main() -> None:
-    """Register the schemas and hand over to Hydra."""
+    """Register the schemas and call Hydra."""
     register_configs()
     register_search()
     with one_line_errors():
@@ -93,7 +93,7 @@ def main() -> None:
         try:
             train()
         except KeyboardInterrupt:
-            sys.exit("interrupted; started again, the same command goes on behind the last whole epoch")
+            sys.exit("interrupted; run the same command again to resume after the last completed epoch")
 
 
 if __name__ == "__main__":

@@ -88,13 +88,13 @@ ELSEWHERE = {
     ): "in training: tests/attention",
     (
         "detector/building.py",
-        "the size of the first map",
+        " from the first map ",
     ): "a user's class: tests/detector/test_probe.py",
     ("detector/building.py", "attention at site {place}: {error}"): "as above",
     ("plan/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
         "plan/checks.py",
-        " cannot be written; name another folder",
+        " is not writable; choose another folder",
     ): "root writes everywhere: tests/faults, as another user",
     (
         "plan/checks.py",
@@ -104,16 +104,16 @@ ELSEWHERE = {
     ("dashboard.py", "wandb-workspaces is not installed"): "is installed here",
     ("data/data_yaml.py", " cannot be read: "): "root reads everything",
     ("study/definition.py", " cannot be read ("): "as above",
-    ("detector/building.py", " turns the map at site "): "tests/detector: needs a class that does",
+    ("detector/building.py", " changes the map at site "): "tests/detector: needs a class that does",
     (
         "detector/grafting.py",
         " are fused into its convolutions",
     ): "from Python only: tests/detector",
     ("detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
     ("plan/training_options.py", " cannot be divided among "): "needs several GPUs",
-    ("training/trainer.py", " for its name, and several GPUs"): "as above",
-    ("detector/sites.py", "this model has no block of a YOLO26"): "as above",
-    ("detector/trust.py", " is no dotted path"): "tests/detector: needs a folder given with -cd",
+    ("training/trainer.py", " because of its name, so its values"): "as above",
+    ("detector/sites.py", "this model has no YOLO26 block to graft"): "as above",
+    ("detector/trust.py", " is not a dotted path"): "tests/detector: needs a folder given with -cd",
     (
         "latency/backends.py",
         "; install with: pip install -e '.[",
@@ -126,13 +126,13 @@ ELSEWHERE = {
         "latency/backends.py",
         "latency.backend=compiled needs a C++ compiler",
     ): "there is one here: tests/latency",
-    ("export.py", "Put the images back, or compare nothing"): "slow: tests/test_export.py",
+    ("export.py", "Restore the images, or skip the comparison"): "slow: tests/test_export.py",
     ("export.py", " is gone, so nothing is compared"): "as above",
     ("export.py", ": Ultralytics refuses: "): "as above",
     ("plan/tracking_options.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking_options.py",
-    ("plan/tracking_options.py", "its wandb is no folder"): "as above",
+    ("plan/tracking_options.py", "its wandb is not a writable folder"): "as above",
     ("plan/tracking_options.py", "which cannot be imported"): "as above",
-    ("plan/tracking_options.py", "is another; install"): "as above",
+    ("plan/tracking_options.py", "is another module"): "as above",
     ("run/runner.py", " are free); "): "needs a full disk: tests/faults",
 }
 TABLE = ROOT / "tests" / "errors.txt"
@@ -316,7 +316,7 @@ class Provoke:
             (", ".join(study_names()), "{studies}"),
         ):
             text = text.replace(found, name)
-        text = re.sub(r"looked in .* and in the installed", "looked in {folders} and in the installed", text)
+        text = re.sub(r"searched .* and in the installed", "searched {folders} and in the installed", text)
         return re.sub(r"(?m)^usage: (?:.|\n)*?error: ", "", text).strip()
 
 

@@ -45,10 +45,8 @@ def test_run_by_name_hash_or_folder(run, runs):
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        pytest.param(
-            "zzz", r"run=zzz: no such run in .*; there is acmix-s0-aaa, acmix-s1-bbb, se-s0-ccc", id="unknown"
-        ),
-        pytest.param("bbb", r"run=bbb is failed, not finished; train it to its end", id="failed"),
+        pytest.param("zzz", r"run=zzz: no such run in .*; it has acmix-s0-aaa, acmix-s1-bbb, se-s0-ccc", id="unknown"),
+        pytest.param("bbb", r"run=bbb is failed, not finished; finish it first", id="failed"),
     ],
 )
 def test_run_that_cannot_be_exported(run, message, runs):
@@ -63,7 +61,7 @@ def test_run_without_weights(runs):
 
 
 def test_no_runs_at_all(tmp_path):
-    with pytest.raises(ConfigError, match="there is none at all"):
+    with pytest.raises(ConfigError, match="it has no runs"):
         find_run("aaa", str(tmp_path))
 
 
@@ -106,7 +104,7 @@ def test_exported_run_computes_what_it_did(tmp_path):
     shutil.rmtree(tmp_path / "data")
     gone = export(f"run={folder}", "format=torchscript")
     assert gone.returncode == 1
-    assert "is gone, so nothing is compared; put it back, or use check=false" in gone.stderr
+    assert "is gone, so nothing is compared; restore it, or use check=false" in gone.stderr
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_a_finished_run_of_an_earlier_version_is_finished_before(plan_old, caplo
         record, trained = run(plan, "")
     assert (record.status, trained) == ("finished", False)
     assert (plan.folder / "record.json").read_bytes() == before
-    assert any("a run of an earlier version of this program is taken for it" in message for message in caplog.messages)
+    assert any("a run of an earlier version of this program is reused" in message for message in caplog.messages)
 
 
 def test_another_seed_is_no_run_of_an_earlier_version(plan_old):

@@ -79,7 +79,7 @@ def test_code_beside_the_folder_is_not_imported(folder):
     (folder / "attention" / "damped.yaml").write_text(YAML.replace("damped.D", "tests.test_building.D"))
     result = command("src.describe", folder, "attention=damped")
     assert result.returncode == 1
-    assert "error: attention._target_=tests.test_building.Damped is none of this program's attention" in result.stderr
+    assert "error: attention._target_=tests.test_building.Damped is not part of this program" in result.stderr
 
 
 @pytest.mark.parametrize(

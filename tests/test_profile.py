@@ -84,7 +84,7 @@ def test_refusal_is_one_line(tmp_path):
 def test_disabled_latency_is_refused(tmp_path):
     result = profile(tmp_path, "latency.enabled=false")
     assert result.returncode == 1
-    assert "error: latency.enabled=false leaves nothing to profile; python -m src.describe" in result.stderr
+    assert "error: latency.enabled=false leaves nothing to profile; use python -m src.describe" in result.stderr
 
 
 def cost(name, ratio, busy=False):

@@ -56,10 +56,12 @@ def test_a_data_set_that_is_not_there_runs_nothing_unless_it_is_asked_to(tmp_pat
     yaml = tmp_path / "pets.yaml"
     yaml.write_text(f"path: {tmp_path}/nowhere\ntrain: train\nval: val\nnames: [cat]\n{line}")
     overrides = ("attention=baseline", f"data.yaml={yaml}")
-    with pytest.raises(ConfigError, match=r"let Ultralytics fetch them: data.download=true"):
+    with pytest.raises(ConfigError, match=r"let Ultralytics download them: data.download=true"):
         check(configuration(tmp_path, *overrides))
     assert not marker.exists()
-    with pytest.raises(ConfigError, match=r"train names .*nowhere/train, which is not there; correct train: or path:"):
+    with pytest.raises(
+        ConfigError, match=r"train names .*nowhere/train, which does not exist; correct train: or path:"
+    ):
         check(configuration(tmp_path, *overrides, "data.download=true"))
     assert marker.exists(), "the line is live: an identity needs the images, so the check fetches them"
 
@@ -73,7 +75,7 @@ def test_an_export_runs_nothing_of_a_run_from_elsewhere(tmp_path, download):
     shutil.rmtree(tmp_path / "images" / "val")
     options = vars(ExportConfig(run=str(plan.folder), format="torchscript"))
     with pytest.raises(
-        ConfigError, match=r"(?s)images not found.*\nPut the images back, or compare nothing: check=false"
+        ConfigError, match=r"(?s)images not found.*\nRestore the images, or skip the comparison: check=false"
     ):
         export_run(options)
     assert not marker.exists()

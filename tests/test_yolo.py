@@ -172,16 +172,14 @@ def test_seed_decides_the_start_of_the_graft():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param({}, r"has no graft; say attention=NAME", id="nothing-to-graft"),
+        pytest.param({}, r"has no graft; give attention=NAME", id="nothing-to-graft"),
         pytest.param({"attention": "acmix", "sites": ["p9"]}, r"no site 'p9' here; it has", id="site"),
-        pytest.param({"attention": "acmx"}, r"acmx is no attention; choose one of", id="attention"),
+        pytest.param({"attention": "acmx"}, r"acmx is not an attention; choose one of", id="attention"),
         pytest.param({"attention": "cbam", "options": {"heads": 4}}, r"cbam has no option heads; it has", id="option"),
         pytest.param({"attention": "acmix", "mode": "prepend"}, r"placement.mode=prepend is unknown", id="mode"),
         pytest.param({"attention": "acmix", "match": {"matches": "se"}}, r"attention=acmix is none", id="match"),
-        pytest.param({"attention": "placebo"}, r"it needs matches, and may have", id="placebo-of-nothing"),
-        pytest.param(
-            {"attention": "placebo", "match": {"matches": "se", "of": 1}}, r"it needs matches", id="match-key"
-        ),
+        pytest.param({"attention": "placebo"}, r"needs matches, and may have", id="placebo-of-nothing"),
+        pytest.param({"attention": "placebo", "match": {"matches": "se", "of": 1}}, r"needs matches", id="match-key"),
         pytest.param({"attention": "no.such.Thing"}, r"no.such.Thing cannot be imported", id="class"),
     ],
 )
@@ -192,7 +190,7 @@ def test_refused(arguments, message):
 
 def test_a_second_graft_is_refused(trained):
     _, folder = trained
-    with pytest.raises(ValueError, match=r"has a graft already .*leave attention out"):
+    with pytest.raises(ValueError, match=r"already has a graft .*leave out attention"):
         grafted_yolo(folder / "first" / "weights" / "best.pt", "se")
 
 

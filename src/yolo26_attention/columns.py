@@ -1,14 +1,14 @@
-"""Rows of text in columns, for a terminal."""
+"""Align rows of text in columns for a terminal."""
 
 from collections.abc import Collection, Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """A line for each row, two spaces between columns.
+    """Format each row as a line, with two spaces between columns.
 
     Args:
-        rows: of as many cells each.
-        right: indices of the columns whose cells stand to the right, as numbers do; all others stand to the left.
+        rows: rows with equal numbers of cells.
+        right: indices of right-aligned columns, such as numbers; all others are left-aligned.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

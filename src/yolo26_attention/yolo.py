@@ -1,4 +1,4 @@
-"""From Python: an `ultralytics.YOLO` with attention in it, for notebooks and other people's scripts."""
+"""Python API: an `ultralytics.YOLO` with attention, for notebooks and scripts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,23 +29,23 @@ def grafted_yolo(
     match: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> YOLO:
-    """Build a YOLO26 of any task with attention in it; `.train()`, `.val()`, `.predict()` and `.export()` keep it.
+    """Build a YOLO26 of any task with attention, kept by `.train()`, `.val()`, `.predict()` and `.export()`.
 
     Args:
-        model: what `YOLO` takes: `yolo26n.pt`, `yolo26s-seg.yaml`, a checkpoint of one's own.
-        attention: as `attention=` on the command line, or a class called with a site's channels; None takes the graft
-            that a checkpoint already has, together with its sites, options, mode, gate and seed.
+        model: as for `YOLO`: `yolo26n.pt`, `yolo26s-seg.yaml`, or your own checkpoint.
+        attention: as `attention=` on the command line, or a class called with a site's channels; None keeps the graft
+            of a checkpoint, with its sites, options, mode, gate and seed.
         sites: as `placement.sites`.
-        options: as `attention.*`, those that differ from the defaults.
+        options: as `attention.*`, only those that differ from the defaults.
         mode: as `placement.mode`.
         gate: as `placement.gate`.
-        seed: from which the graft's initial values are drawn; the seed of the training is `.train(seed=...)`.
-        match: of attention="placebo": {"matches": "acmix"}, and as wished "options", "by", and the "imgsz" at which
+        seed: seed of the graft's initial values; the seed of the training is `.train(seed=...)`.
+        match: for attention="placebo": {"matches": "acmix"}, optionally with "options", "by", and the "imgsz" at which
             FLOPs are matched.
-        trust: load a checkpoint although it holds classes that are neither Ultralytics' nor this program's.
+        trust: load a checkpoint even if it holds classes that are neither Ultralytics' nor this program's.
 
     Raises:
-        ValueError: naming what does not fit and what would.
+        ValueError: if an argument does not fit; the message says what does.
     """
     if attention is None:
         return GraftedYOLO(model, trust=Trust(trust))
@@ -54,15 +54,15 @@ def grafted_yolo(
 
 
 class GraftedYOLO(YOLO):
-    """A YOLO whose network has a graft that training keeps.
+    """A YOLO whose network keeps its graft in training.
 
     Args:
-        model: what `YOLO` takes.
-        spec: what is grafted; None for the graft that the checkpoint has.
+        model: as for `YOLO`.
+        spec: the graft; None for that of the checkpoint.
         trust: whose classes the checkpoint may hold.
 
     Raises:
-        ValueError: if the network cannot take the graft, has one already, or has none where one is expected, or if the
+        ValueError: if the network cannot take the graft, already has one, or lacks an expected one, or if the
             checkpoint holds a class that is not trusted.
     """
 
@@ -73,16 +73,16 @@ class GraftedYOLO(YOLO):
         super().__init__(model)
         guard_hooks()
         if not isinstance(self.model, nn.Module):
-            raise ValueError(f"model={model} is an exported network, which takes no graft; give a .pt or a .yaml")
+            raise ValueError(f"model={model} is an exported network, which cannot be grafted; give a .pt or a .yaml")
         has = graft_of(self.model)
         if spec is None and has.target is None:
-            raise ValueError(f"model={model} has no graft; say attention=NAME, for example acmix")
+            raise ValueError(f"model={model} has no graft; give attention=NAME, for example acmix")
         if spec is not None and has.target is not None:
-            raise ValueError(f"model={model} has a graft already ({has.target}); leave attention out to go on with it")
+            raise ValueError(f"model={model} already has a graft ({has.target}); leave out attention to keep it")
         if spec is not None:
             prepare(self.model, spec, use=Use())
             graft(self.model, spec)
-        else:  # training imports them by name, and the names are the checkpoint's
+        else:  # training imports these classes by the names in the checkpoint
             for target in [has.target] if has.match is None else [has.target, has.match.target]:
                 check_target(f"model={model}: the class of its graft", target, self.trust)
         self.graft_spec = has if spec is None else spec
@@ -92,13 +92,13 @@ class GraftedYOLO(YOLO):
             super()._load(weights, task)
 
     def train(self, trainer: type | None = None, **kwargs: Any) -> Any:  # type: ignore[override]  # as YOLO's own does
-        """Ultralytics' `train`; the trainer of the task, or the one given, keeps the graft."""
+        """Train as in Ultralytics; the trainer of the task, or the given one, keeps the graft."""
         base = trainer or self._smart_load("trainer")
         grafting: Any = type(f"Grafting{base.__name__}", (Grafting, base), {})
         return super().train(trainer=grafting.configured(self.graft_spec, trust=self.trust), **kwargs)
 
     def tune(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not possible: Ultralytics' tuner starts `yolo train` in another process, which builds the stock network.
+        """Not supported: Ultralytics' tuner starts `yolo train` in another process, which builds the stock network.
 
         Raises:
             NotImplementedError: always.
@@ -111,12 +111,12 @@ def _attention(attention: str | type[nn.Module], options: Mapping[str, Any], mat
     if attention == "placebo":
         wanted = {"by": "parameters", "imgsz": 640, **(match or {})}
         if set(wanted) - {"matches", "options", "by", "imgsz"} or "matches" not in wanted:
-            raise ValueError(f"match={match}: it needs matches, and may have options, by and imgsz, but no others")
+            raise ValueError(f"match={match}: needs matches, and may have options, by and imgsz, but no others")
         target, resolved = resolve_options(wanted["matches"], wanted.get("options") or {})
         found = Match(wanted["matches"], target, resolved, wanted["by"], wanted["imgsz"])
         return Graft("yolo26_attention.attention.placebo.Placebo", {"shortcut": True, **options}, match=found)
     if match is not None:
-        raise ValueError(f"match={match} says what a placebo stands for, and attention={attention} is none")
+        raise ValueError(f"match={match} is for a placebo, but attention={attention} is none")
     if attention == "baseline":
         return Graft()
     if not isinstance(attention, str):

@@ -66,5 +66,5 @@ def test_low_precision_is_only_rounded(dtype):
 
 @pytest.mark.parametrize("e_lambda", [0.0, -1e-4, math.nan])
 def test_a_constant_that_divides_by_zero_is_refused(e_lambda):
-    with pytest.raises(ValueError, match=r"e_lambda=.* is not above 0.*; try 1e-4"):
+    with pytest.raises(ValueError, match=r"e_lambda=.* must be above 0.*; try 1e-4"):
         SimAM(4, e_lambda=e_lambda)

@@ -179,16 +179,19 @@ def four_channels(path):
 @pytest.mark.parametrize(
     ("name", "damage", "said"),
     [
-        pytest.param("c.bmp", cut, "no whole image .OpenCV", id="bmp-cut"),
-        pytest.param("c.tif", cut, "no whole image", id="tiff-cut"),
-        pytest.param("c.webp", cut, "no whole image", id="webp-cut"),
-        pytest.param("c.jp2", cut, "no whole image", id="jpeg2000-cut"),
-        pytest.param("c.jpg", cut, "does not end as a JPEG", id="jpeg-cut"),
-        pytest.param("c.png", cut, "no whole image", id="png-cut"),
+        pytest.param("c.bmp", cut, "not an intact image .OpenCV", id="bmp-cut"),
+        pytest.param("c.tif", cut, "not an intact image", id="tiff-cut"),
+        pytest.param("c.webp", cut, "not an intact image", id="webp-cut"),
+        pytest.param("c.jp2", cut, "not an intact image", id="jpeg2000-cut"),
+        pytest.param("c.jpg", cut, "is a truncated JPEG", id="jpeg-cut"),
+        pytest.param("c.png", cut, "not an intact image", id="png-cut"),
         pytest.param("c.png", lambda path: Image.new("RGB", (9, 40)).save(path), "<10 pixels", id="small"),
         pytest.param("c.png", lambda path: Image.new("RGB", (32, 32)).save(path, "GIF"), "image format GIF", id="gif"),
         pytest.param(
-            "c.png", lambda path: Image.new("1", (1_100_000, 12)).save(path), "no whole image .OpenCV", id="too-wide"
+            "c.png",
+            lambda path: Image.new("1", (1_100_000, 12)).save(path),
+            "not an intact image .OpenCV",
+            id="too-wide",
         ),
         pytest.param(
             "c.png", lambda path: np.save(path.with_suffix(".npy"), np.ones((2, 2, 3))), "npy beside", id="npy"
@@ -197,7 +200,7 @@ def four_channels(path):
 )
 def test_an_image_that_the_training_cannot_read_is_refused(pets, yaml_of, name, damage, said):
     damage(add_image(pets, f"train/{name}"))
-    with pytest.raises(DatasetInvalidError, match=rf"train cannot be used whole: .*{name} .*{said}"):
+    with pytest.raises(DatasetInvalidError, match=rf"train has unusable files: .*{name} .*{said}"):
         resolve_dataset(yaml_of())
 
 
@@ -212,7 +215,7 @@ def test_images_of_mixed_channels_are_refused_where_ultralytics_takes_them_as_th
         four_channels(path)
     assert resolve_dataset(yaml_of(channels="4")).channels == 4
     add_image(pets, "val/c.png")
-    with pytest.raises(DatasetInvalidError, match=r"val/c\.png has 3 channels as the training reads it, and .* is 4"):
+    with pytest.raises(DatasetInvalidError, match=r"val/c\.png has 3 channels as the training reads it, but .* is 4"):
         resolve_dataset(yaml_of(channels="4"))
 
 
@@ -224,7 +227,7 @@ def test_the_array_of_a_disk_cache_is_accepted_and_a_stale_one_refused(pets, yam
     stat = image.stat()
     add_image(pets, "train/a.png", seed=9)
     os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with pytest.raises(DatasetInvalidError, match=r"a\.png is not what Ultralytics would train on: a\.npy"):
+    with pytest.raises(DatasetInvalidError, match=r"a\.png is not used: Ultralytics would train on a\.npy"):
         resolve_dataset(yaml_of(), cache=tmp_path)
     array.unlink()
     assert resolve_dataset(yaml_of(), cache=tmp_path).identity != first.identity
@@ -237,7 +240,7 @@ def test_images_without_a_label_are_counted_and_said(pets, yaml_of):
     assert dataset.splits["val"].unlabelled == 1
     assert dataset.splits["val"].backgrounds == 1
     assert dataset.notes == [
-        "data: 1 of 4 images of val have no label file and count as background; the first one's was looked for at "
+        "data: 1 of 4 images of val have no label file and count as background; the first missing one is "
         f"{pets}/labels/val/c.txt"
     ]
     assert dataset.counts["val"]["looked_for"] == f"{pets}/labels/val/c.txt"
@@ -253,13 +256,13 @@ def test_validation_images_that_are_trained_on_are_said(pets, yaml_of):
     shutil.copy(pets / "images/train/a.png", pets / "images/val/b.png")
     dataset = resolve_dataset(yaml_of())
     assert dataset.shared == dataset.counts["shared"] == 1
-    assert dataset.notes == ["data: 1 of 2 images of val are images of train, too"]
+    assert dataset.notes == ["data: 1 of 2 images of val are also in train"]
 
 
 def test_rows_that_ultralytics_takes_once_are_said_with_file_and_line(pets, yaml_of):
     (pets / "labels/train/b.txt").write_text("0 0.5 0.5 0.2 0.2\n1 0.5 0.5 0.2 0.2\n\n0 0.50 0.5 0.2 0.2\n")
     assert resolve_dataset(yaml_of()).notes == [
-        "data: 1 label files of train have a row twice, which Ultralytics takes once; the first is "
+        "data: 1 label files of train repeat a row, which Ultralytics uses once; the first is "
         f"{pets}/labels/train/b.txt, line 4"
     ]
 

@@ -143,7 +143,7 @@ def test_lists_of_images(write, folder):
     file = write(GOOD.replace("images/train", "train.txt"))
     assert resolve_dataset(str(file)).names == {0: "cat", 1: "dog"}
     (folder / "train.txt").write_text("./images/train/z.png\n")
-    with pytest.raises(DatasetMissingError, match=r"train\.txt, line 1: train lists .*z.png, which is not there"):
+    with pytest.raises(DatasetMissingError, match=r"train\.txt, line 1: train lists .*z.png, which does not exist"):
         resolve_dataset(str(file))
 
 
@@ -216,7 +216,7 @@ def test_a_yaml_that_is_not_there(name, said):
         ),
         pytest.param(
             lambda f, split: (f / "labels" / split / "a.txt").unlink(),
-            "has a label; the one of .*a.png was looked for at .*a.txt",
+            "has a label; that of .*a.png should be .*a.txt",
             id="no-labels",
         ),
     ],
@@ -258,7 +258,7 @@ def test_a_set_that_is_fetched_has_the_identity_that_it_has_once_it_is_there(wri
 
 def test_a_download_that_fails_is_refused_with_its_reason(write, tmp_path):
     text = GOOD.replace("{folder}", str(tmp_path / "nowhere")) + "download: raise ConnectionError('no route')\n"
-    with pytest.raises(DatasetMissingError, match=r"cannot be fetched \(ConnectionError: no route\); try again"):
+    with pytest.raises(DatasetMissingError, match=r"cannot be downloaded \(ConnectionError: no route\); try again"):
         resolve_dataset(write(text), download=True)
 
 

@@ -61,7 +61,7 @@ def test_the_record_has_what_was_trained_on(pets, planned):
 
 def test_images_without_a_label_are_said_when_the_network_is_described(pets, planned):
     add_image(pets, "val/c.png", label=None, seed=9)
-    assert f"was looked for at {pets}/labels/val/c.txt" in describe(planned()).splitlines()[-1]
+    assert f"the first missing one is {pets}/labels/val/c.txt" in describe(planned()).splitlines()[-1]
 
 
 def test_images_without_a_label_are_said_in_the_plan_of_a_study_once(pets, yaml_of, tmp_path, capsys, monkeypatch):

@@ -69,7 +69,7 @@ def test_images_behind_a_link_are_part_of_the_identity(pets, yaml_of):
 def test_a_damaged_image_behind_a_link_is_refused(pets, yaml_of):
     linked_folder(pets)
     (pets.parent / "elsewhere/images/more/c.png").write_bytes(b"x")
-    with pytest.raises(DatasetInvalidError, match=r"linked/c\.png is no whole image"):
+    with pytest.raises(DatasetInvalidError, match=r"linked/c\.png is not an intact image"):
         resolve_dataset(yaml_of())
 
 
@@ -102,12 +102,12 @@ def test_a_list_is_read_as_ultralytics_reads_it(pets, yaml_of, text):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        pytest.param("./images/train/b.png \n./images/train/a.png", "line 2 .*ends in blanks", id="trailing-blank"),
-        pytest.param("./images/train/b.png 0 0.5 0.5 1 1", "line 2 .*has more than the path", id="darknet"),
+        pytest.param("./images/train/b.png \n./images/train/a.png", "line 2 .*ends with spaces", id="trailing-blank"),
+        pytest.param("./images/train/b.png 0 0.5 0.5 1 1", "line 2 .*has more than an image path", id="darknet"),
         pytest.param("other.txt", "line 2 .*is a list in a list", id="list-of-lists"),
-        pytest.param("./images/train", "line 2 .*does not end as an image", id="folder"),
-        pytest.param("./images/train/b.gif", "line 2 .*does not end as an image", id="unknown-suffix"),
-        pytest.param("#./images/train/b.png", "line 2: .*a comment must not end as an image", id="comment"),
+        pytest.param("./images/train", "line 2 .*has no image extension", id="folder"),
+        pytest.param("./images/train/b.gif", "line 2 .*has no image extension", id="unknown-suffix"),
+        pytest.param("#./images/train/b.png", "line 2: .*a comment must not end with an image extension", id="comment"),
         pytest.param("images/train/b.png", r"line 2: .*only paths that begin with \./ are relative", id="relative"),
         pytest.param("../pets/images/train/b.png", r"line 2: .*only paths that begin with \./", id="parent"),
     ],
@@ -123,14 +123,14 @@ def test_a_line_that_ultralytics_would_drop_is_refused_with_its_number(
 
 def test_lines_are_counted_from_the_first_one_that_is_blank(pets, yaml_of):
     (pets / "list.txt").write_text("\n\n./images/train/a.png\nother.txt\n")
-    with pytest.raises(DatasetInvalidError, match=r"list\.txt, line 4 would be left out"):
+    with pytest.raises(DatasetInvalidError, match=r"list\.txt, line 4 would be skipped"):
         resolve_dataset(yaml_of(train="list.txt"))
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
 def test_a_list_in_another_encoding_is_refused_with_its_line(pets, yaml_of, encoding):
     (pets / "list.txt").write_bytes("# été\n./images/train/a.png\n".encode(encoding))
-    with pytest.raises(DatasetInvalidError, match=r"list\.txt, which is not a list .* in UTF-8 \(line 1"):
+    with pytest.raises(DatasetInvalidError, match=r"list\.txt, which is not UTF-8 text \(line 1"):
         resolve_dataset(yaml_of(train="list.txt"))
 
 
@@ -176,7 +176,7 @@ def test_an_image_is_read_as_the_training_reads_it(pets, yaml_of, channels):
 
 
 def test_an_image_that_is_gone_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no\.png is not there"):
+    with pytest.raises(FileNotFoundError, match=r"no\.png does not exist"):
         read_image(tmp_path / "no.png", 3)
 
 

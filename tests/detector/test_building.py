@@ -64,7 +64,7 @@ def refuse(target, **settings):
 def test_a_module_that_does_not_exist():
     message = refuse("no_such_module.Attention")
     assert message.startswith("attention._target_=no_such_module.Attention cannot be imported (ModuleNotFoundError: ")
-    assert "looked in " in message
+    assert "searched " in message
 
 
 def test_a_class_that_does_not_exist():
@@ -108,7 +108,7 @@ def test_a_class_that_fails_on_the_map():
 )
 def test_another_shape_is_named(target, mode, message):
     text = refuse(f"{HERE}.{target}", mode=mode)
-    assert f"{target} turns the map at site p3" in text
+    assert f"{target} changes the map at site p3" in text
     assert message in text
 
 

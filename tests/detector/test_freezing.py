@@ -74,17 +74,17 @@ def test_what_freezes_a_part_is_taken(freeze, grafted):
         (0, r"trainer.freeze=0 freezes nothing; give a number of layers"),
         (-3, r"trainer.freeze=-3 freezes nothing"),
         ([], r"trainer.freeze=\[\] freezes nothing"),
-        ([99], r"trainer.freeze=\[99\]: there is no layer 99; this network has the layers 0 to 23"),
+        ([99], r"trainer.freeze=\[99\]: there is no layer 99; this network has layers 0 to 23"),
         ([3, -1], r"trainer.freeze=\[3,-1\]: there is no layer -1"),
         (99, r"trainer.freeze=99: this network has 24 layers; give fewer, or stock"),
-        (24, r"trainer.freeze=24 freezes the whole stock network; say trainer.freeze=stock"),
+        (24, r"trainer.freeze=24 freezes the whole stock network; use trainer.freeze=stock"),
         ([11, 12], r"trainer.freeze=\[11,12\] freezes nothing: these layers have no parameters"),
-        (True, r"trainer.freeze=true names no layers"),
-        (2.5, r"trainer.freeze=2.5 names no layers"),
-        ("backbone", r"trainer.freeze=backbone names no layers; .* stock for all of them"),
-        (["0"], r"trainer.freeze=\['0'\] names no layers"),
-        ([True], r"trainer.freeze=\[true\] names no layers"),
-        ([[0]], r"names no layers"),
+        (True, r"trainer.freeze=true is not a set of layers"),
+        (2.5, r"trainer.freeze=2.5 is not a set of layers"),
+        ("backbone", r"trainer.freeze=backbone is not a set of layers; .* stock for all of them"),
+        (["0"], r"trainer.freeze=\['0'\] is not a set of layers"),
+        ([True], r"trainer.freeze=\[true\] is not a set of layers"),
+        ([[0]], r"is not a set of layers"),
     ],
 )
 def test_what_freezes_nothing_or_everything_is_refused_by_name(freeze, message, grafted):
@@ -99,7 +99,7 @@ def test_a_layer_that_the_graft_replaced_leaves_nothing_to_freeze(grafted):
 
 @pytest.mark.parametrize("freeze", ["stock", 24])
 def test_a_training_in_which_nothing_learns_is_refused(freeze, stock, grafted):
-    message = rf"trainer.freeze={freeze} leaves nothing that could be trained; freeze fewer layers"
+    message = rf"trainer.freeze={freeze} leaves nothing to train; freeze fewer layers"
     with pytest.raises(ValueError, match=message):
         check_freeze(stock, freeze, False)
     with pytest.raises(ValueError, match=message):

@@ -103,10 +103,10 @@ def test_batch_norms_are_those_of_a_network_of_ultralytics(build):
         pytest.param(AreaAttention, {"area": 0}, "area=0 must be at least 1; try 4", id="no-area"),
         pytest.param(psa, {"heads": 6}, "heads=6 does not divide the 64 channels; try 4 or 8", id="psa-heads"),
         pytest.param(
-            psa, {"heads": 32, "attn_ratio": 0.4}, "attn_ratio=0.4 leaves no channel of the 2 .*; try 0.5", id="ratio"
+            psa, {"heads": 32, "attn_ratio": 0.4}, "attn_ratio=0.4 leaves none of a head's 2 .*; try 0.5", id="ratio"
         ),
-        pytest.param(psa, {"heads": 64}, "attn_ratio=0.5 leaves no channel of the 1 .*; try 1.0", id="thin-head"),
-        pytest.param(psa, {"attn_ratio": -1.0}, "attn_ratio=-1.0 leaves no channel", id="negative-ratio"),
+        pytest.param(psa, {"heads": 64}, "attn_ratio=0.5 leaves none of a head's 1 .*; try 1.0", id="thin-head"),
+        pytest.param(psa, {"attn_ratio": -1.0}, "attn_ratio=-1.0 leaves none", id="negative-ratio"),
     ],
 )
 def test_mistakes_are_named(build, options, message):

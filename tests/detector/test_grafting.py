@@ -97,7 +97,7 @@ def test_unknown_site_names_those_there_are(stock):
 
 
 def test_module_that_changes_the_shape_is_refused(stock):
-    with pytest.raises(ValueError, match=r"Halving turns the map at site p3 from \(1, 64, 8, 8\) into \(1, 64, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"Halving changes the map at site p3 from \(1, 64, 8, 8\) to \(1, 64, 4, 4\)"):
         graft(stock, Graft(f"{__name__}.Halving", {}, ("p3",)))
 
 

@@ -279,19 +279,19 @@ def test_convolutions_of_one_site_start_from_different_values(stock):
     [
         pytest.param(
             {"sites": ("p3", "sppf"), "mode": "bottleneck"},
-            r"mode=bottleneck: site sppf has no bottleneck .*; backbone_p2, backbone_p3, .*, p3, p4, p5 has",
+            r"mode=bottleneck: site sppf has no bottleneck .*; choose from backbone_p2, .*, p3, p4, p5",
             id="no-bottleneck",
         ),
         pytest.param({"mode": "prepend"}, "mode=prepend is unknown; choose one of append, replace", id="mode"),
         pytest.param({"gate": "one"}, "gate=one is unknown; choose one of none, zero", id="gate"),
         pytest.param(
             {"mode": "replace", "gate": "zero"},
-            r"gate=zero .* placement.mode=replace leaves none",
+            r"gate=zero .* placement.mode=replace removes the block",
             id="gate-of-replacement",
         ),
         pytest.param(
             {"mode": "bottleneck", "gate": "zero"},
-            r"gate=zero .* placement.mode=bottleneck leaves none",
+            r"gate=zero .* placement.mode=bottleneck removes the block",
             id="gate-in-bottleneck",
         ),
         pytest.param(
@@ -299,7 +299,7 @@ def test_convolutions_of_one_site_start_from_different_values(stock):
         ),
         pytest.param(
             {"target": f"{HERE}.Halving", "mode": "replace"},
-            r"Halving turns the map at site p4 from \(1, 192, 4, 4\) into \(1, 128, 2, 2\); "
+            r"Halving changes the map at site p4 from \(1, 192, 4, 4\) to \(1, 128, 2, 2\); "
             r"placement.mode=replace needs \(1, 128, 4, 4\) there",
             id="shape",
         ),
@@ -312,5 +312,5 @@ def test_refused_with_the_way_out(spec, message, stock, original):
 
 
 def test_halving_is_noticed_at_the_coarsest_level():
-    with pytest.raises(ValueError, match=r"from \(1, 256, 2, 2\) into \(1, 256, 1, 1\)"):
+    with pytest.raises(ValueError, match=r"from \(1, 256, 2, 2\) to \(1, 256, 1, 1\)"):
         graft(build_stock("yolo26n-p6", classes=3, channels=3), Graft(f"{HERE}.Halving", {}, ("p6",)))

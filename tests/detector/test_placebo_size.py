@@ -45,7 +45,7 @@ def test_parameters_match_every_mechanism(name, stock):
 
 @pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in sorted(TOO_SMALL)])
 def test_what_is_smaller_than_any_block_is_refused(name, stock):
-    with pytest.raises(ValueError, match=rf"placebo.matches={name} has .* at p3, and the nearest placebo .* within 2%"):
+    with pytest.raises(ValueError, match=rf"placebo.matches={name} has .* at p3, but the nearest placebo .* within 2%"):
         graft(stock, spec(placebo_of(name)))
 
 

@@ -427,9 +427,9 @@ def test_a_module_that_is_fit_passes(cls, mode):
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
-        (OwnConv, "puts out another map once the network is fused"),
-        (HoldsOwnConv, "puts out another map once the network is fused"),
-        (OwnRepConv, "puts out another map once the network is fused"),
+        (OwnConv, "gives another output once the network is fused"),
+        (HoldsOwnConv, "gives another output once the network is fused"),
+        (OwnRepConv, "gives another output once the network is fused"),
         (ReadsNorm, "fails once the network is fused, as in validation: AttributeError"),
         (Complex, "has a complex parameter, phase"),
         (Lambda, "cannot be saved because of act"),
@@ -440,28 +440,28 @@ def test_a_module_that_is_fit_passes(cls, mode):
         (KeepsGraph, "cannot be copied after a pass in training mode because of kept: RuntimeError"),
         (EvenOnly, "failed on a map of (2, 256, 3, 3) in evaluation mode: RuntimeError"),
         (SquareOnly, "failed on a map of (2, 256, 2, 3) in evaluation mode: RuntimeError"),
-        (TupleInTraining, "puts out a tuple in training mode"),
+        (TupleInTraining, "returns a tuple in training mode"),
         (InPlace, "changes its input in place"),
         (InPlaceBreaksBackward, "has no backward pass: RuntimeError"),
-        (AnotherType, "puts out torch.float64 for torch.float32"),
-        (NotFinite, "puts out values that are not finite"),
-        (NotFiniteGradient, "gives its input a gradient that is not finite"),
-        (Detached, "puts out a map that does not depend on its input"),
-        (NoGradient, "cuts the gradient off"),
+        (AnotherType, "returns torch.float64 for torch.float32"),
+        (NotFinite, "returns non-finite values"),
+        (NotFiniteGradient, "gives its input a non-finite gradient"),
+        (Detached, "gives an output that does not depend on its input"),
+        (NoGradient, "blocks the gradient"),
         (AlwaysDrops, "draws random numbers in evaluation mode"),
-        (Remembers, "puts out another map for the same input"),
-        (OverTheBatch, "puts out another map for an image that is alone in its batch"),
+        (Remembers, "gives another output for the same input"),
+        (OverTheBatch, "gives another output for an image alone in its batch"),
         (DrawsFromPython, "draws from random in its forward"),
         (DrawsFromNumPy, "draws from numpy.random in its forward"),
         (Steps, "changes steps in training, a buffer of torch.int64"),
-        (PlainCounter, "has learned something in training that is not in its state dict"),
+        (PlainCounter, "learns state in training that is not in its state dict"),
         (PlainList, "holds more, a Conv2d that torch does not see"),
         (PlainTensor, "holds scale, a Tensor that torch does not see"),
-        (Resting, "has put norm into evaluation mode"),
-        (MapSized, "gives position the size of the first map"),
-        (InTraining, "makes parameters in training mode (scale)"),
+        (Resting, "puts norm in evaluation mode"),
+        (MapSized, "takes the size of position from the first map"),
+        (InTraining, "creates parameters in training mode (scale)"),
         (SetsPrecision, "changes a setting of the whole process (torch.set_float32_matmul_precision"),
-        (LosesOnPickling, "puts out another map once it was copied or saved and loaded"),
+        (LosesOnPickling, "gives another output after it is copied, or saved and loaded"),
     ],
 )
 def test_a_module_that_is_not_fit_is_refused_with_its_line(cls, message):
@@ -499,7 +499,7 @@ def test_half_precision_is_tried_where_it_is_used():
     check_on(candidate, "cpu", amp=True)
     candidate = Candidate(FloatConstant(8), 8, 8, 2)
     check_on(candidate, "cpu", amp=False)
-    with pytest.raises(UnfitError, match=r"puts out torch.float32 for torch.float16"):
+    with pytest.raises(UnfitError, match=r"returns torch.float32 for torch.float16"):
         check_on(candidate, "cpu", amp=True)
 
 

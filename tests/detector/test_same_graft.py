@@ -61,12 +61,12 @@ def test_a_stock_checkpoint_has_nothing_to_lose(stock, grafted):
     [
         (
             {"name": "se"},
-            r"it has yolo26_attention.attention\S+ at p3, and this run has yolo26_attention.attention\S+ at p3",
+            r"it has yolo26_attention.attention\S+ at p3, but this run has yolo26_attention.attention\S+ at p3",
         ),
-        ({"sites": ("p3", "p4")}, r"at p3, p4 with placement.sites=\[p3,p4\], and this run has placement.sites=\[p3\]"),
-        ({"mode": "replace"}, r"with placement.mode=replace, and this run has placement.mode=append"),
-        ({"gate": "zero"}, r"with placement.gate=zero, and this run has placement.gate=none"),
-        ({"kernel_att": 5}, r"with attention.kernel_att=5, and this run has attention.kernel_att=7"),
+        ({"sites": ("p3", "p4")}, r"at p3, p4 with placement.sites=\[p3,p4\], but this run has placement.sites=\[p3\]"),
+        ({"mode": "replace"}, r"with placement.mode=replace, but this run has placement.mode=append"),
+        ({"gate": "zero"}, r"with placement.gate=zero, but this run has placement.gate=none"),
+        ({"kernel_att": 5}, r"with attention.kernel_att=5, but this run has attention.kernel_att=7"),
     ],
 )
 def test_another_graft_is_told_apart(theirs, said, grafted):
@@ -76,7 +76,7 @@ def test_another_graft_is_told_apart(theirs, said, grafted):
 
 
 def test_the_baseline_does_not_drop_attention(stock, grafted):
-    with pytest.raises(ValueError, match=r"it has yolo26_attention.attention\S+ at p3, and this run has no attention"):
+    with pytest.raises(ValueError, match=r"it has yolo26_attention.attention\S+ at p3, but this run has no attention"):
         load_graft(copy.deepcopy(stock), grafted())
 
 
@@ -101,7 +101,7 @@ def test_placebos_of_two_things_are_two_grafts(grafted):
     of = {name: Match(name, *resolve_options(name, {}), imgsz=64) for name in ("cbam", "sasa")}
     model = grafted(match=of["cbam"])
     assert graft_difference(model, grafted(match=of["cbam"])) is None
-    assert "placebo.matches=sasa, and this run has placebo.matches=cbam" in graft_difference(
+    assert "placebo.matches=sasa, but this run has placebo.matches=cbam" in graft_difference(
         model, grafted(match=of["sasa"])
     )
 
@@ -113,7 +113,7 @@ def test_placebos_of_two_things_are_two_grafts(grafted):
 def test_it_is_refused_before_training(overrides, tiny, tmp_path, grafted):
     path = tmp_path / "grafted.pt"
     torch.save({"model": grafted("acmix"), "train_args": {}}, path)
-    with pytest.raises(ConfigError, match=r"model.weights=\S+grafted.pt: it has .* so choose the same attention"):
+    with pytest.raises(ConfigError, match=r"model.weights=\S+grafted.pt: it has .* so choose the attention"):
         check(tiny(f"model.weights={path}", *overrides))
     check(tiny(f"model.weights={path}", "attention=acmix", "placement=p3"))
 

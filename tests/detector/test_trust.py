@@ -109,7 +109,7 @@ def test_a_checkpoint_does_not_name_the_class_that_training_imports(tmp_path, st
     model = copy.deepcopy(stock)
     model.grafted_spec = {"target": "os.system", "sites": ("p3",)}
     torch.save({"model": model, "train_args": {}}, tmp_path / "hostile.pt")
-    with pytest.raises(ValueError, match=r"the class of its graft=os.system is none of this program's attention"):
+    with pytest.raises(ValueError, match=r"the class of its graft=os.system is not part of this program"):
         grafted_yolo(tmp_path / "hostile.pt")
 
 
@@ -175,11 +175,11 @@ def test_a_class_of_ones_own_loads_if_its_folder_was_given(tmp_path, monkeypatch
     ["os.system", "subprocess.Popen", "torch.nn.Identity", "timm.layers.SEModule", "src.sweep.main", "sys.exit"],
 )
 def test_a_dotted_path_to_code_from_elsewhere_is_refused(tiny, target):
-    with pytest.raises(ConfigError, match=rf"attention._target_={target} is none of .* -cd DIR, or say trust=true"):
+    with pytest.raises(ConfigError, match=rf"attention._target_={target} is not part of .* -cd DIR, or trust=true"):
         check(tiny(f"attention._target_={target}"))
-    with pytest.raises(ConfigError, match=rf"attention._target_={target} is none of"):
+    with pytest.raises(ConfigError, match=rf"attention._target_={target} is not part of"):
         check(tiny("attention=baseline", f"+attention._target_={target}"))
-    with pytest.raises(ConfigError, match=rf"placebo.matches={target} is none of"):
+    with pytest.raises(ConfigError, match=rf"placebo.matches={target} is not part of"):
         check(tiny("attention=placebo", f"placebo.matches={target}"))
 
 

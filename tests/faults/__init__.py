@@ -51,9 +51,9 @@ STUDY = b"question: why\nseeds: [0]\nvariants:\n  baseline: {attention: baseline
 OWN = b"name: mine\n_target_: mine.Mine\n"
 MARK = b"\xef\xbb\xbf"
 BEST, LAST = "train/weights/best.pt", "train/weights/last.pt"
-LABEL = r"refused: .*train cannot be used whole: .*a\.txt, line 2 "
-LIST = r"refused: .*list\.txt, line 2 would be left out by Ultralytics: .*"
-IMAGE = r"refused: .*train cannot be used whole: .*"
+LABEL = r"refused: .*train has unusable files: .*a\.txt, line 2 "
+LIST = r"refused: .*list\.txt, line 2 would be skipped by Ultralytics: .*"
+IMAGE = r"refused: .*train has unusable files: .*"
 NEWER = r"refused: .*record\.json has format 99, .*; upgrade the program, or .*; every file as it was$"
 NO_RECORD = r"refused: .*record\.json is not a record .*; move .* away to run it anew; every file as it was$"
 DAMAGED = r"nothing trained; .*best\.pt cannot be read .*; force=true .*; every file as it was$"
@@ -68,8 +68,8 @@ NO_WANDB = (
 )
 MINE = r"exit status 1 without a traceback: error: attention at site p3: Mine "
 LINE = r".*/mine\.py, line \d+\); "
-FUSED = MINE + "puts out another map once the network is fused" + LINE
-IN_PLACE, TWO = MINE + "changes its input in place" + LINE, MINE + "puts out a tuple in training mode" + LINE
+FUSED = MINE + "gives another output once the network is fused" + LINE
+IN_PLACE, TWO = MINE + "changes its input in place" + LINE, MINE + "returns a tuple in training mode" + LINE
 FAULTS = [
     Fault("label: a value is NaN", with_label("0 nan 0.5 0.2 0.2"), LABEL + "has a value that is not finite"),
     Fault("label: negative width", with_label("0 0.5 0.5 -0.2 0.2"), LABEL + r"has -0\.2; coordinates are shares"),
@@ -79,29 +79,35 @@ FAULTS = [
     Fault("label: class 0.5", with_label("0.5 0.5 0.5 0.2 0.2"), LABEL + r"has class 0\.5; classes are whole"),
     Fault("label: six columns", with_label("0 0.5 0.5 0.2 0.2 0.9"), LABEL + "has 6 columns; it needs 5"),
     Fault("label: four columns", with_label("0 0.5 0.5 0.2"), LABEL + "has 4 columns; it needs 5"),
-    Fault("label: a word", with_label("cat 0.5 0.5 0.2 0.2"), LABEL + "is no row of numbers: 'cat 0.5"),
+    Fault("label: a word", with_label("cat 0.5 0.5 0.2 0.2"), LABEL + "is not a row of numbers: 'cat 0.5"),
     Fault("label: a polygon among boxes", with_label("0 .1 .1 .2 .2 .3 .1"), LABEL + "is a box among polygons, or"),
     Fault("label: not UTF-8", with_label(b"\xff\xfe0"), r"refused: .*a\.txt is not text in UTF-8"),
     Fault("label: one is empty", with_file("labels/train/a.txt", empty), "accepted", "nothing: a background"),
     Fault("label: all are empty", with_file("labels/train", no_objects), r"refused: .*no label of train has an object"),
-    Fault("image: JPEG cut short", with_file("images/train/a.jpg", cut), IMAGE + r"a\.jpg does not end as a JPEG does"),
-    Fault("image: JPEG is noise", with_file("images/train/a.jpg", garbage), IMAGE + r"a\.jpg is no whole image"),
-    Fault("image: PNG cut short", with_file("images/train/b.png", cut), IMAGE + r"b\.png is no whole image"),
-    Fault("image: PNG is noise", with_file("images/train/b.png", garbage), IMAGE + r"b\.png is no whole image"),
-    Fault("image: empty file", with_file("images/train/b.png", empty), IMAGE + r"b\.png is no whole image"),
+    Fault("image: JPEG cut short", with_file("images/train/a.jpg", cut), IMAGE + r"a\.jpg is a truncated JPEG"),
+    Fault("image: JPEG is noise", with_file("images/train/a.jpg", garbage), IMAGE + r"a\.jpg is not an intact image"),
+    Fault("image: PNG cut short", with_file("images/train/b.png", cut), IMAGE + r"b\.png is not an intact image"),
+    Fault("image: PNG is noise", with_file("images/train/b.png", garbage), IMAGE + r"b\.png is not an intact image"),
+    Fault("image: empty file", with_file("images/train/b.png", empty), IMAGE + r"b\.png is not an intact image"),
     Fault(
         "image: smaller than 10 px", with_file("images/train/b.png", small), IMAGE + r"b\.png is refused by.*<10 pix"
     ),
-    Fault("image: BMP cut short", with_file("images/train/c.bmp", cut_image), IMAGE + r"c\.bmp is no whole image"),
-    Fault("image: TIFF cut short", with_file("images/train/c.tif", cut_image), IMAGE + r"c\.tif is no whole image"),
-    Fault("image: WebP cut short", with_file("images/train/c.webp", cut_image), IMAGE + r"c\.webp is no whole image"),
-    Fault("image: too wide for OpenCV", with_file("images/train/c.png", wide), IMAGE + r"c\.png is no whole image"),
+    Fault("image: BMP cut short", with_file("images/train/c.bmp", cut_image), IMAGE + r"c\.bmp is not an intact image"),
+    Fault(
+        "image: TIFF cut short", with_file("images/train/c.tif", cut_image), IMAGE + r"c\.tif is not an intact image"
+    ),
+    Fault(
+        "image: WebP cut short", with_file("images/train/c.webp", cut_image), IMAGE + r"c\.webp is not an intact image"
+    ),
+    Fault(
+        "image: too wide for OpenCV", with_file("images/train/c.png", wide), IMAGE + r"c\.png is not an intact image"
+    ),
     Fault("image: damaged after the check", damaged_after_the_check, r"finished; images_dropped \(1\)", "that image"),
-    Fault("image list: trailing blank", with_list(b"./images/train/b.png \n"), LIST + "ends in blanks"),
+    Fault("image list: trailing blank", with_list(b"./images/train/b.png \n"), LIST + "ends with spaces"),
     Fault("image list: darknet's columns", with_list(b"./images/train/b.png 0 .5 .5 .1 .1\n"), LIST + "has more than"),
     Fault("image list: a list in a list", with_list(b"other.txt\n"), LIST + "is a list in a list"),
     Fault("image list: relative without ./", with_list(b"images/train/b.png\n"), r"refused: .*line 2: .*with \./"),
-    Fault("image list: Latin-1", with_list(b"# \xe9\n"), r"refused: .*list\.txt, which is not a list .*\(line 2\)"),
+    Fault("image list: Latin-1", with_list(b"# \xe9\n"), r"refused: .*list\.txt, which is not UTF-8 .*\(line 2\)"),
     Fault("labels: classes swapped, sizes and times kept", swapped, "^trained; another run$"),
     Fault("validation images in a sub-folder, and a video", nested, "^finished; latency of 2 images$"),
     Fault("label cache: cut short", damaged_cache(lambda cache, _: cache.read_bytes()[:200]), RESCANNED, slow=True),
@@ -140,14 +146,14 @@ FAULTS = [
     Fault("own class: changes its input", own_class("x += 1; return x"), IN_PLACE, slow=True),
     Fault("own class: two outputs in training", own_class("return (x, x) if self.training else x"), TWO, slow=True),
     Fault("output_dir: with =", odd_argument, r"exit status 1 without a traceback: error: .*needs quotes.*/a=b'"),
-    Fault("output_dir: read-only file system", read_only, "refused: output_dir=.* cannot be"),
+    Fault("output_dir: read-only file system", read_only, "refused: output_dir=.* (cannot be|is not writable)"),
     Fault(
         "disk turns read-only",
         turned_read_only,
-        r"stopped: .*cannot be written any more \(Read-only.*" + GOES_ON,
+        r"stopped: .*is no longer writable \(Read-only.*" + GOES_ON,
         EPOCH,
     ),
-    Fault("disk fills up during a checkpoint", full_disk, "stopped: .*has no room.*" + GOES_ON, EPOCH, slow=True),
+    Fault("disk fills up during a checkpoint", full_disk, "stopped: .*has no space left.*" + GOES_ON, EPOCH, slow=True),
     Fault("W&B's process killed", without_wandb, NO_WANDB, "what W&B had not written; an event says so", slow=True),
     Fault("clock set on by a day, then back by two", with_clock([DAY, -DAY], *LATENCY), TOLD),
     Fault("clock set on by a day, with trainer.time", with_clock([DAY], "trainer.time=0.0015"), TIMED, slow=True),

@@ -59,7 +59,7 @@ def test_the_line_behind_a_cut_one_is_not_lost(tmp_path, caplog):
         ("nan_recovery", 2),
         ("epoch", 2),
     ]
-    assert caplog.messages == [f"{path}: line 2 is damaged and left out; it was cut short or overwritten"]
+    assert caplog.messages == [f"{path}: line 2 is damaged and skipped; it was truncated or overwritten"]
 
 
 def test_a_line_that_lacks_only_its_end_counts(tmp_path):

@@ -89,7 +89,7 @@ def test_a_disk_without_locks_is_refused_in_words(error, tmp_path):
 
 def test_a_lock_file_that_cannot_be_opened_is_refused_in_words(tmp_path):
     (tmp_path / "a.lock").mkdir()  # as with another user's file, also for root
-    with pytest.raises(LockError, match=r"a.lock cannot be locked \(.*\): its file must be writable .* output_dir"):
+    with pytest.raises(LockError, match=r"a.lock cannot be locked \(.*\): the file must be writable .* output_dir"):
         with run_lock(tmp_path / "a.lock"):
             pytest.fail("ran without a lock")
 

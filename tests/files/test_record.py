@@ -83,7 +83,7 @@ def test_a_field_of_another_kind_is_no_record(changes, tmp_path):
 
 def test_a_record_of_a_later_version_is_refused_in_words(tmp_path):
     written(tmp_path, format=FORMAT + 1, status=["of another kind"])
-    said = rf"record.json has format {FORMAT + 1}, and this version .* up to {FORMAT}; upgrade .* output_dir"
+    said = rf"record.json has format {FORMAT + 1}, but this version .* up to {FORMAT}; upgrade .* output_dir"
     with pytest.raises(NewerFormatError, match=said):
         Record.read(tmp_path)
 

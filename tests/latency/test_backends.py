@@ -20,7 +20,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
     ("backend", "precision", "device", "message"),
     [
         pytest.param("cuda_graph", "fp32", CPU, r"backend=cuda_graph runs on cuda, .* use eager, compiled", id="graph"),
-        pytest.param("tensorrt", "fp32", CPU, r"backend=tensorrt runs on cuda, and this run is on cpu", id="tensorrt"),
+        pytest.param("tensorrt", "fp32", CPU, r"backend=tensorrt runs on cuda, but this run is on cpu", id="tensorrt"),
         pytest.param("openvino", "fp32", CUDA, r"backend=openvino runs on cpu", id="openvino"),
         pytest.param("eager", "fp16", CPU, r"precision=fp16 is not possible .* use fp32 or bf16", id="half"),
         pytest.param("onnxruntime", "bf16", CPU, r"precision=bf16 is not possible .* use fp32", id="bf16"),

@@ -81,7 +81,7 @@ def at(image, value):
 def test_what_is_not_finite_is_refused_in_every_precision_and_on_every_image(
     backend, precision, image, value, stock, x
 ):
-    with pytest.raises(ParityError, match=r"the deployed network puts out 1 of \d+ numbers that are NaN or infinite"):
+    with pytest.raises(ParityError, match=r"the deployed network outputs 1 of \d+ values as NaN or infinite"):
         check_parity(exported(stock, at(image, value)), stock, backend, precision, [x, x], None)
 
 
@@ -90,7 +90,7 @@ def test_network_that_is_not_finite_in_pytorch_is_refused(backend, precision, st
     broken = copy.deepcopy(stock)
     with torch.no_grad():
         broken.model[0].conv.weight[0, 0, 0, 0] = float("nan")
-    with pytest.raises(ParityError, match=r"the network in PyTorch puts out \d+ of \d+ numbers that are NaN"):
+    with pytest.raises(ParityError, match=r"the network in PyTorch outputs \d+ of \d+ values as NaN"):
         check_parity(exported(broken, lambda answer: answer), broken, backend, precision, [x], None)
 
 

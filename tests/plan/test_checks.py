@@ -141,10 +141,10 @@ def test_locks_that_other_machines_do_not_see_are_said_once(tiny, monkeypatch, c
     checker = Checker()
     for seed in (0, 1):
         checker.check(tiny("attention=baseline", f"seed={seed}"))
-    said = [message for message in caplog.messages if "locks hold" in message]
+    said = [message for message in caplog.messages if "locks work" in message]
     assert said == [
-        "locks hold within this machine only: /data is mounted as nfs with nolock; do not start one run on two "
-        "machines at a time"
+        "locks work only within this machine: /data is mounted as nfs with nolock; do not start one run on two "
+        "machines at once"
     ]
 
 

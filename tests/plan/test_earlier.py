@@ -90,14 +90,14 @@ def test_a_set_that_changed_after_the_run_began_is_not_recognised_and_that_is_sa
     old = put_old(tmp_path, own)
     place = place_of(tmp_path, own, dataset(changed_at=changed_at), None)
     assert place.folder == new_folder(tmp_path, own)
-    assert f"{old} is not taken for this run: it began at" in place.remark
+    assert f"{old} is not reused for this run: it began at" in place.remark
 
 
 def test_a_set_of_ones_own_and_a_journal_that_does_not_say_when_it_began(own, tmp_path):
     put_old(tmp_path, own, began=None)
     place = place_of(tmp_path, own, dataset(), None)
     assert place.folder == new_folder(tmp_path, own)
-    assert "does not say when it began" in place.remark
+    assert "has no start time" in place.remark
 
 
 def test_other_weights_are_another_run(config, tmp_path):

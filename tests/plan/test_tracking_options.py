@@ -34,13 +34,13 @@ def refused(tmp_path, study="s", **changes):
     [
         ({"tags": ["x" * 65]}, "s", f"tracking.tags: '{'x' * 65}' has 65 characters"),
         ({"tags": ["fine", ""]}, "s", "tracking.tags: '' has 0 characters"),
-        ({"project": "p" * 129}, "s", "has 129 characters, and Weights & Biases takes names of 1 to 128"),
-        ({"project": " "}, "s", "tracking.project= : has 1 characters"),
+        ({"project": "p" * 129}, "s", "has 129 characters, but Weights & Biases takes names of 1 to 128"),
+        ({"project": " "}, "s", "tracking.project=  has 1 characters"),
         ({"project": "a/b"}, "s", "tracking.project=a/b: Weights & Biases refuses its settings"),
         ({"project": "100%"}, "s", "cannot contain characters"),
-        ({"entity": "https://wandb.ai/me"}, "s", "tracking.entity=https://wandb.ai/me: is no name of a user or team"),
-        ({"entity": ""}, "s", "tracking.entity=: is no name"),
-        ({}, "s" * 129, f"study={'s' * 129}: has 129 characters"),
+        ({"entity": "https://wandb.ai/me"}, "s", "tracking.entity=https://wandb.ai/me is not a user or team name"),
+        ({"entity": ""}, "s", "tracking.entity= is not a user"),
+        ({}, "s" * 129, f"study={'s' * 129} has 129 characters"),
     ],
 )
 def test_what_wandb_refuses_is_refused_by_key_and_value(changes, study, said, tmp_path):
@@ -65,13 +65,13 @@ def test_a_folder_named_wandb_is_no_wandb(tmp_path, monkeypatch):
     folder = ModuleType("wandb")
     folder.__path__ = ["/somewhere/wandb"]
     monkeypatch.setitem(sys.modules, "wandb", folder)
-    assert "what is imported from ['/somewhere/wandb'] is another" in refused(tmp_path)
+    assert "but ['/somewhere/wandb'] is another" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("nowhere")])
 def test_a_wandb_folder_that_is_none_is_refused(make, tmp_path):
     make(tmp_path / "wandb")
-    assert "its wandb is no folder that can be written" in refused(tmp_path)
+    assert "its wandb is not a writable folder" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -128,18 +128,18 @@ def test_the_environment_stands_above_defaults(environment, changes, given, expe
 @pytest.mark.parametrize(
     ("environment", "changes", "given", "said"),
     [
-        ({"WANDB_MODE": "online"}, {}, ["tracking=offline"], "WANDB_MODE=online is not followed, as tracking.mode=off"),
-        ({"WANDB_MODE": "disabled"}, {}, ["tracking.mode=offline"], "WANDB_MODE=disabled is not followed"),
+        ({"WANDB_MODE": "online"}, {}, ["tracking=offline"], "WANDB_MODE=online is ignored, as tracking.mode=off"),
+        ({"WANDB_MODE": "disabled"}, {}, ["tracking.mode=offline"], "WANDB_MODE=disabled is ignored"),
         ({"WANDB_MODE": "offline"}, {"mode": "online"}, [], "as tracking.mode=online is given"),
-        ({"WANDB_DISABLED": "true"}, {"mode": "online"}, [], "WANDB_DISABLED=true is not followed"),
+        ({"WANDB_DISABLED": "true"}, {"mode": "online"}, [], "WANDB_DISABLED=true is ignored"),
         ({"WANDB_MODE": "online"}, {"mode": "disabled"}, ["tracking=disabled"], "tracking.mode=disabled is given"),
         ({"WANDB_PROJECT": "a"}, {"project": "b"}, ["tracking.project=b"], "as tracking.project=b is given"),
-        ({"WANDB_PROJECT": "a"}, {}, ["tracking.project=yolo26-attention"], "WANDB_PROJECT=a is not followed"),
-        ({"WANDB_RUN_ID": "x"}, {}, [], "WANDB_RUN_ID=x is not followed: a run's id follows from its configuration"),
-        ({"WANDB_DIR": "/x"}, {}, [], "WANDB_DIR=/x is not followed: W&B writes into output_dir"),
-        ({"WANDB_NAME": "x"}, {}, [], "WANDB_NAME=x is not followed"),
+        ({"WANDB_PROJECT": "a"}, {}, ["tracking.project=yolo26-attention"], "WANDB_PROJECT=a is ignored"),
+        ({"WANDB_RUN_ID": "x"}, {}, [], "WANDB_RUN_ID=x is ignored: a run's id follows from its configuration"),
+        ({"WANDB_DIR": "/x"}, {}, [], "WANDB_DIR=/x is ignored: W&B writes into output_dir"),
+        ({"WANDB_NAME": "x"}, {}, [], "WANDB_NAME=x is ignored"),
         ({"WANDB_RUN_GROUP": "x"}, {}, [], "the group is study"),
-        ({"WANDB_RESUME": "must"}, {}, [], "WANDB_RESUME=must is not followed"),
+        ({"WANDB_RESUME": "must"}, {}, [], "WANDB_RESUME=must is ignored"),
     ],
 )
 def test_what_is_given_stands_above_the_environment_and_that_is_said(environment, changes, given, said, caplog):
@@ -158,7 +158,7 @@ def test_an_agent_of_a_sweep_says_where_its_runs_belong(caplog):
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(ConfigError, match="WANDB_MODE=shared: this program knows offline, online, disabled; unset it"):
+    with pytest.raises(ConfigError, match="shared is unknown; unset it, or choose one of offline, online, disabled"):
         follow_environment(DEFAULT, [], {"WANDB_MODE": "shared"})
 
 
@@ -239,7 +239,7 @@ def test_online_a_run_that_wandb_refuses_ends_before_training(tmp_path, monkeypa
     monkeypatch.setattr("wandb.init", no_service)
     begun = []
     with (
-        pytest.raises(RuntimeError, match=r"could not begin the run \(cannot start its service\); see to login"),
+        pytest.raises(RuntimeError, match=r"could not begin the run \(cannot start its service\); check login"),
         open_tracker(
             {**DEFAULT, "mode": "online"}, run_id="a", name="a", group="g", tags=[], config={}, folder=tmp_path
         ),

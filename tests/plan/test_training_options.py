@@ -30,13 +30,13 @@ def test_a_number_and_a_share_of_a_gpu_are_batches(batch, refused):
 
 @pytest.mark.parametrize("batch", [0, -2, 1.0, 2.5, -0.5, float("nan"), float("inf")])
 def test_nonsense_is_no_batch(batch, refused):
-    assert f"trainer.batch={batch} is no batch" in refused(device="cuda", batch=batch)
+    assert f"trainer.batch={batch} is not a batch size" in refused(device="cuda", batch=batch)
 
 
 def test_several_gpus_take_equal_parts_of_a_batch(refused):
     assert refused(device="cuda", batch=8) is None
     assert "trainer.batch=9 cannot be divided among 2 GPUs; try 8" in refused_on_two(refused, batch=9)
-    assert "and this run is on 2 GPUs" in refused_on_two(refused, batch=-1)
+    assert "but this run is on 2 GPUs" in refused_on_two(refused, batch=-1)
     assert refused_on_two(refused, batch=8) is None
 
 
@@ -110,19 +110,19 @@ def test_copy_paste_is_for_polygons(label, pastes, tiny, tmp_path):
     [(key.removeprefix("trainer."), *ends) for key, ends in RANGES.items() if key.startswith("trainer.")],
 )
 def test_ranges_have_their_ends(key, lowest, highest, refused):
-    least = f"trainer.{key}={lowest - 1}: a finite number of at least {lowest} is needed"
+    least = f"trainer.{key}={lowest - 1} must be a finite number of at least {lowest}"
     assert refused(**{key: lowest}) is None
     assert refused(**{key: lowest - 1}) == least
     assert "at least" in refused(**{key: float("nan")})
     assert "at least" in refused(**{key: float("inf")})
     if highest < float("inf"):
         assert refused(**{key: highest}) is None
-        assert f"{highest} is the highest value" in refused(**{key: highest + 1})
+        assert f"is above {highest}" in refused(**{key: highest + 1})
 
 
 @pytest.mark.parametrize("hours", [0, 0.0, -1, float("nan"), float("inf")])
 def test_hours_are_more_than_none(hours, refused):
-    assert f"trainer.time={hours}: a finite number above 0 is needed" in refused(time=hours)
+    assert f"trainer.time={hours} must be a finite number above 0" in refused(time=hours)
 
 
 def test_degrees_and_shear_end_where_an_image_is_turned_over():

@@ -22,7 +22,7 @@ def test_unfinished_runs_are_told_apart_by_what_they_do_not_share():
         failed([*shared, "seed=1"], RuntimeError("first line\nCUDA out of memory")),
         JobReturn(overrides=[*shared, "seed=2"]),
     ]
-    assert unfinished(returns) == ["seed=1: CUDA out of memory", "seed=2: ended without a word"]
+    assert unfinished(returns) == ["seed=1: CUDA out of memory", "seed=2: ended without a message"]
 
 
 def test_every_failed_run_of_a_sweep_is_named(tmp_path):

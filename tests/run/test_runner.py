@@ -78,7 +78,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(plan, undis
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     at_epoch(monkeypatch, 1, lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, limits[1])))
     try:
-        with pytest.raises(DiskFullError, match=f"{plan.folder} has no room .* make room there and start the same"):
+        with pytest.raises(DiskFullError, match=f"{plan.folder} has no space left .* free some space and run the same"):
             run(plan, "")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -166,7 +166,7 @@ def test_several_gpus_do_not_train_apart_what_ultralytics_freezes_for_its_name(b
     trainer = begin(spec=HALF)
     trainer.world_size = 2
     trainer.model.model[16].attention.dfl.weight.requires_grad = False
-    with pytest.raises(ValueError, match=r"freezes model.16.attention.dfl.weight for its name, .* another name"):
+    with pytest.raises(ValueError, match=r"freezes model.16.attention.dfl.weight because of its name, .* rename"):
         trainer.build_optimizer(trainer.model)
 
 

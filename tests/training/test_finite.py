@@ -46,7 +46,9 @@ def planned(tiny, cls, *overrides):
 
 def test_the_site_is_named_in_the_first_step_and_no_state_is_left(tiny):
     plan = planned(tiny, AtFour, "seed=71")
-    with pytest.raises(NotFiniteError, match="not finite in epoch 1: the attention at site p4 puts out values"):
+    with pytest.raises(
+        NotFiniteError, match="not finite in epoch 1: the attention at site p4 outputs non-finite values"
+    ):
         run(plan, "")
     record = Record.read(plan.folder)
     assert record.status == "failed"
@@ -58,7 +60,7 @@ def test_a_loss_that_no_attention_made_so_says_that(tiny):
     plan = planned(tiny, Same, "seed=72")
     trainer = GraftTrainer.configured(plan.graft)(overrides=dict(plan.arguments))
     trainer.add_callback("on_train_start", lambda t: t.model.model[0].conv.weight.data.fill_(float("nan")))
-    with pytest.raises(NotFiniteError, match="not finite in epoch 1, and no attention made it so"):
+    with pytest.raises(NotFiniteError, match="not finite in epoch 1, but no attention caused it"):
         trainer.train()
 
 

@@ -1,1 +1,1 @@
-"""Hydra's launchers, made to tell every run that did not finish. Hydra loads plugins from `hydra_plugins` only."""
+"""Hydra's launchers, extended to report every unfinished run. Hydra loads plugins only from `hydra_plugins`."""

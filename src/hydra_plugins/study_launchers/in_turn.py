@@ -9,10 +9,10 @@ from yolo26_attention.run.batch import tell_outcome
 
 
 class InTurnLauncher(BasicLauncher):
-    """Hydra's own, which would name only the first run that failed."""
+    """Hydra's basic launcher, which alone would report only the first failed run."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run each job; the returns of those that failed carry their errors."""
+        """Run each job; the return values of failed jobs hold their errors."""
         returns = super().launch(job_overrides, initial_job_idx)
         tell_outcome(returns)
         return returns

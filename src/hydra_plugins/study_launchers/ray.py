@@ -1,4 +1,4 @@
-"""hydra/launcher=ray: every run a task of a Ray cluster, or of one machine with several GPUs."""
+"""hydra/launcher=ray: run each job as a task of a Ray cluster, or of one machine with several GPUs."""
 
 import logging
 from collections.abc import Sequence
@@ -13,18 +13,19 @@ from yolo26_attention.run.batch import failed, tell_outcome
 
 log = logging.getLogger(__name__)
 
-# Hydra imports every plugin, also where Ray is not installed.
+# Hydra imports every plugin, even if Ray is not installed.
 if find_spec("hydra_plugins.hydra_ray_launcher"):
     from hydra_plugins.hydra_ray_launcher.ray_launcher import RayLauncher
 
     class StudyRayLauncher(RayLauncher):
-        """The plugin's launcher, where one lost run takes the results of no other along.
+        """The plugin's launcher, but a lost run does not lose the results of others.
 
-        Ray starts a run again whose worker or node died, `max_retries` times; it then continues behind its last epoch.
+        Ray restarts a run whose worker or node died, up to `max_retries` times; it resumes after its last completed
+        epoch.
         """
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-            """Start all runs and wait for each; the returns of those that failed carry their errors."""
+            """Start all runs and wait for each; the return values of failed runs hold their errors."""
             import ray
             from hydra_plugins.hydra_ray_launcher._launcher_util import launch_job_on_ray, start_ray
             from ray.exceptions import RayError
@@ -33,7 +34,7 @@ if find_spec("hydra_plugins.hydra_ray_launcher"):
             assert self.config is not None
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
             start_ray(self.ray_cfg.init)
-            # A worker's own folder is another one.
+            # A worker has another working directory.
             here = [f"output_dir={Path(self.config.output_dir).absolute()}"]
             tasks = []
             for number, overrides in enumerate(job_overrides, initial_job_idx):
@@ -51,7 +52,7 @@ if find_spec("hydra_plugins.hydra_ray_launcher"):
             for task, overrides in zip(tasks, job_overrides, strict=True):
                 try:
                     returns.append(ray.get(task))
-                except RayError as error:  # its worker died too often, or its node is gone
+                except RayError as error:  # its worker died too often, or its node is lost
                     returns.append(failed(overrides, error))
             tell_outcome(returns)
             return returns

@@ -1,4 +1,4 @@
-"""hydra/launcher=slurm: every run a task of one job array, submitted by submitit."""
+"""hydra/launcher=slurm: run each job as a task of one job array, submitted by submitit."""
 
 import logging
 import signal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Hydra imports every plugin, also where submitit is not installed.
+# Hydra imports every plugin, even if submitit is not installed.
 if find_spec("hydra_plugins.hydra_submitit_launcher"):
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
@@ -27,21 +27,21 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
     class SlurmLauncher(BaseSubmititLauncher):
         """The plugin's launcher, with two differences.
 
-        A run that failed is a job that failed, for sacct and for dependencies, where the plugin's exits with 0. And
-        one lost job takes the results of no other along, where the plugin's stops at the first.
+        A failed run is a failed job for sacct and for dependencies; the plugin's job exits with 0. And a lost job does
+        not lose the results of others; the plugin stops at the first.
 
-        What is inherited requeues: submitit submits the same overrides again when Slurm sends the signal of
-        `signal_delay_s` before the time limit, and the run continues behind its last epoch.
+        As in the plugin, jobs are requeued: submitit submits the same overrides again when Slurm sends the signal
+        `signal_delay_s` before the time limit, and the run resumes after its last completed epoch.
         """
 
         _EXECUTOR = "slurm"
 
         def __call__(self, *args: Any, **kwargs: Any) -> JobReturn:
-            """Run one job, on the cluster.
+            """Run one job on the cluster.
 
             Raises:
-                Exception: whatever stopped the run.
-                KeyboardInterrupt: if Slurm starts the job again, or its time is used up: the run is not a failed one.
+                Exception: any error of the run.
+                KeyboardInterrupt: if Slurm restarts the job, or its time is used up; the run has not failed.
             """
             from submitit import JobEnvironment
 
@@ -52,7 +52,7 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
             return returned
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-            """Submit all jobs as one array and wait for each; the returns of those that failed carry their errors."""
+            """Submit all jobs as one array and wait for each; the return values of failed jobs hold their errors."""
             import submitit
 
             assert self.config is not None
@@ -81,14 +81,14 @@ if find_spec("hydra_plugins.hydra_submitit_launcher"):
             try:
                 returns = [_returned(job, overrides) for job, overrides in zip(jobs, job_overrides, strict=True)]
             except KeyboardInterrupt:
-                log.warning("the runs go on in Slurm without this command; scancel %s stops them", array)
+                log.warning("the runs continue in Slurm without this command; scancel %s stops them", array)
                 raise
             tell_outcome(returns)
             return returns
 
 
 def _interrupt_after(number: int) -> None:
-    """Let submitit handle its signal, then end the run as Ctrl-C does; submitit alone would exit as for an error."""
+    """Let submitit handle its signal, then end the run as Ctrl-C does; submitit alone would exit with an error."""
     from submitit.core.utils import UncompletedJobError
 
     requeue = signal.getsignal(number)
@@ -112,7 +112,7 @@ def _returned(job: "Job[JobReturn]", overrides: Sequence[str]) -> JobReturn:
     except FailedJobError as error:  # the run's own traceback, as text
         cause = str(error).split("\n" + "-" * 22 + "\n")[1].strip().splitlines()[-1]
         return failed(overrides, RuntimeError(f"{cause} (Slurm job {job.job_id}, {job.paths.stderr})"))
-    except UncompletedJobError:  # killed, cancelled, out of memory, or its node is gone
+    except UncompletedJobError:  # killed, cancelled, out of memory, or its node is lost
         return failed(
             overrides, RuntimeError(f"Slurm job {job.job_id} is {job.state} without a result; see {job.paths.stderr}")
         )

@@ -1,1 +1,1 @@
-"""Attention mechanisms in pure torch, one a file; nothing here knows of YOLO, and the package loads nothing."""
+"""Attention mechanisms in pure torch, one per file, independent of YOLO; the package itself imports nothing."""

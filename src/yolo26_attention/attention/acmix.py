@@ -21,13 +21,13 @@ SHIFT = ("learned", "fixed", "random")
 
 
 class ACmix(nn.Module):
-    """Add windowed attention and a convolution that share their 1x1 projections q, k and v.
+    """Sum of windowed attention and a convolution that share their 1x1 projections q, k and v.
 
     out = rate1 * attention + rate2 * convolution, from (B, in_channels, H, W) to
     (B, out_channels, ceil(H / stride), ceil(W / stride)), for any H and W of at least 1.
 
     Attention: softmax over a kernel_att x kernel_att window of q_i . (k_j + pe_i - pe_j) / sqrt(D), applied to v; pe is
-    a linear map of the pixel's coordinates, each from -1 to 1 over the map. Borders are reflected, repeatedly where the
+    a linear map of the pixel's coordinates, each from -1 to 1 over the map. Borders are reflected, repeatedly if the
     window is larger than the map. Convolution: fc mixes the 3N projections of a head's channel to kernel_conv^2 maps,
     dep_conv shifts and adds them, with zeros beyond the border of q, k and v.
 
@@ -42,23 +42,23 @@ class ACmix(nn.Module):
         paths: which paths contribute, "both", "attention" or "convolution"; one path alone has no rate.
         combine: "learned", two rates; "complement", rate1 learned and rate2 = 1 - rate1; "sum", both 1; "fixed",
             rate1 and rate2 as given.
-        rate1: weight of the attention; its initial value where it is learned.
-        rate2: weight of the convolution; its initial value where it is learned.
+        rate1: weight of the attention; the initial value if it is learned.
+        rate2: weight of the convolution; the initial value if it is learned.
         shift: dep_conv is "learned" from one-hot shifts, "fixed" at them, or learned from "random" values.
         position: whether the logits contain pe.
         implementation: of the windowed attention, "auto" or a name from `window.IMPLEMENTATIONS`.
 
     Raises:
-        ValueError: if a size does not fit, or if an option is given that the others leave without effect.
+        ValueError: if a size does not fit, or if an option has no effect with the others.
 
     Initial values are drawn from torch's global generator for conv1, conv2, conv3, conv_p, fc and dep_conv, in this
-    order, also where one of them is then not kept: options share what they have in common.
+    order, even for layers that are not kept, so that all options share their common values.
 
     Source: Pan et al. 2022, section 4: two stages, two paths, learned rates; the options are the paper's ablations of
     rates and of shifts. Parameter names are those of the authors' code, whose state dicts load as they are, with
     dep_conv.bias or without. Deviations from that code only where it fails: kernel_conv other than 3, dilation, odd
     maps with stride 2, maps not larger than the border.
-    conv_p.bias moves all logits of a window alike, which softmax removes, so its gradient is exactly zero.
+    conv_p.bias shifts all logits of a window equally, which softmax cancels, so its gradient is exactly zero.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ACmix(nn.Module):
                 raise ValueError(f"{name}={getattr(self, name)} is unknown; try {', '.join(allowed)}")
 
     def _check_effect(self, rate1: float, rate2: float) -> None:
-        # name: (value, the value that asks for nothing)
+        # name: (value, the default)
         convolution = {"kernel_conv": (self.kernel_conv, 3), "shift": (self.shift, "learned")}
         attention = {
             "kernel_att": (self.kernel_att, 7),
@@ -168,16 +168,16 @@ class ACmix(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch {self.in_channels} height width"]
     ) -> Float[Tensor, "batch {self.out_channels} -(-height//{self.stride}) -(-width//{self.stride})"]:
-        # Windows want the channels of a pixel side by side, and convolutions take that as well.
+        # Windows need the channels of a pixel to be contiguous, and convolutions accept that layout.
         out = self._sum_paths(x.contiguous(memory_format=torch.channels_last))
         if x.is_contiguous(memory_format=torch.channels_last) or torch.jit.is_tracing():
             return out
-        # PyTorch has a fast transposition, for matrices.
+        # PyTorch's fast transposition works on matrices only.
         samples = [y.flatten(1).contiguous() for y in out]
         return (torch.stack(samples) if len(samples) > 1 else samples[0]).view(out.shape)
 
     def _sum_paths(self, x: Tensor) -> Tensor:
-        # Each path is linear in weights of which it has few: the rates go there, not over the maps.
+        # Each path is linear in its few weights: scale these by the rates, not the maps.
         rate1: Tensor | float = 1.0
         rate2: Tensor | float = 1.0
         if self.paths == "both":
@@ -185,8 +185,8 @@ class ACmix(nn.Module):
             rate2 = 1 - self.rate1 if self.combine == "complement" else self.rate2
         if self.paths == "convolution":
             return self._convolution(x, rate2, None)
-        # The weights of a query sum to 1, so that a bias of the values is one of the result. A bias
-        # of the keys moves all logits of a query alike, which softmax removes: its gradient is 0.
+        # A query's attention weights sum to 1, so the bias of v can be added to the result. A bias of the
+        # keys shifts all logits of a query equally, which softmax cancels: its gradient is 0.
         bias = _bias(self.conv3) * rate1 + _bias(self.conv2) * 0.0
         attention = self._attention(x, rate1)
         if self.paths == "attention":
@@ -211,7 +211,7 @@ class ACmix(nn.Module):
         )
 
     def _subtract_position(self, k_BHWC: Tensor) -> Tensor:
-        # The logits are q_i . (k_j + pe_i - pe_j), and pe_i falls out of the softmax as well.
+        # The logits are q_i . (k_j + pe_i - pe_j), and softmax also cancels pe_i.
         along_x, along_y = self.conv_p.weight.flatten(1).unbind(1)
         exact = torch.promote_types(along_x.dtype, torch.float32)
         y, x = (_coordinates(k_BHWC, dim, exact).to(along_x.dtype) for dim in (1, 2))
@@ -228,7 +228,7 @@ class ACmix(nn.Module):
         if self.dep_conv.bias is not None:
             own = self.dep_conv.bias * rate
             bias = own if bias is None else bias + own
-        # Measured: with few channels the products that dense adds cost less than what it saves.
+        # Measured: with few channels, the extra products of `dense` cost less than it saves.
         few = self.in_channels <= MOST_DENSE_CHANNELS and not torch.jit.is_tracing()
         path = dense if few else grouped
         return path(x, projection, projection_bias, weight, side=self.kernel_conv, stride=self.stride, bias=bias)
@@ -236,10 +236,10 @@ class ACmix(nn.Module):
     def attention_weights(
         self, x: Float[Tensor, "batch {self.in_channels} height width"]
     ) -> Float[Tensor, "batch {self.heads} {self.kernel_att}**2 -(-height//{self.stride}) -(-width//{self.stride})"]:
-        """Weight that each pixel of the output gives to each key of its window.
+        """Compute the attention weight of each output pixel for each key of its window.
 
-        Keys are listed row by row from the top left of the window; keys beyond the border are the reflected ones. The
-        weights of a pixel and a head sum to 1.
+        Keys are in row-major order from the top left of the window; keys beyond the border are reflected. The weights
+        of a pixel and a head sum to 1.
 
         Args:
             x: the input of the module.
@@ -250,7 +250,7 @@ class ACmix(nn.Module):
         Source: Pan et al. 2022, section 4.2, the softmax of the logits given in the class.
         """
         if self.paths == "convolution":
-            raise ValueError("paths=convolution has no attention to look at")
+            raise ValueError("paths=convolution has no attention weights")
         k = self.conv2(x)
         if self.position:
             k = self._subtract_position(k.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -260,11 +260,11 @@ class ACmix(nn.Module):
         )
 
     def flops(self, height: int, width: int) -> int:
-        """Operations for one map of that size, two for each multiply-add of a product that is due.
+        """Count the FLOPs for one map of this size, two per required multiply-add.
 
-        Counted are the projections, kernel_att^2 keys and values a query, and 3N maps times
-        kernel_conv^2 taps a channel. Products that an implementation does on top and throws away
-        (masked keys of a tile, the dense form of the convolution) are not, softmax is not either.
+        The count includes the projections, kernel_att^2 keys and values per query, and 3N maps times
+        kernel_conv^2 taps per channel. It excludes softmax and the extra products of an implementation
+        (masked keys of a tile, the dense form of the convolution).
         """
         channels = self.out_channels
         outputs = -(-height // self.stride) * -(-width // self.stride)
@@ -281,12 +281,11 @@ class ACmix(nn.Module):
 
 
 def _bias(layer: nn.Conv2d) -> Any:
-    """Of a projection, which has one."""
+    """Bias of a projection, never None."""
     return layer.bias
 
 
 def _coordinates(x: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
-    # -1 to 1 along one side; -1 on a side of one pixel. All in tensors, so that an exported size
-    # stays dynamic.
+    # -1 to 1 along one side; -1 on a side of one pixel. Tensors keep an exported size dynamic.
     index = torch.arange(x.shape[dim], device=x.device, dtype=dtype)
     return 2 * index / index[-1].clamp(min=1) - 1

@@ -1,4 +1,4 @@
-"""ACmix's convolution path as one convolution, instead of kernel_conv^2 shifted maps that are added."""
+"""ACmix's convolution path as one convolution, instead of a sum of kernel_conv^2 shifted maps."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# fc and dep_conv are linear with nothing in between. Their product is a grouped convolution of the
+# fc and dep_conv are consecutive linear maps. Their product is a grouped convolution of the
 # projections (`grouped`); its product with the projections is a dense convolution of the input
-# (`dense`), which does more products but in one piece, without projections of its own.
+# (`dense`), which has more products but is one operation, without separate projections.
 
 # Shape legend: B batch, C channels, I input channels, H height, W width, N heads, D channels per
 # head (the groups of dep_conv), T taps (positions of the kernel)
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 def compose(
     fc: Float[Tensor, "taps inputs 1 1"], dep_conv: Float[Tensor, "channels taps kernel kernel"]
 ) -> Float[Tensor, "channels//(inputs//3) (inputs//3)*taps inputs"]:
-    """Weight of fc followed by dep_conv, as one grouped convolution.
+    """Compose the weights of fc and dep_conv to one grouped convolution.
 
     Args:
         fc: its Conv2d weight; its inputs are the 3N projections of one channel of a head.
@@ -45,20 +45,20 @@ def dense(
 
     Args:
         x: the input.
-        projection: weights of q, k and v, one after the other, 3C in all.
+        projection: concatenated weights of q, k and v, 3C in all.
         projection_bias: their biases.
         weight: from compose.
-        side: of the kernel, in pixels.
+        side: side of the kernel, in pixels.
         stride: pixels of the input between neighbouring pixels of the output.
-        bias: of the result's C channels; None for none.
+        bias: bias of the C output channels; None for none.
 
-    Source: Pan et al. 2022, section 4, the convolution path. Multiplying its weights first changes the result by
-    rounding alone, because nothing stands between these linear maps.
+    Source: Pan et al. 2022, section 4, the convolution path. Multiplying its weights first changes only the rounding,
+    because these linear maps are consecutive.
     """
     groups = weight.shape[0]
     by_group = projection.unflatten(0, (-1, groups)).transpose(0, 1)  # (D, 3N, I)
     out = _convolve(x, torch.bmm(weight, by_group), groups=1, side=side, stride=stride, bias=bias)
-    # The zeros beyond the border are those of the projections, not of x: there, no bias either.
+    # Zero padding applies to the projections, not to x, so no bias beyond the border.
     by_tap = torch.bmm(weight, projection_bias.view(-1, groups).t().unsqueeze(2))  # (D, N T, 1)
     inside = _taps_inside(x, side, stride)
     return out.add_((inside @ by_tap.view(-1, inside.shape[2]).mT).permute(2, 0, 1))
@@ -76,7 +76,7 @@ def grouped(
 ) -> Float[Tensor, "batch projected//3 -(-height//{stride}) -(-width//{stride})"]:
     """Compute the path as a convolution of D groups of 3N projections; arguments as for dense."""
     groups = weight.shape[0]
-    # dep_conv's groups want the 3N projections of a channel side by side: project in that order.
+    # dep_conv's groups need the 3N projections of a channel to be contiguous: project in that order.
     projection = projection.unflatten(0, (-1, groups)).transpose(0, 1).flatten(0, 1)
     projection_bias = projection_bias.view(-1, groups).t().flatten()
     maps = F.linear(x.permute(0, 2, 3, 1), projection, projection_bias).permute(0, 3, 1, 2)
@@ -101,17 +101,17 @@ def _inside(length: int, side: int, stride: int, like: Tensor) -> Tensor:
 
 
 class ShiftConv(nn.Module):
-    """Holds the values of dep_conv: one kernel of `taps` inputs for each output channel, and perhaps a bias.
+    """Parameters of dep_conv: one kernel of `taps` inputs per output channel, and optionally a bias.
 
     Args:
         taps: positions of the kernel, and inputs of a group.
-        channels: of the output.
+        channels: output channels.
         kernel: side of the kernel.
-        groups: of the convolution.
+        groups: groups of the convolution.
         start: "learned" from the one-hot shifts, "fixed" at them, or learned from "random" values.
     """
 
-    # Fixed shifts are a buffer, not a frozen parameter: Ultralytics' trainer thaws frozen parameters.
+    # Fixed shifts are a buffer, because Ultralytics' trainer unfreezes frozen parameters.
 
     def __init__(self, taps: int, channels: int, kernel: int, *, groups: int, start: str):
         super().__init__()
@@ -124,7 +124,7 @@ class ShiftConv(nn.Module):
         self.register_parameter("bias", None)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # The authors' code has no bias here, some ports of it do: take what the checkpoint has.
+        # The authors' code has no bias here, but some ports do: follow the checkpoint.
         bias = state_dict.get(f"{prefix}bias")
         self.bias = None if bias is None else nn.Parameter(torch.zeros_like(bias).to(self.weight))
         super()._load_from_state_dict(state_dict, prefix, *arguments)

@@ -1,7 +1,7 @@
-"""Mechanisms that timm has, with options named as everywhere here and checked before timm sees them.
+"""Mechanisms from timm, with this program's option names, checked before timm receives them.
 
-Each function builds timm's own module, (B, channels, H, W) to the same; what an option means stands beside it in
-attention/options_timm.py. All raise ValueError, naming option, value and a way out, where an option does not fit.
+Each function builds timm's own module, (B, channels, H, W) to the same; attention/options_timm.py describes the
+options. All raise ValueError with option, value and a way out if an option does not fit.
 """
 
 import math
@@ -187,9 +187,9 @@ def lambda_layer(channels: int, *, heads: int = 4, kernel_att: int = 9, dim_head
 
 
 class AnyFormatConv3d(nn.Conv3d):
-    """A Conv3d in a network that is put into channels_last, as Ultralytics does for inference on a CPU.
+    """A Conv3d that tolerates channels_last, which Ultralytics sets on networks for inference on a CPU.
 
-    That format has four dimensions, and torch refuses it for a weight of five; so the weight is handed on as four.
+    torch refuses that four-dimensional format for a weight with five dimensions, so the weight is converted as four.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
@@ -199,7 +199,7 @@ class AnyFormatConv3d(nn.Conv3d):
         return super()._apply(as_four, recurse)
 
     def _get_name(self) -> str:
-        return nn.Conv3d.__name__  # as which timm's module shows it
+        return nn.Conv3d.__name__  # the name in timm's module
 
 
 def attention2d(channels: int, *, heads: int = 4, bias: bool = True) -> nn.Module:
@@ -209,14 +209,14 @@ def attention2d(channels: int, *, heads: int = 4, bias: bool = True) -> nn.Modul
 
 
 def refuse_single_image(module: nn.Module, inputs: tuple[Float[Tensor, "batch channels height width"], ...]) -> None:
-    """Forward pre-hook of modules that normalise one value a channel and image over the batch.
+    """Forward pre-hook of modules whose batch norm gets one value per channel and image.
 
     A module-level function, because checkpoints pickle it by name.
     """
     if module.training and inputs[0].shape[0] == 1:
         raise ValueError(
-            f"{type(module).__name__} cannot train on a batch of one image, which leaves its batch norm one value a "
-            "channel; choose trainer.batch so that it is not 1 and the last batch of an epoch is not 1 either"
+            f"{type(module).__name__} cannot train on a batch of one image, which gives its batch norm one value per "
+            "channel; choose trainer.batch so that no batch, including the last of an epoch, has one image"
         )
 
 
@@ -227,7 +227,7 @@ def _channel_convolution(key: str, channels: int, kernel_att: int | None, gate: 
     _check_kernel(kernel_att)
     if kernel_att > channels:
         raise ValueError(f"{kernel_att=} is wider than the {channels} channels; try {channels - 1 + channels % 2}")
-    # Given the channels, timm computes the kernel from them and ignores its argument.
+    # If timm gets the channels, it computes the kernel from them and ignores its argument.
     return create_attn(key, None, kernel_size=kernel_att, gate_layer=gate)
 
 
@@ -253,7 +253,7 @@ def _check_divides(name: str, value: int, channels: int) -> None:
 
 
 def _check_reduction(reduction: int, channels: float, divisor: int = 1, *, own: int) -> None:
-    """Refuse a reduction whose result timm would raise to its least, unless it is timm's own default."""
+    """Refuse a reduction whose result timm would raise to its minimum, unless it is timm's default."""
     if divisor < 1:
         raise ValueError(f"{divisor=} must be at least 1; try 8")
     if reduction < 1:
@@ -262,6 +262,6 @@ def _check_reduction(reduction: int, channels: float, divisor: int = 1, *, own: 
         most = int(channels // divisor)
         way_out = f"reduction={most}" if most else f"reduction={own}, timm's own"
         raise ValueError(
-            f"{reduction=} leaves {channels / reduction:.3g} channels, fewer than the {divisor} that are always kept; "
+            f"{reduction=} leaves {channels / reduction:.3g} channels, fewer than the minimum of {divisor}; "
             f"try {way_out}"
         )

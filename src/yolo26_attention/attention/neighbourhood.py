@@ -1,4 +1,4 @@
-"""Neighbourhood attention: windowed attention with nothing added (Hassani et al. 2023)."""
+"""Neighbourhood attention: plain windowed attention (Hassani et al. 2023)."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from yolo26_attention.attention.window import IMPLEMENTATIONS, check_heads, wind
 
 
 class NeighbourhoodAttention(nn.Module):
-    """Let every pixel attend to its window and project the result; (B, channels, H, W) to the same, any H, W >= 1.
+    """Attend from every pixel to its window and project the result; (B, channels, H, W) to the same, any H, W >= 1.
 
     Args:
         channels: of input and output.
@@ -64,9 +64,10 @@ class NeighbourhoodAttention(nn.Module):
         return self.proj(out)
 
     def flops(self, height: int, width: int) -> int:
-        """Operations for one map of that size, two for each multiply-add of a product that is due.
+        """Count the FLOPs for one map of this size, two per required multiply-add.
 
-        Counted are the projections, and kernel_att^2 keys and values a query; softmax and masked products are not.
+        The count includes the projections and kernel_att^2 keys and values per query, but not softmax and masked
+        products.
         """
         channels = self.proj.in_channels
         return 2 * height * width * channels * (4 * channels + 2 * self.kernel_att**2)

@@ -1,11 +1,11 @@
-"""Options of every attention mechanism, free of torch so that `--help` and completion stay quick.
+"""Options of every attention mechanism, without importing torch, so that `--help` and completion are fast.
 
 Each class holds exactly the keyword arguments of the class or function that `_target_` names, which is called with the
-channels of a site as its first argument. An option means the same wherever it exists: `heads` counts heads,
+channels of a site as its first argument. An option has the same meaning everywhere: `heads` is the number of heads,
 `kernel_att` is the side of the window, `reduction` divides the channels, `shortcut` adds the input to the output.
 
-On CUDA no mechanism uses an operation without a deterministic backward (maxima are taken by amax, rings and borders by
-slicing and indexing), fused attention over the whole map aside: see Attention2dConfig.
+On CUDA no mechanism uses an operation without a deterministic backward (maxima use amax, rings and borders slicing and
+indexing), except fused attention over the whole map: see Attention2dConfig.
 """
 
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from yolo26_attention.attention.options_timm import TIMM_SCHEMAS
 
-# Pixels: wider than any map that a detector sees at 2,000 px, where a window that is wider only costs memory.
+# Pixels: wider than any map of a detector at 2,000 px; a wider window would only cost memory.
 LARGEST_KERNEL = 255
 
 
 class Paths(Enum):
-    """Which of ACmix's two paths contribute."""
+    """The paths of ACmix that contribute."""
 
     both = "both"
     attention = "attention"
@@ -31,7 +31,7 @@ class Paths(Enum):
 
 
 class Combine(Enum):
-    """How ACmix adds its two paths: the strategies that Pan et al. (2022) compare in their ablation."""
+    """How ACmix adds its two paths: the strategies in the ablation of Pan et al. (2022)."""
 
     learned = "learned"
     complement = "complement"
@@ -40,7 +40,7 @@ class Combine(Enum):
 
 
 class Shift(Enum):
-    """How ACmix's shift convolution starts, and whether it learns."""
+    """Initial values of ACmix's shift convolution, and whether it is learned."""
 
     learned = "learned"
     fixed = "fixed"
@@ -48,7 +48,7 @@ class Shift(Enum):
 
 
 class Implementation(Enum):
-    """Which implementation computes the windowed attention; auto takes the first that can run."""
+    """Implementation of the windowed attention; auto uses the first that can run."""
 
     auto = "auto"
     tiled = "tiled"
@@ -58,7 +58,7 @@ class Implementation(Enum):
 
 @dataclass
 class BaselineConfig:
-    """No attention: the stock model, built along the same path as every variant."""
+    """No attention: the stock model, built by the same code as every variant."""
 
     name: str = "baseline"
 
@@ -84,7 +84,7 @@ class ACmixConfig:
 
 @dataclass
 class SASAConfig:
-    """Stand-alone self-attention: the attention path of ACmix by itself (Ramachandran et al. 2019)."""
+    """Stand-alone self-attention: the attention path of ACmix alone (Ramachandran et al. 2019)."""
 
     name: str = "sasa"
     _target_: str = "yolo26_attention.attention.sasa.SASA"
@@ -97,7 +97,7 @@ class SASAConfig:
 
 @dataclass
 class NeighbourhoodConfig:
-    """Neighbourhood attention: windowed attention with nothing added (Hassani et al. 2023)."""
+    """Neighbourhood attention: plain windowed attention (Hassani et al. 2023)."""
 
     name: str = "neighbourhood"
     _target_: str = "yolo26_attention.attention.neighbourhood.NeighbourhoodAttention"
@@ -109,7 +109,7 @@ class NeighbourhoodConfig:
 
 @dataclass
 class SimAMConfig:
-    """Each pixel weighted by how far it is from its channel's mean; no parameters (Yang et al. 2021)."""
+    """Weights each pixel by its distance from its channel's mean; no parameters (Yang et al. 2021)."""
 
     name: str = "simam"
     _target_: str = "yolo26_attention.attention.simam.SimAM"
@@ -120,13 +120,13 @@ class SimAMConfig:
 class AreaConfig:
     """Area attention: attention within strips of the map, and a 7x7 position convolution (Tian et al. 2025).
 
-    Ultralytics' own class. Where area does not divide H * W, the last row is repeated until area divides the rows, and
-    cut off again. The paper and yolo12.yaml use 4 areas; 1, the class's own default, is attention over the whole map.
+    Ultralytics' class. If area does not divide H * W, the last row is repeated until area divides the rows, and removed
+    afterwards. The paper and yolo12.yaml use 4 areas; 1, the class's default, is attention over the whole map.
     """
 
     name: str = "area"
     _target_: str = "yolo26_attention.detector.from_ultralytics.AreaAttention"
-    heads: int | None = None  # null: one per 32 channels, as A2C2f has it
+    heads: int | None = None  # null: one per 32 channels, as in A2C2f
     area: int = 4  # number of strips
 
 
@@ -134,13 +134,13 @@ class AreaConfig:
 class PSAConfig:
     """Position-sensitive attention: attention over the whole map, then a feed-forward layer (Wang et al. 2024).
 
-    Ultralytics' own PSABlock. C2PSA, stock in YOLO26, has this block behind a split and one head per 64 channels.
+    Ultralytics' PSABlock. C2PSA, stock in YOLO26, has this block after a split and one head per 64 channels.
     """
 
     name: str = "psa"
     _target_: str = "yolo26_attention.detector.from_ultralytics.psa"
     heads: int = 4
-    attn_ratio: float = 0.5  # channels of a key over those of a head
+    attn_ratio: float = 0.5  # channels of a key divided by those of a head
     shortcut: bool = True  # add the input to the output, around both halves
 
 
@@ -157,21 +157,21 @@ ATTENTION_SCHEMAS = {
 
 
 def resolve_options(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The class of a mechanism, as a dotted path, and all its options as plain values, from those that differ.
+    """Resolve a mechanism to the dotted path of its class and all its options as plain values.
 
     Args:
-        name: one of ATTENTION_SCHEMAS but the baseline, or the dotted path of a class of one's own.
-        options: keyword arguments; of a class of one's own they are taken as they are.
+        name: one of ATTENTION_SCHEMAS except the baseline, or the dotted path of the user's class.
+        options: keyword arguments that differ from the defaults; for a user's class they are returned unchanged.
 
     Raises:
-        ValueError: for an unknown name, and for an option that the mechanism does not have or cannot read.
+        ValueError: if the name is unknown, or an option is unknown or invalid.
     """
     schema = ATTENTION_SCHEMAS.get(name)
     if schema is None and "." in name:
         return name, dict(options)
     if schema is None or schema is BaselineConfig:
         known = ", ".join(known for known in ATTENTION_SCHEMAS if known != "baseline")
-        raise ValueError(f"{name} is no attention; choose one of {known}, or give the dotted path of a class")
+        raise ValueError(f"{name} is not an attention; choose one of {known}, or give the dotted path of a class")
     have = [field.name for field in fields(schema) if field.name not in {"name", "_target_"}]
     unknown = [key for key in options if key not in have]
     if unknown:

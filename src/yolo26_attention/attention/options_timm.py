@@ -1,7 +1,7 @@
-"""Options of the mechanisms that come from timm; attention/from_timm.py has the functions. Free of torch.
+"""Options of the mechanisms from timm; attention/from_timm.py has the functions. Does not import torch.
 
-Where a mechanism squeezes its channels, the squeezed number is channels / reduction, rounded to a multiple of `divisor`
-and never below `divisor`. Defaults are timm's unless a class says otherwise.
+A mechanism that squeezes its channels keeps channels / reduction, rounded to a multiple of `divisor` and never below
+`divisor`. Defaults are timm's unless a class says otherwise.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Gate(Enum):
-    """What turns an attention score into a factor between 0 and 1."""
+    """Function that maps an attention score to a factor between 0 and 1."""
 
     sigmoid = "sigmoid"
     hard_sigmoid = "hard_sigmoid"
@@ -22,7 +22,7 @@ class SEConfig:
     name: str = "se"
     _target_: str = "yolo26_attention.attention.from_timm.se"
     reduction: int = 16
-    divisor: int = 8  # with 64 channels, reduction=8 and 16 are then the same
+    divisor: int = 8  # with 64 channels, reduction=8 and 16 are therefore the same
     maxpool: bool = False  # squeeze half the mean and half the maximum, instead of the mean
     gate: Gate = Gate.sigmoid
 
@@ -43,17 +43,17 @@ class ECAConfig:
 
     name: str = "eca"
     _target_: str = "yolo26_attention.attention.from_timm.eca"
-    kernel_att: int | None = None  # in channels, odd; null: from the number of channels, as the paper does
+    kernel_att: int | None = None  # in channels, odd; null: from the number of channels, as in the paper
     gate: Gate = Gate.sigmoid
 
 
 @dataclass
 class CECAConfig:
-    """Efficient channel attention (Wang et al. 2020) with the channels closed to a ring, as timm has it."""
+    """Efficient channel attention (Wang et al. 2020) with circular padding of the channels; timm's variant."""
 
     name: str = "ceca"
     _target_: str = "yolo26_attention.attention.from_timm.ceca"
-    kernel_att: int | None = None  # in channels, odd; null: from the number of channels, as the paper does
+    kernel_att: int | None = None  # in channels, odd; null: from the number of channels, as in the paper
     gate: Gate = Gate.sigmoid
 
 
@@ -65,14 +65,14 @@ class CBAMConfig:
     _target_: str = "yolo26_attention.attention.from_timm.cbam"
     kernel_att: int = 7  # side of the spatial attention's convolution in pixels, odd
     reduction: int = 16  # of the channel attention; rounded to whole channels
-    gate: Gate = Gate.sigmoid  # of both
+    gate: Gate = Gate.sigmoid  # of both attentions
 
 
 @dataclass
 class LCBAMConfig:
-    """CBAM (Woo et al. 2018) with mean and maximum added before they are looked at, timm's light variant.
+    """CBAM (Woo et al. 2018) on the sum of mean and maximum, timm's light variant.
 
-    No gate: timm's class takes one and ignores it.
+    No gate: timm's class accepts one but ignores it.
     """
 
     name: str = "lcbam"
@@ -87,7 +87,7 @@ class CoordConfig:
 
     name: str = "coord"
     _target_: str = "yolo26_attention.attention.from_timm.coord"
-    reduction: int = 16  # two thirds of channels / reduction remain, which makes it as large as SE
+    reduction: int = 16  # two thirds of channels / reduction remain, for the size of SE
     divisor: int = 8
     shortcut: bool = False  # add the input to the output
     gate: Gate = Gate.sigmoid
@@ -109,7 +109,7 @@ class SimpleCoordConfig:
 class ELAConfig:
     """Efficient local attention: a depthwise convolution along rows' means and one along columns' (Xu and Wan 2024).
 
-    As in timm, which activates (SiLU) before the gate and normalises all channels as one group.
+    As in timm, with SiLU before the gate and all channels normalised as one group.
     """
 
     name: str = "ela"
@@ -126,7 +126,7 @@ class StripConfig:
     name: str = "strip"
     _target_: str = "yolo26_attention.attention.from_timm.strip"
     kernel_att: int = 3  # length of both depthwise convolutions in pixels, odd
-    use_conv: bool = True  # false: gate the means as they are; nothing is learned then, and kernel_att must stay 3
+    use_conv: bool = True  # false: gate the means directly; then nothing is learned, and kernel_att must stay 3
     shortcut: bool = False  # add the input to the output
     gate: Gate = Gate.sigmoid
 
@@ -135,8 +135,8 @@ class StripConfig:
 class SKConfig:
     """Selective kernel: two convolutions, and a choice between them for every channel (Li et al. 2019).
 
-    It normalises over the batch where only one value a channel and image is left, so it refuses to train on a batch of
-    one image, also where that is the rest of an epoch: choose trainer.batch accordingly.
+    Its batch norm gets one value per channel and image, so it refuses to train on a batch of one image, including the
+    last batch of an epoch: choose trainer.batch accordingly.
     """
 
     name: str = "sk"
@@ -144,7 +144,7 @@ class SKConfig:
     kernel_att: int = 5  # side of the larger window in pixels, odd; the smaller is 3
     keep_3x3: bool = True  # the larger window by dilation, not by more weights; must stay true with kernel_att=3
     split_input: bool = True  # each convolution sees half of the channels
-    groups: int = 1  # of the convolutions
+    groups: int = 1  # groups of the convolutions
     reduction: int = 16
     divisor: int = 8
 
@@ -158,13 +158,13 @@ class SplatConfig:
     kernel_att: int = 3  # side of the convolution in pixels, odd
     radix: int = 2  # splits
     groups: int = 1  # the paper's cardinality
-    reduction: int = 4  # channels * radix / reduction remain, 32 at least
+    reduction: int = 4  # channels * radix / reduction remain, at least 32
     norm: bool = False  # batch norm as in the paper; training batches of one image are then refused, as with sk
 
 
 @dataclass
 class GCConfig:
-    """Global context: one context for the whole map, which scales the channels (Cao et al. 2019)."""
+    """Global context: one context for the whole map scales the channels (Cao et al. 2019)."""
 
     name: str = "gc"
     _target_: str = "yolo26_attention.attention.from_timm.gc"
@@ -175,9 +175,9 @@ class GCConfig:
 
 @dataclass
 class GCAConfig:
-    """Global context added to every pixel instead, the paper's own form (Cao et al. 2019).
+    """Global context added to every pixel, the paper's form (Cao et al. 2019).
 
-    Its last layer starts at zero: the module starts as the identity.
+    Its last layer starts at zero, so the module starts as the identity.
     """
 
     name: str = "gca"
@@ -190,8 +190,8 @@ class GCAConfig:
 class NonLocalConfig:
     """Non-local block: every pixel attends to all pixels, added to the input (Wang et al. 2018).
 
-    Its norm starts at zero: the module starts as the identity. Memory grows with (H * W)^2. In half precision the
-    products are scaled only after they were added up, and overflow for activations of a few dozen.
+    Its norm starts at zero, so the module starts as the identity. Memory grows with (H * W)^2. The products are scaled
+    after the sum, so in half precision they overflow for activations of a few dozen.
     """
 
     name: str = "nl"
@@ -203,10 +203,10 @@ class NonLocalConfig:
 
 @dataclass
 class LambdaConfig:
-    """Lambda layer: context summed up as a linear map, which each query is multiplied by (Bello 2021).
+    """Lambda layer: summarises the context as a linear map that is applied to each query (Bello 2021).
 
-    Local positions only: timm's global ones are bound to one map size. There is no shortcut and no norm behind it, so
-    it changes the scale of the features: by about 8 at the start.
+    Local positions only, because timm's global ones need a fixed map size. Without a shortcut or a norm after it, it
+    changes the scale of the features: by about 8 at the start.
     """
 
     name: str = "lambda"
@@ -220,15 +220,15 @@ class LambdaConfig:
 class Attention2dConfig:
     """Multi-head attention of every pixel to all pixels, without positions (Vaswani et al. 2017).
 
-    4 heads, as the windowed mechanisms have, instead of timm's 32, which leave 2 channels a head at 64. Torch's fused
-    attention computes it: on CUDA its backward may differ from run to run while Ultralytics asks for determinism with
-    warnings only.
+    4 heads, as in the windowed mechanisms, instead of timm's 32, which give 2 channels per head at 64. It uses torch's
+    fused attention: on CUDA its backward may differ between runs, as Ultralytics requests determinism with warnings
+    only.
     """
 
     name: str = "attention2d"
     _target_: str = "yolo26_attention.attention.from_timm.attention2d"
     heads: int = 4
-    bias: bool = True  # of the projections
+    bias: bool = True  # bias of the projections
 
 
 TIMM_SCHEMAS = {

@@ -1,22 +1,22 @@
-"""A plain convolution block that takes the place of attention: what its parameters alone would have brought."""
+"""A plain convolution block in place of attention, to measure the effect of its parameters alone."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 class Placebo(nn.Module):
-    """Two 1x1 convolutions around a depthwise one, and nothing that attends.
+    """Two 1x1 convolutions around a depthwise one, without attention.
 
     (B, channels, H, W) to (B, out_channels, H, W); SiLU after the first two convolutions.
 
     Args:
-        channels: of the input.
+        channels: input channels.
         hidden: channels between the convolutions.
         kernel: odd side of the depthwise convolution.
         bias: whether the first two convolutions have one; the last always has.
-        out_channels: of the output; None for as many as the input has.
-        shortcut: add the input to the output where both have as many channels, so that a block of few parameters does
-            not squeeze every feature through its few channels.
+        out_channels: output channels; those of the input if None.
+        shortcut: whether to add the input to the output if both have the same channels, so that a small block does not
+            squeeze every feature through its few channels.
     """
 
     def __init__(
@@ -53,5 +53,5 @@ def placebo_parameters(channels: int, out_channels: int, hidden: int, kernel: in
 
 
 def placebo_flops(channels: int, out_channels: int, hidden: int, kernel: int, pixels: int) -> int:
-    """FLOPs of a Placebo of these sizes on a map of so many pixels, two per multiply-add."""
+    """FLOPs of a Placebo of these sizes on a map of this many pixels, two per multiply-add."""
     return 2 * pixels * hidden * (channels + kernel**2 + out_channels)

@@ -1,10 +1,10 @@
-"""SASA: stand-alone self-attention, the attention path of ACmix by itself (Ramachandran et al. 2019)."""
+"""SASA: stand-alone self-attention, the attention path of ACmix alone (Ramachandran et al. 2019)."""
 
 from yolo26_attention.attention.acmix import ACmix
 
 
 class SASA(ACmix):
-    """Let every pixel attend to its window; (B, channels, H, W) to (B, channels, ceil(H / stride), ceil(W / stride)).
+    """Attend from every pixel to its window; (B, channels, H, W) to (B, channels, ceil(H / stride), ceil(W / stride)).
 
     Args:
         channels: of input and output.

@@ -1,4 +1,4 @@
-"""SimAM: weights every pixel by how much it stands out of its channel, without parameters (Yang et al. 2021)."""
+"""SimAM: weights every pixel by its distinctiveness in its channel, without parameters (Yang et al. 2021)."""
 
 import torch
 from jaxtyping import Float
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class SimAM(nn.Module):
-    """Multiply every pixel by a gate of its inverse energy; (B, channels, H, W) to the same, any H, W >= 1.
+    """Multiply every pixel by a sigmoid gate of its inverse energy; (B, channels, H, W) to the same, any H, W >= 1.
 
     out = x * sigmoid(1 / e), 1 / e = (x - m)^2 / (4 * (v + e_lambda)) + 1 / 2, with m the mean of x's channel over the
     map and v its variance over H * W - 1. On a map of one pixel v is 0. Computed in float32 at least.
 
     Args:
-        channels: of input and output; every number gives the same module.
+        channels: channels of input and output; does not affect the module.
         e_lambda: added to the variance, above 0.
 
     Raises:
@@ -25,13 +25,13 @@ class SimAM(nn.Module):
     def __init__(self, channels: int, *, e_lambda: float = 1e-4):
         super().__init__()
         if not e_lambda > 0:
-            raise ValueError(f"{e_lambda=} is not above 0, where a constant map divides by zero; try 1e-4")
+            raise ValueError(f"{e_lambda=} must be above 0, or a constant map divides by zero; try 1e-4")
         self.e_lambda = e_lambda
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         squares = (wide - wide.mean((2, 3), keepdim=True)).square()
-        # Counted from a tensor, so that an exported size stays dynamic.
+        # Tensor arithmetic keeps an exported size dynamic.
         rest = (torch.ones_like(squares[:1, :1]).sum() - 1).clamp(min=1)
         variance = squares.sum((2, 3), keepdim=True) / rest
         gate = (squares / (4 * (variance + self.e_lambda)) + 0.5).sigmoid()

@@ -1,4 +1,4 @@
-"""Windowed attention as a function of its own: one meaning, several implementations."""
+"""Windowed attention as a function with several equivalent implementations."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from yolo26_attention.attention.window_border import reflect_pad
 
 __all__ = ["IMPLEMENTATIONS", "check_heads", "reflect_pad", "window_attention"]
 
-# In the order in which "auto" asks them.
+# In the order in which "auto" tries them.
 IMPLEMENTATIONS = ("triton", "tiled", "shifted")
 
 logger = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ def window_attention(
     dilation: int = 1,
     implementation: str = "auto",
 ) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
-    """Let every query attend to the window of keys around it.
+    """Attend from every query to the window of keys around it.
 
-    Query (i, j) sits at key (i * stride, j * stride) and sees the window x window keys around that, `dilation` apart.
+    Query (i, j) is at key (i * stride, j * stride) and sees the window x window keys around it, `dilation` apart.
     Logits are scaled by 1 / sqrt(C / heads). Keys and values are reflected at the border (see reflect_pad).
 
     Args:
@@ -52,20 +52,20 @@ def window_attention(
         One result for each query, in the dtype of v.
 
     Raises:
-        ValueError: if a size does not fit, or if the implementation asked for cannot run here.
+        ValueError: if a size does not fit, or if the requested implementation cannot run here.
 
     Source: Ramachandran et al. 2019, eq. 2; the reflected border is that of the code of Pan et al. 2022.
     """
     _check(q, k, v, heads, window, stride, dilation)
     run = _choose(implementation, q, k, v, heads, window, stride, dilation)
-    # Each implementation keeps the precision it is given; autocast has had its say in what produced q, k and v.
+    # Each implementation keeps the precision of q, k and v, to which autocast has already applied.
     with torch.autocast(q.device.type, enabled=False):
         return run(q, k, v, heads, window, stride, dilation)
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> None:
     if torch.jit.is_tracing():
-        return  # sizes are tensors there, and comparing them would fix them in the trace
+        return  # in a trace, comparing sizes, which are tensors, would make them constant
     if window < 1 or window % 2 == 0:
         raise ValueError(f"{window=} is not an odd number of at least 1; try {max(window, 0) + 1}")
     if stride < 1 or dilation < 1:
@@ -75,15 +75,15 @@ def _check(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int
     batch, channels, height, width = k.shape
     expected = (batch, channels, -(-height // stride), -(-width // stride))
     if tuple(q.shape) != expected:
-        raise ValueError(f"q is {tuple(q.shape)}; k {tuple(k.shape)} with {stride=} asks for {expected}")
+        raise ValueError(f"q is {tuple(q.shape)}; k {tuple(k.shape)} with {stride=} needs {expected}")
     if v.shape[0] != batch or v.shape[2:] != k.shape[2:]:
-        raise ValueError(f"v is {tuple(v.shape)}; k {tuple(k.shape)} asks for ({batch}, Cv, {height}, {width})")
+        raise ValueError(f"v is {tuple(v.shape)}; k {tuple(k.shape)} needs ({batch}, Cv, {height}, {width})")
     if not q.dtype == k.dtype == v.dtype:
         raise ValueError(f"q, k and v differ in dtype: {q.dtype}, {k.dtype}, {v.dtype}")
 
 
 def check_heads(heads: int, channels: int) -> None:
-    """Raise ValueError, with the nearest numbers that fit, unless heads divides channels."""
+    """Raise ValueError, with the nearest valid numbers, unless heads divides channels."""
     if heads >= 1 and channels % heads == 0:
         return
     fitting = [n for n in range(1, channels + 1) if channels % n == 0]
@@ -95,7 +95,7 @@ def check_heads(heads: int, channels: int) -> None:
 
 def _module(name: str) -> ModuleType:
     if name == "triton":
-        # Imported where it is asked for: importing Triton takes a second.
+        # Lazy, because importing Triton takes a second.
         from yolo26_attention.attention import window_triton
 
         return window_triton
@@ -106,7 +106,7 @@ def _choose(implementation: str, *arguments: Any) -> Callable[..., Tensor]:
     if implementation != "auto" and implementation not in IMPLEMENTATIONS:
         raise ValueError(f"{implementation=} is unknown; try auto, {', '.join(IMPLEMENTATIONS)}")
     device, dtype = arguments[0].device.type, arguments[0].dtype
-    # Triton's interpreter, which runs without a CUDA device, is for tests that ask for it.
+    # Triton's interpreter, which runs without a CUDA device, is only for tests that request it.
     offered = [name for name in IMPLEMENTATIONS if name != "triton" or device == "cuda"]
     for name in offered if implementation == "auto" else [implementation]:
         reason = _module(name).can_run(*arguments)

@@ -1,4 +1,4 @@
-"""Reflected borders whose backward is slicing, flipping and adding, hence deterministic on every device."""
+"""Reflected borders whose backward only slices, flips and adds, hence deterministic on every device."""
 
 import torch
 from jaxtyping import Float
@@ -10,8 +10,8 @@ def reflect_pad(
 ) -> Float[Tensor, "batch channels height+2*{padding} width+2*{padding}"]:
     """Extend a map by `padding` pixels on each side, reflected without repeating the edge.
 
-    The reflection goes on where the map is smaller than the padding (a map of side 3, pixels a b c, continues
-    a b c b a b c ...), and a side of 1 repeats its only pixel.
+    If the map is smaller than the padding, the reflection repeats (a map of side 3, pixels a b c, continues
+    a b c b a b c ...); a side of 1 repeats its only pixel.
 
     Args:
         x: the map.
@@ -26,10 +26,10 @@ def reflect_pad(
 
 
 def fold_reflection(grad: Float[Tensor, "..."], padding: int, dims: tuple[int, int] = (-2, -1)) -> Float[Tensor, "..."]:
-    """Adjoint of reflect_pad: add each pixel of the border to the pixel that it was reflected from.
+    """Adjoint of reflect_pad: add each pixel of the border to the pixel from which it was reflected.
 
     Args:
-        grad: gradient of a padded map, whatever axes it has beside the two.
+        grad: gradient of a padded map, with any axes beside the two.
         padding: pixels of the border on each side.
         dims: the two axes that have a border; the result is shorter by 2 * padding along each.
     """
@@ -39,7 +39,7 @@ def fold_reflection(grad: Float[Tensor, "..."], padding: int, dims: tuple[int, i
 
 
 def _steps(side: int, padding: int) -> list[int]:
-    # One reflection reaches side - 1 pixels; only a full one leaves a map whose next reflection continues the wave.
+    # One reflection covers side - 1 pixels; only after a full one does the next reflection continue the pattern.
     steps = []
     while padding > 0:
         steps.append(min(padding, side - 1))

@@ -1,4 +1,4 @@
-"""Tiles of queries and the keys that each tile sees: the geometry of yolo26_attention.attention.window_tiled."""
+"""Geometry of yolo26_attention.attention.window_tiled: tiles of queries and the keys that each tile sees."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -13,20 +13,20 @@ from torch import Tensor
 # tiles), N heads, M queries of a tile, K keys of a tile, D channels per head, P pixels
 
 
-# Cost of a strip beside that of its tiles, in products of a query and a key of one head: the calls it
-# takes cost as much on a CPU.
+# Cost of a strip in addition to its tiles, in products of a query and a key of one head: that of its
+# calls on a CPU.
 STRIP_WEIGHT = 18000
 
 
 class Grid:
-    """Queries that share a sub-grid of keys, `dilation` apart, cut into tiles, and those into strips.
+    """Queries that share a sub-grid of keys, `dilation` apart, divided into tiles, which form strips.
 
     Args:
         size: H and W of the keys.
         start: row and column of the first query.
         apart: queries between neighbouring queries of this grid.
         window, stride, dilation: of the windowed attention.
-        weight: cost of a tile beside that of its products of a query and a key, in such products.
+        weight: cost of a tile in addition to its products of a query and a key, in such products.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class Grid:
         weight: int,
     ):
         self.size, self.window, self.dilation = size, window, dilation
-        # Where the queries and the keys of this grid lie on (B, H, W, C) maps.
+        # Positions of the queries and keys of this grid on (B, H, W, C) maps.
         self.queries = (slice(None), *(slice(at, None, apart) for at in start))
         self.keys = (slice(None), *(slice(at * stride, None, dilation) for at in start))
         self.first = tuple(at * stride - dilation * (window // 2) for at in start)
-        # In keys of the sub-grid, where the dilation is 1.
+        # In keys of the sub-grid, which has a dilation of 1.
         self.step = stride * apart // dilation
         height, width = (-(-(-(-side // stride) - at) // apart) for side, at in zip(size, start, strict=True))
         self.rows, self.columns = _tile(height, width, window, self.step, weight)
@@ -55,10 +55,10 @@ class Grid:
     def mask(
         self, like: Float[Tensor, "..."]
     ) -> Float[Tensor, "{self.rows}*{self.columns} {self.key_rows}*{self.key_columns}"]:
-        """0 where a query of a tile sees a key and -inf elsewhere, in the dtype and on the device of `like`: (M, K)."""
+        """Mask (M, K): 0 where a query of a tile sees a key, else -inf; dtype and device are those of `like`."""
         keys = self.key_rows * self.key_columns
         mask = like.new_full((self.rows * self.columns, keys), float("-inf"))
-        # From query to query the window moves by `step` keys: the seen keys are one strided view.
+        # The window moves by `step` keys per query, so the visible keys are one strided view.
         down, right = self.columns * keys + self.step * self.key_columns, keys + self.step
         sizes = (self.rows, self.columns, self.window, self.window)
         mask.as_strided(sizes, (down, right, self.key_columns, 1)).zero_()
@@ -67,7 +67,7 @@ class Grid:
     def query_tiles(
         self, x_HWC: Float[Tensor, "height width channels"], strip: int, heads: int
     ) -> Float[Tensor, "{self.bands} {heads} {self.rows}*{self.columns} channels//{heads}"]:
-        """The queries of a strip, with zeros where its tiles pass the edge of the map: (R, N, M, D)."""
+        """The queries of a strip, (R, N, M, D), with zeros beyond the edge of the map."""
         x = x_HWC[:, strip * self.columns : (strip + 1) * self.columns]
         below, right = self.bands * self.rows - x.shape[0], self.columns - x.shape[1]
         if below or right:
@@ -117,11 +117,11 @@ class Grid:
         strip: int,
         to_HWC: Float[Tensor, "height width heads*head_channels"],
     ) -> None:
-        """Adjoint of key_index and key_tiles, up to the border, which `to_HWC` has around it."""
+        """Adjoint of key_index and key_tiles, except for the border, which `to_HWC` includes."""
         rows = (self.bands - 1) * self.rows * self.step + self.key_rows
         total = tiles.new_zeros(rows * self.key_columns, to_HWC.shape[2])
         views = self.key_tiles(total, tiles.shape[1])
-        # Tiles that do not overlap are added at once.
+        # Adds all tiles that do not overlap at once.
         groups = -(-self.key_rows // (self.rows * self.step))
         for group in range(min(groups, self.bands)):
             views[group::groups] += tiles[group::groups]
@@ -130,7 +130,7 @@ class Grid:
 
 
 def grids(size: tuple[int, int], window: int, stride: int, dilation: int, weight: int) -> Iterator[Grid]:
-    """The grids that together hold every query of a map of that size, each with a dilation of 1."""
+    """Yield the grids that together hold every query of a map of this size, each with a dilation of 1."""
     apart = dilation // gcd(stride, dilation)
     rows, columns = (min(apart, -(-side // stride)) for side in size)
     for row in range(rows):
@@ -140,8 +140,8 @@ def grids(size: tuple[int, int], window: int, stride: int, dilation: int, weight
 
 @cache
 def _tile(height: int, width: int, window: int, step: int, weight: int) -> tuple[int, int]:
-    # A larger tile has fewer products that the mask throws away per product, but more of them. CPU
-    # kernels work on 16 keys at a time, and a rest costs them about as much as 40.
+    # Larger tiles have lower overhead but more masked products. CPU kernels process 16 keys at a time,
+    # and a remainder costs about as much as 40.
     def cost(tile: tuple[int, int]) -> int:
         rows, columns = tile
         keys = ((rows - 1) * step + window) * ((columns - 1) * step + window)

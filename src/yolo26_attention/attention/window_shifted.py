@@ -1,4 +1,4 @@
-"""Windowed attention as a sum over the shifts of the window: plain operations that every exporter knows."""
+"""Windowed attention as a sum over the shifts of the window, in plain operations that every exporter supports."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def can_run(
     stride: int,
     dilation: int,
 ) -> str | None:
-    """Why these arguments cannot run here, or None where they can."""
+    """Describe why these arguments cannot run here; None if they can."""
     return None
 
 
@@ -47,11 +47,11 @@ def window_weights(
     stride: int = 1,
     dilation: int = 1,
 ) -> Float[Tensor, "batch {heads} {window}**2 -(-height//{stride}) -(-width//{stride})"]:
-    """Weight that each query of window_attention gives to each key of its window; arguments as there.
+    """Compute the weight of each query for each key of its window; arguments as for window_attention.
 
     Returns:
-        Keys row by row from the top left of the window, those beyond the border being the reflected ones. The weights
-        of a query and a head sum to 1.
+        Weights of the keys in row-major order from the top left of the window; keys beyond the border are reflected.
+        The weights of a query and a head sum to 1.
     """
     q = q.unflatten(1, (heads, -1)) * (k.shape[1] // heads) ** -0.5
     logits = torch.stack([(q * k_i).sum(2) for k_i in _shifted(k, heads, window, stride, dilation)], 2)
@@ -59,7 +59,7 @@ def window_weights(
 
 
 def _shifted(x: Tensor, heads: int, window: int, stride: int, dilation: int) -> list[Tensor]:
-    # A view of the padded map for each place in the window, (B, N, D, H, W).
+    # A view of the padded map for each position in the window, (B, N, D, H, W).
     height, width = x.shape[2:]
     pad = _gather_pad if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() else reflect_pad
     x = pad(x, dilation * (window // 2)).unflatten(1, (heads, -1))

@@ -11,8 +11,8 @@ from torch.autograd.function import once_differentiable
 from yolo26_attention.attention.window_border import fold_reflection
 from yolo26_attention.attention.window_grid import Grid, grids
 
-# Cost of a tile beside its products (see window_grid): a call of a small product costs about 660 of
-# them on a CPU; in backward each key of a tile is also added to a map.
+# Cost of a tile in addition to its products (see window_grid): calling a small matrix product costs
+# about as much as 660 of them on a CPU; in backward each key of a tile is also added to a map.
 FORWARD_WEIGHT, BACKWARD_WEIGHT = 660, 4000
 
 
@@ -25,7 +25,7 @@ def can_run(
     stride: int,
     dilation: int,
 ) -> str | None:
-    """Why these arguments cannot run here, or None where they can."""
+    """Describe why these arguments cannot run here; None if they can."""
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         return "its tiles would fix the size of the map in the exported graph"
     return None
@@ -42,8 +42,8 @@ def run(
 ) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
     """window_attention for arguments that can_run accepts; the result is channels_last.
 
-    channels_last maps, and slices of them along the channels, are read as they are, others copied.
-    Kept for backward are q, k and v: it computes the weights of each tile once more.
+    It reads channels_last maps, and slices of them along the channels, directly, and copies others.
+    It saves q, k and v for backward, which recomputes the weights of each tile.
 
     Source: Dao et al. 2022 (FlashAttention), section 3.1, for the recomputation.
     """
@@ -89,7 +89,7 @@ def _pixels(x_BCHW: Tensor) -> Tensor:
 def _forward(grid: Grid, q: Tensor, k: Tensor, v: Tensor, heads: int, out: Tensor) -> None:
     mask, index = grid.mask(q), grid.key_index(q.device)
     for sample in range(q.shape[0]):
-        # One strip at a time: its keys and values stay in the cache, and no map of tiles is built.
+        # One strip at a time: its keys and values stay in the cache, and no map of all tiles is built.
         for strip in range(grid.strips):
             q_tiles = grid.query_tiles(q[sample], strip, heads)
             k_tiles, v_tiles = (grid.key_tiles(x[sample].index_select(0, index[strip]), heads) for x in (k, v))
@@ -106,7 +106,7 @@ def _backward(grid: Grid, inputs: tuple[Tensor, ...], heads: int, totals: tuple[
             tiles = [grid.query_tiles(x[sample], strip, heads) for x in (q, grad_out)]
             for x in (k, v):
                 tiles.append(grid.key_tiles(x[sample].index_select(0, index[strip]), heads))
-            # Copies: what the products of one head read then lies together, (R N, M or K, D).
+            # Copies, so that the operands of each head are contiguous, (R N, M or K, D).
             q_tiles, grad_tiles, k_tiles, v_tiles = (x.flatten(0, 1) for x in tiles)
             weights = torch.softmax(torch.baddbmm(mask, q_tiles, k_tiles.mT, alpha=scale), -1)
             dv = torch.bmm(weights.mT, grad_tiles)

@@ -1,4 +1,4 @@
-"""Windowed attention as one fused Triton kernel, with a hand-written backward of two more."""
+"""Windowed attention as one fused Triton kernel, with a handwritten backward of two more."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ except ModuleNotFoundError as error:
     if error.name != "triton":
         raise
 
-# What the kernels take, and up to how many channels per head before they run out of registers.
+# Supported dtypes, with the maximum channels per head before the kernels run out of registers.
 MOST_CHANNELS_PER_HEAD = {torch.float32: 64, torch.bfloat16: 128, torch.float16: 128}
 
-# Tiles (rows, columns) to choose from: 16 to 64 elements, the rows of one to four tensor-core tiles;
-# and the elements of the blocks that a tile meets, fewer where heads have more than 64 channels.
+# Candidate tiles (rows, columns): 16 to 64 elements, the rows of one to four tensor-core tiles;
+# and the elements of the blocks that a tile reads, fewer if heads have more than 64 channels.
 TILES = ((4, 8), (2, 8), (4, 4), (8, 8))
 BLOCK = 32
 
@@ -41,7 +41,7 @@ def can_run(
     stride: int,
     dilation: int,
 ) -> str | None:
-    """Why these arguments cannot run here, or None where they can."""
+    """Describe why these arguments cannot run here; None if they can."""
     if kernels is None:
         return "triton is not installed"
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting():
@@ -74,15 +74,15 @@ def run(
 ) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
     """window_attention for arguments that can_run accepts.
 
-    The result has the memory format of q. The kernels want the channels of a pixel side by side, so
-    channels_last maps, and slices of them along the channels, are taken as they are; others are
-    copied once. Kept for backward: q, k, v, the result, and the logsumexp of each query.
+    The result has the memory format of q. The kernels need the channels of a pixel to be contiguous,
+    so channels_last maps, and slices of them along the channels, are read directly; others are
+    copied once. Saved for backward: q, k, v, the result, and the logsumexp of each query.
 
     Sources: Dao et al. 2022 (FlashAttention), algorithms 1 and 4, for the online softmax and the
-    backward that computes the weights again from their logsumexp; Hassani et al. 2023 (Neighborhood
+    backward that recomputes the weights from their logsumexp; Hassani et al. 2023 (Neighborhood
     Attention) for windows as tiles with a halo. Deviations: the border is reflected, not clamped;
-    gradients of keys are gathered by the owner of the key, so two backward passes agree bit by bit;
-    block sizes follow a rule instead of a timing, so two runs of one seed agree as well.
+    gradients of keys are gathered by the key's owner, so two backward passes agree bit for bit;
+    block sizes follow a rule instead of a timing, so two runs of one seed also agree.
     """
     channels_last = q.stride(1) == 1
     q, k, v = (_channels_together(x) for x in (q, k, v))
@@ -180,7 +180,7 @@ window_forward.register_autograd(_differentiate, setup_context=_save)
 
 @register_flop_formula(torch.ops.attention.window)
 def _forward_flops(q_shape: Shape, k_shape: Shape, v_shape: Shape, heads: int, window: int, *_: Any, **__: Any) -> int:
-    # Two products per pair that attends; what the tiles compute beyond their windows is no work.
+    # Two products per attending pair; products of tiles beyond their windows do not count.
     batch, channels, height, width = q_shape
     return 2 * batch * height * width * window**2 * (channels + v_shape[1])
 
@@ -190,26 +190,26 @@ def _backward_flops(
     _: Shape, q_shape: Shape, k_shape: Shape, v_shape: Shape, out: Shape, lse: Shape, heads: int, window: int,
     *__: Any, **___: Any,
 ) -> int:  # fmt: skip
-    # Weights once more, gradients of q and k; gradients of the weights and of v. PyTorch counts its
-    # own fused attention so, however often a kernel computes the weights.
+    # Recomputed weights, gradients of q and k; gradients of the weights and of v. PyTorch counts its
+    # own fused attention in the same way, regardless of how often a kernel computes the weights.
     batch, channels, height, width = q_shape
     return 2 * batch * height * width * window**2 * (3 * channels + 2 * v_shape[1])
 
 
 class _Problem:
-    """Sizes shared by the kernels, and how large their tiles and blocks are."""
+    """Sizes shared by the kernels, and the sizes of their tiles and blocks."""
 
     def __init__(self, q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int):
         self.batch, self.heads = q.shape[0], heads
         self.map, self.out_map = tuple(k.shape[2:]), tuple(q.shape[2:])
-        # All keys of a window are one and the same along a side of 1: seeing it once is enough.
+        # Along a side of 1 all keys of a window are the same, so one is enough.
         self.windows = tuple(window if side > 1 else 1 for side in self.map)
         self.device_of = torch.cuda.device_of(q)
         shared = math.gcd(stride, dilation)
         self.dilation, self.step_i, self.step_t = dilation, dilation // shared, stride // shared
         dim_qk, dim_v = q.shape[1] // heads, v.shape[1] // heads
         pad_qk, pad_v = (max(16, triton.next_power_of_2(dim)) for dim in (dim_qk, dim_v))
-        # Float32 products run outside the tensor cores, where they cost more than the softmax.
+        # Float32 products run outside the tensor cores and cost more than the softmax.
         self.exact = q.dtype == torch.float32
         self.pad, self.bytes_per_key = max(pad_qk, pad_v), max(dim_qk, dim_v) * q.element_size()
         self.constants = {
@@ -228,7 +228,7 @@ class _Problem:
         }
 
     def launch_over_queries(self, kernel: Any, *arguments: Any) -> None:
-        """Run a kernel that owns tiles of queries and walks over the keys in sight."""
+        """Run a kernel that owns tiles of queries and loops over the keys that they see."""
         self._launch(
             kernel,
             arguments,
@@ -238,7 +238,7 @@ class _Problem:
         )
 
     def launch_over_keys(self, kernel: Any, *arguments: Any) -> None:
-        """Run a kernel that owns tiles of keys and walks over the queries that see them."""
+        """Run a kernel that owns tiles of keys and loops over the queries that see them."""
         reach = (self.dilation * (window // 2) for window in self.windows)
         images = [r // (side - 1) + 1 if r else 0 for r, side in zip(reach, self.map, strict=True)]
         self._launch(
@@ -267,10 +267,10 @@ class _Problem:
             )
 
     def _blocking(self, halo: Halo) -> dict[str, int]:
-        # Tensor cores take no notice of a window: every element of a tile meets every element of
-        # each block, and small tiles waste least. Large tiles share more of their halo. The score
-        # weighs pairs computed against bytes read, per element, as an H200's data sheet and the
-        # compiled instructions suggest; it has not been tuned on a GPU.
+        # Tensor cores ignore the window: they multiply every element of a tile with every element of
+        # each block, so small tiles waste least, but large tiles share more of their halo. The score
+        # weighs pairs computed against bytes read, per element, from an H200's data sheet and the
+        # compiled instructions; it has not been tuned on a GPU.
         def plan(tile: tuple[int, int]) -> tuple[float, int, tuple[int, int], tuple[int, int], int]:
             span_y, span_x = (halo(t, w) for t, w in zip(tile, self.windows, strict=True))
             block_x = min(triton.next_power_of_2(span_x), 64)

@@ -1,28 +1,28 @@
 """Triton kernels of windowed attention: one forward, two backward, no atomics.
 
-Letters: B batch, M elements of the tile that a program owns, N elements of the block it walks
-over, D channels of one head; Y and X are the axes of the map.
+Letters: B batch, M elements of the tile that a program owns, N elements of the block that it
+loops over, D channels of one head; Y and X are the axes of the map.
 
-Both axes follow the same geometry. Query i sits at position s*i, s being the stride, and sees the
-keys at s*i + l*t, l being the dilation and |t| <= window // 2. With g = gcd(s, l), the queries i,
-i + l/g, i + 2l/g, ... look at one comb of keys whose teeth are l apart, and each of them starts s/g
-teeth after the one before: STEP_I = l/g, STEP_T = s/g. A tile takes its queries from one comb, so
-that nothing is computed for the keys between the teeth.
+Both axes have the same geometry. Query i is at position s*i, s being the stride, and sees the keys
+at s*i + l*t, l being the dilation and |t| <= window // 2. With g = gcd(s, l), the queries i,
+i + l/g, i + 2l/g, ... see one comb of keys whose teeth are l apart, and each of them starts s/g
+teeth after the previous one: STEP_I = l/g, STEP_T = s/g. A tile takes its queries from one comb,
+so nothing is computed for the keys between the teeth.
 
 The border is a mirror that does not repeat the edge. Reading through it is index arithmetic
 (`mirror`). Writing through it would need atomics; instead, the kernel that owns a tile of keys
-walks over all images of that tile: in a map of side n, image e of key y lies at y + e*(n-1) for an
-even e and at (e+1)*(n-1) - y for an odd one. Image 0, the map itself, and near an edge image -1 or
-1, are all there is unless the window reaches over the whole map. The edge rows lie in an even and
-an odd image at once; the even one keeps them.
+loops over all images of that tile: in a map of side n, image e of key y is at y + e*(n-1) for an
+even e and at (e+1)*(n-1) - y for an odd one. There are only image 0, the map itself, and near an
+edge image -1 or 1, unless the window spans the whole map. The edge rows belong to an even and an
+odd image; the even one keeps them.
 
-All maps have a channel stride of 1, `out` excepted, which is written in the format that q came in.
+All maps have a channel stride of 1, except `out`, which is written in the format of q.
 `lse` (logsumexp of the logits, in powers of two) and `delta` (sum over D of out times its gradient)
 are contiguous float32 (B, heads, Y, X). Channels are padded to a power of two of at least 16, the
-least that `tl.dot` takes. Float32 products are computed as such ("ieee"), never in TF32.
+minimum of `tl.dot`. Float32 products are computed in float32 ("ieee"), never in TF32.
 """
 
-# Signatures list a dozen strides and sizes, readable only in rows by tensor.
+# Signatures list a dozen strides and sizes, in one row per tensor for readability.
 # fmt: off
 
 import triton
@@ -36,23 +36,23 @@ INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 
 @triton.jit
 def locate(heads):
-    """Batch, head and tile of this program; heads vary fastest, as they share cache lines."""
+    """Batch, head and tile of this program; heads vary fastest, because they share cache lines."""
     batch = tl.program_id(2).to(tl.int64)
     return batch, tl.program_id(0) % heads, tl.program_id(1), tl.program_id(0) // heads
 
 
 @triton.jit
 def first_of(tile, SIZE: tl.constexpr, STEP: tl.constexpr):
-    """First element of a tile whose elements are STEP apart, STEP tiles interleaving."""
+    """First element of a tile whose elements are STEP apart; STEP tiles interleave."""
     return tile % STEP + tile // STEP * (SIZE * STEP)
 
 
 @triton.jit
 def mirror(position, side, REPEAT: tl.constexpr):
-    """Index in [0, side) that a position on the line shows, both ends being mirrors.
+    """Index in [0, side) of a position on the line between two mirrors.
 
-    Without REPEAT, which costs a division, each mirror is taken once: right up to side - 1 beyond
-    the edge, and safe to read further out, where only queries outside the map look.
+    Without REPEAT, which costs a division, each mirror applies once: correct up to side - 1 beyond
+    the edge, and safe to read further out, where only queries outside the map read.
     """
     period = tl.maximum(2 * side - 2, 1)
     folded = tl.abs(position)
@@ -64,7 +64,7 @@ def mirror(position, side, REPEAT: tl.constexpr):
 @triton.jit
 def address(pointer, y_M, x_M, valid_M, stride_y, stride_x, stride_d,
             DIM: tl.constexpr, PAD: tl.constexpr):
-    """Pointers to the channels (M, PAD) of the given pixels, and which of them exist."""
+    """Pointers to the channels (M, PAD) of the given pixels, and a mask of those that exist."""
     channel_D = tl.arange(0, PAD)
     pixel_M = y_M * stride_y + x_M * stride_x
     exists_MD = valid_M[:, None] & (channel_D < DIM)[None, :]
@@ -106,7 +106,7 @@ def product(a_MK, b_NK):
 
 @triton.jit
 def covers(start_M, tooth_N, WINDOW: tl.constexpr):
-    """Whether a window of teeth that starts at `start` covers tooth N of its comb: (M, N)."""
+    """Whether a window that starts at tooth `start` covers tooth N of its comb: (M, N)."""
     offset_MN = tooth_N[None, :] - start_M[:, None]
     return (offset_MN >= 0) & (offset_MN < WINDOW)
 
@@ -119,7 +119,7 @@ def read_keys(
     STEP_T: tl.constexpr, REPEAT: tl.constexpr,
     TILE_Y: tl.constexpr, TILE_X: tl.constexpr, BLOCK_Y: tl.constexpr, BLOCK_X: tl.constexpr,
 ):
-    """Keys and values of one block for the tile of queries at `first`, and which M sees which N."""
+    """Keys and values of one block for the tile of queries at `first`, and whether M sees N."""
     TEETH_Y: tl.constexpr = STEP_T * (TILE_Y - 1) + WINDOW_Y
     TEETH_X: tl.constexpr = STEP_T * (TILE_X - 1) + WINDOW_X
     BLOCKS_X: tl.constexpr = (TEETH_X + BLOCK_X - 1) // BLOCK_X
@@ -163,7 +163,7 @@ def forward_kernel(
     valid_M = (y_M < out_height) & (x_M < out_width)
     q_MD = read(q, y_M, x_M, valid_M, q_y, q_x, 1, DIM_QK, PAD_QK)
 
-    # Finite, so that a query that has seen no key yet does not subtract infinity from infinity.
+    # Finite, because a query without a key so far must not subtract infinity from infinity.
     highest_M = tl.full((TILE_Y * TILE_X,), -1e38, tl.float32)
     total_M = tl.zeros((TILE_Y * TILE_X,), tl.float32)
     sum_MD = tl.zeros((TILE_Y * TILE_X, PAD_V), tl.float32)
@@ -231,7 +231,7 @@ def query_gradient_kernel(
         grad_logits_MN = tl.where(seen_MN, weights_MN * slope_MN, 0.0)
         grad_q_MD = multiply_add(grad_logits_MN, k_ND, grad_q_MD)
 
-    # SCALE turns logits into powers of two; the gradient wants their natural scale.
+    # SCALE converts logits to powers of two; the gradient needs their natural scale.
     grad_q_MD *= SCALE * LN2
     write(grad_q, grad_q_MD, y_M, x_M, valid_M, gq_y, gq_x, 1, DIM_QK, PAD_QK)
 
@@ -240,11 +240,11 @@ def query_gradient_kernel(
 def nearest_queries(first, side, out_side, image, TILE: tl.constexpr, WINDOW: tl.constexpr,
                     STRIDE: tl.constexpr, DILATION: tl.constexpr, STEP_I: tl.constexpr,
                     STEP_T: tl.constexpr):
-    """First query whose window may reach an image of the tile of keys, and whether any does."""
+    """First query whose window may reach an image of the tile of keys, and whether one exists."""
     last = first + DILATION * (TILE - 1)
     lowest = tl.where(image % 2 == 0, first + image * (side - 1), (image + 1) * (side - 1) - last)
     lowest -= DILATION * (WINDOW // 2)
-    # Queries sit on every STEP_T-th tooth of this comb, from one of the first on, or on none at all.
+    # Queries are on every STEP_T-th tooth of this comb, starting at one of the first, or on none.
     tooth = tl.full((), -1, tl.int32)
     for t in tl.static_range(STEP_T):
         tooth = tl.where((tooth < 0) & ((lowest + DILATION * t) % STRIDE == 0), t, tooth)
@@ -256,7 +256,7 @@ def nearest_queries(first, side, out_side, image, TILE: tl.constexpr, WINDOW: tl
 
 @triton.jit
 def image_of(key_M, side, image):
-    """Position of the given image of each key; far away where the key has none of its own."""
+    """Position of the given image of each key; far away if the key has no such image."""
     even = image % 2 == 0
     position_M = tl.where(even, key_M + image * (side - 1), (image + 1) * (side - 1) - key_M)
     owned_M = even | ((key_M > 0) & (key_M < side - 1))
@@ -281,7 +281,7 @@ def key_gradient_kernel(
     REPEAT: tl.constexpr,
     TILE_Y: tl.constexpr, TILE_X: tl.constexpr, BLOCK_Y: tl.constexpr, BLOCK_X: tl.constexpr,
 ):
-    """Gradient of one tile of keys and values, gathered from every query that saw an image of it."""
+    """Gradient of one tile of keys and values, gathered from every query that sees an image of it."""
     LN2: tl.constexpr = 0.6931471805599453
     BLOCKS_X: tl.constexpr = (
         ((TILE_X + WINDOW_X - 1 + STEP_T - 1) // STEP_T + BLOCK_X - 1) // BLOCK_X)
@@ -306,7 +306,7 @@ def key_gradient_kernel(
     grad_k_MD = tl.zeros((TILE_Y * TILE_X, PAD_QK), tl.float32)
     grad_v_MD = tl.zeros((TILE_Y * TILE_X, PAD_V), tl.float32)
     element_N = tl.arange(0, BLOCK_Y * BLOCK_X)
-    # Only tiles near an edge have images besides the map itself within reach of a query.
+    # Only tiles near an edge have other images within reach of a query than the map itself.
     reach_y, reach_x = DILATION * (WINDOW_Y // 2), DILATION * (WINDOW_X // 2)
     begin_y = tl.where(first_y <= reach_y, -images_y, 0)
     begin_x = tl.where(first_x <= reach_x, -images_x, 0)
@@ -331,7 +331,7 @@ def key_gradient_kernel(
                 lse_N = tl.load(lse + y_N * out_width + x_N, mask=valid_N, other=0.0)
                 delta_N = tl.load(delta + y_N * out_width + x_N, mask=valid_N, other=0.0)
 
-                # Queries outside the map read as zeros, and so add nothing wherever they are seen.
+                # Queries outside the map read as zeros, so they add nothing.
                 seen_MN = near(image_y_M, y_N * STRIDE, WINDOW_Y, DILATION)
                 seen_MN &= near(image_x_M, x_N * STRIDE, WINDOW_X, DILATION)
                 weights_MN = tl.exp2(product(k_MD, q_ND) * SCALE - lse_N[None, :])

@@ -1,4 +1,4 @@
-"""What Hydra 1.3 has no public name for. `tests/compat/` has a test for each use."""
+"""Private API of Hydra 1.3. `tests/compat/` has a test for each use."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,15 +20,15 @@ __all__ = ["BasicLauncher", "apply_overrides", "launch", "share_schemas"]
 
 
 def share_schemas() -> None:
-    """Have Hydra share its store of schemas instead of copying it.
+    """Make Hydra share its store of schemas instead of copying it.
 
-    It copies the store for each group that `--help` lists, and once more for whatever it loads.
+    Hydra copies the store for each group that `--help` lists, and again for each file that it loads.
     """
     ConfigStore.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
 
 
 def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Change values of a composed configuration as overrides of the command line would.
+    """Apply command-line overrides to a composed configuration.
 
     Raises:
         hydra.errors.HydraException: if they do not fit.
@@ -37,12 +37,12 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
 
 
 def launch(task: Callable[[DictConfig], Any], config: DictConfig, jobs: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
-    """Hand all jobs to the launcher of a configuration in one batch, without a sweeper.
+    """Launch all jobs in one batch with the launcher of a configuration, without a sweeper.
 
     Args:
         task: runs one job.
-        config: composed, with Hydra's own group.
-        jobs: the overrides of each.
+        config: composed configuration, with Hydra's own group.
+        jobs: the overrides of each job.
     """
     context = HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks(config))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)

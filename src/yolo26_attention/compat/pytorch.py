@@ -1,9 +1,9 @@
-"""What PyTorch 2.9 to 2.15 has no public name for. `tests/compat/` has a test for each use."""
+"""Private API of PyTorch 2.9 to 2.15. `tests/compat/` has a test for each use."""
 
-# A network that is counted without being computed (no public name yet; torch.export documents the class).
+# Counts a network without computing it (not public yet; torch.export documents the class).
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-# The base of all batch norms: a public one would have to list them.
+# Base class of all batch norms; public API would need a list of them.
 from torch.nn.modules.batchnorm import _BatchNorm as AnyBatchNorm
 
 # Sees every operator that runs, as torch.utils.flop_counter does.
@@ -14,11 +14,11 @@ __all__ = ["AnyBatchNorm", "FakeTensor", "FakeTensorMode", "TorchDispatchMode", 
 
 
 def guard_hooks() -> None:
-    """Have torch.compile tell a grafted network from a stock one, or from another one that is grafted elsewhere.
+    """Make torch.compile distinguish a grafted network from a stock one or from one grafted elsewhere.
 
-    Dynamo's default is to overlook hooks, where appended attention joins: of two networks of one class, it runs for
-    both whichever it compiled first.
+    By default Dynamo ignores hooks, by which appended attention joins: for two networks of the same class, it runs the
+    code that it compiled first.
     """
-    import torch._dynamo.config as dynamo  # takes most of a second, and most runs compile nothing
+    import torch._dynamo.config as dynamo  # slow to import, and most runs compile nothing
 
     dynamo.skip_nnmodule_hook_guards = False

@@ -1,4 +1,4 @@
-"""What is patched in Ultralytics 8.4.190. Each patch says why, and `tests/compat/` has a test that fails without it."""
+"""Patches of Ultralytics 8.4.190. Each gives its reason, and `tests/compat/` has a test that fails without it."""
 
 import functools
 import random
@@ -15,13 +15,13 @@ from ultralytics.utils import torch_utils
 
 @contextmanager
 def without_flops_line() -> Iterator[None]:
-    """Let Ultralytics describe a network without its FLOPs.
+    """Remove the FLOPs from Ultralytics' description of a network.
 
-    It counts masked and shifted products of attention as if they were needed, always at 640 px, and prints the result
-    without an image size: 33.6 GFLOPs where ACmix takes 6.1. This program prints its own count.
+    Ultralytics also counts masked and shifted products of attention, always at 640 px, and prints the result without an
+    image size: 33.6 GFLOPs for ACmix's 6.1. This program prints its own count.
     """
     counted = torch_utils.get_flops
-    torch_utils.get_flops = lambda *_, **__: 0.0  # its line leaves out a count of 0
+    torch_utils.get_flops = lambda *_, **__: 0.0  # Ultralytics omits a count of 0
     try:
         yield
     finally:
@@ -30,12 +30,12 @@ def without_flops_line() -> Iterator[None]:
 
 @contextmanager
 def restricted_loading(known: Sequence[Callable[..., Any] | tuple[Callable[..., Any], str]]) -> Iterator[None]:
-    """Have Ultralytics load checkpoints with `weights_only=True`, which refuses a class before any of its code runs.
+    """Make Ultralytics load checkpoints with `weights_only=True`, which refuses a class before any of its code runs.
 
-    `tasks.SAFE_LOAD` is read from the environment once, when Ultralytics is imported.
+    Ultralytics reads `tasks.SAFE_LOAD` from the environment once, when it is imported.
 
     Args:
-        known: what is allowed beside Ultralytics' own classes, as for `torch.serialization.safe_globals`.
+        known: what to allow beside Ultralytics' own classes, as in `torch.serialization.safe_globals`.
     """
     before = tasks.SAFE_LOAD
     tasks.SAFE_LOAD = True
@@ -47,22 +47,22 @@ def restricted_loading(known: Sequence[Callable[..., Any] | tuple[Callable[..., 
 
 
 def replace_label_cache(read: Callable[..., Any], hash_paths: Callable[..., str]) -> None:
-    """Have Ultralytics read its caches of labels, and tell them apart, by other functions.
+    """Replace the functions by which Ultralytics reads and hashes its label caches.
 
-    Its own reader unpickles whatever a data set brought along, and its own hash looks at sizes alone.
+    Its reader unpickles any file that comes with a data set, and its hash covers only sizes.
 
     Args:
-        read: gives the content of a cache's file, or raises what makes Ultralytics scan the labels again.
-        hash_paths: hash of what the labels and images at some paths hold.
+        read: returns the content of a cache file, or raises an error that makes Ultralytics scan the labels again.
+        hash_paths: hashes the content of the labels and images at some paths.
     """
     dataset.load_dataset_cache_file = read
     dataset.get_hash = hash_paths
 
 
 def keep_random_stream() -> None:
-    """Have Ultralytics look for room for its image cache without moving the stream of random numbers.
+    """Keep Ultralytics' size check of its image cache from advancing the global random generator.
 
-    It looks at random images, with the stream from which the augmentation draws.
+    The check samples random images with the generator from which the augmentation draws.
     """
     for name in ("check_cache_ram", "check_cache_disk"):
         method = getattr(BaseDataset, name)

@@ -1,4 +1,4 @@
-"""What Hydra would answer with its grammar or with a traceback, said before it is asked."""
+"""Check the command line before Hydra sees it, to replace its grammar errors and tracebacks."""
 
 import os
 import re
@@ -16,12 +16,12 @@ from yolo26_attention.config.schema import SCHEMAS
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with one line if what is inside refuses the command, also where it is Hydra that refuses.
+    """Exit with a one-line message if the block, or Hydra in it, refuses the command.
 
-    Whoever sets HYDRA_FULL_ERROR=1 sees the whole traceback of the latter.
+    With HYDRA_FULL_ERROR=1, Hydra's errors show the full traceback.
     """
     wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets its errors through to here, instead of printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
     try:
         with nullcontext() if wanted else config_errors(sys.argv[1:]):
             yield
@@ -30,10 +30,10 @@ def one_line_errors() -> Iterator[None]:
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
-    """Refuse values that need quotes, and files of one's own options (-cd DIR) that are no YAML.
+    """Refuse values that need quotes, and invalid YAML files in the user's folders (-cd DIR).
 
     Raises:
-        ConfigError: with the quotes, or the file and the line.
+        ConfigError: with the quoted value, or the file and the line.
     """
     for argument in arguments:
         _check_quotes(argument)
@@ -44,12 +44,12 @@ def check_command_line(arguments: Sequence[str]) -> None:
 
 
 def _check_quotes(argument: str) -> None:
-    """Paths with = or letters beyond ASCII; what is quoted, a list, a function or an interpolation is Hydra's own."""
+    """Check for = or non-ASCII characters; leave quoted values, lists, functions and interpolations to Hydra."""
     key, _, value = argument.partition("=")
     if re.match(r"['\"\[{]|\w+\(|.*(\$\{|')", value) or not re.fullmatch(r"[+~]*[\w./@]+", key):
         return
     if re.search(r"[=()]|[^\x00-\x7f]", value):
-        raise ConfigError(f"{argument}: this value needs quotes, and those need the shell's: \"{key}='{value}'\"")
+        raise ConfigError(f"{argument}: this value needs quotes inside the shell's quotes: \"{key}='{value}'\"")
 
 
 def _check_yaml(file: Path) -> None:

@@ -1,5 +1,5 @@
-"""What a user's configuration is refused with. Free of Hydra, for those who only read what runs left."""
+"""The error for invalid configurations. Free of Hydra, so that readers of runs can import it."""
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be run; the message names the key, the value and a way out."""
+    """Invalid configuration; the message names the key, the value and a way out."""

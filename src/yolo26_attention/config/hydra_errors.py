@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf refuse, in this program's words: key, value, what is wrong, way out."""
+"""Translate errors of Hydra and OmegaConf to messages with key, value, problem and way out."""
 
 import enum
 import re
@@ -37,10 +37,10 @@ EXAMPLES = {
 
 @contextmanager
 def config_errors(overrides: Sequence[str]) -> Iterator[None]:
-    """Turn what Hydra refuses inside into an error that names key, value and a way out.
+    """Translate Hydra's errors in the block to an error with key, value and a way out.
 
     Args:
-        overrides: of the command line, the refused one among them.
+        overrides: command-line overrides, including the invalid one.
 
     Raises:
         ConfigError: instead of an error of Hydra or OmegaConf.
@@ -57,7 +57,7 @@ def config_errors(overrides: Sequence[str]) -> Iterator[None]:
 
 
 def _check_names(overrides: Sequence[str]) -> None:
-    """Refuse what ends in a traceback of Hydra's: an option of a group that is no name, and a value without a key."""
+    """Refuse overrides that give a traceback in Hydra: a group option that is not a name, or a value without a key."""
     for override in overrides:
         key, equals, value = override.partition("=")
         if equals and not key:
@@ -75,10 +75,10 @@ def _no_name(value: str) -> bool:
 
 
 def job_values(config: DictConfig) -> dict[str, Any]:
-    """The values of the job that Hydra is at.
+    """Return the values of Hydra's current job.
 
     Raises:
-        ConfigError: also for what OmegaConf finds only now, such as an interpolation that points to nothing.
+        ConfigError: also for errors that OmegaConf finds only now, such as a dangling interpolation.
     """
     overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     with config_errors(list(map(str, overrides or ()))):
@@ -86,13 +86,13 @@ def job_values(config: DictConfig) -> dict[str, Any]:
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> str:
-    """One line that says what was refused, and how to go on."""
+    """Describe in one line the error and the way out."""
     text = str(error)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
     if isinstance(error, SearchPathException) and (found := re.search(r"directory '(.*)' not found", text)):
-        return f"-cd {found[1]}: there is no such folder; give the one that holds your own attention/NAME.yaml"
+        return f"-cd {found[1]}: no such folder; give the folder of your attention/NAME.yaml"
     if isinstance(error, MissingConfigException):
         return _no_such_option(error, overrides)
     if found := re.match(r"You must specify '([^']+)'", text):
@@ -106,32 +106,32 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
         r"Could not delete from config\. '?([^']+?)'? does not exist|Could not delete '([^']+)'", text
     ):
         key = found[1] or found[2]
-        return f"{_given(key, overrides)}: there is no option {key} to leave out; {SHOWN}"
+        return f"{_given(key, overrides)}: there is no option {key} to remove; {SHOWN}"
     if found := re.match(r"Multiple values for (\S+)\. ", text):
         group = found[1].split("@")[0]
-        return f"{_given(group, overrides)}: {group} has a value already; write {group}=NAME, once and without +"
+        return f"{_given(group, overrides)}: {group} already has a value; write {group}=NAME once, without +"
     if isinstance(cause, MissingMandatoryValue):
         return f"{_given(cause.full_key, overrides)}: has no value; give one, {cause.full_key}=VALUE"
     if isinstance(cause, InterpolationResolutionError):
         given = _given(cause.full_key, overrides)
-        return f"{given}: {_first_line(cause)}; write a value, or name an option that there is, such as ${{seed}}"
+        return f"{given}: {_first_line(cause)}; write a value, or the name of an existing option, such as ${{seed}}"
     if found := re.search(r"Error resolving interpolation '([^']+)'", text):
         given = next((override for override in overrides if found[1] in override), found[1])
-        return f"{given}: {found[1]} points to nothing that is known yet; write the name of an option"
+        return f"{given}: {found[1]} is not known yet; write the name of an option"
     if found := re.match(r"Could not override '([^']+)'", text):
         return _no_such_key(found[1], cause, overrides)
     if isinstance(cause, ValidationError):
         return _wrong_type(cause, overrides)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return _no_such_key(str(cause.full_key), cause, overrides)
-    return f"{' '.join(text.split())}; {SHOWN}, or more about this error with HYDRA_FULL_ERROR=1"
+    return f"{' '.join(text.split())}; {SHOWN}, or the traceback with HYDRA_FULL_ERROR=1"
 
 
 def _unreadable(override: str) -> str:
     key = override.partition("=")[0] if re.match(r"[\w./]+=", override) else "KEY"
     return (
-        f"{override}: this cannot be read as KEY=VALUE; write a list as '{key}=[a,b]', "
-        f"and text with spaces or signs in two kinds of quotes: \"{key}='TEXT'\""
+        f"{override} is not KEY=VALUE; write a list as '{key}=[a,b]', "
+        f"and text with spaces or special characters in two kinds of quotes: \"{key}='TEXT'\""
     )
 
 
@@ -140,7 +140,7 @@ def _no_such_option(error: MissingConfigException, overrides: Sequence[str]) -> 
     if not found:
         name = str(error.missing_cfg_file)
         given = next((o for o in overrides if "=" in o and name in o), f"-cn {name}")
-        return f"{given}: there is no configuration {name}; leave -cn and -cp out for this program's own"
+        return f"{given}: there is no configuration {name}; leave out -cn and -cp"
     group, there = found[1], _listed(str(error))
     name = str(error.missing_cfg_file).removeprefix(f"{group}/")
     if not name:
@@ -153,7 +153,7 @@ def _no_such_option(error: MissingConfigException, overrides: Sequence[str]) -> 
 
 
 def _listed(text: str) -> list[str]:
-    """The options that Hydra lists, one indented line each, before its search path."""
+    """Parse the options that Hydra lists, one indented line each, before its search path."""
     return re.findall(r"^\t(\S+)$", text.partition("Config search path")[0], re.MULTILINE)
 
 
@@ -168,7 +168,7 @@ def _no_such_key(key: str, cause: Any, overrides: Sequence[str]) -> str:
 
 
 def _wrong_type(cause: ValidationError, overrides: Sequence[str]) -> str:
-    key = re.sub(r"\[\d+\]$", "", str(cause.full_key))  # of an item, that of its list
+    key = re.sub(r"\[\d+\]$", "", str(cause.full_key))  # the key of the list, for one of its items
     try:
         wanted = get_type_hints(cause.object_type)[key.rpartition(".")[2]]
     except (KeyError, TypeError, NameError):
@@ -179,7 +179,7 @@ def _wrong_type(cause: ValidationError, overrides: Sequence[str]) -> str:
 
 
 def _kind(wanted: Any) -> tuple[str, str]:
-    """A type in words, and an example of it."""
+    """Describe a type in words, with an example."""
     arguments = get_args(wanted)
     if get_origin(wanted) in {Union, types.UnionType}:
         kinds = [("null", "null") if part is type(None) else _kind(part) for part in arguments]
@@ -194,7 +194,7 @@ def _kind(wanted: Any) -> tuple[str, str]:
 
 
 def _default(schema: Any, name: str) -> str | None:
-    """The default of an option as it is written on the command line; None for one that shows no value."""
+    """The default of an option in command-line notation; None if it has no printable value."""
     field = schema.__dataclass_fields__[name]
     value = field.default if field.default_factory is MISSING else field.default_factory()
     if isinstance(value, bool):
@@ -205,7 +205,7 @@ def _default(schema: Any, name: str) -> str | None:
 
 
 def _given(key: str | None, overrides: Sequence[str], otherwise: str | None = None) -> str:
-    """The override that sets a key; of several, the last one, which is the one that holds."""
+    """The override that sets a key; the last of several, which takes effect."""
     key = str(key)
     for override in reversed(overrides):
         name = override.partition("=")[0].lstrip("+~")

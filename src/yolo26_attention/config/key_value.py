@@ -1,4 +1,4 @@
-"""Arguments of the entries that read: a study's name and key=value, as everywhere, without Hydra's start-up time."""
+"""Parse NAME key=value arguments without Hydra and its start-up time, for commands that only read."""
 
 import argparse
 from dataclasses import fields
@@ -9,14 +9,14 @@ from yolo26_attention.config.plain_yaml import as_override
 
 
 def parse_arguments(schema: type, command: str, about: str) -> Any:
-    """Fill a dataclass, whose fields have their help in `metadata["help"]`, from NAME key=value ...
+    """Fill a dataclass from NAME key=value ...; `metadata["help"]` of its fields is their help.
 
     Args:
-        schema: its first field is the study's name, every other one an option with a default.
-        command: as the user types it.
+        schema: its first field is the study's name, every other field an option with a default.
+        command: the command as typed.
         about: what the command does.
 
-    Exits with a message that names key, value and way out where an argument does not fit.
+    Exits with a message that names key, value and a way out if an argument is invalid.
     """
     name, *options = fields(schema)
     shown = {f"{option.name}={as_override(option.default)}": option.metadata["help"] for option in options}
@@ -55,7 +55,7 @@ def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
     try:
         number = kind(value)
     except ValueError:
-        parser.error(f"{option.name}={value} is no number; the default is {option.default}")
+        parser.error(f"{option.name}={value} is not a number; the default is {option.default}")
     least = option.metadata.get("least")
     if least is not None and not number >= least:
         parser.error(f"{option.name}={value} is below {least:g}; the default is {option.default}")

@@ -1,4 +1,4 @@
-"""YAML that people wrote, and what is wrong with it in their words."""
+"""Parse YAML written by users, with readable errors."""
 
 import re
 from typing import Any
@@ -9,10 +9,10 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse_yaml(content: bytes) -> Any:
-    """The values in a YAML file's content; some editors begin it with a byte-order mark.
+    """Parse the content of a YAML file, which may begin with a byte-order mark.
 
     Raises:
-        ValueError: with what is wrong and in which line, as the end of a sentence that begins with the file.
+        ValueError: with the problem and its line, as the end of a sentence that begins with the file.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -25,7 +25,7 @@ def parse_yaml(content: bytes) -> Any:
 
 
 def as_override(value: Any) -> str:
-    """A value as it is written on Hydra's command line."""
+    """Write a value in the notation of Hydra's command line."""
     if value is None:
         return "null"
     if isinstance(value, bool):

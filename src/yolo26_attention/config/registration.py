@@ -1,4 +1,4 @@
-"""Registers the schemas and launchers with Hydra, and reads what Hydra composed as plain values."""
+"""Register schemas and launchers with Hydra, and convert composed configurations to plain values."""
 
 import sys
 from importlib import import_module
@@ -16,7 +16,7 @@ from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig
 
 
 def register_configs() -> None:
-    """Put the schemas into Hydra's ConfigStore, under `schema/GROUP/NAME`, apart from what a user picks."""
+    """Store the schemas in Hydra's ConfigStore under `schema/GROUP/NAME`, separate from the options that users pick."""
     _register_launchers()
     share_schemas()
     store = ConfigStore.instance()
@@ -28,7 +28,7 @@ def register_configs() -> None:
 
 
 def _register_launchers() -> None:
-    """Name our launchers to Hydra, which searches folders for plugins and does not look into an editable install."""
+    """Register our launchers, because Hydra's folder search for plugins does not find an editable install."""
     plugins = Plugins.instance()
     for name in ("in_turn", "ray", "slurm"):
         module = import_module(f"hydra_plugins.study_launchers.{name}")
@@ -38,10 +38,10 @@ def _register_launchers() -> None:
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as plain values; the folder given with -cd becomes one to import classes from.
+    """Resolve the configuration to plain values, and make the folder given with -cd importable.
 
     Raises:
-        ConfigError: for a key that `+key=value` put past the schema.
+        ConfigError: for a key that `+key=value` added outside the schema.
     """
     if added := added_keys(config):
         value = OmegaConf.select(config, added[0])
@@ -54,7 +54,7 @@ def plain_values(config: DictConfig) -> dict[str, Any]:
 
 
 def own_folders() -> list[str]:
-    """The folders given with -cd, whose code is the user's own."""
+    """The folders given with -cd, which hold the user's code."""
     if not HydraConfig.initialized():
         return []
     sources = HydraConfig.get().runtime.config_sources
@@ -62,12 +62,12 @@ def own_folders() -> list[str]:
 
 
 def given_overrides() -> list[str]:
-    """The overrides of the command line, or of one job of a sweep; the program's arguments where Hydra has none."""
+    """Overrides of the command line or of one job of a sweep; the program's arguments if Hydra has none."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else sys.argv[1:]
 
 
 def added_keys(config: DictConfig) -> list[str]:
-    """Keys that `+key=value` put past the schema, in full: no option of ours reads them."""
+    """Full keys that `+key=value` added outside the schema; no option of ours reads them."""
     schema = OmegaConf.get_type(config)
     known = getattr(schema, "__dataclass_fields__", None)
     added = [] if known is None else [str(key) for key in config if key not in known]

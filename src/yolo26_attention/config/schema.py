@@ -1,8 +1,8 @@
-"""The schema behind every group in `conf/`.
+"""The schema of every group in `conf/`.
 
-YAML picks, these dataclasses define: a misspelt key, a wrong type or an unknown option fails when the configuration is
-composed. Nothing here imports torch or ultralytics, because `--help`, `--cfg` and completion pass through this file.
-Names of Ultralytics' own arguments are kept as they are (`lr0`, `close_mosaic`), so its documentation applies.
+YAML selects and these dataclasses define: a misspelt key, a wrong type or an unknown option fails when the
+configuration is composed. This file imports neither torch nor ultralytics, to keep `--help`, `--cfg` and completion
+fast. Ultralytics' arguments keep their names (`lr0`, `close_mosaic`), so its documentation applies.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from typing import Any
 from omegaconf import MISSING
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
-from yolo26_attention.config.errors import ConfigError as ConfigError  # whoever has a configuration finds it here
+from yolo26_attention.config.errors import ConfigError as ConfigError  # re-export
 
 
 @dataclass
 class PlaceboAttentionConfig:
-    """A plain convolution block as large as another attention; `placebo` says which, and in what."""
+    """A plain convolution block of the size of another attention, which `placebo` names."""
 
     name: str = "placebo"
     _target_: str = "yolo26_attention.attention.placebo.Placebo"
@@ -25,7 +25,7 @@ class PlaceboAttentionConfig:
 
 
 class MatchBy(Enum):
-    """In what a placebo equals what it stands for."""
+    """The quantity in which a placebo equals the attention that it matches."""
 
     parameters = "parameters"
     flops = "flops"
@@ -33,15 +33,15 @@ class MatchBy(Enum):
 
 @dataclass
 class PlaceboConfig:
-    """What `attention=placebo` stands for; without effect on any other attention."""
+    """The attention that `attention=placebo` matches; no effect on any other attention."""
 
     matches: str = "acmix"  # another attention, or the dotted path of a class
-    options: Any = None  # of that attention, {kernel_att: 5}; null: its defaults
+    options: Any = None  # options of that attention, such as {kernel_att: 5}; null: its defaults
     by: MatchBy = MatchBy.parameters  # flops: counted at trainer.imgsz
 
 
 class Mode(Enum):
-    """How attention joins a site: behind its block, instead of it, or instead of the 3x3 convolutions inside it."""
+    """How attention joins a site: after its block, instead of it, or instead of the 3x3 convolutions inside it."""
 
     append = "append"
     replace = "replace"
@@ -49,7 +49,7 @@ class Mode(Enum):
 
 
 class Gate(Enum):
-    """How much appended attention counts at the start: in full, or nothing, by a learned scalar that starts at 0."""
+    """Initial weight of appended attention: full, or zero, by a learned scalar that starts at 0."""
 
     none = "none"
     zero = "zero"
@@ -57,16 +57,16 @@ class Gate(Enum):
 
 @dataclass
 class PlacementConfig:
-    """Where the attention goes, by role, never by layer number, and how it joins."""
+    """The attention's sites, by role instead of layer number, and how it joins them."""
 
-    sites: list[str] = MISSING  # sites and sets of sites: p3, backbone_p3, c2psa, sppf, neck, backbone, all, ...
+    sites: list[str] = MISSING  # sites or sets of sites: p3, backbone_p3, c2psa, sppf, neck, backbone, all, ...
     mode: Mode = Mode.append
-    gate: Gate = Gate.none  # zero: with mode append
+    gate: Gate = Gate.none  # zero: only with mode append
 
 
 @dataclass
 class ModelConfig:
-    """Which YOLO26, and the checkpoint it starts from."""
+    """The YOLO26 model and its starting checkpoint."""
 
     name: str = MISSING
     weights: str | None = None  # null: random start; an official name (yolo26n.pt) or a path
@@ -77,13 +77,13 @@ class DigitsConfig:
     """The embedded data set: real handwritten digits in generated scenes (sizes in pixels)."""
 
     name: str = "digits"
-    yaml: str | None = None  # a data set of one's own instead: path of its data.yaml
+    yaml: str | None = None  # your own data set instead: path of its data.yaml
     train_images: int = 512
     val_images: int = 128
     imgsz: int = 160
     seed: int = 0
-    download: bool = False  # may the YAML's own download step run when images are missing
-    groups: str | None = None  # what dependent images share: a regular expression with (one part), or a file
+    download: bool = False  # whether to run the YAML's download step if images are missing
+    groups: str | None = None  # of dependent images: a regular expression with (one group), or a file
 
 
 @dataclass
@@ -93,26 +93,26 @@ class PublicDataConfig:
     name: str = MISSING
     yaml: str = MISSING
     download: bool = False
-    groups: str | None = None  # what dependent images share: a regular expression with (one part), or a file
+    groups: str | None = None  # of dependent images: a regular expression with (one group), or a file
 
 
 @dataclass
 class GraftOptimizerConfig:
-    """How the optimizer treats the graft's own parameters; the defaults are Ultralytics' behaviour.
+    """How the optimizer treats the graft's parameters; the defaults are Ultralytics' behaviour.
 
-    MuSGD gives Muon every parameter of 2 or 4 dimensions, ACmix's shift kernels included, and decays whatever is
-    neither bias nor norm, ACmix's two rates included.
+    MuSGD applies Muon to all parameters with 2 or 4 dimensions, including ACmix's shift kernels, and weight decay to
+    all except biases and norms, including ACmix's two rates.
     """
 
-    lr_factor: float = 1.0  # times the learning rate of the group a parameter would be in
+    lr_factor: float = 1.0  # factor on the learning rate of the parameter's group
     muon: bool = True  # false: MuSGD updates the graft by SGD alone
-    weight_decay: float | None = None  # null: that of the group a parameter would be in
+    weight_decay: float | None = None  # null: that of the parameter's group
     frozen: bool = False  # the graft keeps its initial values
 
 
 @dataclass
 class OptimizerConfig:
-    """Learning-rate schedule shared by every optimizer; `auto` chooses its own rate and momentum."""
+    """Options shared by all optimizers; `auto` chooses its own learning rate and momentum."""
 
     name: str = MISSING
     lrf: float = 0.01
@@ -124,7 +124,7 @@ class OptimizerConfig:
 
 @dataclass
 class TunedOptimizerConfig(OptimizerConfig):
-    """An optimizer whose learning rate and momentum are given rather than chosen by Ultralytics."""
+    """An optimizer with a given learning rate and momentum, not chosen by Ultralytics."""
 
     lr0: float = MISSING
     momentum: float = 0.937
@@ -137,14 +137,14 @@ class TrainerConfig:
 
     epochs: int = MISSING
     batch: int | float = 16
-    nbs: int = 64  # nominal batch: gradients add up over nbs / batch batches before a step
+    nbs: int = 64  # nominal batch: gradients accumulate over nbs / batch batches before a step
     warmup_epochs: float = 3.0
     imgsz: int = 640
     device: str | None = None  # null: the first GPU, else the CPU; 0; 0,1; cpu
     workers: int = 8
-    threads: int | None = None  # of a CPU training; null: as Ultralytics chooses, all cores but one, at most 8
+    threads: int | None = None  # for CPU training; null: Ultralytics' choice, all cores but one, at most 8
     time: float | None = None  # hours; overrides epochs
-    steps: int | None = None  # steps of the optimizer; overrides epochs, which are then as many as the steps need
+    steps: int | None = None  # optimizer steps; overrides epochs
     patience: int = 100
     amp: bool | str = True
     deterministic: bool = True
@@ -152,7 +152,7 @@ class TrainerConfig:
     rect: bool = False
     close_mosaic: int = 10
     fraction: float | int = 1.0
-    freeze: Any = None  # of the stock network: a number of layers, a list of their indices, or stock for all of them
+    freeze: Any = None  # stock layers: a number of layers, a list of their indices, or stock for all of them
     multi_scale: float = 0.0
     compile: bool | str = False
     channels_last: bool | None = None
@@ -187,7 +187,7 @@ class TrainerConfig:
 
 
 class TrackingMode(Enum):
-    """Where the Weights & Biases run goes."""
+    """Mode of the Weights & Biases run."""
 
     offline = "offline"
     online = "online"
@@ -206,7 +206,7 @@ class TrackingConfig:
 
 
 class Backend(Enum):
-    """The runtime that the trained and the stock model are deployed on."""
+    """The runtime for the trained and the stock model."""
 
     eager = "eager"
     compiled = "compiled"
@@ -217,7 +217,7 @@ class Backend(Enum):
 
 
 class Precision(Enum):
-    """What a deployed model computes in."""
+    """Precision of the deployed model."""
 
     fp32 = "fp32"
     fp16 = "fp16"
@@ -226,27 +226,27 @@ class Precision(Enum):
 
 @dataclass
 class LatencyConfig:
-    """The trained and the stock model, deployed alike and timed in turn on real images."""
+    """Timing of the trained and the stock model, deployed alike and timed in turn on real images."""
 
     enabled: bool = True
     backend: Backend = Backend.eager
     precision: Precision = Precision.fp32
     batch: int = 1
     imgsz: int | None = None  # null: trainer.imgsz
-    threads: int | None = None  # of a CPU; null: as many as the training had
-    seconds: float = 10.0  # time budget of the model alone, and again from image to boxes
+    threads: int | None = None  # CPU threads; null: those of the training
+    seconds: float = 10.0  # time budget for the model alone, and again for end to end
     max_pairs: int = 10_000
-    width: float = 0.01  # stop when the 95 % interval of the ratio is narrower than this share of it
-    throughput_batches: list[int] = field(default_factory=lambda: [8])  # batches for images per second; []: none
-    again: bool = False  # measure a finished run again although it was measured with these options
+    width: float = 0.01  # stop when the 95 % interval is narrower than this fraction of the ratio
+    throughput_batches: list[int] = field(default_factory=lambda: [8])  # batch sizes for images per second; []: none
+    again: bool = False  # measure a finished run again even if these options are measured
 
 
 @dataclass
 class Config:
-    """The whole program.
+    """The complete configuration.
 
-    Groups are Any here because the option that is picked brings its own schema (OmegaConf 2.3 also fails to merge a
-    nested schema that has unions).
+    Groups are Any because the selected option brings its own schema (OmegaConf 2.3 also fails to merge a nested schema
+    with unions).
     """
 
     attention: Any = MISSING
@@ -261,15 +261,15 @@ class Config:
     seed: int = 0
     study: str = "default"
     output_dir: str = "outputs"
-    force: bool = False  # train again although the run is finished; the finished one is kept aside
-    retry: bool = True  # false: leave a run that failed as it is; python -m src.sweep says so unless told retry=true
-    trust: bool = False  # run code that a checkpoint or a dotted path brings from elsewhere
-    objectives: list[str] = field(default_factory=lambda: ["map50_95"])  # returned to Hydra's sweepers, in this order
+    force: bool = False  # train again even if the run is finished; the finished run is kept in replaced/
+    retry: bool = True  # false: skip runs that failed, the default of python -m src.sweep
+    trust: bool = False  # allow external code from a checkpoint or a dotted path
+    objectives: list[str] = field(default_factory=lambda: ["map50_95"])  # returned to Hydra's sweepers in this order
 
 
 @dataclass
 class ExportConfig:
-    """What `python -m src.export` takes."""
+    """Options of `python -m src.export`."""
 
     run: str = MISSING  # name, hash or folder
     format: str = "onnx"
@@ -277,7 +277,7 @@ class ExportConfig:
     batch: int = 1  # largest batch of a TensorRT engine
     half: bool = False  # 16-bit weights
     check: bool = True  # compare with PyTorch on the validation images
-    trust: bool = False  # run code that the checkpoint brings from elsewhere
+    trust: bool = False  # allow external code from the checkpoint
     output_dir: str = "outputs"
 
 

@@ -1,9 +1,9 @@
-"""Fingerprints of a data set's files, and what is wrong with them; of an image, kept from one start to the next.
+"""Fingerprints and faults of a data set's files; those of images are cached between starts.
 
-A label is read at each start. An image is read and decoded when it is new, and again when its size, its time of change
-(mtime) or its time of status change (ctime) differs; so does the .npy beside it that Ultralytics would load instead.
-Writing a file sets its ctime, and no program can set it to a chosen value: what stays unseen is a change made with the
-clock set back, or behind the file system's back. A file that changed in the last two seconds is not kept.
+Labels are read at each start. An image is read and decoded when it is new, and again when its size, mtime or ctime
+changes, or those of the .npy beside it, which Ultralytics would load instead. Writing a file sets its ctime, and
+programs cannot set it to a chosen value: only changes with the clock set back, or below the file system, stay
+undetected. A file that changed in the last two seconds is not cached.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system in use ticks every two seconds
-MANY = 2000  # images of which one is told that they are looked through
+MANY = 2000  # number of images from which progress is logged
 PROCESSORS = 8
 Seen = list[int | str]
 
@@ -43,9 +43,9 @@ class ImageFile:
     Attributes:
         size: in bytes.
         changed_at: mtime in seconds.
-        file: device and number of the file, the same for all its names.
+        file: device and inode, the same for all names of the file.
         digest: SHA-256 of its bytes.
-        fault: why it cannot be used, in words that follow its path; None if it can.
+        fault: why it cannot be used, as words that follow its path; None if it can.
     """
 
     size: int
@@ -57,7 +57,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """A label file, with its time of change in seconds and the SHA-256 of its bytes."""
+    """A label file, with its mtime in seconds and the SHA-256 of its bytes."""
 
     size: int
     changed_at: float
@@ -66,13 +66,13 @@ class LabelFile:
 
 
 class Contents:
-    """Looks at files of one data set, and keeps what it saw of those that are whole.
+    """Inspects the files of one data set and caches the results for intact images.
 
     Args:
-        cache: file to keep it in; None keeps nothing.
-        channels: of every image.
-        classes: that a label may name; 0 for any.
-        keypoints: columns that a label may have behind its box.
+        cache: cache file; None caches nothing.
+        channels: number of channels of every image.
+        classes: number of valid classes; 0 for any.
+        keypoints: number of columns that a label may have after its box.
     """
 
     def __init__(self, cache: Path | None, channels: int, classes: int, keypoints: int) -> None:
@@ -91,7 +91,7 @@ class Contents:
         self._labels: dict[str, Seen] = {}
 
     def images(self, paths: Sequence[str]) -> list[ImageFile]:
-        """Look at images, all of which are there; those not seen before are decoded, several at once."""
+        """Inspect existing images; those not cached are decoded in parallel."""
         stats = [_image_stat(path) for path in paths]
         new = [at for at, path in enumerate(paths) if self._images_before.get(path, [])[1:] != stats[at].key]
         if len(new) >= MANY:
@@ -109,7 +109,7 @@ class Contents:
         return files
 
     def label(self, path: Path) -> LabelFile | None:
-        """Read a label; None where there is none."""
+        """Read a label; None if it does not exist."""
         if not path.is_file():
             return None
         content = path.read_bytes()
@@ -124,7 +124,7 @@ class Contents:
         return LabelFile(len(content), path.stat().st_mtime, digest, labels)
 
     def keep(self) -> None:
-        """Write what was seen for the next start; a cache that cannot be written is done without."""
+        """Write the cache for the next start; warn if it cannot be written."""
         if self._cache is None or (self._images, self._labels) == (self._images_before, self._labels_before):
             return
         content = {"rules": self._rules, "images": self._images, "labels": self._labels}
@@ -140,7 +140,7 @@ class Contents:
         return digest, image_fault(Path(path), self._channels)
 
     def _read(self) -> dict[str, Any]:
-        """The cache, if it was made by the same rules; an empty one otherwise."""
+        """Read the cache if it was made by the same rules; otherwise return an empty one."""
         if self._cache is None:
             return {}
         try:
@@ -160,7 +160,7 @@ class _Stat:
 
 
 def _image_stat(path: str) -> _Stat:
-    """State of an image and of the .npy beside it."""
+    """File status of an image and of the .npy beside it."""
     stat = os.stat(path)
     key: Seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     latest = max(stat.st_mtime_ns, stat.st_ctime_ns)

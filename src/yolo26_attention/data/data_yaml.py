@@ -1,4 +1,4 @@
-"""The YAML of a data set: found, read, and checked for what it must say."""
+"""Find, read and check the YAML of a data set."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ SINGLE_CLASS = {0: "item"}  # Ultralytics' own names under single_cls
 
 
 class DatasetError(Exception):
-    """A data set that cannot be trained on; the message names the value and a way out."""
+    """The data set cannot be used for training; the message names the value and a way out."""
 
 
 class DatasetInvalidError(DatasetError, ValueError):
-    """The YAML does not say what it must, or a file of the set is damaged."""
+    """The YAML is invalid, or a file of the set is damaged."""
 
 
 class DatasetMissingError(DatasetError, FileNotFoundError):
-    """The YAML, or what it names, is not there."""
+    """The YAML, or a file or folder that it names, does not exist."""
 
 
 def bundled() -> Path:
-    """The folder of the data sets that Ultralytics brings; imported here, for records are read without torch."""
+    """Ultralytics' folder of data sets; imported here, because records are read without torch."""
     from ultralytics.utils import ROOT
 
     return ROOT / "cfg" / "datasets"
@@ -42,12 +42,12 @@ def find_yaml(value: str) -> Path:
     """Return the absolute path of a data set's YAML, given by name or by path.
 
     Raises:
-        DatasetMissingError: if there is none.
+        DatasetMissingError: if it does not exist.
     """
     if value in OFFICIAL:
         return bundled() / OFFICIAL[value]
     if value == "digits":
-        raise DatasetMissingError("data=digits has no fixed place; give what build_digits returns")
+        raise DatasetMissingError("data=digits has no fixed path; give the result of build_digits")
     file = Path(value).expanduser()
     if not file.exists() and file.name == value and (bundled() / value).is_file():
         return bundled() / value
@@ -73,7 +73,7 @@ def read_yaml(value: str, file: Path) -> dict[str, Any]:
 
     Raises:
         DatasetMissingError: if the file cannot be read.
-        DatasetInvalidError: if it is no YAML, or lacks a key.
+        DatasetInvalidError: if it is not valid YAML, or lacks a key.
     """
     try:
         content = parse_yaml(file.read_bytes())
@@ -95,9 +95,9 @@ def read_yaml(value: str, file: Path) -> dict[str, Any]:
 
 
 def check_names(value: str, content: dict[str, Any], single_cls: bool) -> dict[int, str]:
-    """Return class number to class name.
+    """Return the class names by class number.
 
-    Names must differ, because results by class are kept by name; with `single_cls` they are not used.
+    Names must differ, because results by class are stored by name; with `single_cls` they are not used.
 
     Raises:
         DatasetInvalidError: if the names cannot be used.
@@ -125,13 +125,13 @@ def check_names(value: str, content: dict[str, Any], single_cls: bool) -> dict[i
         if earlier != number and not single_cls:
             raise DatasetInvalidError(
                 f"data={value}: classes {earlier} and {number} of names: are both called {names[number]}; "
-                "give each class a name of its own, or merge them in the labels"
+                "give each class its own name, or merge them in the labels"
             )
     return {number: str(names[number]) for number in sorted(names)}
 
 
 def class_names(file: Path, single_cls: bool) -> dict[int, str]:
-    """Return class number to class name of the networks that were trained on a data set.
+    """Return the class names, by class number, of networks trained on a data set.
 
     Raises:
         DatasetError: if the YAML cannot be used.
@@ -143,7 +143,7 @@ def check_channels(value: str, content: dict[str, Any]) -> int:
     """Return the number of channels of every image.
 
     Raises:
-        DatasetInvalidError: if it is no positive whole number.
+        DatasetInvalidError: if it is not a positive integer.
     """
     channels = content.get("channels", 3)
     if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:

@@ -1,4 +1,4 @@
-"""Which data set a run trains on: found, read and checked before anything is trained."""
+"""Find, read and check the data set of a run before anything is trained."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Dataset:
 
     Attributes:
         yaml: absolute path of the YAML, for Ultralytics' `data` argument.
-        names: class number to class name of the network; one neutral name under single_cls, as Ultralytics has it.
-        channels: of every image.
-        identity: hash of what defines the set: the YAML apart from locations, and the names and bytes of all images
-            and labels, in the order of training.
+        names: the network's class names by class number; one neutral name under single_cls, as in Ultralytics.
+        channels: number of channels of every image.
+        identity: hash of the YAML without locations, and of the names and bytes of all images and labels in training
+            order.
         changed_at: newest mtime of any image, label or list of images, in seconds since the epoch.
-        splits: what the training takes of train and of val.
-        shared: validation images whose bytes are those of a training image.
+        splits: the images that the training uses from train and val.
+        shared: number of validation images with the same bytes as a training image.
     """
 
     yaml: Path
@@ -59,38 +59,38 @@ class Dataset:
 
     @cached_property
     def sizes_identity(self) -> str:
-        """The identity as it was before it followed content, by which runs of then are found again.
+        """The former identity, by sizes instead of content, which finds runs of earlier versions.
 
-        It is over the fingerprint for digits, the splits as written where the YAML has a `download`, and otherwise
+        It hashes the fingerprint for digits, the splits as written if the YAML has a `download`, and otherwise the
         names and sizes of all images and labels.
         """
         return _hash({**self.definition, "content": former_listing(self.yaml, self.sources)})
 
     @property
     def counts(self) -> dict[str, Any]:
-        """What a record keeps, as plain values."""
+        """Plain values for the record."""
         splits = {name: asdict(split) for name, split in self.splits.items()}
         return {"identity": self.identity, **splits, "shared": self.shared}
 
     @property
     def notes(self) -> list[str]:
-        """What one should know before training on it, a line each."""
+        """Remarks to read before training on it, one per line."""
         lines = []
         for name, split in self.splits.items():
             if split.unlabelled:
                 lines.append(
                     f"{split.unlabelled} of {split.images} images of {name} have no label file and count as "
-                    f"background; the first one's was looked for at {split.looked_for}"
+                    f"background; the first missing one is {split.looked_for}"
                 )
             if split.repeated:
                 lines.append(f"{split.repeated} of {split.images} images of {name} are listed more than once")
             if split.rows_dropped:
                 lines.append(
-                    f"{split.rows_dropped} label files of {name} have a row twice, which Ultralytics takes once; "
+                    f"{split.rows_dropped} label files of {name} repeat a row, which Ultralytics uses once; "
                     f"the first is {split.first_dropped}"
                 )
         if self.shared:
-            lines.append(f"{self.shared} of {self.splits['val'].images} images of val are images of train, too")
+            lines.append(f"{self.shared} of {self.splits['val'].images} images of val are also in train")
         return [f"data: {line}" for line in lines]
 
 
@@ -107,14 +107,14 @@ def resolve_dataset(
     Args:
         name_or_yaml: coco8, coco128, coco, voc or visdrone (or any file name in Ultralytics'
             `cfg/datasets`), or the path of a YAML, such as `build_digits` returns.
-        download: let Ultralytics fetch a set that is not there, if its YAML has a `download`.
-        single_cls: every object counts as of one class, whatever its label says.
-        fraction: of the training images that are used, as `trainer.fraction`.
-        cache: folder for what was seen of images, so that the next call reads only those that changed.
+        download: let Ultralytics download a missing set, if its YAML has a `download`.
+        single_cls: treat every object as of the same class, whatever its label.
+        fraction: part of the training images to use, as `trainer.fraction`.
+        cache: folder of the image cache, by which the next call reads only changed images.
 
     Raises:
-        DatasetInvalidError: the YAML is not one, or lacks or contradicts something; an image or a label is damaged.
-        DatasetMissingError: the YAML, a folder or file it names, images or labels are not there.
+        DatasetInvalidError: if the YAML is invalid, incomplete or contradictory, or an image or a label is damaged.
+        DatasetMissingError: if the YAML, a folder or file that it names, images or labels do not exist.
     """
     value = str(name_or_yaml)
     file = find_yaml(value)

@@ -1,7 +1,7 @@
 """The embedded data set on disk: handwritten digits in YOLO's format, built once, checked on use.
 
-Images are BMP: the bytes of a compressed format depend on its encoder's version, and the same
-options must give the same bytes on any machine.
+Images are BMP because the same options must give the same bytes on any machine, and the bytes of a
+compressed format depend on its encoder's version.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from yolo26_attention.files.atomic import write_atomically
 log = logging.getLogger(__name__)
 
 STALE_SECONDS = 3600  # a temporary folder this old belongs to a builder that was killed
-BYPRODUCTS = {".npy", ".cache"}  # what Ultralytics leaves beside images and labels
+BYPRODUCTS = {".npy", ".cache"}  # files that Ultralytics writes beside images and labels
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,19 @@ def build_digits(
     imgsz: int = 160,
     seed: int = 0,
 ) -> Path:
-    """Return the absolute path of the set's `data.yaml`; build what is not there or is damaged.
+    """Return the absolute path of the set's `data.yaml`; build the set if it is missing or damaged.
 
     Args:
-        cache: folder that holds such sets; made if missing.
-        train_images: images of the training split.
-        val_images: images of the validation split.
+        cache: folder of such sets; created if missing.
+        train_images: number of training images.
+        val_images: number of validation images.
         imgsz: height and width of every image, px: 64 to 640, a multiple of 32. Digits are 16 to
-            56 px long whatever it is, but never longer than 35 % of it.
-        seed: decides which scans go to which split, and every scene.
+            56 px long at any size, but never longer than 35 % of it.
+        seed: determines the split of the scans, and every scene.
 
-    Raises:
-        ValueError: an option is out of its range.
-        OSError: the cache cannot be written.
+        Raises:
+            ValueError: if an option is out of range.
+            OSError: if the cache cannot be written.
     """
     options = _Options(train_images, val_images, imgsz, seed)
     folder = Path(cache).absolute() / options.folder()
@@ -102,13 +102,13 @@ def fingerprint(data_yaml: Path) -> str:
     """Return the SHA-256 over names and bytes of all images and labels, as recorded when built.
 
     Raises:
-        FileNotFoundError: there is no digits set around `data_yaml`.
+        FileNotFoundError: if `data_yaml` is not in a digits set.
     """
     return _recorded(Path(data_yaml).parent)
 
 
 def is_digits(folder: Path) -> bool:
-    """Whether a folder holds a digits set to the last byte, and not one that was edited since."""
+    """Whether a folder holds a digits set that is unchanged to the last byte."""
     try:
         options = _Options(**json.loads((folder / "fingerprint.json").read_text())["options"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -142,7 +142,7 @@ def _fingerprint(folder: Path, options: _Options) -> str:
 
 
 def _fault(folder: Path, options: _Options) -> str:
-    """Say what is wrong with the set in a folder, or return an empty string."""
+    """Describe the fault of the set in a folder; "" if it has none."""
     try:
         expected = set(_names(options))
         found = {file.relative_to(folder).as_posix() for file in folder.glob("*/*/*") if file.suffix not in BYPRODUCTS}
@@ -157,7 +157,7 @@ def _fault(folder: Path, options: _Options) -> str:
 
 
 def _build(folder: Path, options: _Options) -> None:
-    """Build beside the final place and move there in one step; whoever comes second steps back."""
+    """Build in a temporary folder and rename it; of several builders, the first wins."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clean_up(folder)
     started = time.perf_counter()
@@ -189,14 +189,14 @@ def _build(folder: Path, options: _Options) -> None:
 
 def _discard(folder: Path) -> None:
     away = _sibling(folder)
-    with contextlib.suppress(FileNotFoundError):  # another process was quicker
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
         folder.rename(away)
         shutil.rmtree(away, ignore_errors=True)
 
 
 def _clean_up(folder: Path) -> None:
     for old in folder.parent.glob(f".{folder.name}.*"):
-        with contextlib.suppress(FileNotFoundError):  # its owner finished meanwhile
+        with contextlib.suppress(FileNotFoundError):  # its owner finished in the meantime
             if time.time() - old.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
 
@@ -206,7 +206,7 @@ def _sibling(folder: Path) -> Path:
 
 
 def _write_yaml(folder: Path) -> Path:
-    """Write `data.yaml` unless it is right already: the folder may have been moved."""
+    """Write `data.yaml` unless it is already correct, as the folder may have been moved."""
     path = json.dumps(str(folder), ensure_ascii=False)
     names = "".join(f'  {digit}: "{digit}"\n' for digit in range(10))
     text = f"path: {path}\ntrain: images/train\nval: images/val\nnames:\n{names}".encode()

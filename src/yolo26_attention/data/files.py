@@ -1,6 +1,6 @@
-"""What one file of a data set holds, and what keeps Ultralytics from using it whole.
+"""Read one file of a data set and find faults for which Ultralytics would not use it completely.
 
-Ultralytics leaves such a file out or overwrites it, with a warning that scrolls by.
+Ultralytics skips or overwrites such a file, with only a warning.
 """
 
 import math
@@ -33,8 +33,8 @@ UNREADABLE = (
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
-)  # what decoders are known to raise; Ultralytics leaves the image out whatever it is
-TOLERANCE = 0.01  # by which Ultralytics lets coordinates leave the image
+)  # known errors of decoders; Ultralytics skips the image on any error
+TOLERANCE = 0.01  # by which Ultralytics allows coordinates to exceed the image
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Labels:
     """Content of a label file.
 
     Attributes:
-        fault: why it cannot be used, in words that follow its path; None if it can.
-        objects: rows.
-        repeated: number of the first line that Ultralytics drops because an earlier one is the same; 0 for none.
+        fault: why it cannot be used, as words that follow its path; None if it can.
+        objects: number of rows.
+        repeated: number of the first line that Ultralytics drops as a duplicate; 0 for none.
     """
 
     fault: str | None
@@ -53,40 +53,40 @@ class Labels:
 
 
 def image_fault(path: Path, channels: int) -> str | None:
-    """Why the training could not use an image, in words that follow its path; None if it can.
+    """Describe why the training cannot use an image, as words that follow its path; None if it can.
 
-    The image is decoded by the function that the training calls, and checked by the one that scans data sets.
+    The image is decoded by the training's function and checked by the function that scans data sets.
 
     Args:
-        path: of a file that is there.
-        channels: that it must have.
+        path: path of an existing file.
+        channels: required number of channels.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about large images and metadata
             if _ends_early(path):
-                return "does not end as a JPEG does, and Ultralytics would overwrite it with what it can read"
+                return "is a truncated JPEG, which Ultralytics would overwrite with the part that it can read"
             check_image(str(path))
             image = imread(path, flags=read_flag(channels))
     except AssertionError as error:
         return f"is refused by Ultralytics: {error}"
-    except ImportError:  # Ultralytics looks for a decoder of HEIC when Pillow knows no other
-        return "is no whole image (of no format that is known)"
+    except ImportError:  # Ultralytics tries a HEIC decoder if Pillow knows none
+        return "is not an intact image (unknown format)"
     except cv2.error as error:
-        return f"cannot be decoded by OpenCV, which the training reads images with ({error.err})"
+        return f"cannot be decoded by OpenCV, which the training uses ({error.err})"
     except UNREADABLE as error:
-        return f"is no whole image ({error})"
+        return f"is not an intact image ({error})"
     if image is None:
-        return "is no whole image (OpenCV, which the training reads images with, cannot decode it)"
+        return "is not an intact image (OpenCV, which the training uses, cannot decode it)"
     if image.shape[2] != channels:
-        return f"has {image.shape[2]} channels as the training reads it, and channels: in the YAML is {channels}"
+        return f"has {image.shape[2]} channels as the training reads it, but channels: in the YAML is {channels}"
     if image.dtype != np.uint8:
-        return f"is read as {image.dtype}; the training takes images of 8 or 16 bits a channel"
+        return f"is read as {image.dtype}; the training needs images of 8 or 16 bits per channel"
     return _other_array(path, image)
 
 
 def _ends_early(path: Path) -> bool:
-    """Whether it is a JPEG without its end, which Ultralytics' check would write anew."""
+    """Whether it is a truncated JPEG, which Ultralytics' check would rewrite."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - 2, 0))
         end = file.read(2)
@@ -97,28 +97,28 @@ def _ends_early(path: Path) -> bool:
 
 
 def _other_array(path: Path, image: np.ndarray) -> str | None:
-    """Say so if Ultralytics would load another image from the .npy beside this one."""
+    """Describe the fault if Ultralytics would load another image from the .npy beside this one."""
     array = path.with_suffix(".npy")
     try:
         if array.stat().st_mtime < path.stat().st_mtime:
             return None
         kept = np.load(array, mmap_mode="r")
-    except (OSError, ValueError, EOFError):  # there is none, or Ultralytics removes it
+    except (OSError, ValueError, EOFError):  # it does not exist, or Ultralytics removes it
         return None
     if (kept.ndim >= 3 and kept.shape[-1] != image.shape[-1]) or kept.dtype == np.uint16:
-        return None  # Ultralytics writes it anew
+        return None  # Ultralytics rewrites it
     if np.array_equal(kept.reshape(image.shape) if kept.size == image.size else kept, image):
         return None
-    return f"is not what Ultralytics would train on: {array.name} beside it is, and holds another image; remove that"
+    return f"is not used: Ultralytics would train on {array.name} beside it, which holds another image; remove that"
 
 
 def read_labels(content: bytes, classes: int, keypoints: int = 0) -> Labels:
     """Read the rows of a label file by Ultralytics' rules.
 
     Args:
-        content: of the file.
-        classes: that a row may name; 0 for any.
-        keypoints: columns that a row may have behind its box.
+        content: content of the file.
+        classes: number of valid classes; 0 for any.
+        keypoints: number of columns that a row may have after its box.
     """
     try:
         lines = content.decode("utf-8-sig").splitlines()
@@ -142,7 +142,7 @@ def read_labels(content: bytes, classes: int, keypoints: int = 0) -> Labels:
 
 
 def _rows(lines: Sequence[str], keypoints: int) -> Iterator[tuple[int, list[str]]]:
-    """Number and columns of every line that is not blank, without keypoints."""
+    """Yield the number and the columns, without keypoints, of every non-blank line."""
     for number, line in enumerate(lines, 1):
         columns = line.split()
         if keypoints and len(columns) == 5 + keypoints:
@@ -152,13 +152,13 @@ def _rows(lines: Sequence[str], keypoints: int) -> Iterator[tuple[int, list[str]
 
 
 def _row_fault(columns: Sequence[str]) -> str | None:
-    """What keeps Ultralytics from reading a row: its own rules, one row at a time."""
+    """Describe why Ultralytics cannot read a row, by its rules; None if it can."""
     if len(columns) != 5 and (len(columns) < 7 or len(columns) % 2 == 0):
         return f"has {len(columns)} columns; it needs 5: class, x, y, width, height (a polygon: class and its points)"
     try:
         values = [float(column) for column in columns]
     except ValueError:
-        return f"is no row of numbers: {' '.join(columns)[:40]!r}"
+        return f"is not a row of numbers: {' '.join(columns)[:40]!r}"
     if not all(map(math.isfinite, values)):
         return "has a value that is not finite"
     box = values[1:] if len(values) == 5 else _box(values[1:])
@@ -179,6 +179,6 @@ def _class_fault(column: str, classes: int) -> str | None:
 
 
 def _box(points: Sequence[float]) -> list[float]:
-    """Centre and size of the box around a polygon, (x, y, width, height)."""
+    """Bounding box of a polygon: centre and size, (x, y, width, height)."""
     sides = [(min(axis), max(axis)) for axis in (points[0::2], points[1::2])]
     return [(low + high) / 2 for low, high in sides] + [high - low for low, high in sides]

@@ -1,6 +1,6 @@
-"""The content of a data set's identity as it was until identities followed content: names and sizes.
+"""The former identity of a data set, by names and sizes instead of content.
 
-Kept so that runs of then are recognised. It must not change.
+Kept to recognise runs of earlier versions. It must not change.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from yolo26_attention.data.digits import fingerprint
 
 
 def former_listing(file: Path, sources: Mapping[str, Sequence[Path]]) -> Any:
-    """Return what stood under `content` in the definition that was hashed.
+    """Return the value of `content` in the hashed definition.
 
     Args:
         file: the YAML.
@@ -39,7 +39,7 @@ def _row(name: str, image: Path, label: Path) -> list[Any]:
 
 
 def _images(source: Path) -> Iterator[tuple[str, Path]]:
-    """Yield name and path of each image in a folder, or of each that a text file lists."""
+    """Yield name and path of each image in a folder or text file."""
     if source.is_dir():
         found = ((path.relative_to(source).as_posix(), path) for path in source.rglob("*.*"))
     else:

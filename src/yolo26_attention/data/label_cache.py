@@ -1,8 +1,8 @@
-"""Ultralytics' cache of labels, which lies beside a data set's labels and may have come with it: read without its code.
+"""Read Ultralytics' label cache, which may come with a data set, without running code from it.
 
-Ultralytics unpickles it, so that a data set from elsewhere could run anything. It scans the labels anew where a cache
-cannot be read, and so it does where one holds more than numbers and names. It takes a cache for that of other labels by
-their sizes and times of change alone; here it does so by their content.
+Ultralytics unpickles the cache, so a downloaded data set could run any code. If a cache is unreadable, or holds more
+than arrays, numbers and names, Ultralytics scans the labels again. Ultralytics detects stale caches by sizes and
+mtimes alone; here it does so by the labels' content.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ PLAIN = {
 
 
 def restrict_label_caches() -> None:
-    """Have Ultralytics read its label caches by `read_label_cache`, and tell them apart by `content_hash`."""
+    """Make Ultralytics read its label caches by `read_label_cache` and hash them by `content_hash`."""
     replace_label_cache(read_label_cache, content_hash)
 
 
 def content_hash(paths: Sequence[str]) -> str:
-    """Hash of what a label cache depends on: the bytes of labels, and of images their sizes and times.
+    """Hash the inputs of a label cache: the bytes of labels, and the sizes and times of images.
 
     Args:
-        paths: of labels and images, and texts that are no paths, as Ultralytics gives them.
+        paths: paths of labels and images, and other texts, as given by Ultralytics.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -51,11 +51,11 @@ def content_hash(paths: Sequence[str]) -> str:
 
 
 def read_label_cache(path: Path) -> dict[str, Any]:
-    """Content of a cache.
+    """Read the content of a cache.
 
     Raises:
         pickle.UnpicklingError: if it holds more than arrays, numbers and names.
-        ValueError: if it is none.
+        ValueError: if it is not a cache.
     """
     with Path(path).open("rb") as file:
         np.lib.format.read_magic(file)
@@ -67,5 +67,5 @@ def read_label_cache(path: Path) -> dict[str, Any]:
 class _Plain(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in PLAIN:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of a label cache")
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a label cache")
         return super().find_class(module, name)

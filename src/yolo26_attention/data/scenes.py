@@ -2,7 +2,7 @@
 
 The same arguments give the same pixels on any machine. So everything here is integer arithmetic on
 the raw words of PCG64, which numpy keeps stable between versions; the methods of its `Generator`
-may change, and floating-point sums depend on the order in which a build takes them.
+may change, and floating-point sums depend on the order of summation.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from pathlib import Path
 
 import numpy as np
 
-GENERATOR = "scenes 2"  # change it with any change of the pixels: it is part of a set's identity
+GENERATOR = "scenes 2"  # part of a set's identity: change it whenever the pixels change
 SPLITS = ("train", "val")
 
-MIN_SIZE, MAX_SIZE = 16, 56  # longer side of a digit's box, px, whatever the image size
-MAX_SHARE = 35  # ... but never more than this percentage of the image's side
+MIN_SIZE, MAX_SIZE = 16, 56  # longer side of a digit's box, px, at any image size
+MAX_SHARE = 35  # ... but at most this percentage of the image's side
 MAX_DIGITS = 6
 GAP = 2  # px between two boxes
-CONTRAST = 72  # a digit's luma is at least this much (of 255) below that of what is behind it
+CONTRAST = 72  # a digit's luma is at least this much (of 255) below that of its background
 
 # Darkness of a scan is 0..16, times 2**16 once resized.
-INK = 6 << 16  # a pixel belongs to the digit from here on,
-FAINTEST = 112  # is drawn with this opacity (of 255) here, so that all ink can be seen,
-FULL_INK = 10 << 16  # and is opaque from here on
+INK = 6 << 16  # a pixel belongs to the digit from this value,
+FAINTEST = 112  # is drawn with this opacity (of 255) there, so that all ink is visible,
+FULL_INK = 10 << 16  # and is opaque from this value
 
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One image and what is in it.
+    """One image and its objects.
 
     Attributes:
         image: (imgsz, imgsz, 3) uint8, RGB.
@@ -53,7 +53,7 @@ class Scene:
 
 @cache
 def split_scans(seed: int) -> dict[str, np.ndarray]:
-    """Return which scans (indices) each split may use: a fifth goes to `val`, class by class."""
+    """Return the scans (indices) of each split: a fifth of each class goes to `val`."""
     classes, _ = _load_scans()
     shuffled = np.argsort(_Draws(seed, len(SPLITS)).words(len(classes)), kind="stable")
     by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
@@ -62,7 +62,7 @@ def split_scans(seed: int) -> dict[str, np.ndarray]:
 
 
 def draw_scene(split: str, index: int, *, imgsz: int = 160, seed: int = 0) -> Scene:
-    """Draw image `index` of split `train` or `val`; it depends on nothing but the arguments."""
+    """Draw image `index` of split `train` or `val`; it depends only on the arguments."""
     draws = _Draws(seed, SPLITS.index(split), index)
     classes, scans = _load_scans()
     pool = split_scans(seed)[split]
@@ -96,7 +96,7 @@ def draw_scene(split: str, index: int, *, imgsz: int = 160, seed: int = 0) -> Sc
 
 
 class _Draws:
-    """Integers from one PCG64 stream, by multiply and shift; ends of a range are included."""
+    """Integers from one PCG64 stream, by multiply and shift; ranges include both ends."""
 
     def __init__(self, *key: int):
         self.words = np.random.PCG64(np.random.SeedSequence(key)).random_raw
@@ -118,7 +118,7 @@ class _Draws:
 @cache
 def _load_scans() -> tuple[np.ndarray, np.ndarray]:
     """Return (1797,) classes and (1797, 8, 8) darkness 0..16."""
-    package = importlib.util.find_spec("sklearn")  # finds without importing: that takes seconds
+    package = importlib.util.find_spec("sklearn")  # importing takes seconds
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("data=digits needs the scans of scikit-learn: pip install scikit-learn")
     file = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
@@ -166,7 +166,7 @@ def _texture(draws: _Draws, imgsz: int) -> np.ndarray:
 
 
 def _noise(draws: _Draws, imgsz: int) -> np.ndarray:
-    """Return (imgsz, imgsz, 3) noise of triangular density, its amplitude the image's own."""
+    """Return (imgsz, imgsz, 3) noise of triangular density, with an amplitude drawn per image."""
     amplitude = draws.integer(2, 20)
     shape = (imgsz, imgsz, 3)
     noise: np.ndarray = (draws.octets(*shape) - draws.octets(*shape)) * amplitude // 256
@@ -174,12 +174,12 @@ def _noise(draws: _Draws, imgsz: int) -> np.ndarray:
 
 
 def _place(draws: _Draws, scan: np.ndarray, imgsz: int, taken: list[Box]) -> tuple[Box, np.ndarray] | None:
-    """Return a free box and the opacity (0..255) of the scan drawn in it, or None for no room."""
+    """Return a free box and the opacity (0..255) of the scan drawn in it; None if there is no room."""
     largest = min(MAX_SIZE, imgsz * MAX_SHARE // 100)
     for _ in range(40):
         opacity = _render(draws, scan, draws.integer(MIN_SIZE, largest))
         height, width = opacity.shape
-        if not MIN_SIZE <= max(height, width) <= largest:  # ink can end a px beside the aim
+        if not MIN_SIZE <= max(height, width) <= largest:  # ink can miss the target size by a px
             continue
         x1, y1 = draws.integer(0, imgsz - width), draws.integer(0, imgsz - height)
         x2, y2 = x1 + width, y1 + height
@@ -192,7 +192,7 @@ def _place(draws: _Draws, scan: np.ndarray, imgsz: int, taken: list[Box]) -> tup
 
 
 def _render(draws: _Draws, scan: np.ndarray, size: int) -> np.ndarray:
-    """Return the opacity (0..255) of a scan drawn `size` px long, about, and cut to its ink."""
+    """Return the opacity (0..255) of a scan drawn about `size` px long and cropped to its ink."""
     ink = scan[_bounds(scan << 16 >= INK)]
     rows, columns = ink.shape
     stretch = draws.integer(80, 120)  # % of width to height

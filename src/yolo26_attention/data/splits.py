@@ -1,4 +1,4 @@
-"""The images of a split: found and read by the very functions that Ultralytics trains with."""
+"""Find and read the images of a split with the functions that Ultralytics trains with."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def split_images(yaml: Path, split: str, fraction: float | int = 1.0) -> list[Pa
     """Return the images of a split in the order in which Ultralytics lists them.
 
     Args:
-        yaml: of the data set.
+        yaml: YAML of the data set.
         split: train or val.
-        fraction: of the images that the training takes, as `trainer.fraction`.
+        fraction: part of the images to use, as `trainer.fraction`.
 
-    Raises:
-        DatasetMissingError: if the split or one of its images is not there.
+        Raises:
+            DatasetMissingError: if the split or one of its images does not exist.
         DatasetInvalidError: if the YAML or a list of images cannot be used.
     """
     value = str(yaml)
@@ -39,24 +39,24 @@ def split_images(yaml: Path, split: str, fraction: float | int = 1.0) -> list[Pa
 
 
 def read_image(path: Path, channels: int) -> np.ndarray:
-    """Read an image as the training does: (H, W, channels), 8 bits, BGR where it has three channels.
+    """Read an image as the training does: (H, W, channels), 8 bits, BGR if it has three channels.
 
     Raises:
-        DatasetMissingError: if it is not there, or cannot be decoded.
+        DatasetMissingError: if it does not exist or cannot be decoded.
     """
     image = imread(path, flags=read_flag(channels))
     if image is None:
-        raise DatasetMissingError(f"{path} is not there, or is no image that can be read")
+        raise DatasetMissingError(f"{path} does not exist or is not a readable image")
     return image
 
 
 def read_flag(channels: int) -> int:
-    """How Ultralytics' `BaseDataset` has OpenCV read images of so many channels."""
+    """OpenCV's read flag for a number of channels, as in Ultralytics' `BaseDataset`."""
     return {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}.get(channels, cv2.IMREAD_UNCHANGED)
 
 
 def label_files(images: Sequence[str]) -> list[Path]:
-    """Return where Ultralytics looks for the label of each image."""
+    """Return the path at which Ultralytics looks for each image's label."""
     return [Path(label) for label in img2label_paths(list(images))]
 
 
@@ -66,13 +66,13 @@ def find_sources(
     """Return the data set's folder, and the folders or lists of images of each split.
 
     Args:
-        value: what the user gave, for messages.
+        value: the user's value, for messages.
         file: path of the YAML.
-        content: of the YAML.
-        download: let Ultralytics fetch what is not there, if the YAML has a `download`.
+        content: content of the YAML.
+        download: let Ultralytics download missing files, if the YAML has a `download`.
 
-    Raises:
-        DatasetMissingError: if something is not there, or cannot be fetched.
+        Raises:
+            DatasetMissingError: if something is missing or cannot be downloaded.
         DatasetInvalidError: if Ultralytics refuses the YAML.
     """
     fetching = bool(download and content.get("download"))
@@ -83,13 +83,13 @@ def find_sources(
     except Exception as error:  # a download fails in many ways
         if fetching:
             raise DatasetMissingError(
-                f"data={value} cannot be fetched ({type(error).__name__}: {error}); try again, or put the images there"
+                f"data={value} cannot be downloaded ({type(error).__name__}: {error}); try again, or add the images"
             ) from error
         if not isinstance(error, FileNotFoundError):
             raise
         if content.get("download"):
             raise DatasetMissingError(
-                f"data={value}: {error}\nPut the images there, or let Ultralytics fetch them: data.download=true"
+                f"data={value}: {error}\nPut the images there, or let Ultralytics download them: data.download=true"
             ) from error
         raise DatasetMissingError(
             f"data={value}: {error}\nCorrect path:, train: and val: in {file}, or put the images there"
@@ -99,32 +99,32 @@ def find_sources(
         paths = found[split] if isinstance(found[split], list) else [found[split]]
         sources[split] = [Path(path) for path in paths]
         for path in sources[split]:
-            if not path.exists():  # Ultralytics looks only at val, and only before it downloads
+            if not path.exists():  # Ultralytics checks only val, and only before it downloads
                 raise DatasetMissingError(
-                    f"data={value}: {split} names {path}, which is not there; "
-                    f"correct {split}: or path: in {file}, or complete the set there. "
-                    f"Relative paths are looked for here, then in {DATASETS_DIR} "
+                    f"data={value}: {split} names {path}, which does not exist; "
+                    f"correct {split}: or path: in {file}, or complete the set. "
+                    f"Relative paths are searched for here, then in {DATASETS_DIR} "
                     f"(datasets_dir in {SETTINGS_FILE})"
                 )
     return Path(found["path"]), sources
 
 
 def data_folder(yaml: Path) -> Path:
-    """Return the folder that names of validation images are relative to.
+    """Return the folder to which names of validation images are relative.
 
     Raises:
-        DatasetMissingError: if the data set is not there.
+        DatasetMissingError: if the data set does not exist.
         DatasetInvalidError: if its YAML cannot be used.
     """
     return find_sources(str(yaml), yaml, read_yaml(str(yaml), yaml))[0]
 
 
 def list_images(value: str, split: str, sources: Sequence[Path], fraction: float | int = 1.0) -> list[str]:
-    """Return the images that Ultralytics lists in folders and text files; every line of a file must be one of them.
+    """Return the images that Ultralytics lists in folders and text files; every line of a file must be an image.
 
     Raises:
-        DatasetMissingError: if there are none, or one of a list is not there.
-        DatasetInvalidError: if Ultralytics would leave out a line.
+        DatasetMissingError: if there are none, or a listed image does not exist.
+        DatasetInvalidError: if Ultralytics would skip a line.
     """
     for source in sources:
         if source.is_file():
@@ -137,14 +137,14 @@ def list_images(value: str, split: str, sources: Sequence[Path], fraction: float
     except FileNotFoundError as error:
         raise DatasetMissingError(
             f"data={value}: {split} names {', '.join(map(str, sources))}, which has no images; "
-            f"put some there, of one of the formats {', '.join(sorted(IMG_FORMATS))}"
+            f"put some there, in one of the formats {', '.join(sorted(IMG_FORMATS))}"
         ) from error
     return found
 
 
 @contextmanager
 def quiet_ultralytics() -> Iterator[None]:
-    """Keep Ultralytics' functions from printing and from moving the global stream of random numbers."""
+    """Keep Ultralytics' functions from printing and from advancing the global random generator."""
     stream, disabled = random.getstate(), LOGGER.disabled
     LOGGER.disabled = True
     try:
@@ -155,17 +155,16 @@ def quiet_ultralytics() -> Iterator[None]:
 
 
 def _check_list(value: str, split: str, source: Path) -> None:
-    """Refuse a list of which Ultralytics would leave out a line, or whose images are not there."""
+    """Refuse a list with a line that Ultralytics would skip, or with missing images."""
     raw = source.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         broken = raw[: error.start].count(b"\n") + 1
         raise DatasetInvalidError(
-            f"data={value}: {split} names {source}, which is not a list of images as text in UTF-8 (line {broken}); "
-            "save it as UTF-8"
+            f"data={value}: {split} names {source}, which is not UTF-8 text (line {broken}); save it as UTF-8"
         ) from error
-    text = text.replace("\r\n", "\n").replace("\r", "\n")  # as a file opened as text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # as in text mode
     before = text[: len(text) - len(text.lstrip())].count("\n")
     for number, line in enumerate(text.strip().splitlines(), 1 + before):  # Ultralytics' own calls
         if not line.strip():
@@ -174,41 +173,41 @@ def _check_list(value: str, split: str, source: Path) -> None:
         if line.rpartition(".")[-1].lower() not in IMG_FORMATS:
             if line.lstrip().startswith("#"):
                 continue
-            raise DatasetInvalidError(f"{place} would be left out by Ultralytics: {_left_out(line)}")
+            raise DatasetInvalidError(f"{place} would be skipped by Ultralytics: {_left_out(line)}")
         path = line.replace("./", str(source.parent) + os.sep, 1) if line.startswith("./") else line
         if not os.path.isfile(path):
-            raise DatasetMissingError(f"{place}: {split} lists {path}, which is not there; {_way_out(line)}")
+            raise DatasetMissingError(f"{place}: {split} lists {path}, which does not exist; {_way_out(line)}")
 
 
 def _left_out(line: str) -> str:
     shown = line if len(line) <= 80 else f"{line[:80]}..."
     if line != line.rstrip() and line.rstrip().rpartition(".")[-1].lower() in IMG_FORMATS:
-        return f"{shown!r} ends in blanks; remove them"
+        return f"{shown!r} ends with spaces; remove them"
     words = [word for word in line.split() if word.rpartition(".")[-1].lower() in IMG_FORMATS]
     if words:
-        return f"{shown!r} has more than the path of an image; put boxes into label files, and one path on a line"
+        return f"{shown!r} has more than an image path; put boxes into label files, and one path on each line"
     if line.strip().lower().endswith(".txt"):
         return f"{shown!r} is a list in a list; name every list in the YAML: [a.txt, b.txt]"
-    return f"{shown!r} does not end as an image does; one path of an image on each line, comments begin with #"
+    return f"{shown!r} has no image extension; put one image path on each line and begin comments with #"
 
 
 def _way_out(line: str) -> str:
     if line.startswith("#"):
-        return "a comment must not end as an image does"
+        return "a comment must not end with an image extension"
     if os.path.isabs(line) or line.startswith("./"):
         return "correct the list"
     return (
         f"only paths that begin with ./ are relative to the list, others to the working directory {Path.cwd()}; "
-        "write ./ before it, or the whole path"
+        "put ./ before it, or give the absolute path"
     )
 
 
 def has_polygons(yaml: Path, fraction: float | int = 1.0) -> bool:
-    """Whether a label of the training split is a polygon rather than a box; true of images that are not there yet.
+    """Whether a label of the training split is a polygon rather than a box; True if the images are missing.
 
     Args:
-        yaml: of the data set.
-        fraction: of the images that the training takes, as `trainer.fraction`.
+        yaml: YAML of the data set.
+        fraction: part of the images to use, as `trainer.fraction`.
     """
     try:
         images = split_images(yaml, "train", fraction)

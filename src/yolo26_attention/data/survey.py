@@ -1,4 +1,4 @@
-"""What a split holds: every image and label looked at, counted, and part of the identity."""
+"""Inspect and count every image and label of a split, and compute its part of the identity."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from yolo26_attention.data.contents import Contents, ImageFile, LabelFile
 from yolo26_attention.data.data_yaml import DatasetInvalidError, DatasetMissingError
 from yolo26_attention.data.splits import label_files, list_images
 
-SHOWN = 3  # faults in a message
+SHOWN = 3  # maximum number of faults in a message
 
 
 @dataclass(frozen=True)
 class Split:
-    """What the training takes of a split.
+    """The images and labels of a split that the training uses.
 
     Attributes:
-        images: that are listed; of the training split the `trainer.fraction` that is used.
+        images: number of listed images; for train, of those used by `trainer.fraction`.
         unlabelled: images without a label file, which count as background.
-        looked_for: where the label of the first of them was looked for; None if there is none.
+        looked_for: expected path of the first missing label; None if none is missing.
         backgrounds: images whose label file has no object.
-        repeated: images listed more than once, counted once for every time beyond the first.
-        rows_dropped: label files of which Ultralytics drops rows, because an earlier row is the same.
+        repeated: repeated listings of images, without the first of each.
+        rows_dropped: label files with duplicate rows, which Ultralytics drops.
         first_dropped: file and line of the first such row.
     """
 
@@ -42,7 +42,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of a split: its counts, its part of the identity, and the digest of every image."""
+    """Result for a split: its counts, its part of the identity, and the digest of every image."""
 
     split: Split
     listing: list[tuple[str, str, str | None]]
@@ -51,17 +51,17 @@ class Look:
 
 
 def look_at(value: str, split: str, sources: Sequence[Path], contents: Contents, fraction: Any) -> Look:
-    """Look at every image and label of a split, and refuse what Ultralytics would leave out or overwrite.
+    """Inspect every image and label of a split, and refuse files that Ultralytics would skip or overwrite.
 
     Args:
-        value: what the user gave as data set, for messages.
+        value: the user's value for the data set, for messages.
         split: train or val.
         sources: its folders and lists of images.
         contents: reads files.
-        fraction: of the images of train that are used.
+        fraction: part of the training images to use.
 
     Raises:
-        DatasetMissingError: if an image is not there, or no image has a label.
+        DatasetMissingError: if an image does not exist, or no image has a label.
         DatasetInvalidError: if a file cannot be used, or no label has an object.
     """
     paths = list_images(value, split, sources)
@@ -69,13 +69,13 @@ def look_at(value: str, split: str, sources: Sequence[Path], contents: Contents,
     images, labels = contents.images(paths), [contents.label(place) for place in places]
     if not any(labels):
         raise DatasetMissingError(
-            f"data={value}: no image of {split} has a label; the one of {paths[0]} was looked "
-            f"for at {places[0]} (the last folder named images becomes labels)"
+            f"data={value}: no image of {split} has a label; that of {paths[0]} should "
+            f"be {places[0]} (the last folder named images becomes labels)"
         )
     _refuse_faults(value, split, paths, images, places, labels)
     used = _used(value, split, sources, len(paths), fraction)
     if not any(label and label.labels.objects for label in labels[:used]):
-        raise DatasetInvalidError(f"data={value}: no label of {split} has an object, {places[0]} for one")
+        raise DatasetInvalidError(f"data={value}: no label of {split} has an object, for example {places[0]}")
     changed = [image.changed_at for image in images] + [label.changed_at for label in labels if label]
     names = _names(paths, sources)
     digests = [label.digest if label else None for label in labels]
@@ -95,15 +95,15 @@ def _refuse_faults(
     faults = [f"{path} {image.fault}" for path, image in zip(paths, images, strict=True) if image.fault]
     found = [(at, label.labels.fault) for at, label in zip(places, labels, strict=True) if label is not None]
     faults += [f"{at}{fault}" for at, fault in found if fault is not None]
-    faults = list(dict.fromkeys(faults))  # an image that is listed twice has one
+    faults = list(dict.fromkeys(faults))  # an image that is listed twice has one fault
     if faults:
         more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         shown = "; ".join(faults[:SHOWN]) + more
-        raise DatasetInvalidError(f"data={value}: {split} cannot be used whole: {shown}. Mend them, or take them out")
+        raise DatasetInvalidError(f"data={value}: {split} has unusable files: {shown}. Fix or remove them")
 
 
 def _used(value: str, split: str, sources: Sequence[Path], listed: int, fraction: Any) -> int:
-    """How many of the listed images the training takes, the first ones."""
+    """Number of listed images that the training uses, from the first."""
     if split != "train" or (fraction == 1.0 and isinstance(fraction, float)):
         return listed
     try:
@@ -129,7 +129,7 @@ def _count(images: Sequence[ImageFile], labels: Sequence[LabelFile | None], plac
 
 
 def _names(paths: Sequence[str], sources: Sequence[Path]) -> list[str]:
-    """Names of images relative to their source's folder, so that a moved set is the same one."""
+    """Names of images relative to their source's folder, so that a moved set keeps its identity."""
     folders = [str(source if source.is_dir() else source.parent) + os.sep for source in sources]
     inside = [next((folder for folder in folders if path.startswith(folder)), "") for path in paths]
     return [path.removeprefix(folder).replace(os.sep, "/") for path, folder in zip(paths, inside, strict=True)]

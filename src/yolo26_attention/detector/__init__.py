@@ -1,1 +1,1 @@
-"""The network: its sites found by role, attention grafted onto them, stock weights kept."""
+"""The network: find sites by role, graft attention onto them, keep the stock weights."""

@@ -1,4 +1,4 @@
-"""Where in a user's file an error comes from."""
+"""Find the line of a user's file that caused an error."""
 
 import inspect
 import sysconfig
@@ -6,13 +6,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-# What a user's file calls: an error is raised there, and comes from the line that called.
+# Code that a user's file calls: errors raised there are attributed to the calling line.
 CALLED = (f"{sysconfig.get_path('stdlib')}/", *(f"/{name}/" for name in ("torch", "ultralytics", "numpy", "onnx")))
 HERE = str(Path(__file__).parent)
 
 
 def last_line(error: BaseException) -> str:
-    """What a traceback ends with, and the last place in it that is neither in a library nor in this folder."""
+    """The last line of a traceback, and its last location outside of libraries and this folder."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(("<frozen", HERE))
     ]
@@ -23,7 +23,7 @@ def last_line(error: BaseException) -> str:
 
 
 def defined(thing: Any) -> str:
-    """File and line of a class or function, in words; "" for one without a source."""
+    """Describe the file and line of a class or function; "" if it has no source."""
     thing = inspect.unwrap(thing)
     try:
         return f"{inspect.getsourcefile(thing)}, line {inspect.getsourcelines(thing)[1]}"

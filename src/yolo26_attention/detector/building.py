@@ -1,4 +1,4 @@
-"""Builds the attention of one place in the network, and checks that it fits there."""
+"""Build the attention of one place in the network and check that it fits."""
 
 import copy
 import importlib
@@ -29,14 +29,14 @@ MOST_PARAMETERS = 100_000_000  # at one place; all of yolo26x has 60 million
 
 @dataclass(frozen=True)
 class Place:
-    """Where one attention module goes.
+    """The place of one attention module.
 
     Args:
         site: its site; height and width are those of the map at the image size at which sites were found.
-        path: of the convolution within the site's block that it replaces; "" if it joins the block as a whole.
-        neighbour: the module whose device, dtype and training mode it takes over.
-        in_channels: of the map it is given.
-        channels: of the map it has to put out.
+        path: path of the convolution in the site's block that it replaces; "" if it joins the block as a whole.
+        neighbour: the module whose device, dtype and training mode it adopts.
+        in_channels: channels of its input.
+        channels: required channels of its output.
     """
 
     site: Site
@@ -59,22 +59,22 @@ def build(
     match: Match | None,
     scale: float,
 ) -> tuple[nn.Module, nn.Module | None]:
-    """Build attention for a place from a generator of its own, and check that it fits there.
+    """Build attention for a place with its own random generator, and check that it fits.
 
     Args:
         target: dotted path of a class called with channels.
         options: its keyword arguments.
-        place: where it goes.
-        seed: of the generator, together with the place's name.
+        place: its place.
+        seed: seed of the generator, combined with the place's name.
         mode: how it joins the site, for messages.
-        match: what a Placebo has to match here.
-        scale: the image size at which FLOPs are matched over that at which sites were found.
+        match: what a Placebo must match.
+        scale: image size at which FLOPs are matched, divided by that at which sites were found.
 
     Returns:
-        The attention, and the projection that has to run before it where it cannot change the channels itself.
+        The attention, and the projection before it if it cannot change the number of channels.
 
     Raises:
-        ValueError: if the class cannot be imported or built, refuses its options, or changes the map's shape.
+        ValueError: if the class cannot be imported or built, rejects its options, or changes the map's shape.
     """
     attention_class = find_class(target)
     key = f"{seed}/{place.site.name}/{place.path}" if place.path else f"{seed}/{place.site.name}"
@@ -108,17 +108,17 @@ def find_class(target: str) -> Callable[..., nn.Module]:
         prefixes = (sys.prefix, sys.base_prefix)
         own = [os.path.abspath(folder) for folder in sys.path if not os.path.abspath(folder).startswith(prefixes)]
         raise ValueError(
-            f"attention._target_={target} cannot be imported ({last_line(error)}); write MODULE.CLASS; looked in "
+            f"attention._target_={target} cannot be imported ({last_line(error)}); write MODULE.CLASS; searched "
             f"{', '.join(dict.fromkeys(own))} and in the installed packages"
         ) from error
     return found
 
 
 def _matched_sizes(match: Match, place: Place, key: str, scale: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of the placebo of a place, and how near it comes to what it matches."""
+    """Options of the placebo of a place, and how closely it matches."""
     _check_size(find_class(match.target), match.options, place)
     height, width = round(place.site.height * scale), round(place.site.width * scale)
-    # From another stream, or the placebo's values would depend on what it matches.
+    # From a separate generator; otherwise the placebo's values would depend on what it matches.
     with own_generator(f"reference/{key}"), kept_settings():
         reference = Replacement(*_complete(match.target, match.options, place))
         return match_placebo(reference, place.in_channels, place.channels, height, width, match, str(place))
@@ -127,12 +127,12 @@ def _matched_sizes(match: Match, place: Place, key: str, scale: float) -> tuple[
 def probe_place(
     place: Place, attention: nn.Module, project: nn.Module | None, mode: str, use: Use, *, shipped: bool
 ) -> None:
-    """Try the attention of a place in every way in which a run uses it; it stays as it is.
+    """Try the attention of a place in every way in which a run uses it, without changing it.
 
-    Of this program's own, which tests try in every other way, only whether it takes the batches that there will be.
+    For this program's attention, which tests cover otherwise, it only checks that it accepts the run's batches.
 
     Raises:
-        ValueError: naming the place, the class, its file and line, and the way out.
+        ValueError: with the place, the class, its file and line, and the way out.
     """
     given = place.in_channels if project is None else place.channels
     needs = "appended attention must keep the shape"
@@ -149,7 +149,7 @@ def probe_place(
 
 @contextmanager
 def _named(place: Place) -> Iterator[None]:
-    """Add the place to what is said about a module."""
+    """Add the place to error messages about a module."""
     try:
         yield
     except UnfitError as error:
@@ -157,7 +157,7 @@ def _named(place: Place) -> Iterator[None]:
 
 
 def _complete(target: str, options: Mapping[str, Any], place: Place) -> tuple[nn.Module, nn.Module | None]:
-    """As `_construct`, and with the parameters that a user's class makes at its first forward only."""
+    """As `_construct`, and create the parameters that a user's class creates in its first forward pass."""
     attention, project = _construct(find_class(target), options, place)
     if not is_shipped(target):
         channels = place.in_channels if project is None else place.channels
@@ -168,13 +168,13 @@ def _complete(target: str, options: Mapping[str, Any], place: Place) -> tuple[nn
 
 
 def _make_parameters(attention: nn.Module, again: Callable[[], nn.Module], place: Place, channels: int) -> None:
-    """Run a module once that makes parameters at its first forward, for the generator at hand to draw them.
+    """Run once a module that creates parameters in its first forward pass, with the current random generator.
 
     Args:
-        attention: just built.
-        again: builds another one.
-        place: where it goes.
-        channels: of the map that it is given.
+        attention: the new module.
+        again: builds another instance.
+        place: its place.
+        channels: channels of its input.
 
     Raises:
         ValueError: if the shapes of these parameters depend on the size of the first map.
@@ -190,27 +190,27 @@ def _make_parameters(attention: nn.Module, again: Callable[[], nn.Module], place
     changed = [name for name, shape in shapes[0].items() if shapes[1].get(name) != shape]
     if changed:
         raise ValueError(
-            f"attention at site {place}: {type(attention).__name__} gives {changed[0]} the size of the first map that "
-            f"it is given ({defined(type(attention).forward)}); maps have many sizes: make it in __init__, from an "
+            f"attention at site {place}: {type(attention).__name__} takes the size of {changed[0]} from the first map "
+            f"({defined(type(attention).forward)}), but maps have many sizes: create it in __init__, from an "
             "option of the class"
         )
     _run_blank(attention, place, channels, 0)
 
 
 def _run_blank(module: nn.Module, place: Place, channels: int, extra: int) -> None:
-    # What fails here is said by the check that follows.
+    # The check that follows reports the failure.
     with suppress(Exception), inference(module):
         module(torch.zeros(1, channels, place.site.height + extra, place.site.width + extra))
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size | None]:
-    """Of its parameters and buffers; None of those that have no shape yet."""
+    """Shapes of its parameters and buffers; None for those without a shape yet."""
     tensors = [*module.named_parameters(), *module.named_buffers()]
     return {name: None if is_lazy(tensor) else tensor.shape for name, tensor in tensors}
 
 
 def _copied(module: nn.Module) -> nn.Module:
-    """A copy, for what is tried to leave no trace; what cannot be copied is refused by the probe."""
+    """Copy a module, so that trials leave no trace; the probe refuses modules that cannot be copied."""
     try:
         return copy.deepcopy(module)
     except Exception:  # noqa: BLE001
@@ -218,22 +218,22 @@ def _copied(module: nn.Module) -> nn.Module:
 
 
 def _check_size(attention_class: Callable[..., nn.Module], options: Mapping[str, Any], place: Place) -> None:
-    """Refuse what has more parameters than any network here, before it takes the memory of the machine."""
+    """Refuse more parameters than any network here has, before allocating them."""
     try:
         with own_generator("size"), kept_settings(), torch.device("meta"):
             module = attention_class(place.channels, **options)
             parameters = sum(parameter.numel() for parameter in module.parameters())
-    except Exception:  # noqa: BLE001  the class itself says what is wrong when it is built
+    except Exception:  # noqa: BLE001  building the class reports the error
         return
     if parameters > MOST_PARAMETERS:
         given = ", ".join(f"{key}={value}" for key, value in options.items())
-        raise ValueError(f"attention at site {place}: {given} makes {parameters:,} parameters; try smaller sizes")
+        raise ValueError(f"attention at site {place}: {given} gives {parameters:,} parameters; try smaller sizes")
 
 
 def _construct(
     attention_class: Callable[..., nn.Module], options: Mapping[str, Any], place: Place
 ) -> tuple[nn.Module, nn.Module | None]:
-    """Attention alone if it can go from in_channels to channels; else attention behind a 1x1 convolution that does."""
+    """Build attention from in_channels to channels if it can; otherwise attention after a 1x1 convolution that does."""
     try:
         if place.in_channels == place.channels:
             return attention_class(place.channels, **options), None
@@ -249,12 +249,12 @@ def _construct(
             f"{last_line(error)}"
         ) from error
     project = Conv(place.in_channels, place.channels, 1)
-    initialize_weights(project)  # the constants that Ultralytics gives the batch norms of a network it builds
+    initialize_weights(project)  # Ultralytics' constants for batch norms
     return attention, project
 
 
 def _check_map(whole: Replacement, attention_class: Callable[..., nn.Module], place: Place, mode: str) -> None:
-    """Run it once on a blank map of the site."""
+    """Run it once on a blank map of the site's size."""
     size = (place.site.height, place.site.width)
     given, expected = (1, place.in_channels, *size), (1, place.channels, *size)
     try:
@@ -269,15 +269,15 @@ def _check_map(whole: Replacement, attention_class: Callable[..., nn.Module], pl
         if mode != "append":
             needed = f"placement.mode={mode} needs {expected} there"
         raise ValueError(
-            f"{attention_class.__name__} turns the map at site {place} from {given} into {shape}; {needed}"
+            f"{attention_class.__name__} changes the map at site {place} from {given} to {shape}; {needed}"
         )
 
 
 def like(module: nn.Module, place: nn.Module) -> nn.Module:
-    """Bring a module to the device, the training mode and the floating type of a place; nothing else of it changes."""
+    """Move a module to the device, training mode and floating-point dtype of a place, without other changes."""
     weight = next(place.parameters())
     module.train(place.training).to(weight.device)
-    # Not `to(dtype)`, which takes their imaginary part from complex tensors.
+    # `to(dtype)` would drop the imaginary part of complex tensors.
     return {
         torch.float16: module.half,
         torch.bfloat16: module.bfloat16,

@@ -1,4 +1,4 @@
-"""What a graft adds to the network, site by site."""
+"""The cost of a graft, site by site."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from yolo26_attention.evaluation.flops import count_parameters, count_without_co
 
 @dataclass(frozen=True)
 class SiteCost:
-    """A site of the network, and what the graft adds to it, fused as it is deployed.
+    """A site of the network and the cost of its graft, fused as deployed.
 
-    Height and width in pixels; parameters and FLOPs are None at a site without attention.
+    Height and width in pixels; parameters and FLOPs are None for a site without attention.
     """
 
     name: str
@@ -26,11 +26,11 @@ class SiteCost:
 
 
 def site_costs(stock: BaseModel, grafted: BaseModel, imgsz: int) -> list[SiteCost]:
-    """Compare a stock model with its grafted copy site by site, in network order; both stay as they are.
+    """Compare a stock model with its grafted copy site by site, in network order; neither is changed.
 
     Args:
         stock: the model without the graft.
-        grafted: the same model with it.
+        grafted: the same model with the graft.
         imgsz: side of the square image, in pixels.
     """
     before, after = (copy.deepcopy(model).eval().fuse(verbose=False).model for model in (stock, grafted))

@@ -1,7 +1,7 @@
-"""Which parameters `trainer.freeze` freezes: those of the stock network in the named layers, never the graft's.
+"""Apply `trainer.freeze` to the stock parameters of the given layers, never to the graft.
 
-Ultralytics freezes what has `model.N.` in its name, so it would freeze attention that hangs below a layer as well. It
-also switches on the gradient of every parameter that it does not freeze itself.
+Ultralytics freezes parameters with `model.N.` in their name, which would include attention below a layer. It also
+enables the gradient of every parameter that it does not freeze.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,14 @@ STOCK = "stock"  # the value of trainer.freeze that means all layers
 
 
 def frozen_paths(model: nn.Module, freeze: int | str | list[Any] | None) -> int | str | list[Any] | None:
-    """The value of `freeze` that has Ultralytics freeze the same layers without the graft in them.
+    """Convert `freeze` to a value that makes Ultralytics freeze the same layers without the graft.
 
     Args:
-        model: grafted, or the stock model, for which Ultralytics' own values stay as they are.
+        model: grafted model, or the stock model, for which Ultralytics' own values are returned.
         freeze: number of layers, list of their indices, "stock" for all, or None.
 
     Returns:
-        Paths below `model.`, which Ultralytics takes in place of indices.
+        Paths below `model.`, which Ultralytics accepts in place of indices.
     """
     parts = graft_parts(model)
     if freeze is None or (not parts and freeze != STOCK):
@@ -42,7 +42,7 @@ def frozen_paths(model: nn.Module, freeze: int | str | list[Any] | None) -> int 
 
 
 def _without(parts: set[int], path: str, module: nn.Module) -> Iterator[str]:
-    """The largest modules below a path that hold no part of the graft."""
+    """Paths of the largest modules below a path without any part of the graft."""
     if id(module) in parts:
         return
     if not any(id(inside) in parts for inside in module.modules()):
@@ -53,7 +53,7 @@ def _without(parts: set[int], path: str, module: nn.Module) -> Iterator[str]:
 
 
 def graft_gradients(model: nn.Module) -> dict[str, bool]:
-    """Of every parameter of the graft, by its name in the model, whether it learns."""
+    """Whether each parameter of the graft is trained, by its name in the model."""
     return {
         f"{path}.{name}": parameter.requires_grad
         for path, part in graft_parts(model).items()
@@ -62,7 +62,7 @@ def graft_gradients(model: nn.Module) -> dict[str, bool]:
 
 
 def restore_gradients(model: nn.Module, learns: Mapping[str, bool]) -> list[str]:
-    """Have the graft's parameters learn as they did before Ultralytics froze layers; the names of those changed."""
+    """Restore `requires_grad` of the graft after Ultralytics froze layers; returns the names that changed."""
     changed = []
     for name, parameter in model.named_parameters():
         if learns.get(name, parameter.requires_grad) != parameter.requires_grad:
@@ -72,11 +72,11 @@ def restore_gradients(model: nn.Module, learns: Mapping[str, bool]) -> list[str]
 
 
 def freeze_batch_norms(model: nn.Module, freeze: Any, graft_frozen: bool) -> None:
-    """Have the batch norms of a network in training mode keep their running statistics where they are frozen.
+    """Keep the running statistics of frozen batch norms of a network in training mode.
 
     Args:
-        model: whose batch norms Ultralytics has frozen by name, some of the graft's among them, or not all.
-        freeze: what `frozen_paths` gave.
+        model: model whose batch norms Ultralytics froze by name, which may hit the graft's or miss some.
+        freeze: value from `frozen_paths`.
         graft_frozen: whether the graft keeps its initial values.
     """
     parts = graft_parts(model)
@@ -92,15 +92,15 @@ def freeze_batch_norms(model: nn.Module, freeze: Any, graft_frozen: bool) -> Non
 
 
 def check_freeze(model: nn.Module, freeze: Any, graft_frozen: bool) -> None:
-    """Refuse a value that freezes nothing, or everything, or that is none.
+    """Refuse a value that freezes nothing or everything, or that is invalid.
 
     Args:
-        model: with the graft that it is to be trained with.
+        model: the model with its graft.
         freeze: value of `trainer.freeze`.
-        graft_frozen: whether the graft keeps its initial values as well.
+        graft_frozen: whether the graft keeps its initial values.
 
     Raises:
-        ValueError: naming the value and what to give instead.
+        ValueError: with the value and what to give instead.
     """
     layers = layers_of(model)
     key = f"trainer.freeze={as_override(freeze)}"
@@ -112,26 +112,26 @@ def check_freeze(model: nn.Module, freeze: Any, graft_frozen: bool) -> None:
     names = {name for name, _ in model.named_parameters()} - set(graft_gradients(model))
     learning = {name for name in names if not name.startswith(prefixes)}
     if learning == names:
-        raise ValueError(f"{key} freezes nothing: these layers have no parameters of their own; name others, or null")
+        raise ValueError(f"{key} freezes nothing: these layers have no parameters; give others, or null")
     if learning:
         return
     if graft_frozen:
         attention = {id(p) for module in grafted_attention(model).values() for p in module.parameters()}
         graft -= {name for name, parameter in model.named_parameters() if id(parameter) in attention}
     if not graft:
-        raise ValueError(f"{key} leaves nothing that could be trained; freeze fewer layers")
+        raise ValueError(f"{key} leaves nothing to train; freeze fewer layers")
     if freeze != STOCK:
-        raise ValueError(f"{key} freezes the whole stock network; say trainer.freeze={STOCK} to train the graft alone")
+        raise ValueError(f"{key} freezes the whole stock network; use trainer.freeze={STOCK} to train the graft alone")
 
 
 def _check_value(key: str, freeze: Any, layers: int) -> None:
     way_out = f"give a number of layers, a list of their indices such as [0,1,2], {STOCK} for all of them, or null"
     indices = [freeze] if type(freeze) is int else freeze
     if freeze != STOCK and not (isinstance(indices, list) and all(type(index) is int for index in indices)):
-        raise ValueError(f"{key} names no layers; {way_out}")
+        raise ValueError(f"{key} is not a set of layers; {way_out}")
     if freeze == [] or (type(freeze) is int and freeze < 1):
         raise ValueError(f"{key} freezes nothing; {way_out}")
     if type(freeze) is int and freeze > layers:
         raise ValueError(f"{key}: this network has {layers} layers; give fewer, or {STOCK} for all of them")
     if isinstance(freeze, list) and (strange := [index for index in freeze if not 0 <= index < layers]):
-        raise ValueError(f"{key}: there is no layer {strange[0]}; this network has the layers 0 to {layers - 1}")
+        raise ValueError(f"{key}: there is no layer {strange[0]}; this network has layers 0 to {layers - 1}")

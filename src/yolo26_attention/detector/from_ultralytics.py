@@ -1,7 +1,7 @@
-"""Attention that Ultralytics has, with options named as everywhere here and checked before Ultralytics sees them.
+"""Attention from Ultralytics, with this program's option names, checked before Ultralytics receives them.
 
-It lives here and not in attention, which knows nothing of YOLO. Batch norms get the constants that Ultralytics
-gives every batch norm of a network it builds.
+It is here because the attention package does not depend on YOLO. Batch norms get the constants that Ultralytics sets
+in every network that it builds.
 """
 
 import torch
@@ -16,13 +16,13 @@ from yolo26_attention.attention.window import check_heads
 class AreaAttention(AAttn):
     """Attention within `area` strips of the map; (B, channels, H, W) to the same, any H, W >= 1.
 
-    The map's pixels, row by row, are cut into `area` parts of equal length. Where area does not divide H * W, the last
-    row is repeated until area divides the rows, and the rows added are cut off again: pixels of the last part then
-    attend to copies of the last row as well.
+    The map's pixels, row by row, are cut into `area` parts of equal length. If area does not divide H * W, the last row
+    is repeated until area divides the rows, and the added rows are removed afterwards: pixels of the last part then
+    also attend to copies of the last row.
 
     Args:
         channels: of input and output.
-        heads: must divide channels; one per 32 channels if None, as A2C2f has it.
+        heads: must divide channels; one per 32 channels if None, as in A2C2f.
         area: number of parts.
 
     Raises:
@@ -44,7 +44,7 @@ class AreaAttention(AAttn):
         if self.area == 1:
             return super().forward(x)
         height, width = x.shape[2], x.shape[3]
-        # Arithmetic instead of a branch, so that an exported size stays dynamic.
+        # Arithmetic instead of a branch keeps exported sizes dynamic.
         missing = (height * width % self.area != 0) * ((self.area - height % self.area) % self.area)
         last = x[:, :, -1:].expand(-1, -1, missing, -1)
         return super().forward(torch.cat([x, last], 2))[:, :, :height]
@@ -59,11 +59,11 @@ def psa(channels: int, *, heads: int = 4, attn_ratio: float = 0.5, shortcut: boo
     Args:
         channels: of input and output.
         heads: must divide channels.
-        attn_ratio: channels of a query or key over those of a head, which are channels / heads.
-        shortcut: add the input to the output, around the attention and around the feed-forward layer.
+        attn_ratio: channels of a query or key divided by those of a head, which has channels / heads.
+        shortcut: whether to add the input to the output, around the attention and around the feed-forward layer.
 
     Raises:
-        ValueError: if heads does not divide channels, or if attn_ratio leaves a key no channel.
+        ValueError: if heads does not divide channels, or if attn_ratio gives a key no channels.
 
     Source: Wang et al. 2024 (YOLOv10), section 3.2; Ultralytics' PSABlock.
     """
@@ -71,7 +71,7 @@ def psa(channels: int, *, heads: int = 4, attn_ratio: float = 0.5, shortcut: boo
     head_channels = channels // heads
     if attn_ratio <= 0 or int(head_channels * attn_ratio) < 1:
         way_out = 0.5 if head_channels > 1 else 1.0
-        raise ValueError(f"{attn_ratio=} leaves no channel of the {head_channels} of a head; try {way_out}")
+        raise ValueError(f"{attn_ratio=} leaves none of a head's {head_channels} channels; try {way_out}")
     block = PSABlock(channels, attn_ratio=attn_ratio, num_heads=heads, shortcut=shortcut)
     initialize_weights(block)
     return block

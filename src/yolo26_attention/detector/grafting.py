@@ -1,7 +1,7 @@
-"""Grafts attention onto the sites of a model that is already built and loaded.
+"""Graft attention onto the sites of a model that is already built and loaded.
 
-Stock first, graft second, from a generator of its own: every stock tensor that still has a place keeps its name and
-its value whatever is grafted, and the global random stream is left untouched.
+The stock model comes first, the graft second, from its own random generator: every stock tensor that remains keeps its
+name and value for any graft, and the global random generator is not used.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ from yolo26_attention.detector.trust import is_shipped
 
 @dataclass(frozen=True)
 class Graft:
-    """What to graft, where, how, and from which seed its initial values are drawn.
+    """The specification of a graft.
 
     Args:
         target: dotted path of a class called with a site's channels; None leaves the model as it is (baseline).
         options: keyword arguments of that class.
-        sites: names from `find_sites`, and of the sets in `yolo26_attention.detector.sites.SETS`.
-        seed: seed of the graft's own generator.
-        mode: "append" (behind the block), "replace" (instead of the block) or "bottleneck" (instead of the 3x3
+        sites: names from `find_sites`, or of sets in `yolo26_attention.detector.sites.SETS`.
+        seed: seed of the graft's own generator, for its initial values.
+        mode: "append" (after the block), "replace" (instead of the block) or "bottleneck" (instead of the 3x3
             convolutions inside the block's bottlenecks).
         gate: "none", or with append "zero": a learned scalar that starts at 0 blends the attention in.
-        match: what the class, a Placebo, has to match at every place; its sizes are then added to the options.
+        match: what the class, a Placebo, must match at every place; its sizes are then added to the options.
     """
 
     target: str | None = None
@@ -46,36 +46,34 @@ class Graft:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A graft that fits its model, built but not yet joined to it."""
+    """A graft that fits its model, built but not yet attached."""
 
     sites: list[Site]
     built: list[tuple[Place, nn.Module, nn.Module | None]]
 
 
 def probe_sites(model: nn.Module) -> dict[str, Site]:
-    """The sites of a model at the image size at which grafts are checked."""
+    """Find the sites of a model at the image size at which grafts are checked."""
     return find_sites(model, _probe_size(model))
 
 
 def _probe_size(model: nn.Module) -> int:
-    """Two pixels a side at the coarsest level: there a module that halves the map is noticed, which one pixel hides."""
+    """Image size with two pixels a side at the coarsest level; one pixel would hide a module that halves the map."""
     return 2 * max(32, largest_stride(model))
 
 
 def prepare(model: nn.Module, spec: Graft, sites: Mapping[str, Site] | None = None, use: Use | None = None) -> Prepared:
-    """Build attention for the named sites and check that it fits there; the model stays as it is.
+    """Build attention for the given sites and check that it fits, without changing the model.
 
     Args:
         model: a stock model.
-        spec: what, where, how and from which seed.
-        sites: what `probe_sites` gives for the model; None to look for them.
-        use: what a run does with the attention, which is tried where the class is none of this program's; None tries
-            nothing.
+        spec: the graft.
+        sites: sites of the model from `probe_sites`; None to find them.
+        use: use of the attention in a run, which is tried for classes from outside; None tries nothing.
 
     Raises:
-        ValueError: for a site that the model does not have, a mode or gate that is unknown or that a site cannot take,
-            a class that cannot be imported, options that it refuses at a site, a module that puts out a map of
-            another shape than is needed, or one that is not fit for its use.
+        ValueError: if the model lacks a site, a mode or gate is unknown or impossible at a site, the class cannot be
+            imported or rejects its options, its output has the wrong shape, or it is unfit for its use.
     """
     if spec.target is None:
         return Prepared([], [])
@@ -99,15 +97,15 @@ def prepare(model: nn.Module, spec: Graft, sites: Mapping[str, Site] | None = No
 
 
 def graft(model: nn.Module, spec: Graft) -> list[Site]:
-    """Put attention at the named sites of a built, loaded model, in place; a model that is refused stays as it was.
+    """Graft attention onto a built, loaded model in place; on an error the model is not changed.
 
     No layer index and no `f`, `i`, `type` changes. Appended attention becomes the child `attention` of the site's
-    block and runs on the block's output, so that no stock tensor is lost; `replace` loses those of the block,
-    `bottleneck` the kernels of the convolutions that it replaces.
+    block and runs on the block's output, so no stock tensor is lost; `replace` loses those of the block, `bottleneck`
+    the kernels of the replaced convolutions.
 
     Args:
-        model: a stock model, weights already loaded.
-        spec: what, where, how and from which seed.
+        model: a stock model with its weights loaded.
+        spec: the graft.
 
     Returns:
         The grafted sites, in network order; empty for the baseline.
@@ -141,8 +139,8 @@ def _check_mode(spec: Graft) -> None:
             raise ValueError(f"placement.{key}={value} is unknown; choose one of {', '.join(known)}")
     if spec.gate != "none" and spec.mode != "append":
         raise ValueError(
-            f"placement.gate={spec.gate} blends attention into the output of a block that stays, and "
-            f"placement.mode={spec.mode} leaves none; use placement.mode=append, or placement.gate=none"
+            f"placement.gate={spec.gate} blends attention into the output of a block, but "
+            f"placement.mode={spec.mode} removes the block; use placement.mode=append, or placement.gate=none"
         )
 
 
@@ -152,7 +150,8 @@ def _check_bottlenecks(model: nn.Module, sites: Mapping[str, Site], chosen: list
         if site.name not in able:
             there = ", ".join(name for name in sites if name in able) or "no site"
             raise ValueError(
-                f"placement.mode=bottleneck: site {site.name} has no bottleneck with 3x3 convolutions; {there} has"
+                f"placement.mode=bottleneck: site {site.name} has no bottleneck with 3x3 convolutions; choose "
+                f"from {there}"
             )
         convolutions = bottleneck_convolutions(layers_of(model)[site.layer]).values()
         if not all(hasattr(conv, "bn") for conv in convolutions):
@@ -202,10 +201,10 @@ def append(
 
 
 def grafted_attention(model: nn.Module) -> dict[str, nn.Module]:
-    """The grafted modules of a model; empty for a stock model.
+    """The grafted modules of a model by site; empty for a stock model.
 
-    By site, or by `SITE/PATH` where attention took the place of several convolutions of a block. A gate belongs to the
-    module; a projection to the block's channels and a stock batch norm do not.
+    The key is `SITE/PATH` if attention replaced several convolutions of a block. A module includes its gate, but
+    neither its projection to the block's channels nor a stock batch norm.
     """
     found = {}
     for site, layer in getattr(model, "grafted_sites", {}).items():
@@ -232,7 +231,7 @@ def grafted_scalars(model: nn.Module) -> dict[str, float]:
 
 
 def graft_of(model: nn.Module) -> Graft:
-    """The graft that a model has, also one that a checkpoint brought; the baseline's for a stock model."""
+    """The graft of a model, including one from a checkpoint; for a stock model, that of the baseline."""
     values = dict(getattr(model, "grafted_spec", {}))
     if values.get("target"):
         values["target"] = current_name(values["target"])
@@ -243,9 +242,9 @@ def graft_of(model: nn.Module) -> Graft:
 
 
 def graft_parts(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules that the graft brought, by their path in the model; empty for a stock model.
+    """The modules that the graft added, by their path in the model; empty for a stock model.
 
-    These are the attention, with its gate, and the projections before it; no stock batch norm of a bottleneck.
+    These are the attention with its gate and the projections before it, without a bottleneck's stock batch norm.
     """
     found: dict[str, nn.Module] = {}
     for layer in getattr(model, "grafted_sites", {}).values():
@@ -259,7 +258,7 @@ def graft_parts(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def placebo_matches(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """What each placebo of a model had to match and how near it came, by place; empty without placebos."""
+    """The target of each placebo of a model and how closely it matches, by place; empty without placebos."""
     found = grafted_attention(model).items()
     modules: dict[str, Any] = {name: m.attention if isinstance(m, Gated) else m for name, m in found}
     return {name: module.matched for name, module in modules.items() if hasattr(module, "matched")}

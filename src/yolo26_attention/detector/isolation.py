@@ -1,4 +1,4 @@
-"""Keeps what a module does while it is imported, built or tried from changing anything outside of it."""
+"""Isolate the import, construction and trial of a module from the rest of the process."""
 
 import hashlib
 import random
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# Settings of the process that decide on numbers: how each is read, and how it is set.
+# Process settings that affect numerical results: how to read and how to set each.
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "torch.set_default_dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch.set_grad_enabled": (torch.is_grad_enabled, torch.set_grad_enabled),
@@ -26,10 +26,10 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 @contextmanager
 def own_generator(key: str) -> Iterator[None]:
-    """Draw from streams that depend on the key alone, and put those of Python, NumPy and torch back as they were.
+    """Seed the generators of Python, NumPy and torch from the key alone, and restore them afterwards.
 
-    `torch.manual_seed` would also reseed every GPU; only the CPU generator is used to initialise. The streams of GPUs
-    are put back too, for a module that seeds them.
+    `torch.manual_seed` would also reseed every GPU; initialisation uses only the CPU generator. GPU generators are
+    also restored, in case a module seeds them.
     """
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
@@ -49,7 +49,7 @@ def own_generator(key: str) -> Iterator[None]:
 
 @contextmanager
 def kept_settings() -> Iterator[None]:
-    """Put the process's settings back as they were, whatever a user's file sets when it is imported."""
+    """Restore the process settings, which importing a user's file may change."""
     before = surroundings().settings
     try:
         yield
@@ -62,9 +62,9 @@ def kept_settings() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What lies outside of a module: the streams that the augmentation draws from, and settings of the process.
+    """The state outside of a module: random generators of the augmentation, and process settings.
 
-    By the name of the library, and of the function that sets it.
+    Keys are the library's name, and the name of the function that sets the setting.
     """
 
     streams: dict[str, Any]
@@ -72,7 +72,7 @@ class Surroundings:
 
 
 def surroundings() -> Surroundings:
-    """Those of now, to be compared."""
+    """The current surroundings, for a comparison."""
     numpy = np.random.get_state(legacy=False)["state"]
     streams = {"random": random.getstate(), "numpy.random": (numpy["key"].tobytes(), numpy["pos"])}
     return Surroundings(streams, {name: read() for name, (read, _) in SETTINGS.items()})

@@ -1,4 +1,4 @@
-"""The modules by which attention joins a block. Checkpoints pickle them: their names are a file format."""
+"""The modules by which attention joins a block. Checkpoints pickle them, so their names must not change."""
 
 import torch
 from jaxtyping import Float
@@ -10,10 +10,10 @@ GATES = ("none", "zero")
 
 
 class Gated(nn.Module):
-    """Blend attention in by one learned scalar that starts at 0; (B, C, H, W) to the same.
+    """Blend attention in by a learned scalar that starts at 0; (B, C, H, W) to the same.
 
-    The output is x + gate * (attention(x) - x): x itself at the start, as long as the attention's output is finite,
-    and the attention's output at a gate of 1.
+    The output is x + gate * (attention(x) - x): x at the start, if the attention's output is finite, and the
+    attention's output at a gate of 1.
     """
 
     def __init__(self, attention: nn.Module):
@@ -22,20 +22,20 @@ class Gated(nn.Module):
         self.gate = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        # Attention may put out another type than x under autocast; the map keeps the one it has without attention.
+        # Under autocast attention may return another dtype than x; the map keeps its dtype.
         return x + (self.gate * (self.attention(x) - x)).to(x.dtype)
 
 
 class Replacement(nn.Module):
-    """Attention in the place of a block; the output has the shape that the attention gives it.
+    """Attention in place of a block; the attention determines the output shape.
 
-    A block needs the same height and width and its own number of channels: building checks that before it grafts.
-    A wrapper even where nothing is projected: Ultralytics sets `i`, `f`, `type` and `np` on a layer, and attention may
-    have submodules of these names.
+    Building checks that the output has the block's height, width and channels. The wrapper is also used without a
+    projection: Ultralytics sets `i`, `f`, `type` and `np` on a layer, and attention may have submodules of these
+    names.
 
     Args:
         attention: from `channels` to `channels` if there is a projection before it.
-        project: from the block's input channels to its output channels; None where the attention needs none.
+        project: from the block's input channels to its output channels; None if not needed.
     """
 
     def __init__(self, attention: nn.Module, project: nn.Module | None = None):
@@ -48,9 +48,9 @@ class Replacement(nn.Module):
 
 
 class AttentionConv(Replacement):
-    """An Ultralytics Conv whose convolution is attention; its batch norm and its activation stay.
+    """An Ultralytics Conv whose convolution is replaced by attention; it keeps its batch norm and activation.
 
-    No Conv itself, because fusing a model would fold the batch norm into a convolution that is not there.
+    It does not inherit from Conv, because fusing a model would fold the batch norm into the missing convolution.
     """
 
     def __init__(self, attention: nn.Module, project: nn.Module | None, bn: nn.Module, act: nn.Module):

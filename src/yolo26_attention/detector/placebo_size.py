@@ -1,4 +1,4 @@
-"""Sizes a placebo so that it has as many parameters, or takes as many FLOPs, as the attention it stands for."""
+"""Size a placebo to match the parameters or FLOPs of an attention."""
 
 import itertools
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from yolo26_attention.attention.placebo import placebo_flops, placebo_parameters
 from yolo26_attention.evaluation.flops import count_parameters, count_without_computing
 
 TOLERANCE = 0.02
-# In order of preference: among those that match, the plainest block is taken.
+# In order of preference: of all that match, the simplest block is used.
 KERNELS = (3, 1, 5, 7)
 BIASES = (True, False)
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a placebo has to match.
+    """The target of a placebo.
 
     Args:
-        name: of the attention, for messages.
+        name: name of the attention, for messages.
         target: dotted path of its class.
         options: keyword arguments of that class.
         by: "parameters" or "flops".
@@ -41,20 +41,20 @@ def match_placebo(
     """Choose the sizes of the placebo of one place.
 
     Args:
-        reference: the attention to match, with the projection that it needs in this place.
-        channels: of the map that both are given.
-        out_channels: of the map that both put out.
-        height: of that map at the image size of `match`, in pixels.
+        reference: the attention to match, with its projection at this place.
+        channels: channels of the input.
+        out_channels: channels of the output.
+        height: height of the output at the image size of `match`, in pixels.
         width: likewise.
-        match: what is matched.
-        place: its name, for messages.
+        match: the target.
+        place: name of the place, for messages.
 
     Returns:
-        Keyword arguments of Placebo, and what was matched as plain values: by, wanted, got, mismatch (a fraction).
+        Keyword arguments of Placebo, and the match as plain values: by, wanted, got, mismatch (a fraction).
 
     Raises:
-        ValueError: if no placebo comes within 2 %, because the attention has too few parameters or FLOPs, or if FLOPs
-            are to be matched and some of the attention's are not counted.
+        ValueError: if no placebo comes within 2 %, because the attention has too few parameters or FLOPs, or if some of
+            the FLOPs to match are not counted.
     """
     if match.by == "parameters":
         wanted = count_parameters(reference)
@@ -91,8 +91,8 @@ def match_placebo(
         if match.by == "flops":
             way_out = "use placebo.by=parameters, or " + way_out
         raise ValueError(
-            f"placebo.matches={match.name} has {wanted:,} {_unit(match.by)} at {place}, and the nearest placebo "
-            f"{nearest:,}: no plain convolution block comes within {TOLERANCE:.0%}; {way_out}"
+            f"placebo.matches={match.name} has {wanted:,} {_unit(match.by)} at {place}, but the nearest placebo has "
+            f"{nearest:,}, not within {TOLERANCE:.0%}; {way_out}"
         )
     hidden, kernel, bias = best
     matched = {"by": match.by, "wanted": wanted, "got": got, "mismatch": got / wanted - 1}

@@ -1,4 +1,4 @@
-"""The graft that a checkpoint brings: it gives its values to the same graft, and is never lost without a word."""
+"""Load the graft of a checkpoint into the same graft, and refuse to lose it silently."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,38 +10,37 @@ from yolo26_attention.detector.grafting import graft_of, graft_parts
 
 
 def graft_difference(model: nn.Module, weights: nn.Module) -> str | None:
-    """In what the graft of a checkpoint is another one than the model's.
+    """Describe how the graft of a checkpoint differs from the model's.
 
-    The seed makes no difference, and neither does an option that the class did not have when the checkpoint was
-    written.
+    It ignores the seed and options that the class did not have when the checkpoint was written.
 
     Returns:
-        The difference in words; None if the checkpoint has no graft, or the same one.
+        The difference in words; None if the checkpoint has no graft or the same one.
     """
     theirs, ours = _outline(weights), _outline(model)
     if theirs["attention"] is None:
         return None
     if theirs["attention"] != ours["attention"]:
-        return f"it has {_named(theirs)}, and this run has {_named(ours)}"
+        return f"it has {_named(theirs)}, but this run has {_named(ours)}"
     for name, value in theirs.items():
         if name in ours and ours[name] != value:
             had, has = as_override(value), as_override(ours[name])
-            return f"it has {_named(theirs)} with {name}={had}, and this run has {name}={has}"
+            return f"it has {_named(theirs)} with {name}={had}, but this run has {name}={has}"
     kept, prefixes = weights.state_dict(), _prefixes(model)
     for name, tensor in model.state_dict().items():
         if name.startswith(prefixes) and (name not in kept or kept[name].shape != tensor.shape):
-            return f"it has {_named(theirs)}, and no {name} of shape {list(tensor.shape)}"
+            return f"it has {_named(theirs)}, but no {name} of shape {list(tensor.shape)}"
     return None
 
 
 def load_graft(model: nn.Module, weights: nn.Module) -> list[str]:
-    """Load the graft's own tensors, projections included, from a model that has the same graft.
+    """Load the graft's tensors, including projections, from a model with the same graft.
 
     Returns:
-        The names of those loaded; none from a stock model.
+        The names of the loaded tensors; empty for a stock model.
 
     Raises:
-        ValueError: if the other model has another graft, whose values would be lost.
+        ValueError: if the other model has a different graft, whose values would be lost.
     """
     if difference := graft_difference(model, weights):
         raise ValueError(f"the attention of the checkpoint would be lost: {difference}")
@@ -53,7 +52,7 @@ def load_graft(model: nn.Module, weights: nn.Module) -> list[str]:
 
 
 def _outline(model: nn.Module) -> dict[str, Any]:
-    """What makes a graft the same as another one, by option."""
+    """The options that two equal grafts share."""
     spec = graft_of(model)
     outline = {
         "attention": spec.target,
@@ -62,7 +61,7 @@ def _outline(model: nn.Module) -> dict[str, Any]:
         "placement.gate": spec.gate,
         **{f"attention.{name}": value for name, value in spec.options.items()},
     }
-    if spec.match is not None:  # in what it was matched shows in the shapes
+    if spec.match is not None:  # the shapes reflect the match
         matched = asdict(spec.match)
         outline |= {"placebo.matches": matched["name"], "placebo.options": matched["options"]}
     return outline

@@ -1,4 +1,4 @@
-"""Finds the sites of a built YOLO26 by role: never by layer number, which differs between models."""
+"""Find the sites of a built YOLO26 by role, because layer numbers differ between models."""
 
 import math
 import re
@@ -11,14 +11,14 @@ import torch
 from torch import nn
 from ultralytics.nn.modules import Detect
 
-SETS = {"neck": r"p\d+", "backbone": r"backbone_p\d+", "all": r".+"}  # which names of sites a set stands for
+SETS = {"neck": r"p\d+", "backbone": r"backbone_p\d+", "all": r".+"}  # site names in each set
 STAGE = "C3k2"  # the block of a backbone stage
-BACKBONE_ENDS = {"SPPF": "sppf", "C2PSA": "c2psa"}  # blocks behind the last stage, and the sites they are
+BACKBONE_ENDS = {"SPPF": "sppf", "C2PSA": "c2psa"}  # blocks after the last stage, and their sites
 
 
 @dataclass(frozen=True)
 class Site:
-    """A block of the network: the index of its layer, and the maps it takes and puts out.
+    """A block of the network: the index of its layer, and the shapes of its input and output.
 
     Height and width are those of the output at a given image size, in pixels.
     """
@@ -32,18 +32,18 @@ class Site:
 
 
 def layers_of(model: nn.Module) -> Any:
-    """The layers of a network by index; no type says what Ultralytics hangs on them (`i`, `f`, `type`, `np`)."""
+    """The layers of a network by index; untyped, because Ultralytics adds attributes (`i`, `f`, `type`, `np`)."""
     return model.model
 
 
 def largest_stride(model: nn.Module) -> int:
-    """Pixels of the image to one of the coarsest map that the head reads."""
+    """Largest stride of the maps that the head reads, in pixels of the image."""
     stride: Any = model.stride
     return int(stride.max())
 
 
 def channels_of(model: nn.Module) -> int:
-    """Of the images that a network takes."""
+    """Number of channels of a network's input images."""
     settings: Any = model.yaml
     return int(settings.get("channels", 3))
 
@@ -51,9 +51,9 @@ def channels_of(model: nn.Module) -> int:
 def find_sites(model: nn.Module, imgsz: int = 64) -> dict[str, Site]:
     """Find the sites of a built YOLO26 of any task by role, in network order, with the shapes of their maps.
 
-    `backbone_p2`, `backbone_p3`, ... are the backbone's stages, `sppf` and `c2psa` the blocks behind them. A head that
+    `backbone_p2`, `backbone_p3`, ... are the backbone's stages, `sppf` and `c2psa` the blocks after them. A head that
     reads maps at strides 8, 16 and 32 gives `p3`, `p4` and `p5`, the outputs of the neck: level k has stride 2**k. A
-    model without a neck (classification) has none of these. A block that is grafted already remains a site.
+    model without a neck (classification) has none of these. A grafted block is still a site.
 
     Args:
         model: a built Ultralytics model.
@@ -77,16 +77,16 @@ def find_sites(model: nn.Module, imgsz: int = 64) -> dict[str, Site]:
         reads: Any = head.f
         layers |= {f"p{_level(stride)}": index for index, stride in zip(reads, strides.tolist(), strict=True)}
     if not layers:
-        raise ValueError(f"this model has no block of a YOLO26 to name a site by; it ends in {type(head).__name__}")
+        raise ValueError(f"this model has no YOLO26 block to graft; it ends in {type(head).__name__}")
     in_order = sorted(layers.items(), key=lambda item: item[1])
     return {name: Site(name, index, *maps[index]) for name, index in in_order}
 
 
 def choose_sites(names: Sequence[str], sites: Mapping[str, Site]) -> list[Site]:
-    """The sites that a list of sites and sets stands for, each once, in network order.
+    """Resolve a list of sites and sets to unique sites, in network order.
 
     Raises:
-        ValueError: for an empty list, and for a name that is neither a site nor a set that has one here.
+        ValueError: if the list is empty, or a name is neither a site nor a set with a site in this model.
     """
     there = f"it has {', '.join(sites)}, and the sets {', '.join(SETS)}"
     if not names:
@@ -106,7 +106,7 @@ def _level(stride: float) -> int:
 
 
 def _layer_maps(model: nn.Module, imgsz: int) -> dict[int, tuple[int, int, int, int]]:
-    """Run all layers but the head on a blank image; of each its input's channels, and (channels, height, width)."""
+    """Run all layers except the head on a blank image; returns (input channels, channels, height, width) of each."""
     maps: dict[int, tuple[int, int, int, int]] = {}
     weight = next(model.parameters())
     x: Any = torch.zeros(1, channels_of(model), imgsz, imgsz, device=weight.device, dtype=weight.dtype)
@@ -124,7 +124,7 @@ def _layer_maps(model: nn.Module, imgsz: int) -> dict[int, tuple[int, int, int, 
 
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, and the training mode of every module put back afterwards."""
+    """Evaluation mode without gradients; restores the training mode of every module afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""The stock model and the checkpoint it starts from."""
+"""The stock model and its starting checkpoint."""
 
 import pickle
 from pathlib import Path
@@ -15,7 +15,7 @@ MODELS = tuple(f"yolo26{scale}{variant}" for variant in ("", "-p2", "-p6") for s
 
 
 def build_stock(name: str, classes: int, channels: int) -> DetectionModel:
-    """Build a stock model from its official name, leaving the global random stream as it was."""
+    """Build a stock model from its official name without advancing the global random generator."""
     state = torch.get_rng_state()
     model = DetectionModel(f"{name}.yaml", ch=channels, nc=classes, verbose=False)
     torch.set_rng_state(state)
@@ -23,10 +23,12 @@ def build_stock(name: str, classes: int, channels: int) -> DetectionModel:
 
 
 def find_weights(name: str) -> Path:
-    """Absolute path of a checkpoint given by path, or by an official name such as `yolo26n.pt`, downloaded if need be.
+    """Find a checkpoint by path, or by an official name such as `yolo26n.pt`, which is downloaded if missing.
+
+    Returns an absolute path.
 
     Raises:
-        ValueError: if there is no such file, or the download fails.
+        ValueError: if the file does not exist or the download fails.
     """
     path = Path(name)
     if not path.exists() and path.name == name and name in GITHUB_ASSETS_NAMES:
@@ -53,7 +55,7 @@ def check_weights(path: Path, model: nn.Module, trust: Trust) -> nn.Module:
         The network in it.
 
     Raises:
-        ValueError: if it is not, fits none, or holds a class that is not trusted.
+        ValueError: if it is not a checkpoint, fits no convolution, or holds a class that is not trusted.
     """
     try:
         with known_classes_only("model.weights", path, trust):
@@ -67,7 +69,7 @@ def check_weights(path: Path, model: nn.Module, trust: Trust) -> nn.Module:
         KeyError,
         ImportError,
     ) as error:
-        reason = str(error).splitlines()[0] if str(error) else "nothing more is known"
+        reason = str(error).splitlines()[0] if str(error) else "no details"
         raise ValueError(
             f"model.weights={path} is not an Ultralytics checkpoint ({type(error).__name__}: {reason}); "
             "give a .pt file that Ultralytics or this program wrote"
@@ -76,13 +78,13 @@ def check_weights(path: Path, model: nn.Module, trust: Trust) -> nn.Module:
     fits = (shapes.get(key) == tensor.shape for key, tensor in model.state_dict().items() if tensor.ndim == 4)
     if not any(fits):
         raise ValueError(
-            f"model.weights={path} fits no layer of this model; choose the model it was trained as, or other weights"
+            f"model.weights={path} fits no layer of this model; choose its original model, or other weights"
         )
     return source
 
 
 def loaded_tensors(model: nn.Module, weights: nn.Module) -> list[str]:
-    """Names of the tensors of `model` that hold the very values that `weights` has under the same name."""
+    """Names of the tensors of `model` that are equal to those of the same name in `weights`."""
     source = weights.state_dict()
     return [
         name

@@ -1,6 +1,6 @@
-"""Whose code may run: the classes in a checkpoint, and what a dotted path in a configuration names.
+"""Decide whose code may run: classes in a checkpoint, and dotted paths in a configuration.
 
-Both are judged by name, before anything of them is imported or unpickled.
+Both are checked by name before they are imported or unpickled.
 """
 
 import importlib
@@ -23,28 +23,28 @@ from yolo26_attention.compat.former_names import current_name
 from yolo26_attention.compat.ultralytics import restricted_loading
 
 TARGETS = {getattr(schema, "_target_", None) for schema in ATTENTION_SCHEMAS.values()}
-# What grafted checkpoints are made of beside Ultralytics' and torch's own modules.
+# Modules in grafted checkpoints beside those of Ultralytics and torch.
 MODULES = ("yolo26_attention.attention.", "yolo26_attention.detector.", "timm.layers.")
 HOOKS = {"yolo26_attention.detector.grafting.append", "yolo26_attention.attention.from_timm.refuse_single_image"}
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What may run beside this program's own code.
+    """Code that may run beside this program's own.
 
     Args:
-        everything: whatever a checkpoint or a dotted path names.
-        folders: whose modules may.
+        everything: whether all code may run.
+        folders: folders whose modules may run.
     """
 
     everything: bool = False
     folders: tuple[str, ...] = ()
 
     def covers(self, module: str) -> bool:
-        """Whether a module lies in one of the folders; nothing is imported to find out."""
+        """Whether a module is in one of the folders; imports nothing."""
         spec = _top_level(module)
         places = [] if spec is None else list(spec.submodule_search_locations or [])
-        if spec is not None and spec.origin is not None and spec.has_location:  # "built-in" is no file
+        if spec is not None and spec.origin is not None and spec.has_location:  # "built-in" is not a file
             places.append(os.path.dirname(spec.origin))
         found = [os.path.realpath(place) for place in places]
         allowed = [os.path.realpath(folder) for folder in self.folders]
@@ -54,48 +54,48 @@ class Trust:
 
 
 def check_target(key: str, target: Any, trust: Trust) -> None:
-    """Refuse a dotted path to code from elsewhere; one that names no module at all is left to the import.
+    """Refuse a dotted path to external code; the import reports paths that name no module.
 
     Args:
-        key: of the configuration, for the message.
+        key: configuration key, for the message.
         target: dotted path of a class.
         trust: what may run.
 
-    Raises:
-        ValueError: with the file, and the way out.
+        Raises:
+            ValueError: with the file and the way out.
     """
     if not isinstance(target, str):
-        raise ValueError(f"{key}={target} is no dotted path; write MODULE.CLASS")
+        raise ValueError(f"{key}={target} is not a dotted path; write MODULE.CLASS")
     if trust.everything or is_shipped(target):
         return
     spec = _top_level(target)
     if spec is None or trust.covers(target):
         return
     raise ValueError(
-        f"{key}={target} is none of this program's attention, and its code ({spec.origin or spec.name}) is in no "
-        "folder given with -cd; give the folder of your class, -cd DIR, or say trust=true to run code from elsewhere"
+        f"{key}={target} is not part of this program, and its code ({spec.origin or spec.name}) is in no "
+        "folder given with -cd; give the folder of your class, -cd DIR, or trust=true to run external code"
     )
 
 
 def is_shipped(target: str) -> bool:
-    """Whether a dotted path names attention of this program."""
+    """Whether a dotted path names one of this program's attentions."""
     return target in TARGETS or target.startswith("yolo26_attention.attention.")
 
 
 @contextmanager
 def known_classes_only(key: str, checkpoint: Any, trust: Trust) -> Iterator[None]:
-    """Have Ultralytics load this checkpoint, in this block, only if it is made of classes that are known.
+    """Make Ultralytics load this checkpoint within the block only if all its classes are known.
 
-    Its restricted loading is used, which refuses a class before any of its code runs; ours, timm's layers and those in
-    trusted folders are known beside Ultralytics' and torch's.
+    It uses Ultralytics' restricted loading, which refuses a class before any of its code runs. Known classes are those
+    of Ultralytics, torch, this program, timm's layers and trusted folders.
 
     Args:
-        key: of the configuration, for the message.
+        key: configuration key, for the message.
         checkpoint: path; anything else is left to Ultralytics.
         trust: what may run.
 
     Raises:
-        ValueError: naming the class that is refused.
+        ValueError: with the class that is refused.
         pickle.UnpicklingError: if the file cannot be read without running code.
     """
     if trust.everything:
@@ -111,10 +111,10 @@ def known_classes_only(key: str, checkpoint: Any, trust: Trust) -> Iterator[None
             raise
         foreign = re.search(r"GLOBAL (\S+)", str(error.__cause__))
         if foreign is None:
-            raise pickle.UnpicklingError("damaged, or pickled in a way that only trust=true reads") from error
+            raise pickle.UnpicklingError("damaged, or readable only with trust=true") from error
         raise ValueError(
             f"{key}={checkpoint} holds {foreign[1]}, which is no part of a YOLO or of this program, and loading it "
-            "would run code from elsewhere; give another file, or say trust=true if you trust whoever made it"
+            "would run external code; give another file, or trust=true if you trust its author"
         ) from error
 
 
@@ -122,7 +122,7 @@ def _known_classes(checkpoint: Path, trust: Trust) -> list[Callable[..., Any] | 
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(checkpoint)
     except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError):
-        return []  # no zip archive with a pickle that is read without running it: the load says so
+        return []  # not a zip archive with a safely readable pickle: loading reports it
     found = [(_known_class(name, trust), name) for name in names]
     return [(known, name) for known, name in found if known is not None]
 
@@ -141,8 +141,8 @@ def _known_class(name: str, trust: Trust) -> Any:
 
 
 def _top_level(path: str) -> ModuleSpec | None:
-    """Where the top-level module of a dotted path comes from; None if there is none."""
+    """Spec of the top-level module of a dotted path; None if there is none."""
     try:
         return find_spec(path.partition(".")[0])
-    except ValueError:  # of "", and of a module that is running and says nothing of where it is from
+    except ValueError:  # for "", and for a running module without a spec
         return None

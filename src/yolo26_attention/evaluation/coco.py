@@ -1,8 +1,8 @@
-"""Average precision by size of the objects, by a COCO evaluator, for any data set.
+"""Average precision by object size, computed by a COCO evaluator, for any data set.
 
 Sizes are COCO's: an area below 32 x 32 pixels of the original image is small, above 96 x 96 large. The area is that of
-the box, because a data set of boxes has no other; COCO's own figures take the area of the outline, so that on COCO
-itself these differ somewhat from published ones.
+the box, as data sets of boxes have no other. COCO's published figures use the area of the outline, so values on COCO
+itself differ slightly from them.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ SIZES = ("small", "medium", "large")
 
 
 def ap_by_size(detections: Detections) -> dict[str, float | None]:
-    """AP50-95 of small, medium and large objects; None where the validation images have none of that size.
+    """AP50-95 of small, medium and large objects; None if the validation images have no object of that size.
 
-    Sides of objects are taken to a hundredth of a pixel, about as well as a label file of six decimals tells them, so
-    that an object of exactly 32 x 32 is one, whichever way its numbers were rounded. As in COCO, the 100 most confident
-    detections of an image and class count, and an object on the line belongs to both sizes.
+    Sides are rounded to a hundredth of a pixel, about the accuracy of a label file with six decimals, so that an object
+    of exactly 32 x 32 has that size regardless of rounding. As in COCO, the 100 most confident detections per image and
+    class count, and an object on a boundary belongs to both sizes.
     """
     if not len(detections.object_cls):
         return dict.fromkeys(SIZES)

@@ -1,6 +1,6 @@
-"""What a run's best.pt found on every validation image, and which of it was right: RUN/matches.npz.
+"""Detections of a run's best.pt on every validation image, and which were correct: RUN/matches.npz.
 
-Kept so that mAP can be computed again without the network: from images drawn anew, by size of the objects, by class.
+They allow mAP to be recomputed without the network: on resampled images, by object size, by class.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from yolo26_attention.files.atomic import atomic
 from yolo26_attention.statistics import Matches, average_precision
 
-WHOLE = ("shapes", "image", "cls", "object_image", "object_cls")  # as narrow in the file as their values allow
+WHOLE = ("shapes", "image", "cls", "object_image", "object_cls")  # stored in the narrowest type that holds their values
 THRESHOLDS = 10  # Ultralytics' IoU thresholds, 0.50 to 0.95
 
 
@@ -23,7 +23,7 @@ THRESHOLDS = 10  # Ultralytics' IoU thresholds, 0.50 to 0.95
 class Detections:
     """N detections and M objects on the validation images; boxes are x1, y1, x2, y2 in pixels of the original image.
 
-    Detections stand in descending order of confidence, ties in the order in which Ultralytics ranked them.
+    Detections are in descending order of confidence, ties in Ultralytics' order.
 
     Attributes:
         images: names relative to the data set's folder, ascending.
@@ -32,7 +32,7 @@ class Detections:
         cls: (N,)
         conf: (N,)
         boxes: (N, 4)
-        tp: (N, 10) bool, whether Ultralytics matched it to an object, at IoU thresholds from 0.50 to 0.95.
+        tp: (N, 10) bool, whether Ultralytics matched it to an object at IoU thresholds from 0.50 to 0.95.
         object_image: (M,) index into `images` of each object.
         object_cls: (M,)
         object_boxes: (M, 4)
@@ -51,16 +51,16 @@ class Detections:
 
     @cached_property
     def matches(self) -> Matches:
-        """What mAP needs of it."""
+        """The arrays that mAP needs."""
         return Matches(self.images, self.image, self.cls, self.tp, self.object_image, self.object_cls)
 
     def ap_by_class(self, names: Mapping[int, str]) -> dict[str, float]:
-        """AP50-95 of each class that has an object, as Ultralytics computes it."""
+        """AP50-95 of each class that has an object, computed as in Ultralytics."""
         precision = average_precision(self.matches).mean(axis=1)
         return {names[int(number)]: float(ap) for number, ap in zip(self.matches.classes, precision, strict=True)}
 
     def write(self, path: Path) -> None:
-        """Write a compressed file, in one step: about 15 bytes a detection."""
+        """Write a compressed file atomically: about 15 bytes per detection."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays["tp"] = np.packbits(self.tp, axis=1)
         for name in WHOLE:
@@ -73,15 +73,15 @@ def read_matches(path: Path) -> Detections:
     """Read a run's matches.npz.
 
     Raises:
-        FileNotFoundError: if the run kept none.
-        ValueError: if the file is not one of these.
+        FileNotFoundError: if the run has none.
+        ValueError: if the file is not valid.
     """
     try:
         with np.load(path) as content:
             arrays = {field.name: content[field.name] for field in fields(Detections)}
     except (BadZipFile, EOFError, KeyError, ValueError) as error:
         raise ValueError(f"{path} does not hold a run's matches ({error}); force=true trains the run anew") from error
-    for name in WHOLE:  # in 8 bits, what comes after the last of 256 images would be the first
+    for name in WHOLE:  # 8-bit indices would wrap around after 256 images
         arrays[name] = arrays[name].astype(np.int64)
     arrays["tp"] = np.unpackbits(arrays["tp"], axis=1, count=THRESHOLDS).astype(bool)
     return Detections(**arrays)

@@ -1,4 +1,4 @@
-"""What a network takes to compute, counted and not timed: parameters and FLOPs."""
+"""Count the parameters and FLOPs of a network."""
 
 import copy
 import inspect
@@ -20,7 +20,7 @@ from yolo26_attention.evaluation.unseen import Watch, ran
 
 @dataclass(frozen=True)
 class Counted:
-    """FLOPs of a forward pass, and what of it is not in them: the operator, and in brackets where it runs."""
+    """FLOPs of a forward pass, and the operators not counted, with the place where they run in brackets."""
 
     flops: int
     not_counted: tuple[str, ...] = ()
@@ -37,12 +37,12 @@ def count_flops(model: nn.Module, channels: int, height: int, width: int) -> int
 
 
 def count_operators(model: nn.Module, channels: int, height: int, width: int) -> Counted:
-    """FLOPs (two per multiply-add) of one map of (channels, height, width), counted on the operators that run.
+    """Count the FLOPs (two per multiply-add) of the operators that run on one map of (channels, height, width).
 
-    An attention module that does its sums where the counter cannot see them, or that computes masked products, states
-    its exact count in a method `flops(height, width)`; that number takes the place of what the counter saw of it.
-    What has no formula and may do multiply-adds is named. Under torch's FakeTensorMode nothing is computed or
-    allocated, and the count is the same.
+    An attention module whose sums are invisible to the counter, or which computes masked products, gives its exact
+    count in a method `flops(height, width)`, which replaces the counter's value. Operators without a formula that may
+    do multiply-adds are listed. Under torch's FakeTensorMode nothing is computed or allocated, and the count is the
+    same.
     """
     weight = next(model.parameters(), torch.empty(0))
     x = torch.zeros(1, channels, height, width, device=weight.device, dtype=weight.dtype)
@@ -66,32 +66,32 @@ def count_operators(model: nn.Module, channels: int, height: int, width: int) ->
 
 
 def count_without_computing(model: nn.Module, channels: int, height: int, width: int) -> Counted:
-    """As `count_operators`, on fake tensors where the model takes them; the model stays as it is.
+    """As `count_operators`, but on fake tensors if the model supports them; the model is not changed.
 
-    What reads values, or runs kernels that know no fake tensors, is computed after all.
+    Models that read values, or run kernels without fake-tensor support, are computed.
     """
     copied = copy.deepcopy(model)  # a module may keep a tensor of its forward pass
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             return count_operators(copied, channels, height, width)
-    except Exception:  # noqa: BLE001  whatever is wrong with the model itself is raised again
+    except Exception:  # noqa: BLE001  an error of the model itself is raised again
         return count_operators(model, channels, height, width)
 
 
 def count_flops_by_thop(model: nn.Module, channels: int, height: int, width: int) -> int:
-    """FLOPs (two per multiply-add) of one map as thop counts them, for comparison with published tables.
+    """Count the FLOPs (two per multiply-add) of one map with thop, for comparison with published tables.
 
-    It takes what is computed for what is needed: masked products of tiled attention are in it, sums of shifted products
-    and layers that it has no rule for are not, so the figure depends on the implementation.
+    The result depends on the implementation: thop counts the masked products of tiled attention, but neither sums of
+    shifted products nor layers without a rule.
     """
     weight = next(model.parameters(), torch.empty(0))
     x = torch.zeros(1, channels, height, width, device=weight.device, dtype=weight.dtype)
-    operations, _ = thop.profile(copy.deepcopy(model), inputs=[x], verbose=False)  # it leaves counters in the modules
+    operations, _ = thop.profile(copy.deepcopy(model), inputs=[x], verbose=False)  # thop leaves counters in the modules
     return int(2 * operations)
 
 
 def _formulas() -> dict[Any, Any]:
-    """FLOPs of operators that PyTorch has no formula for; each is called with the shapes of its arguments."""
+    """FLOP formulas of operators for which PyTorch has none; each is called with the shapes of its arguments."""
     aten = torch.ops.aten
 
     def matrix_vector(matrix: Sequence[int], *_: Any, **__: Any) -> int:
@@ -118,12 +118,12 @@ def _formulas() -> dict[Any, Any]:
 
 @contextmanager
 def _slow_path() -> Iterator[None]:
-    """Let PyTorch's attention layers run operator by operator: the counter sees nothing of their fast path."""
+    """Disable the fast path of PyTorch's attention layers, which is invisible to the counter."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="FlopCounterMode does not have a registered")  # we say so
+            warnings.filterwarnings("ignore", message="FlopCounterMode does not have a registered")  # in Counted
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
@@ -131,13 +131,13 @@ def _slow_path() -> Iterator[None]:
 
 @contextmanager
 def _own_statements(model: nn.Module, watch: Watch) -> Iterator[dict[str, int]]:
-    """While open, a forward pass fills it with the modules' own statements of their FLOPs, the outermost ones'."""
+    """Collect the results of the outermost modules' `flops` methods during a forward pass."""
     stated: dict[str, int] = {}
 
     def note(name: str) -> Any:
         def hook(module: Any, inputs: tuple[Any, ...]) -> None:
             if not inputs or not isinstance(inputs[0], Tensor) or inputs[0].dim() != 4:
-                return  # it is given no map, so there is no height and width to ask for
+                return  # the input is not a map, so it has no height and width
             batch, _, height, width = inputs[0].shape
             try:
                 flops = int(module.flops(height, width))
@@ -162,7 +162,7 @@ def _own_statements(model: nn.Module, watch: Watch) -> Iterator[dict[str, int]]:
 
 
 def _states_flops(module: nn.Module) -> bool:
-    """Whether a module has a method `flops(height, width)`; others have attributes and methods of that name, too."""
+    """Whether a module has a method `flops(height, width)`, as opposed to another attribute of that name."""
     method = getattr(type(module), "flops", None)
     if not inspect.isroutine(method):
         return False
@@ -175,7 +175,7 @@ def _inside(name: str, outer: str) -> bool:
 
 
 def _in_words(unseen: dict[tuple[str, str], None], sites: dict[str, int]) -> tuple[str, ...]:
-    """One text for each operator, with the sites it runs at, or elsewhere the modules."""
+    """One text for each operator, with the sites, or otherwise the modules, in which it runs."""
     where: dict[str, dict[str, None]] = {}
     for what, module in unseen:
         site = next((f"site {site}" for site, layer in sites.items() if _inside(module, f"model.{layer}")), module)

@@ -1,4 +1,4 @@
-"""Which of a forward pass's work a FLOP counter does not see, and in which module it is done."""
+"""Find the work of a forward pass that a FLOP counter does not see, and the module that does it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from yolo26_attention.compat.pytorch import FakeTensor, TorchDispatchMode, tree_leaves
 
-# Operators without multiply-adds that a FLOP count is expected to have, beside those that PyTorch itself tags as views,
-# pointwise or reductions: they create, move, choose, compare, pool, normalize or draw. In-place ones are meant as well.
+# Operators without multiply-adds for a FLOP count, beside those that PyTorch tags as views, pointwise or reductions:
+# they create, move, choose, compare, pool, normalize or draw. In-place variants are included.
 FREE = frozenset(
     """
     _adaptive_avg_pool2d _adaptive_avg_pool3d _assert_async _assert_scalar _assert_tensor_metadata
@@ -47,15 +47,15 @@ PARAMETERS = "parameters that no operator takes"
 
 
 class Watch(TorchDispatchMode):
-    """Watches the operators that a FLOP counter inside of it runs; `found` has what it does not count.
+    """Watches the operators inside a FLOP counter; `found` lists the work that it does not count.
 
     Args:
-        formulas: operators that the counter has a formula for.
-        place: gives the name of the module that is running.
+        formulas: operators for which the counter has a formula.
+        place: returns the name of the running module.
 
     Attributes:
-        found: pairs of what is not counted and the module it is in, each once, in order.
-        summed: a module's name and the FLOPs of products that it computes one by one and then sums, each time it does.
+        found: unique pairs of uncounted work and its module, in order.
+        summed: a module's name and the FLOPs of its elementwise products that are then summed, once per occurrence.
     """
 
     supports_higher_order_operators = True
@@ -67,8 +67,8 @@ class Watch(TorchDispatchMode):
         self.summed: list[tuple[str, int]] = []
         self._formulas, self._place = set(formulas), place
         self._read: set[int] = set()
-        self._unwritten: dict[int, str] = {}  # fresh memory that no operator has written to, and where it was made
-        self._products: dict[int, tuple[str, int, list[str]]] = {}  # of mul: where it ran, how many, what took them
+        self._unwritten: dict[int, str] = {}  # new memory that no operator has written to, and where it was created
+        self._products: dict[int, tuple[str, int, list[str]]] = {}  # of mul: place, number, readers
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -84,21 +84,21 @@ class Watch(TorchDispatchMode):
         self._take(given - written, name)
         for storage in written:
             self._unwritten.pop(storage, None)
-        for storage in made - given:  # one that was freed may lie where this one does
+        for storage in made - given:  # a freed storage may have had this address
             self._unwritten.pop(storage, None)
             self._forget_product(storage)
-            if name in EMPTY and not isinstance(out, FakeTensor):  # no kernel writes to one of these
+            if name in EMPTY and not isinstance(out, FakeTensor):  # no kernel writes to a fake tensor
                 self._unwritten[storage] = self._place()
             if name == "mul" and all(isinstance(factor, Tensor) and factor.numel() > 1 for factor in args):
                 self._products[storage] = self._place(), out.numel(), []
         return out
 
     def note(self, what: str, place: str | None = None) -> None:
-        """Note something that is not counted; place is that of the running module unless it is given."""
+        """Note uncounted work; `place` defaults to the running module."""
         self.found[what, self._place() if place is None else place] = None
 
     def finish(self, out: Any, ran: Mapping[str, nn.Module]) -> None:
-        """Look at what the forward pass put out, and at the modules that ran, for work that no operator did."""
+        """Check the output and the modules that ran for work that no operator did."""
         self._take(_storages(out), "")
         for storage in list(self._products):
             self._forget_product(storage)
@@ -115,7 +115,7 @@ class Watch(TorchDispatchMode):
             self._products[storage][2].append(taker)
 
     def _forget_product(self, storage: int) -> None:
-        """Products that nothing but one sum takes are multiply-adds, only written otherwise."""
+        """Count products that are read only by one sum, which makes them multiply-adds."""
         place, count, takers = self._products.pop(storage, ("", 0, []))
         if len(takers) == 1 and takers[0] in SUMS:
             self.summed.append((place, 2 * count))
@@ -123,7 +123,7 @@ class Watch(TorchDispatchMode):
 
 @contextmanager
 def ran(model: nn.Module) -> Iterator[dict[str, nn.Module]]:
-    """While open, fills with the modules whose forward is called, by name."""
+    """Collect the modules whose forward is called, by name."""
     called: dict[str, nn.Module] = {}
 
     def hook(name: str) -> Any:
@@ -155,7 +155,7 @@ def _is_free(func: Any) -> bool:
 
 
 def _storages(values: Any) -> set[int]:
-    """Of all tensors in nested values; storages without content leave no trace."""
+    """Storages of all tensors in nested values; empty storages are left out."""
     return {
         leaf.untyped_storage()._cdata
         for leaf in tree_leaves(values)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, flushed to disk, renamed into place."""
+"""Atomic file writes: write to a temporary file, flush it to disk, rename it into place."""
 
 import errno
 import os
@@ -10,17 +10,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL = ".partial"
-# Nobody writes for so long: a process that left a file unfinished and untouched is gone, whatever its machine.
+# No write takes this long: the process that left a file unfinished and untouched is dead, on any machine.
 ABANDONED_SECONDS = 3600
-# What file systems answer that cannot flush a folder.
+# Errors of file systems that cannot flush a folder.
 NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EBADF}
 
 
 def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
-    """Replace a file in one step, so that no reader ever sees half of it; text is written as UTF-8.
+    """Replace a file atomically, so that readers never see a part of it; text is written as UTF-8.
 
     Raises:
-        OSError: if it cannot be written; the file that was there stays.
+        OSError: if it cannot be written; the existing file stays.
     """
     with atomic(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -28,16 +28,16 @@ def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; what is there at the end of the block takes the place of `path`.
+    """Yield a temporary path beside `path` to write to; at the end of the block it replaces `path`.
 
-    The yielded name has another suffix, and the folder must exist. If the block fails, nothing is left behind; what a
-    killed process left behind here is removed by the next writer.
+    The temporary name has another suffix, and the folder must exist. If the block fails, the file is removed; if the
+    process is killed, the next writer removes it.
 
     Raises:
-        OSError: if the content cannot be flushed or moved; the file that was there stays.
+        OSError: if the content cannot be flushed or moved; the existing file stays.
     """
     for leftover in path.parent.glob(f"{_escaped(path.name)}.*{PARTIAL}"):
-        with suppress(FileNotFoundError):  # another process was quicker
+        with suppress(FileNotFoundError):  # another process was faster
             if time.time() - leftover.stat().st_mtime > ABANDONED_SECONDS:
                 leftover.unlink()
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}{PARTIAL}")
@@ -49,7 +49,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what killed processes left unfinished anywhere below a folder that nobody else writes to now."""
+    """Remove unfinished files of killed processes below a folder that no other process writes to."""
     for leftover in folder.rglob(f"*{PARTIAL}"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
@@ -67,10 +67,10 @@ def move_into_place(written: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, so that a rename outlives a power cut; where a folder can be flushed."""
+    """Flush a folder's entries to disk, if the file system can, so that a rename survives a power cut."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folder
+    except OSError:  # Windows cannot open a folder
         return
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Where the files of a run lie, by name."""
+"""Paths of the files of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,47 +6,47 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run. Ultralytics writes below `train`, everything else is this program's.
+    """The folder of one run. Ultralytics writes below `train`, this program everything else.
 
     Attributes:
-        path: of the folder.
+        path: path of the folder.
     """
 
     path: Path
 
     @property
     def record(self) -> Path:
-        """What the run was, and what came out: `files.record`."""
+        """Configuration and results of the run: `files.record`."""
         return self.path / "record.json"
 
     @property
     def journal(self) -> Path:
-        """What happened, one JSON object a line: `files.journal`."""
+        """Epochs and events, one JSON object per line: `files.journal`."""
         return self.path / "journal.jsonl"
 
     @property
     def config(self) -> Path:
-        """The configuration as it was given."""
+        """The configuration as given."""
         return self.path / "config.yaml"
 
     @property
     def resolved(self) -> Path:
-        """The configuration with everything looked up."""
+        """The resolved configuration."""
         return self.path / "resolved.yaml"
 
     @property
     def state(self) -> Path:
-        """The exact state after the last completed epoch, while the run is not finished: `training.state`."""
+        """The exact state after the last completed epoch of an unfinished run: `training.state`."""
         return self.path / "state.pt"
 
     @property
     def detections(self) -> Path:
-        """What best.pt found on the validation images: `evaluation.detections`."""
+        """Detections of best.pt on the validation images: `evaluation.detections`."""
         return self.path / "matches.npz"
 
     @property
     def samples(self) -> Path:
-        """The times behind the latency in the record."""
+        """All times from which the record's latency was computed."""
         return self.path / "latency.npz"
 
     @property
@@ -56,7 +56,7 @@ class RunFolder:
 
     @property
     def arguments(self) -> Path:
-        """Ultralytics' arguments of the training."""
+        """Ultralytics' training arguments."""
         return self.train / "args.yaml"
 
     @property

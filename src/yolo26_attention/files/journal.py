@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON object a line, for every epoch and for every event that changes the experiment."""
+"""The journal of a run: one JSON object per line, for every epoch and every event that changes the experiment."""
 
 import json
 import logging
@@ -11,12 +11,12 @@ from typing import Any
 from yolo26_attention.files.atomic import write_atomically
 
 log = logging.getLogger(__name__)
-# Of the processes that a run took, not of its training: they stay when its training goes back to an earlier epoch.
+# Events of the processes, not of the training: they stay when the training returns to an earlier epoch.
 OF_PROCESSES = {"resume", "checkpoint_damaged"}
 
 
 def append_entry(journal: Path, event: str, **details: Any) -> None:
-    """Append one line and flush it to disk; a line that a killed process left unfinished keeps a line of its own."""
+    """Append one line and flush it to disk; an unfinished line of a killed process stays on its own line."""
     line = json.dumps({"event": event, "time": time.time(), **details}) + "\n"
     with journal.open("ab+") as file:
         if file.tell() > 0:
@@ -28,9 +28,9 @@ def append_entry(journal: Path, event: str, **details: Any) -> None:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The journal's entries, in order; lines that are none are left out, with a warning.
+    """Read the journal's entries in order; damaged lines are skipped with a warning.
 
-    The last line is left out without one, if it has no end: it is being written, or its process was killed.
+    An unfinished last line is skipped without a warning: it is being written, or its process was killed.
     """
     if not path.exists():
         return []
@@ -49,19 +49,19 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 @cache
 def _tell(path: Path, number: int) -> None:
-    """Once, as a journal is read each epoch."""
-    log.warning("%s: line %d is damaged and left out; it was cut short or overwritten", path, number)
+    """Warn only once, because a journal is read each epoch."""
+    log.warning("%s: line %d is damaged and skipped; it was truncated or overwritten", path, number)
 
 
 def restore_journal(journal: Path, text: str) -> None:
-    """Put the journal back to an earlier text, which also holds what a power cut may have lost."""
+    """Restore the journal to an earlier text, including lines that a power cut may have lost."""
     entries = [entry for line in text.splitlines() if (entry := _entry(line)) is not None]
     late = [entry for entry in read_journal(journal) if entry["event"] in OF_PROCESSES and entry not in entries]
     write_atomically(journal, "".join(json.dumps(entry) + "\n" for entry in [*entries, *late]))
 
 
 def _entry(line: str) -> dict[str, Any] | None:
-    """The entry in a line; None if it holds none."""
+    """Parse the entry in a line; None if it holds none."""
     try:
         entry = json.loads(line)
     except ValueError:

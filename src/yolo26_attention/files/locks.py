@@ -1,8 +1,8 @@
-"""Locks that keep a second process off a run, by the operating system: they go with their process, however it ends.
+"""Operating-system locks that allow one process per run; a lock ends with its process, however that ends.
 
-The lock file itself stays and means nothing: what counts is whether a process holds it. On a network disk the lock
-holds between machines if the disk's server knows locks; where a mount option keeps locks within one machine,
-`only_within_this_machine` says so, and where there are none, a run is refused.
+The lock file itself stays and has no meaning: only a process that holds it matters. On a network disk the lock works
+between machines if the server supports locks. `only_within_this_machine` reports mount options that limit locks to one
+machine; on a disk without locks, runs are refused.
 """
 
 import errno
@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 
 from yolo26_attention.files.record import RunSkippedError
 
-PATIENCE_SECONDS = 0.1  # `is_locked` holds a lock for an instant, too
-ANYBODY = 0o666  # so that somebody else's `status=true` can ask for it
+PATIENCE_SECONDS = 0.1  # `is_locked` also holds a lock for an instant
+ANYBODY = 0o666  # so that `status=true` of another user can test it
 MOUNTS = Path("/proc/self/mounts")
-# By type of file system: options with which its locks are seen by this machine alone ("" for any).
+# By file system type: mount options that limit its locks to this machine ("" for any).
 LOCAL_LOCKS = {
     "nfs": ("nolock", "local_lock=flock", "local_lock=all"),
     "nfs4": ("local_lock=flock", "local_lock=all"),
@@ -29,26 +29,26 @@ LOCAL_LOCKS = {
 }
 
 
-# What a file system answers that has no locks.
+# Errors of file systems without locks.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 class LockError(RunSkippedError):
-    """A run that is left alone because nothing would keep a second process off it; the message says what to do."""
+    """The run is skipped because it cannot be locked; the message says what to do."""
 
 
 def lock_file(output_dir: Path, run: str) -> Path:
-    """Where the lock of a run lies, by the name of the run's folder."""
+    """Path of a run's lock, from the name of the run's folder."""
     return output_dir / "locks" / f"{run}.lock"
 
 
 @contextmanager
 def run_lock(path: Path) -> Iterator[None]:
-    """Keep a second process off a run.
+    """Hold the lock of a run.
 
     Raises:
         RunSkippedError: if another process holds the lock.
-        LockError: if the disk has no locks, or the lock's file cannot be opened.
+        LockError: if the disk has no locks, or the lock file cannot be opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock(path)
@@ -56,14 +56,14 @@ def run_lock(path: Path) -> Iterator[None]:
         lock.acquire(timeout=PATIENCE_SECONDS, poll_interval=PATIENCE_SECONDS / 5)
     except Timeout as error:
         raise RunSkippedError(
-            f"another process holds {path}: it is at this very run; wait for it, or change a setting"
+            f"another process holds {path}: it is training this run; wait for it, or change a setting"
         ) from error
     except OSError as error:
-        way_out = "its file must be writable for whoever trains; change its permissions, or choose another output_dir"
+        way_out = "the file must be writable by all who train; change its permissions, or choose another output_dir"
         if error.errno in NO_LOCKS:
             way_out = (
-                "without locks two processes could train one run into one folder; put output_dir on another disk, or "
-                "have this one mounted with locks (NFS with lockd, Lustre with -o flock)"
+                "without locks two processes could train the same run; put output_dir on another disk, or "
+                "mount this one with locks (NFS with lockd, Lustre with -o flock)"
             )
         raise LockError(f"{path} cannot be locked ({error.strerror}): {way_out}") from error
     try:
@@ -73,7 +73,7 @@ def run_lock(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process is at the run of this lock; False where the disk does not tell."""
+    """Whether a process holds this lock; False if the disk cannot tell."""
     if not path.exists():
         return False
     lock = _lock(path)
@@ -88,7 +88,7 @@ def is_locked(path: Path) -> bool:
 
 
 def only_within_this_machine(folder: Path) -> str | None:
-    """Why locks in a folder do not hold between machines, as the end of a sentence; None if nothing says so."""
+    """Describe why locks in a folder do not work between machines; None if no mount option prevents it."""
     try:
         lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux
@@ -98,7 +98,7 @@ def only_within_this_machine(folder: Path) -> str | None:
     around = [mount for mount in mounts if place.is_relative_to(_unescaped(mount[1]))]
     if not around:
         return None
-    # The last one of equal length lies over those before it.
+    # Of mounts with equally long paths, the last one hides the others.
     _, point, kind, options, *_ = max(around, key=lambda mount: len(mount[1]))
     found = [option for option in LOCAL_LOCKS.get(kind, ()) if not option or option in options.split(",")]
     return f"{_unescaped(point)} is mounted as {' with '.join(filter(None, [kind, found[0]]))}" if found else None
@@ -109,5 +109,5 @@ def _lock(path: Path) -> FileLock:
 
 
 def _unescaped(point: str) -> str:
-    """A mount point with its blanks, which are written as octal numbers."""
+    """Decode the octal escapes of blanks in a mount point."""
     return os.fsdecode(point.encode("latin-1", "replace").decode("unicode_escape").encode("latin-1", "replace"))

@@ -1,13 +1,13 @@
-"""A run's folder and its record: the contract with everything that reads a run later.
+"""A run's folder and its record: the format that all readers of runs rely on.
 
 outputs/runs/NAME-HASH/
     record.json     status, configuration, metrics, cost, environment, events
-    config.yaml     the configuration as it was given, composed from conf/ and the command line
-    resolved.yaml   the one that was trained, with everything that was looked up (`config` in the record)
-    latency.npz     every time that was taken, in milliseconds
-    journal.jsonl   a line an epoch, and one for every event that changed the experiment
-    matches.npz     what best.pt found on each validation image, and which of it was right
-    train/          what Ultralytics writes: weights/best.pt, results.csv, curves, sample predictions
+    config.yaml     the configuration as given, composed from conf/ and the command line
+    resolved.yaml   the configuration as resolved and trained (`config` in the record)
+    latency.npz     every measured time, in milliseconds
+    journal.jsonl   a line per epoch, and one for every event that changed the experiment
+    matches.npz     detections of best.pt on each validation image, and which were correct
+    train/          Ultralytics' files: weights/best.pt, results.csv, curves, sample predictions
 """
 
 import json
@@ -21,7 +21,7 @@ from typing import Any, get_origin
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import RunFolder
 
-# What a search may look for, and where the record has it.
+# The objectives of a search, and their place in the record.
 OBJECTIVES = {
     "map50_95": ("metrics", "map50_95"),
     "map50": ("metrics", "map50"),
@@ -33,32 +33,32 @@ OBJECTIVES = {
 }
 
 
-# Of record.json. It goes up when what a field means changes, so that an earlier program would misread it; a field that
-# is added needs a default and leaves it as it is.
+# Format of record.json. It increases when the meaning of a field changes, so that an earlier program would misread it.
+# A new field needs a default and does not increase it.
 FORMAT = 1
 
 
 class RunSkippedError(RuntimeError):
-    """A run that is left alone: another process is at it, or it failed and nobody asked for another try."""
+    """The run is skipped: another process holds it, or it failed before and retry=false."""
 
 
 class ObjectiveError(RuntimeError):
-    """A finished run that does not have the number that a search asks for."""
+    """A finished run lacks the value of an objective."""
 
 
 class NewerFormatError(ValueError):
-    """A file that a later version of the program wrote; the message says so and what to do."""
+    """A later version of the program wrote the file; the message says what to do."""
 
 
 @dataclass
 class Record:
     """Content of record.json.
 
-    `metrics` are those of best.pt on the validation images (fractions of 1), `ap_by_size` and `ap_by_class` AP50-95 of
-    the same detections (None where there is no object of the size), `latency` is in milliseconds (or has only
-    `error`, why it could not be measured, and `options`), `measurements` are those with other options, `seconds` is the
-    wall-clock time of the process that finished the run. `given` is the configuration as composed, `config` as resolved
-    by the checks. Records without a format, without `given` and with identity 0 are of earlier versions.
+    `metrics` are those of best.pt on the validation images (fractions of 1). `ap_by_size` and `ap_by_class` are AP50-95
+    of the same detections (None if no object has the size). `latency` is in milliseconds, or has only `error`, the
+    reason of the failure, and `options`. `measurements` are those with other options. `seconds` is the wall-clock time
+    of the process that finished the run. `given` is the configuration as composed, `config` as resolved by the checks.
+    Records without a format, without `given` and with identity 0 are from earlier versions.
     """
 
     run_id: str
@@ -75,7 +75,7 @@ class Record:
     optimizer: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, Any] = field(
         default_factory=dict
-    )  # what Ultralytics decided: src/yolo26_attention/training/decided.py
+    )  # decided by Ultralytics: src/yolo26_attention/training/decided.py
     latency: dict[str, Any] = field(default_factory=dict)
     measurements: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -83,20 +83,20 @@ class Record:
     events: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     tracking: str | None = None  # folder of the Weights & Biases run
-    tracking_id: str | None = None  # its id, the same however often the run is continued
+    tracking_id: str | None = None  # its ID, which does not change when the run resumes
     seconds: float = 0.0
     given: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     identity_version: int = 0
 
     def write(self, folder: Path) -> None:
-        """Replace `folder`/record.json in one step, so that no reader ever sees half of it."""
+        """Replace `folder`/record.json atomically, so that readers never see a part of it."""
         self.format = FORMAT
         write_atomically(RunFolder(folder).record, json.dumps(asdict(self), indent=2) + "\n")
 
     @property
     def score(self) -> float | None:
-        """Its mAP50-95; None if it is not finished, or finished without one that can be."""
+        """Its mAP50-95; None if the run is not finished, or if the value is missing or invalid."""
         value = self.metrics.get("map50_95")
         whole = self.status == "finished" and isinstance(value, int | float) and 0 <= value <= 1
         return value if whole else None
@@ -110,7 +110,7 @@ class Record:
                 raise ValueError(f"{each.name} is {value!r}")
 
     def objective(self, name: str) -> float:
-        """A value of OBJECTIVES.
+        """Return the value of one of OBJECTIVES.
 
         Raises:
             ObjectiveError: if the record does not have it.
@@ -119,16 +119,16 @@ class Record:
         values = getattr(self, part)
         if values.get(key) is None:
             why = values.get("error") or "; ".join(values.get("not_counted", [])) or "it was not measured"
-            raise ObjectiveError(f"objectives: {self.name} has no {name} ({why}); mend that and start it again")
+            raise ObjectiveError(f"objectives: {self.name} has no {name} ({why}); fix that and run it again")
         return float(values[key])
 
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
-        """The record of a folder; None where there is none.
+        """Read the record of a folder; None if it does not exist.
 
         Raises:
             NewerFormatError: if a later version of the program wrote it.
-            ValueError: if record.json is there but is not a record.
+            ValueError: if record.json is not a record.
         """
         path = RunFolder(folder).record
         if not path.exists():
@@ -146,15 +146,15 @@ class Record:
 
 
 def read_json(path: Path, newest: int) -> dict[str, Any]:
-    """The object in a file of ours, whatever fields it has.
+    """Read the JSON object in a file of this program, with any fields.
 
     Args:
-        path: of the file.
-        newest: format up to which this version of the program reads it.
+        path: path of the file.
+        newest: the newest format that this version of the program reads.
 
     Raises:
         NewerFormatError: if a later version of the program wrote it.
-        ValueError: if it holds no object, or is no JSON.
+        ValueError: if it is not valid JSON, or not an object.
     """
     content = json.loads(path.read_bytes())
     if not isinstance(content, dict):
@@ -164,19 +164,19 @@ def read_json(path: Path, newest: int) -> dict[str, Any]:
         raise ValueError(f"its format is {found!r}, not a number")
     if found > newest:
         raise NewerFormatError(
-            f"{path} has format {found}, and this version of the program reads formats up to {newest}; upgrade the "
-            "program, or write elsewhere with output_dir=FOLDER"
+            f"{path} has format {found}, but this version of the program reads formats up to {newest}; upgrade the "
+            "program, or choose another output_dir"
         )
     return content
 
 
 def without_passwords(text: str) -> str:
-    """A text whose addresses have no user and password any more, such as an error about a download."""
+    """Remove user names and passwords from the URLs in a text, such as an error about a download."""
     return re.sub(r"://[^/\s@]+@", "://***@", text)
 
 
 def set_aside(folder: Path, output_dir: Path) -> Path:
-    """Move a finished run's folder to `output_dir`/replaced, where reports do not look; nothing is deleted."""
+    """Move a finished run's folder to `output_dir`/replaced, which reports ignore; nothing is deleted."""
     place = output_dir / "replaced"
     place.mkdir(parents=True, exist_ok=True)
     number = 1

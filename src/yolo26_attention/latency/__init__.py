@@ -1,1 +1,1 @@
-"""What a network takes on the clock and in memory, always beside the stock network of the same size."""
+"""Latency and memory of a network, always relative to the stock network of the same size."""

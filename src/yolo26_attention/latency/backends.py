@@ -1,4 +1,4 @@
-"""The runtimes that a network can be deployed on, all behind Ultralytics' AutoBackend."""
+"""The runtimes for deployed networks, all behind Ultralytics' AutoBackend."""
 
 import copy
 import shutil
@@ -18,16 +18,16 @@ from ultralytics.utils import SETTINGS
 from yolo26_attention.compat.ultralytics import without_flops_line
 from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision
 
-# Those that run an exported file, with Ultralytics' name of its format.
+# Backends that run an exported file, with Ultralytics' name of its format.
 EXPORTED = {"onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "engine"}
-# Packages that each needs, by the extra of pyproject.toml that installs them.
+# Required packages, by the extra of pyproject.toml that installs them.
 NEEDS = {
     "onnxruntime": ("onnx", "onnxslim", "onnxruntime"),
     "openvino": ("openvino",),
     "tensorrt": ("onnx", "onnxslim", "tensorrt"),
 }
 EXTRAS = {"onnxruntime": "export", "openvino": "openvino", "tensorrt": "tensorrt"}
-# What each runs in on a CPU and on a GPU.
+# Precisions of each backend on a CPU and on a GPU.
 PRECISIONS = {
     "cpu": {
         "eager": ("fp32", "bf16"),
@@ -48,24 +48,23 @@ DYNAMIC = {"onnx", "openvino", "engine", "torchscript"}
 
 @dataclass(frozen=True)
 class Deployed:
-    """A network as it runs on a backend, and the exported file it came from, if any."""
+    """A network on a backend, and its exported file, if any."""
 
     network: AutoBackend
     file: Path | None = None
 
 
 def check_backend(backend: str, precision: str, device: torch.device) -> None:
-    """Check that a backend is installed and can run in this precision on this device.
+    """Check that a backend is installed and supports this precision on this device.
 
     Raises:
-        ValueError: with the line that installs it, or with what would work here.
+        ValueError: with the command that installs it, or with the options that work here.
     """
     possible = PRECISIONS[device.type]
     if backend not in possible:
         where = ", ".join(kind for kind, backends in PRECISIONS.items() if backend in backends)
         raise ValueError(
-            f"latency.backend={backend} runs on {where}, and this run is on {device.type}; "
-            f"there, use {', '.join(possible)}"
+            f"latency.backend={backend} runs on {where}, but this run is on {device.type}; use {', '.join(possible)}"
         )
     if precision not in possible[backend]:
         raise ValueError(
@@ -95,19 +94,19 @@ def check_backend(backend: str, precision: str, device: torch.device) -> None:
 
 
 def check_format(fmt: str) -> torch.device:
-    """Check that Ultralytics can export to a format here.
+    """Check that Ultralytics can export to a format on this machine.
 
     Returns:
         The device to export on.
 
     Raises:
-        ValueError: with the formats there are, or the line that installs what is missing.
+        ValueError: with the known formats, or the command that installs the missing packages.
     """
     formats = export_formats()["Argument"][1:]
     if fmt not in formats:
         raise ValueError(f"format={fmt} is unknown; Ultralytics exports to {', '.join(formats)}")
     if fmt == "engine" and not torch.cuda.is_available():
-        raise ValueError("format=engine needs a CUDA device, which this machine has not; use onnx or openvino")
+        raise ValueError("format=engine needs a CUDA device, which this machine does not have; use onnx or openvino")
     for backend in (backend for backend, of in EXPORTED.items() if of == fmt):
         if missing := [package for package in NEEDS[backend] if find_spec(package) is None]:
             raise ValueError(
@@ -119,26 +118,26 @@ def check_format(fmt: str) -> torch.device:
 def deploy(
     model: BaseModel, backend: str, precision: str, device: torch.device, *, imgsz: int, batch: int, folder: Path
 ) -> Deployed:
-    """Put a network on a backend; the network given stays as it is unless the backend is eager.
+    """Deploy a network on a backend; the given network is not changed unless the backend is eager.
 
     Args:
         model: unfused, in evaluation mode.
         backend: a key of PRECISIONS, already checked.
         precision: fp32, fp16 or bf16, already checked.
-        device: to run on.
-        imgsz: side of the image that an export is traced with, in pixels; those for CPUs take any.
-        batch: largest batch that a TensorRT engine has to take.
+        device: device to run on.
+        imgsz: side of the image that an export is traced with, in pixels; exports for CPUs take any size.
+        batch: largest batch of a TensorRT engine.
         folder: for exported files.
 
     Returns:
-        It in Ultralytics' own wrapper, which its predictor and validator take: (B, C, H, W) in [0, 1] to predictions.
+        The network in Ultralytics' wrapper for its predictor and validator: (B, C, H, W) in [0, 1] to predictions.
     """
     if backend in EXPORTED:
         file = export(model, EXPORTED[backend], imgsz=imgsz, folder=folder, batch=batch, half=precision == "fp16")
         exported = load_export(file, device, half=precision == "fp16")
         _configure(exported.network, backend, precision, file)
         return exported
-    # As Ultralytics' predictor and validator do: the head whose boxes go through non-maximum suppression.
+    # As in Ultralytics' predictor and validator: the head whose boxes need non-maximum suppression.
     deployed = AutoBackend(model, device=device, fp16=precision == "fp16", verbose=False, end2end=False)
     network = deployed.backend.model
     if precision == "bf16":
@@ -149,25 +148,25 @@ def deploy(
         network = CapturedGraphs(network)
     if network is not deployed.backend.model:
         deployed.backend.model = network
-        deployed.backend.base_model = False  # or Ultralytics would pass it arguments of its own networks
+        deployed.backend.base_model = False  # otherwise Ultralytics passes it arguments of its own networks
     return Deployed(deployed)
 
 
 def export(
     model: BaseModel, fmt: str, *, imgsz: int, folder: Path, batch: int = 1, half: bool = False, name: str = "model"
 ) -> Path:
-    """Export a network by Ultralytics' exporter, with dynamic sizes where the format knows them.
+    """Export a network by Ultralytics' exporter, with dynamic sizes if the format supports them.
 
     Args:
-        model: unfused; it stays as it is.
+        model: unfused; it is not changed.
         fmt: Ultralytics' name of the format.
-        imgsz: side of the image that is traced, in pixels.
-        folder: to write to.
+        imgsz: side of the traced image, in pixels.
+        folder: output folder.
         batch: largest batch of a TensorRT engine.
-        half: 16-bit weights.
-        name: of the file, without its ending.
+        half: whether to use 16-bit weights.
+        name: file name without its extension.
     """
-    # Ultralytics advertises OpenVINO once and notes in the user's settings file that it did; that file is not ours.
+    # Ultralytics advertises OpenVINO once and stores that in the user's settings file, which must not change.
     dict.__setitem__(SETTINGS, "openvino_msg", False)
     folder.mkdir(parents=True, exist_ok=True)
     network: Any = copy.deepcopy(model)
@@ -182,14 +181,14 @@ def export(
 
 
 def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:
-    """An exported file in the runtime of its format, as Ultralytics opens it."""
+    """Load an exported file in the runtime of its format, as Ultralytics does."""
     return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
 
 
 def _configure(deployed: AutoBackend, backend: str, precision: str, file: Path) -> None:
-    """Give a CPU runtime as many threads as torch has, and the precision that was asked for.
+    """Set torch's number of threads and the requested precision on a CPU runtime.
 
-    Left alone, ONNX Runtime takes every core, and OpenVINO computes in bfloat16 wherever the CPU knows it.
+    By default, ONNX Runtime uses every core, and OpenVINO computes in bfloat16 if the CPU supports it.
     """
     if deployed.device.type != "cpu":
         return
@@ -216,7 +215,7 @@ def _configure(deployed: AutoBackend, backend: str, precision: str, file: Path) 
 
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
-    """Compute with so many CPU threads inside, None for as many as there are; Ultralytics changes them at will."""
+    """Set the number of CPU threads in the block and restore it after; None keeps the current number."""
     before = torch.get_num_threads()
     torch.set_num_threads(before if count is None else count)
     try:

@@ -1,4 +1,4 @@
-"""How long one call takes: by CUDA events on the stream, or by a monotonic clock."""
+"""Time one call, by CUDA events on the stream or by a monotonic clock."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Clock = Callable[[Call, Any], float]
 
 
 def wall_clock(device: torch.device) -> Clock:
-    """A clock of milliseconds from the call until its result is there; a GPU is waited for before and after."""
+    """A clock of milliseconds from the call to its result; it synchronizes a GPU before and after."""
 
     def measure(call: Call, argument: Any) -> float:
         if device.type == "cuda":
@@ -26,7 +26,7 @@ def wall_clock(device: torch.device) -> Clock:
 
 
 def event_clock(device: torch.device) -> Clock:
-    """A clock of milliseconds between two events on the current stream, which only sees work queued on that stream."""
+    """A clock of milliseconds between two events on the current stream, which times only work on that stream."""
 
     def measure(call: Call, argument: Any) -> float:
         with torch.cuda.device(device):

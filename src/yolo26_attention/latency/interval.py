@@ -1,4 +1,4 @@
-"""The ratio of two series of times measured in turn, with an interval that neighbouring noise does not narrow."""
+"""The ratio of two series of times measured in turn, with an interval valid under autocorrelated noise."""
 
 import numpy as np
 import scipy
@@ -7,21 +7,21 @@ BLOCKS = 20
 
 
 def ratio_interval(times: np.ndarray, stock_times: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The median over pairs of the ratio, and its confidence interval by sectioning.
+    """Compute the median ratio over pairs and its confidence interval by sectioning.
 
-    Times that follow each other are disturbed by the same things, so pairs are no independent draws, and an interval
-    that took them for such would be too narrow. The series is cut into twenty runs of neighbours, long against what
-    disturbs them; how their twenty medians scatter around the median of all gives the standard error, with Student's t
-    for nineteen degrees of freedom. Asmussen and Glynn, Stochastic Simulation (2007), III.5a; Nakayama, ACM TOMACS 24:4
-    (2014), for quantiles. It is computed on logarithms, so that exchanging the two networks inverts it exactly.
+    Successive times share disturbances, so pairs are not independent, and an interval that assumed independence would
+    be too narrow. The series is cut into twenty sections of successive pairs, longer than the disturbances. The scatter
+    of the twenty section medians around the overall median gives the standard error, with Student's t for nineteen
+    degrees of freedom. Asmussen and Glynn, Stochastic Simulation (2007), III.5a; Nakayama, ACM TOMACS 24:4 (2014), for
+    quantiles. It is computed on logarithms, so that swapping the two networks inverts it exactly.
 
     Args:
-        times: (pairs,) of the network under test.
-        stock_times: (pairs,) of the stock network, in the same unit.
-        confidence: of the interval.
+        times: (pairs,) times of the network under test.
+        stock_times: (pairs,) times of the stock network, in the same unit.
+        confidence: confidence level of the interval.
 
     Returns:
-        The ratio and the ends of its interval; the ends are NaN with fewer than two pairs for each of the twenty runs.
+        The ratio and the ends of its interval; the ends are NaN with fewer than two pairs per section.
     """
     logs = np.log(times) - np.log(stock_times)
     middle = float(np.median(logs))

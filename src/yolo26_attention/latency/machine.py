@@ -1,4 +1,4 @@
-"""What else the machine does while we measure: other processes, throttling, clocks, power."""
+"""Monitor the machine during a measurement: other processes, throttling, clocks, power."""
 
 import os
 import time
@@ -9,14 +9,14 @@ import psutil
 import pynvml
 import torch
 
-# Other processes on the CPUs we may use: more than a twentieth of them on average, but never less than a tenth of one
-# core, is busy. An idle machine's own services stay well below that; a process that computes takes a whole core.
+# The machine is busy if other processes use on average more than a twentieth of the CPUs available to this process,
+# and at least a tenth of a core. Idle services stay well below that; a process that computes takes a whole core.
 BUSY_SHARE = 0.05
 BUSY_CORES = 0.1
 SAMPLE_SECONDS = 0.2
 THERMAL = "/sys/devices/system/cpu/cpu{}/thermal_throttle/core_throttle_count"
 CGROUP = Path("/sys/fs/cgroup/cpu.stat")
-# What NVML calls a reason for lower clocks, apart from an idle GPU and clocks that somebody set.
+# NVML's reasons for lower clocks, except an idle GPU and clocks set by a user.
 THROTTLING = {
     "power cap": 0x4,
     "hardware slowdown": 0x8,
@@ -27,10 +27,10 @@ THROTTLING = {
 
 
 class Machine:
-    """Watches the machine from `start` to `stop`; `sample` is for in between, and reads the GPU now and then.
+    """Watches the machine from `start` to `stop`; call `sample` in between to read the GPU.
 
     Args:
-        device: on which the networks run.
+        device: device of the networks.
     """
 
     def __init__(self, device: torch.device):
@@ -39,7 +39,7 @@ class Machine:
         self.gpu = Gpu(device) if device.type == "cuda" else None
 
     def start(self) -> "Machine":
-        """Begin to watch."""
+        """Start watching."""
         self._start = time.perf_counter(), self._used(), _own_cpu_seconds(), self._slowed()
         if self.gpu is not None:
             self.gpu.samples = []
@@ -47,18 +47,18 @@ class Machine:
         return self
 
     def sample(self) -> None:
-        """Read the GPU, unless that was just done."""
+        """Read the GPU, unless it was read very recently."""
         if self.gpu is not None and time.perf_counter() - self._sampled >= SAMPLE_SECONDS:
             self._sampled = time.perf_counter()
             self.gpu.sample()
 
     def stop(self) -> dict[str, Any]:
-        """What was seen since `start`.
+        """Stop watching and summarize.
 
         Returns:
             `busy`: whether other processes used more than a twentieth of the CPUs (at least a tenth of a core), or
-            another process was on the GPU; `throttled`: whether the machine slowed itself down, None where nothing
-            tells; `others_cores`: cores that other processes used on average; on a GPU also what `Gpu.summary` says.
+            another process used the GPU; `throttled`: whether the machine throttled, None if unknown;
+            `others_cores`: cores that other processes used on average; on a GPU also the values of `Gpu.summary`.
         """
         begun, used, own, slowed = self._start
         seconds = max(time.perf_counter() - begun, 1e-9)
@@ -80,16 +80,16 @@ class Machine:
         return seen
 
     def _used(self) -> float:
-        """Seconds that the CPUs we may run on have worked, for whomever; time that a host took away counts."""
+        """Busy seconds of the CPUs available to this process, by all processes, including time stolen by a host."""
         total = 0.0
         for number, cpu in enumerate(psutil.cpu_times(percpu=True)):
             if number in self.cpus:
                 total += sum(cpu) - cpu.idle - getattr(cpu, "iowait", 0.0)
-                total -= getattr(cpu, "guest", 0.0) + getattr(cpu, "guest_nice", 0.0)  # counted in user and nice, too
+                total -= getattr(cpu, "guest", 0.0) + getattr(cpu, "guest_nice", 0.0)  # also counted in user and nice
         return total
 
     def _slowed(self) -> tuple[int, ...] | None:
-        """Counters that grow when the CPU gets too hot or a container's quota is used up; None without any."""
+        """Counters that grow when the CPU overheats or a container's quota is used up; None without any."""
         counters = [int(path.read_text()) for cpu in self.cpus if (path := Path(THERMAL.format(cpu))).is_file()]
         if CGROUP.is_file():
             fields = dict(line.split() for line in CGROUP.read_text().splitlines())
@@ -98,7 +98,7 @@ class Machine:
 
 
 class Gpu:
-    """One GPU through NVML; what the card or the driver does not tell is None, and `error` then says why.
+    """One GPU through NVML; values that it does not provide are None, and `error` gives the reason.
 
     Args:
         device: a CUDA device.
@@ -130,12 +130,12 @@ class Gpu:
         )
 
     def joules(self) -> float | None:
-        """Energy that the card has used since the driver was loaded; None where it does not tell."""
+        """Energy of the GPU since the driver was loaded, in joules; None if it does not provide it."""
         used = self._read(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
         return None if used is None else used / 1000
 
     def summary(self) -> dict[str, Any]:
-        """Extremes and means of what was sampled."""
+        """Extremes and means of the samples."""
         known = {
             key: [sample[key] for sample in self.samples if sample[key] is not None]
             for key in ("sm_clock", "memory_clock", "watts", "celsius", "reasons", "processes")
@@ -164,7 +164,7 @@ class Gpu:
 
 
 def driver_version() -> str | None:
-    """Version of the GPU's driver; None where nothing tells."""
+    """Version of the GPU's driver; None if unknown."""
     try:
         pynvml.nvmlInit()
         return str(pynvml.nvmlSystemGetDriverVersion())
@@ -173,6 +173,6 @@ def driver_version() -> str | None:
 
 
 def _own_cpu_seconds() -> float:
-    """CPU time of this process and of those it started and has seen end."""
+    """CPU time of this process and of its child processes that have ended, in seconds."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -1,4 +1,4 @@
-"""The whole measurement of one network beside the stock network of its size."""
+"""The complete measurement of one network against the stock network of its size."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from yolo26_attention.latency.parity import check_parity
 from yolo26_attention.latency.protocol import Comparison, compare
 
 IMAGES = 32
-THROUGHPUT_SHARE = 0.1  # of the time, for each batch size
+THROUGHPUT_SHARE = 0.1  # of the time budget, for each batch size
 ENERGY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the record keeps, as plain values, and every time that was taken, in milliseconds."""
+    """Plain values for the record, and all measured times in milliseconds."""
 
     record: dict[str, Any]
     samples: dict[str, np.ndarray]
@@ -48,19 +48,19 @@ def measure(
     device: torch.device,
     validate: Callable[[AutoBackend], float] | None = None,
 ) -> Measurement:
-    """Deploy both networks alike and time them in turn: alone, and from an image to its boxes.
+    """Deploy both networks alike and time them in turn: the networks alone, and from image to boxes.
 
     Args:
-        model: unfused, in evaluation mode; it stays as it is.
+        model: unfused, in evaluation mode; it is not changed.
         stock: likewise.
         options: the `latency` group as plain values, already checked.
-        images: real images as they come from disk, (H, W, C) in BGR, 8 bits.
-        imgsz: side of the square that an image is fitted into, in pixels.
-        device: to run on.
-        validate: mAP50-95 of a deployed network; None where the model has not been trained.
+        images: real images as read from disk, (H, W, C) in BGR, 8 bits.
+        imgsz: side of the square into which images are fitted, in pixels.
+        device: device to run on.
+        validate: returns mAP50-95 of a deployed network; None if the model is not trained.
 
     Raises:
-        ParityError: if an exported network does not compute what it does in PyTorch; nothing is timed then.
+        ParityError: if an exported network does not match PyTorch; nothing is timed then.
     """
     backend, precision, batch = options["backend"], options["precision"], options["batch"]
     largest = max([batch, *options["throughput_batches"]])
@@ -119,20 +119,20 @@ def validation_images(yaml: Path, channels: int, count: int = IMAGES) -> list[np
     """The first images of a data set's validation split, (H, W, C) in BGR, found and read as the training does.
 
     Raises:
-        FileNotFoundError: if they are not there.
+        FileNotFoundError: if they do not exist.
     """
     return [read_image(path, channels) for path in split_images(yaml, "val")[:count]]
 
 
 class EndToEnd:
-    """From images to boxes by the functions of Ultralytics' predictor; called with a list of images.
+    """Processes a list of images to boxes with the functions of Ultralytics' predictor.
 
-    Images are fitted into the full square, so that every one costs the network the same.
+    Images are fitted into the full square, so that each costs the network the same.
 
     Args:
-        network: deployed.
+        network: deployed network.
         imgsz: side of the square, in pixels.
-        device: it is on.
+        device: device of the network.
     """
 
     def __init__(self, network: AutoBackend, imgsz: int, device: torch.device):
@@ -142,7 +142,7 @@ class EndToEnd:
         self.predictor = predictor
 
     def prepare(self, images: Sequence[np.ndarray]) -> Tensor:
-        """Letterbox, move to the device, scale to [0, 1]: (B, C, H, W)."""
+        """Letterbox, move to the device and scale to [0, 1]: (B, C, H, W)."""
         prepared: Tensor = self.predictor.preprocess(list(images))
         return prepared
 
@@ -153,13 +153,13 @@ class EndToEnd:
 
 
 def _batches(images: Sequence[np.ndarray], size: int) -> list[list[np.ndarray]]:
-    """Batches that take the images round and round, as many as there are images where one fits into a batch."""
+    """Batches that cycle through the images: as many as there are full ones, and at least one."""
     count = max(len(images) // size, 1)
     return [[images[(start * size + i) % len(images)] for i in range(size)] for start in range(count)]
 
 
 def _on_stream(backend: str, device: torch.device) -> bool:
-    """Whether a backend queues its work on PyTorch's stream, where CUDA events see it."""
+    """Whether a backend queues its work on PyTorch's stream, so that CUDA events can time it."""
     return device.type == "cuda" and backend not in EXPORTED
 
 
@@ -171,7 +171,7 @@ def _compare(
     device: torch.device,
     machine: Machine,
 ) -> tuple[Comparison, Comparison]:
-    """The networks alone on prepared images, then from images to boxes."""
+    """Compare the networks alone on prepared images, then from images to boxes."""
     alone = [deployed.network for deployed in both]
     relocation = Relocation(alone, [partial(end, batches[0]) for end in ends])
     moves = options["backend"] == "eager" and device.type == "cpu"
@@ -205,7 +205,7 @@ def _throughput(
     device: torch.device,
     machine: Machine,
 ) -> dict[str, Any]:
-    """Images per second of either network at a batch size, timed in turn; where the card tells, joules per image."""
+    """Images per second of both networks at a batch size, timed in turn; joules per image if the GPU provides it."""
     clock = wall_clock(device)
     try:
         (batch,) = [ends[0].prepare(images) for images in _batches(images, size)[:1]]
@@ -235,7 +235,7 @@ def _throughput(
 
 
 def _joules(deployed: Deployed, batch: Tensor, clock: Clock, machine: Machine) -> float | None:
-    """Energy of the whole card for one image, its idle power included; None where no card tells."""
+    """Energy of the whole GPU for one image, including idle power, in joules; None if unavailable."""
     gpu = machine.gpu
     if gpu is None or (before := gpu.joules()) is None:
         return None
@@ -255,7 +255,7 @@ def _memory(
     backend: str,
     device: torch.device,
 ) -> dict[str, Any] | None:
-    """Megabytes that one forward pass has in use at most, weights included; None on a runtime that does not tell."""
+    """Peak memory of one forward pass in MB, including weights; None if the runtime does not provide it."""
     if backend in EXPORTED:
         return None
     prepared = ends[0].prepare(_batches(images, batch)[0])

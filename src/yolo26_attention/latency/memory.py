@@ -1,4 +1,4 @@
-"""What one forward pass has in memory, and where it lies there."""
+"""Peak memory of a forward pass, and relocation of networks in memory."""
 
 import copy
 import os
@@ -13,24 +13,24 @@ from ultralytics.nn.autobackend import AutoBackend
 
 from yolo26_attention.latency.networks import CapturedGraphs
 
-# Pairs between two moves: four in a section of the shortest series that may stop, 600 pairs in 20 sections.
+# Pairs between two moves: four moves per section of the shortest series that may stop, 600 pairs in 20 sections.
 RELOCATE_PAIRS = 7
 
 
 def peak_memory(network: AutoBackend, x: Tensor, device: torch.device) -> int:
-    """Bytes that PyTorch's allocator has handed out at most during a forward pass, the weights included.
+    """Measure the peak allocation of PyTorch's allocator during a forward pass, in bytes, including the weights.
 
-    What a library allocates by itself, such as workspaces of oneDNN and cuDNN's own, is not seen.
+    Memory that libraries such as oneDNN and cuDNN allocate themselves is not included.
 
     Args:
-        network: one that computes with PyTorch.
+        network: a network that computes with PyTorch.
         x: (B, C, H, W).
-        device: it is on.
+        device: device of the network.
     """
     model = network.backend.model
     weights: int = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
     if isinstance(model, CapturedGraphs):
-        model.graphs.clear()  # it allocates when it records
+        model.graphs.clear()  # recording allocates memory
     else:
         network(x)
     return weights + (_peak_cuda(network, x, device) if device.type == "cuda" else _peak_cpu(network, x))
@@ -46,7 +46,7 @@ def _peak_cuda(network: AutoBackend, x: Tensor, device: torch.device) -> int:
 
 
 def _peak_cpu(network: AutoBackend, x: Tensor) -> int:
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler's library prints lines of its own
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's library
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         network(x)
     changes = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
@@ -58,17 +58,17 @@ def _peak_cpu(network: AutoBackend, x: Tensor) -> int:
 
 
 class Relocation:
-    """Puts copies of two networks, at other addresses, in their place after every few pairs; called after each pair.
+    """Replaces two networks by copies at other addresses after every few pairs; call it after each pair.
 
-    Two equal networks differ by half a percent for as long as a process lives, only because of what was built first and
-    where it lies. Moved now and then, that becomes noise, which the interval knows of: Curtsinger and Berger,
-    Stabilizer, ASPLOS 2013. Which is copied first, and runs first afterwards, is drawn for one move and turned round
-    for the next, so that it evens out within every section of the interval.
+    Within one process, two equal networks differ by half a percent, only because of their memory layout and the order
+    in which they were built. Relocation turns this bias into noise, which the interval covers: Curtsinger and Berger,
+    Stabilizer, ASPLOS 2013. The network that is copied first, and runs first afterwards, is drawn for one move and
+    swapped for the next, so that the order is balanced within every section of the interval.
 
     Args:
-        networks: that compute with PyTorch, eagerly.
-        calls: one for each, which runs it once; a fresh copy is slow at first.
-        seed: of the order.
+        networks: networks that compute with PyTorch, eagerly.
+        calls: for each network, a function that runs it once, because a new copy is slow at first.
+        seed: seed of the order.
     """
 
     def __init__(self, networks: Sequence[AutoBackend], calls: Sequence[Callable[[], Any]], seed: int = 0):

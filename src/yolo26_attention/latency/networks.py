@@ -1,4 +1,4 @@
-"""Networks that compute in another precision, compiled, or as recorded GPU work; each behind one call."""
+"""Wrappers that run a network in another precision, compiled, or as CUDA graphs."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from yolo26_attention.compat.pytorch import guard_hooks
 
 
 class InPrecision(nn.Module):
-    """A network that computes in another precision than it is given, and answers in float32.
+    """A network that computes in another precision than its input and returns float32.
 
     Args:
         model: the network; its parameters are converted.
-        dtype: to compute in.
+        dtype: dtype of the computation.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):
@@ -27,7 +27,7 @@ class InPrecision(nn.Module):
 
 
 class Compiled(nn.Module):
-    """A network compiled as one whole for each shape; one that falls apart is an error, not a slower network.
+    """A network compiled as a whole for each shape; a graph break is an error, not a slower network.
 
     Args:
         model: the network.
@@ -43,13 +43,13 @@ class Compiled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Predictions (B, 4 + classes, anchors) of images (B, C, H, W)."""
         if x.shape != self.shape:
-            self.model(x)  # the head keeps the anchors of the last shape, and must not make them in the graph
+            self.model(x)  # the head caches the anchors of the last shape, and must not create them in the graph
             self.shape = x.shape
         return predictions(self.compiled(x))
 
 
 class CapturedGraphs(nn.Module):
-    """A network whose GPU work is recorded once for each shape and played back from then on.
+    """A network whose GPU work is captured once for each shape as a CUDA graph, then replayed.
 
     Args:
         model: the network, on a CUDA device.
@@ -73,14 +73,14 @@ class CapturedGraphs(nn.Module):
         given = x.clone()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # libraries choose their kernels and allocate in these calls
+        with torch.cuda.stream(side):  # in these calls libraries choose their kernels and allocate memory
             for _ in range(3):
                 self.model(given)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             answer = predictions(self.model(given))
-        # The head drops the anchors of this shape when another comes; the graph goes on reading them.
+        # The head drops the anchors of this shape when another one comes, but the graph keeps reading them.
         kept = [
             value for module in self.model.modules() for value in vars(module).values() if isinstance(value, Tensor)
         ]
@@ -88,5 +88,5 @@ class CapturedGraphs(nn.Module):
 
 
 def predictions(answer: Any) -> Tensor:
-    """The predictions in what a detection network answers, which may bring the head's raw maps along."""
+    """The predictions in a detection network's output, which may also contain the head's raw maps."""
     return answer if isinstance(answer, Tensor) else answer[0]

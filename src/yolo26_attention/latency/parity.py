@@ -1,4 +1,4 @@
-"""Whether a deployed network computes what it does in PyTorch."""
+"""Check that a deployed network computes the same as in PyTorch."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.latency.backends import Deployed, cpu_threads
 from yolo26_attention.latency.networks import predictions
 
-# Of a score, or of a box as a share of the image's side; float32 arithmetic in another order stays far below.
+# For scores, and for boxes as a fraction of the image's side; reordered float32 arithmetic stays far below.
 LARGEST_DIFFERENCE = 0.001
-LARGEST_ON_GPU = 0.01  # of what stays in PyTorch: TF32 convolutions round by the algorithm that was chosen
+LARGEST_ON_GPU = 0.01  # within PyTorch: rounding of TF32 convolutions depends on the chosen algorithm
 MAP_DIFFERENCE = 0.001
 
 
 class ParityError(RuntimeError):
-    """A deployed network that does not compute what it was made of."""
+    """A deployed network does not match its source network."""
 
 
 def check_parity(
@@ -37,20 +37,20 @@ def check_parity(
 
     Args:
         deployed: the network under test.
-        model: what it was made of.
-        backend: it is on, or the name of its format.
-        precision: it computes in.
-        images: prepared, (B, C, H, W) each.
-        validate: mAP50-95 of a network on the validation images; None for an untrained network. It is asked for both
-            networks: the training's own mAP is read from another head, the one without non-maximum suppression.
+        model: its source network.
+        backend: name of its backend or format.
+        precision: precision of its computation.
+        images: prepared images, (B, C, H, W) each.
+        validate: returns mAP50-95 of a network on the validation images; None for an untrained network. It is called
+            for both networks, because the training's own mAP is that of another head, without non-maximum suppression.
 
     Returns:
-        `largest_difference` over scores and boxes (as a share of the image's side), and where the network is exported
-        or computes in less than float32 and is trained, `map50_95`; None for what would be compared with itself.
+        `largest_difference` over scores and boxes (as a fraction of the image's side); for a trained network that is
+        exported or below float32, also `map50_95`; None instead of comparing a network with itself.
 
     Raises:
-        ParityError: if either puts out what is not finite, or if their predictions differ in shape; in float32, if they
-            differ by more than 0.001 (0.01 on a GPU, unless exported); if the mAPs of an exported network do.
+        ParityError: if either outputs non-finite values, or if their predictions differ in shape; in float32, if they
+            differ by more than 0.001 (0.01 on a GPU, unless exported); if the mAPs of an exported network differ.
     """
     if (backend, precision) == ("eager", "fp32"):
         for x in images:
@@ -69,7 +69,7 @@ def check_parity(
     if precision == "fp32" and not largest <= limit:
         raise ParityError(
             f"{backend}: the deployed network differs from PyTorch by {largest:.2g} on validation images, more than "
-            f"{limit}; it is of no use and was not timed"
+            f"{limit}; it is invalid and was not timed"
         )
     if validate is not None and (exported or (backend == "eager" and precision != "fp32")):
         expected = validate(reference)
@@ -77,7 +77,7 @@ def check_parity(
         if exported and not abs(result["map50_95"] - expected) <= MAP_DIFFERENCE:
             raise ParityError(
                 f"{backend}: mAP50-95 of the exported network is {result['map50_95']:.4f}, in PyTorch {expected:.4f}, "
-                f"more than {MAP_DIFFERENCE} apart; it is of no use and was not timed"
+                f"more than {MAP_DIFFERENCE} apart; it is invalid and was not timed"
             )
     return result
 
@@ -85,10 +85,10 @@ def check_parity(
 def validate_deployed(
     network: AutoBackend, data: str, imgsz: int, batch: int, folder: str, single_cls: bool = False
 ) -> float:
-    """mAP50-95 of a deployed network on the validation images of a data set, by Ultralytics' validator.
+    """Compute mAP50-95 of a deployed network on a data set's validation images with Ultralytics' validator.
 
-    The validator would load a file anew, with the runtime's own threads and precision; here it is given the very
-    network that is timed.
+    Given a file, the validator would load it with the runtime's own threads and precision; here it gets the network
+    that is timed.
     """
     device = network.device
     restrict_label_caches()
@@ -107,11 +107,11 @@ def validate_deployed(
 
 
 def _difference(expected: Tensor, found: Tensor, side: int, backend: str) -> float:
-    """The largest difference of predictions (B, 4 + classes, anchors), boxes as a share of the image's side."""
+    """Largest difference of predictions (B, 4 + classes, anchors), boxes as a fraction of the image's side."""
     if expected.shape != found.shape:
         raise ParityError(
-            f"{backend}: the deployed network puts out predictions of {tuple(found.shape)}, PyTorch of "
-            f"{tuple(expected.shape)}; it is of no use and was not timed"
+            f"{backend}: the deployed network outputs predictions of {tuple(found.shape)}, PyTorch of "
+            f"{tuple(expected.shape)}; it is invalid and was not timed"
         )
     _check_finite(expected, "the network in PyTorch")
     _check_finite(found, "the deployed network")
@@ -122,10 +122,10 @@ def _difference(expected: Tensor, found: Tensor, side: int, backend: str) -> flo
 
 
 def _check_finite(answer: Tensor, who: str) -> None:
-    """Refuse NaN and infinity, which no comparison of sizes would notice, and predictions of nothing at all."""
+    """Refuse NaN and infinity, which comparisons would miss, and empty predictions."""
     wrong = answer.numel() - int(torch.isfinite(answer).sum())
     if wrong or not answer.numel():
         raise ParityError(
-            f"{who} puts out {wrong} of {answer.numel()} numbers that are NaN or infinite on a validation image; it is "
-            "of no use and was not timed"
+            f"{who} outputs {wrong} of {answer.numel()} values as NaN or infinite on a validation image; it is "
+            "invalid and was not timed"
         )

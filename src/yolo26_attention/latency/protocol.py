@@ -1,4 +1,4 @@
-"""Two networks timed in turn, until the interval of their ratio is narrow enough or the time is up."""
+"""Time two networks in turn until the interval of their ratio is narrow enough or the time is up."""
 
 import math
 import random
@@ -14,7 +14,7 @@ from yolo26_attention.latency.interval import BLOCKS, ratio_interval
 
 WARMUP_ROUND = 8  # calls of each network
 WARMUP_STABLE = 0.05
-WARMUP_SHARE = 0.25  # of the time, at most
+WARMUP_SHARE = 0.25  # of the time budget, at most
 FIRST_LOOK = 20 * BLOCKS  # pairs
 LOOK_AGAIN = 1.5
 IN_A_ROW = 2
@@ -24,7 +24,7 @@ IN_A_ROW = 2
 class Comparison:
     """Milliseconds of each call in the order of the pairs, and the ratio of the first network to the stock network.
 
-    `narrow` says whether the interval became as narrow as was asked for; otherwise the time or the pairs ran out.
+    `narrow` is whether the interval reached the requested width; otherwise the time or the pairs ran out.
     """
 
     times: np.ndarray
@@ -36,7 +36,7 @@ class Comparison:
     seconds: float
 
     def summary(self) -> dict[str, Any]:
-        """The comparison as plain numbers: quantiles in milliseconds, the ratio, and how it came about."""
+        """The comparison as plain numbers: quantiles in milliseconds, the ratio, and the conditions of the timing."""
         (p50, p95, p99), (stock_p50, stock_p95, stock_p99) = (
             np.quantile(series, (0.5, 0.95, 0.99)).tolist() for series in (self.times, self.stock_times)
         )
@@ -70,25 +70,24 @@ def compare(
     between: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.perf_counter,
 ) -> Comparison:
-    """Warm both up, then time them in turn on the same inputs.
+    """Warm up both networks, then time them in turn on the same inputs.
 
-    Each pair has one call of either network on one input; which of the two comes first is drawn anew for each pair, so
-    that nothing periodic in the machine falls upon one of them. The interval is looked at whenever half as many pairs
-    again are there, and has to be narrow twice in a row: stopping at the first narrow interval would prefer those that
-    are narrow by chance and hold the true ratio less often than they promise.
+    Each pair is one call of each network on the same input, in an order drawn for each pair, so that periodic
+    disturbances do not favour one of them. The interval is checked each time the number of pairs has grown by half,
+    and must be narrow twice in a row: stopping at the first narrow interval would select those that are narrow by
+    chance, whose coverage is below the nominal level.
 
     Args:
         model: the network under test, called with an input.
-        stock: what it is compared with, called with the same input.
-        inputs: at least one; the pairs take them round and round.
+        stock: the reference network, called with the same input.
+        inputs: at least one input; the pairs cycle through them.
         clock: measures a call, in milliseconds.
-        seconds: time budget of the timing, to which warming up adds at most a quarter; one pair is measured whatever
-            it is.
-        max_pairs: at most so many pairs.
-        width: of the interval, as a share of the ratio, at which to stop.
-        seed: of the order in the pairs.
-        between: called after each pair, outside what is timed.
-        now: seconds, from any zero.
+        seconds: time budget; the warm-up adds at most a quarter. At least one pair is measured.
+        max_pairs: maximum number of pairs.
+        width: width of the interval, as a fraction of the ratio, at which to stop.
+        seed: seed of the order within pairs.
+        between: called after each pair, outside the timing.
+        now: returns seconds from an arbitrary origin.
     """
     draw = random.Random(seed)
     _warm_up(model, stock, inputs, clock, seconds * WARMUP_SHARE, now)
@@ -117,7 +116,7 @@ def compare(
 def _warm_up(
     model: Call, stock: Call, inputs: Sequence[Any], clock: Clock, seconds: float, now: Callable[[], float]
 ) -> None:
-    """Run both until neither gets faster any more from one round to the next."""
+    """Run both until neither gets faster from one round to the next."""
     end = now() + seconds
     before = [math.inf, math.inf]
     while True:

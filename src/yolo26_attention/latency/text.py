@@ -1,11 +1,11 @@
-"""A measurement in words, for a terminal."""
+"""Format a measurement for a terminal."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def latency_rows(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Rows of a table, name and value; of an empty measurement or a failed one, that there is none and why."""
+    """Rows of a table, name and value; for an empty or failed measurement, one row with the reason."""
     if "error" in latency:
         return [("latency", f"NOT MEASURED: {latency['error']}; the same command tries again")]
     if not latency:
@@ -33,7 +33,7 @@ def latency_rows(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def flops_text(model: Mapping[str, Any]) -> str:
-    """GFLOPs at their image size as the counter and thop have them, and what is not in them."""
+    """GFLOPs by the counter and by thop, with the image size and what is not counted."""
     text = "not counted" if model["gflops"] is None else f"{model['gflops']:.3f}"
     if model.get("flops_imgsz") is not None:  # records of earlier versions have none
         text += f" at {model['flops_imgsz']} px"
@@ -51,7 +51,7 @@ def ratio_text(timed: Mapping[str, Any]) -> str:
 
 
 def machine_text(latency: Mapping[str, Any]) -> str:
-    """What makes a measurement doubtful; empty for a quiet machine."""
+    """Warnings about the machine during a measurement; empty if there are none."""
     said = []
     if latency["busy"]:
         said.append(f"BUSY: other processes used {latency['machine']['others_cores']:.2f} cores")

@@ -1,4 +1,4 @@
-"""The measurement of a finished training: the very weights that were validated, beside the stock network."""
+"""Measure a finished training: its validated weights against the stock network."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
 
 
 def load_best(checkpoint: Path, device: torch.device) -> BaseModel:
-    """The network of a checkpoint, in evaluation mode and not fused."""
+    """Load the network of a checkpoint, in evaluation mode and not fused."""
     model, _ = load_checkpoint(checkpoint, device=device)
     loaded: BaseModel = model.eval()
     return loaded
 
 
 def fused(model: BaseModel) -> nn.Module:
-    """A copy of a network as it is deployed: batch norms inside the convolutions."""
+    """A fused copy of a network, as deployed: batch norms folded into the convolutions."""
     copied: nn.Module = copy.deepcopy(model).fuse(verbose=False)
     return copied
 
 
 def measurement_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The `latency` group, with the CPU threads of the training where it names none."""
+    """The `latency` group, with the training's CPU threads if it gives none."""
     threads = config["latency"].get("threads") or config["trainer"]["threads"]
     return {**config["latency"], "threads": threads}
 
 
 def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dict[str, Any]:
-    """Measure a trained network, and write every time taken to the run's folder.
+    """Measure a trained network and write all times to the run's folder.
 
     Args:
-        plan: of the run.
+        plan: plan of the run.
         trained: the network of best.pt, not fused.
         imgsz: side of the image, in pixels.
         samples: name of the file with the times.
 
     Raises:
-        ParityError: if an export does not compute what PyTorch does.
+        ParityError: if an export does not match PyTorch.
     """
     channels = plan.dataset.channels
     stock = build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval()
@@ -73,6 +73,6 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dic
 
 
 def write_samples(path: Path, samples: dict[str, np.ndarray]) -> None:
-    """Write arrays as one compressed file, in one step."""
+    """Write arrays to one compressed file, atomically."""
     with atomic(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **samples)  # type: ignore[arg-type]  # takes each for allow_pickle

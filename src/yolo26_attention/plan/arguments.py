@@ -1,4 +1,4 @@
-"""What a configuration says about training and measuring, checked before either starts."""
+"""Checks of the training and measurement options, made before either starts."""
 
 import dataclasses
 import math
@@ -19,12 +19,12 @@ OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
 
 
 def training_arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
-    """Arguments of Ultralytics' trainer, checked by its own rules and by those it leaves out.
+    """Build the arguments of Ultralytics' trainer; check them by its rules and by those that it lacks.
 
     Args:
         config: the resolved configuration as plain values.
-        dataset: to train on.
-        weights: to start from; None for a random start.
+        dataset: training data set.
+        weights: starting checkpoint; None for a random start.
 
     Raises:
         ConfigError: naming the key, the value and a way out.
@@ -35,7 +35,7 @@ def training_arguments(config: Mapping[str, Any], dataset: Dataset, weights: Pat
     if name not in OPTIMIZERS:
         raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
     if trainer["epochs"] < 1:
-        raise ConfigError(f"trainer.epochs={trainer['epochs']}: at least 1 is needed")
+        raise ConfigError(f"trainer.epochs={trainer['epochs']} must be at least 1")
     arguments = {
         **trainer,
         **optimizer,
@@ -49,7 +49,7 @@ def training_arguments(config: Mapping[str, Any], dataset: Dataset, weights: Pat
     }
     if config["trainer"]["threads"] is not None and config["trainer"]["threads"] < 1:
         raise ConfigError(
-            f"trainer.threads={config['trainer']['threads']}: at least 1 is needed, or null to leave it to Ultralytics"
+            f"trainer.threads={config['trainer']['threads']} must be at least 1, or null for Ultralytics' choice"
         )
     _budget(config["trainer"])
     _graft_options(config["optimizer"]["attention"], name)
@@ -64,7 +64,7 @@ def _budget(trainer: Mapping[str, Any]) -> None:
     if trainer["steps"] is None:
         return
     if trainer["steps"] < 1:
-        raise ConfigError(f"trainer.steps={trainer['steps']}: at least 1 is needed, or null for trainer.epochs")
+        raise ConfigError(f"trainer.steps={trainer['steps']} must be at least 1, or null for trainer.epochs")
     if trainer["time"] is not None:
         raise ConfigError(
             f"trainer.steps={trainer['steps']} and trainer.time={trainer['time']} both end the training; give one"
@@ -72,7 +72,7 @@ def _budget(trainer: Mapping[str, Any]) -> None:
 
 
 def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
-    """Refuse what would have no effect."""
+    """Refuse options that have no effect."""
     key = "optimizer.attention"
     if not options["muon"] and optimizer not in {"MuSGD", "auto"}:
         raise ConfigError(
@@ -87,11 +87,11 @@ def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
 
 
 def lone_image(trainer: Mapping[str, Any], images: int) -> str:
-    """Which batch of a training has a single image, in words; "" if none has, or if the batch is chosen later.
+    """Describe which batch has a single image; "" if none does, or if the batch size is chosen later.
 
     Args:
-        trainer: its options.
-        images: of the training set.
+        trainer: options of the training.
+        images: number of training images.
     """
     batch, processes = trainer["batch"], str(trainer["device"]).count(",") + 1
     if not isinstance(batch, int) or batch < 1:
@@ -104,35 +104,35 @@ def lone_image(trainer: Mapping[str, Any], images: int) -> str:
 
 
 def check_lone_image(lone: str, trainer: Mapping[str, Any], stride: int) -> None:
-    """Refuse a batch of one image where the network's coarsest map has a single pixel: no batch norm takes that.
+    """Refuse a batch of one image if the network's coarsest map has a single pixel, because batch norm fails on it.
 
     Args:
-        lone: which batch that is, in words; "" for none.
+        lone: description of that batch; "" for none.
         trainer: options of the training.
-        stride: the largest one of the network, in pixels.
+        stride: largest stride of the network, in pixels.
 
     Raises:
-        ConfigError: if the training would end there.
+        ConfigError: if the training would fail.
     """
     smallest = max(stride, int(trainer["imgsz"] * (1 - trainer["multi_scale"]))) // stride * stride
     if lone and smallest < 2 * stride:
         raise ConfigError(
-            f"{lone}, and at {smallest} px the coarsest map is one pixel, of which no batch norm learns; choose "
+            f"{lone}, and at {smallest} px the coarsest map is one pixel, on which batch norm fails; choose "
             f"another trainer.batch, or trainer.imgsz={2 * stride}"
         )
 
 
 def check_image_size(key: str, imgsz: int | None, model: str, stride: int) -> None:
-    """Refuse an image size that the network cannot take.
+    """Refuse an image size that does not fit the network.
 
     Args:
-        key: of the group it is from.
-        imgsz: in pixels; None passes.
-        model: its name.
-        stride: the largest one of the network, in pixels.
+        key: configuration group of the option.
+        imgsz: image size in pixels; None passes.
+        model: name of the model.
+        stride: largest stride of the network, in pixels.
 
     Raises:
-        ConfigError: naming sizes nearby that it can take.
+        ConfigError: with the nearest valid sizes.
     """
     if imgsz is not None and (imgsz < stride or imgsz % stride):
         lower = max(imgsz // stride * stride, stride)
@@ -143,7 +143,7 @@ def check_image_size(key: str, imgsz: int | None, model: str, stride: int) -> No
 
 
 def check_objectives(config: Mapping[str, Any]) -> None:
-    """Refuse objectives that no record has, or that this run would not measure.
+    """Refuse unknown objectives and those that this run does not measure.
 
     Raises:
         ConfigError: naming the objective.
@@ -151,7 +151,7 @@ def check_objectives(config: Mapping[str, Any]) -> None:
     for name in config["objectives"]:
         if name not in OBJECTIVES:
             raise ConfigError(
-                f"objectives={config['objectives']}: {name} is unknown; choose of {', '.join(OBJECTIVES)}"
+                f"objectives={config['objectives']}: {name} is unknown; choose from {', '.join(OBJECTIVES)}"
             )
         if OBJECTIVES[name][0] == "latency" and not config["latency"]["enabled"]:
             raise ConfigError(f"objectives: {name} needs latency.enabled=true")
@@ -160,7 +160,7 @@ def check_objectives(config: Mapping[str, Any]) -> None:
 
 
 def check_latency(latency: Mapping[str, Any], device: torch.device) -> None:
-    """Refuse what cannot be measured, while nothing is trained yet.
+    """Refuse latency options that cannot be measured, before anything is trained.
 
     Raises:
         ConfigError: naming the key, the value and a way out.
@@ -172,10 +172,10 @@ def check_latency(latency: Mapping[str, Any], device: torch.device) -> None:
     sizes += [("throughput_batches", size) for size in latency["throughput_batches"]]
     for key, value in sizes:
         if value < 1:
-            raise ConfigError(f"latency.{key}={value}: at least 1 is needed")
+            raise ConfigError(f"latency.{key}={value} must be at least 1")
     for key in ("seconds", "width"):
         if not 0 <= latency[key] < math.inf:
-            raise ConfigError(f"latency.{key}={latency[key]}: a finite number is needed, and 0 is the least")
+            raise ConfigError(f"latency.{key}={latency[key]} must be a finite number of at least 0")
     if latency["threads"] is not None and device.type != "cpu":
         raise ConfigError(
             f"latency.threads={latency['threads']} has no effect on {device.type}; leave it out, or use "

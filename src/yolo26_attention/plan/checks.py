@@ -1,6 +1,6 @@
-"""Everything that can be wrong with a configuration, found before anything is trained.
+"""All checks of a configuration, made before anything is trained.
 
-A checked configuration becomes a `Plan`: what the runner needs, with nothing left to look up.
+A checked configuration becomes a `Plan`, which holds everything that the runner needs.
 """
 
 import copy
@@ -59,8 +59,8 @@ DIGITS_DEFAULTS = {"train_images": 512, "val_images": 128, "imgsz": 160, "seed":
 class Plan:
     """A configuration that passed every check.
 
-    `arguments` are those of Ultralytics' trainer; `folder` is the run's own. `given` is the configuration as it came,
-    `config` as resolved. `identity_version`, `replaces` and `remark` are those of src/yolo26_attention/plan/earlier.py.
+    `arguments` are for Ultralytics' trainer; `folder` is the run's folder. `given` is the configuration as composed,
+    `config` as resolved. src/yolo26_attention/plan/earlier.py explains `identity_version`, `replaces` and `remark`.
     """
 
     config: dict[str, Any]
@@ -79,7 +79,7 @@ class Plan:
 
 
 def check(config: Mapping[str, Any]) -> Plan:
-    """Check a resolved configuration (plain values) by resolving data, weights and device and building its model.
+    """Check a resolved configuration (plain values): find data, weights and device, and build the model.
 
     Raises:
         ConfigError: naming the key, the value and a way out.
@@ -88,13 +88,13 @@ def check(config: Mapping[str, Any]) -> Plan:
 
 
 class Checker:
-    """Checks many configurations: what several of them share is looked up, built or refused only once."""
+    """Checks many configurations; each lookup, build or error that they share happens only once."""
 
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], Any] = {}
 
     def check(self, config: Mapping[str, Any]) -> Plan:
-        """As the function `check`.
+        """See the function `check`.
 
         Raises:
             ConfigError: naming the key, the value and a way out.
@@ -123,7 +123,7 @@ class Checker:
         check_training_options(config, device.type, dataset.yaml)
         self._once(check_latency, config["latency"], device)
         sites = self._build(config, spec, dataset, weights, trust, device)
-        if sites:  # [neck] and [p5,p3,p4] are one experiment
+        if sites:  # [neck] and [p5,p3,p4] are the same experiment
             config["placement"] = {**config["placement"], "sites": list(sites)}
         place = place_of(output_dir / "runs", config, dataset, weights and self._once(file_fingerprint, weights))
         return Plan(
@@ -151,7 +151,7 @@ class Checker:
         trust: Trust,
         device: torch.device,
     ) -> list[str]:
-        """Build what the model is made of, so that options which a site refuses are refused now; the grafted sites."""
+        """Build the parts of the model, so that invalid options fail now. Returns the names of the grafted sites."""
         name = config["model"]["name"]
         network = (name, len(dataset.names), dataset.channels)
         stock, sites = self._once(_stock, *network)
@@ -161,7 +161,7 @@ class Checker:
         lone = lone_image(config["trainer"], dataset.splits["train"].images)
         check_lone_image(lone, config["trainer"], largest_stride(stock))
         run_use = Use(str(device), config["trainer"]["amp"] is not False, _runtime(config["latency"]), lone)
-        # The seed decides on values, not on what fits.
+        # The seed does not affect whether the graft fits.
         spec = dataclasses.replace(spec, seed=0)
         grafted: list[str] = self._once(_grafted_sites, spec, network, run_use, use=(stock, sites))
         if source is not None:
@@ -171,7 +171,7 @@ class Checker:
         return grafted
 
     def _once(self, function: Callable[..., Any], *arguments: Any, use: tuple[Any, ...] = ()) -> Any:
-        """The function's answer to these arguments, or its refusal; `use` are further ones, which follow from them."""
+        """Call the function once per `arguments` and cache its result or error; `use` depends on `arguments`."""
         key = (function.__name__, repr(arguments))
         if key not in self._answers:
             try:
@@ -189,11 +189,13 @@ def _writable(output_dir: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"output_dir={output_dir} cannot be made ({error.strerror}); name another folder") from error
+        raise ConfigError(
+            f"output_dir={output_dir} cannot be created ({error.strerror}); choose another folder"
+        ) from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise ConfigError(f"output_dir={output_dir} cannot be written; name another folder, or change its permissions")
+        raise ConfigError(f"output_dir={output_dir} is not writable; choose another folder, or change its permissions")
     if reason := only_within_this_machine(path):
-        log.warning("locks hold within this machine only: %s; do not start one run on two machines at a time", reason)
+        log.warning("locks work only within this machine: %s; do not start one run on two machines at once", reason)
     return path
 
 
@@ -215,10 +217,10 @@ def _weights(name: str | None) -> Path | None:
 
 
 def _own_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """`data.yaml=PATH` beside the default group means a data set of one's own instead of the digits."""
+    """Treat `data.yaml=PATH` with the default group as the user's own data set instead of the digits."""
     if data["yaml"] is None and data["name"] != "digits":
         raise ConfigError(
-            f"data.name={data['name']} changes no image; choose a data set with data=NAME or data.yaml=PATH"
+            f"data.name={data['name']} does not change the images; choose a data set with data=NAME or data.yaml=PATH"
         )
     if data["groups"] is not None:
         try:
@@ -253,14 +255,14 @@ def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool, fracti
 
 
 def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
-    """The attention group; of a class from outside with a fingerprint of its file, as another code is another run."""
+    """The attention group; for a user's class, with a fingerprint of its file, as changed code is a new run."""
     missing = [key for key in ("name", "_target_") if key not in attention]
     if "_target_" in attention:
         _trusted("attention._target_", attention["_target_"], trust)
     shipped = SCHEMAS["attention"].get(attention.get("name", ""))
     if shipped is not None and attention.get("_target_") != getattr(shipped, "_target_", None):
         raise ConfigError(
-            f"attention.name={attention['name']} stands for another class than "
+            f"attention.name={attention['name']} means another class than "
             f"attention._target_={attention.get('_target_')}; choose attention=NAME, or give the class its own name"
         )
     if attention.get("name") == "baseline" or (not missing and is_shipped(attention["_target_"])):
@@ -274,7 +276,7 @@ def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
 
 
 def _source(target: str) -> str | None:
-    """Fingerprint of a class's own code, as another code is another run."""
+    """Fingerprint of a class's code, as changed code is a new run."""
     try:
         code = own_code(find_class(target))
     except (ValueError, TypeError) as error:
@@ -283,7 +285,7 @@ def _source(target: str) -> str | None:
 
 
 def _placebo(placebo: Mapping[str, Any], match: Match) -> dict[str, Any]:
-    """The placebo group with all options of what it stands for, and the source of a class of one's own."""
+    """The placebo group with all options of the attention that it matches, and the source of a user's class."""
     own = {} if is_shipped(match.target) else {"source": _source(match.target)}
     return {**placebo, "options": dict(match.options), **own}
 
@@ -314,7 +316,7 @@ def _match(config: Mapping[str, Any], trust: Trust) -> Match:
     placebo = config["placebo"]
     given = {} if placebo["options"] is None else placebo["options"]
     if not isinstance(given, Mapping):
-        raise ConfigError(f"placebo.options={given} is no set of options; write placebo.options={{kernel_att: 5}}")
+        raise ConfigError(f"placebo.options={given} is not a set of options; write placebo.options={{kernel_att: 5}}")
     try:
         target, options = resolve_options(placebo["matches"], given)
     except ValueError as error:
@@ -340,8 +342,8 @@ def _keeps_graft(
 ) -> None:
     if graft_of(source).target is not None and (difference := graft_difference(_joined(stock, spec), source)):
         raise ConfigError(
-            f"model.weights={weights}: {difference}; the values that it has learned would be lost, so choose the same "
-            "attention, placement and options as the checkpoint has, or give a checkpoint without attention"
+            f"model.weights={weights}: {difference}; its learned values would be lost, so choose the attention, "
+            "placement and options of the checkpoint, or give a checkpoint without attention"
         )
 
 
@@ -362,7 +364,7 @@ def _joined(stock: nn.Module, spec: Graft) -> nn.Module:
 def _grafted_sites(
     spec: Graft, network: tuple[str, int, int], use: Use, stock: nn.Module, sites: Mapping[str, Site]
 ) -> list[str]:
-    """The names of the sites that a graft would take; the stock model stays as it is, for the next graft."""
+    """Names of the sites that the graft occupies; the stock model is not changed."""
     try:
         return [site.name for site in prepare(stock, spec, sites, use).sites]
     except ValueError as error:
@@ -370,5 +372,5 @@ def _grafted_sites(
 
 
 def _runtime(latency: Mapping[str, Any]) -> str | None:
-    """The runtime that needs an export of the network, or the network compiled as one whole."""
+    """The runtime, if it needs the network exported or compiled as a whole; otherwise None."""
     return RUNTIMES.get(latency["backend"]) if latency["enabled"] else None

@@ -1,8 +1,8 @@
-"""Where a run belongs: in a folder named by its identity, or in that of a run of an earlier version of this program.
+"""Find a run's folder: the one named by its identity, or that of the same run by an earlier version of this program.
 
-A run of an earlier version is the same experiment if the identity of then says so. That identity knew a data set of
-one's own by names and sizes of its files, and a class by one file: so there must also be no file that changed after the
-run began. Its folder stays where it is, under its name, by which study.json has it.
+A run of an earlier version is the same experiment if its identity under that version is equal. That identity covered
+only names and sizes of a user's data files, and one file of a user's class, so no file may have changed since the run
+began. Its folder keeps its place and its name, which study.json refers to.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ from yolo26_attention.plan.own_code import OwnCode, file_fingerprint, own_code
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run belongs.
+    """The identity and the folder of a run.
 
     Attributes:
-        run_id: its identity.
-        identity_version: of that identity.
-        folder: of the run.
-        replaces: the finished run of an earlier version that force=true trains anew; None otherwise.
-        remark: what is to be said about a run of an earlier version; None without one.
+        run_id: identity of the run.
+        identity_version: version of that identity.
+        folder: folder of the run.
+        replaces: the finished run of an earlier version that force=true retrains; None otherwise.
+        remark: message about a run of an earlier version; None without one.
     """
 
     run_id: str
@@ -43,12 +43,12 @@ class Place:
 
 
 def place_of(runs: Path, config: Mapping[str, Any], dataset: Dataset, weights: str | None) -> Place:
-    """Where a run belongs.
+    """Find the identity and the folder of a run.
 
     Args:
         runs: the folder with all runs.
         config: the resolved configuration as plain values.
-        dataset: its data set.
+        dataset: data set of the run.
         weights: fingerprint of the starting checkpoint; None for a random start.
     """
     name = readable_name(config)
@@ -57,27 +57,27 @@ def place_of(runs: Path, config: Mapping[str, Any], dataset: Dataset, weights: s
     if place.folder.exists():
         return place
     if config["data"]["yaml"] is not None and not any(runs.glob(f"{escape(name)}-*")):
-        return place  # before a large set is looked at once more
+        return place  # early, to save another pass over a large data set
     code = _code(config)
     try:
         earlier_id = identity_v0(_as_then(config, code), dataset.sizes_identity, weights)
-    except (OSError, ValueError):  # a set that could not be read then
+    except (OSError, ValueError):  # the earlier version could not read this data set
         return place
     earlier = runs / f"{name}-{earlier_id}"
     if earlier_id is None or not RunFolder(earlier).record.exists():
         return place
     if problem := _changed_since(earlier, config, dataset, code):
-        return Place(run_id, VERSION, place.folder, remark=f"{earlier} is not taken for this run: {problem}")
+        return Place(run_id, VERSION, place.folder, remark=f"{earlier} is not reused for this run: {problem}")
     if config["force"]:
         return Place(run_id, VERSION, place.folder, replaces=earlier)
-    remark = "a run of an earlier version of this program is taken for it"
+    remark = "a run of an earlier version of this program is reused"
     if config["data"]["yaml"] is not None:
         remark += "; its data set was recognised by names, sizes and dates of its files"
     return Place(earlier_id, 0, earlier, remark=remark)
 
 
 def _code(config: Mapping[str, Any]) -> OwnCode | None:
-    """The code of one's own that a run depends on."""
+    """The user's code that a run depends on."""
     if "source" in config["attention"]:
         return own_code(find_class(config["attention"]["_target_"]))
     if config["attention"]["name"] == "placebo" and "source" in config["placebo"]:
@@ -86,27 +86,27 @@ def _code(config: Mapping[str, Any]) -> OwnCode | None:
 
 
 def _as_then(config: Mapping[str, Any], code: OwnCode | None) -> Mapping[str, Any]:
-    """The configuration with the source of a class as it was then: its own file."""
+    """The configuration with the source of a class as the earlier version had it: the class's file alone."""
     if code is None or "source" not in config["attention"]:
         return config
     return {**config, "attention": {**config["attention"], "source": file_fingerprint(code.file)}}
 
 
 def _changed_since(folder: Path, config: Mapping[str, Any], dataset: Dataset, code: OwnCode | None) -> str | None:
-    """What may differ, or have changed since a run began, without a part in the identity of then; None if nothing."""
-    with suppress(ValueError):  # a record that cannot be read is said when the run is started
+    """What may have changed since a run began and the earlier identity does not cover; None if nothing."""
+    with suppress(ValueError):  # an unreadable record is reported when the run starts
         record = Record.read(folder)
         if record is not None and images_in_memory(record.config.get("trainer", {})):
             return "it was trained with trainer.cache=ram, which makes other mosaics"
     changes = {}
-    if config["data"]["yaml"] is not None:  # the embedded set was known by its content
+    if config["data"]["yaml"] is not None:  # the earlier identity covered the content of the embedded set
         changes["an image, a label or a list of the data set"] = dataset.changed_at
     if code is not None:
         changes[f"the code of {code.file}, or what it imports,"] = code.changed_at
     times = [entry["time"] for entry in read_journal(RunFolder(folder).journal)[:1]]
     for what, changed_at in changes.items():
         if not times:
-            return "its journal does not say when it began"
+            return "its journal has no start time"
         if changed_at >= times[0]:
             then, now = (datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S") for at in (times[0], changed_at))
             return f"it began at {then}, and {what} changed at {now}"

@@ -1,10 +1,10 @@
-"""What makes two runs the same experiment: their identity, and the names that it gives their folders.
+"""The identity of a run: equal for runs of the same experiment, and part of the folder's name.
 
 An identity is a hash over a version, the content of the data set and of the starting checkpoint, the seed, and every
-option that differs from plan/identity_table.py. Module paths of shipped classes, the number of an option's digits
-(1 or 1.0) and options at the table's value have no part in it, so that neither an upgrade of this program nor a moved
-file trains anything again. VERSION goes up when the same options come to mean another training; runs of an earlier
-version are then found by a frozen copy of their identity, as src/yolo26_attention/plan/identity_v0.py is one.
+option that differs from plan/identity_table.py. It ignores module paths of shipped classes, the notation of numbers
+(1 or 1.0) and options at the table's value, so neither an upgrade of this program nor a moved file causes retraining.
+VERSION increases when the same options mean another training; runs of an earlier version are then found by a frozen
+copy of their identity, such as src/yolo26_attention/plan/identity_v0.py.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
 
 VERSION = 1
-# Of the attention group, beside the options of the class.
+# Keys of the attention group that are not options of the class.
 ABOUT_CLASS = ("name", "_target_", "source")
-# Options whose type has a meaning: fraction=1 is one image, fraction=1.0 are all.
+# Options whose type matters: fraction=1 is one image, fraction=1.0 are all.
 TYPED = ("fraction",)
 
 
 def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
-    """Twelve hexadecimal digits that name an experiment.
+    """Compute the twelve hexadecimal digits that identify an experiment.
 
     Args:
         config: the resolved configuration as plain values.
@@ -36,7 +36,7 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
 
 
 def identity_content(config: Mapping[str, Any], data: str, weights: str | None) -> dict[str, Any]:
-    """What an identity is the hash of: as `identity`, in words that a person can compare."""
+    """The content that `identity` hashes, in readable form. Same arguments as `identity`."""
     defined = defining(config)
     content: dict[str, Any] = differing(defined, {**PROGRAM, "optimizer": {**OPTIMIZER, **TUNED}, "trainer": TRAINER})
     content |= {"version": VERSION, "data": data, "model": {"name": config["model"]["name"], "weights": weights}}
@@ -49,19 +49,19 @@ def identity_content(config: Mapping[str, Any], data: str, weights: str | None) 
     if isinstance(layers := content["trainer"].get("freeze"), int):
         content["trainer"]["freeze"] = list(range(layers))
     if content["trainer"].get("steps") is not None:
-        del content["trainer"]["epochs"]  # they are as many as the steps need
+        del content["trainer"]["epochs"]  # follows from the steps
     return content
 
 
 def images_in_memory(trainer: Mapping[str, Any]) -> bool:
-    """Whether a training keeps its images in memory: its mosaics then take other images. On disk nothing changes."""
+    """Whether the training caches images in memory, which changes its mosaics; a cache on disk changes nothing."""
     return trainer.get("cache") in (True, "ram")
 
 
 def defining(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a resolved configuration defines the experiment, without what has no effect on its result.
+    """The part of a resolved configuration that affects the result.
 
-    Options that a configuration of an earlier version does not have are there at the value that they stand for.
+    Options that a configuration of an earlier version lacks get the value that matches its behaviour.
     """
     attention = config["attention"]["name"]
     optimizer = {**OPTIMIZER, **(TUNED if "lr0" in config["optimizer"] else {})}
@@ -69,16 +69,16 @@ def defining(config: Mapping[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = _filled(config, table)
     content["trainer"]["cache"] = "ram" if images_in_memory(config["trainer"]) else False
     if attention != "placebo":
-        content.pop("placebo", None)  # it says what the placebo stands for
+        content.pop("placebo", None)  # it describes what the placebo matches
     if attention == "baseline":
-        # They have no effect there: one baseline serves every placement and every treatment of the graft.
+        # No effect on the baseline: one serves all placements and all graft options.
         content.pop("placement", None)
         del content["optimizer"]["attention"]
     return content
 
 
 def differing(values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a table does not leave out, in the one form that equal values have."""
+    """The values that the table does not leave out, in canonical form."""
     content: dict[str, Any] = {}
     for key, value in values.items():
         entry = table.get(key, ALWAYS)
@@ -93,7 +93,7 @@ def differing(values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, 
 
 
 def _filled(values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without those that are out, and with those that the table has and they have not."""
+    """The values without those marked OUT, completed by the table's values."""
     content = {}
     for key, value in values.items():
         entry = table.get(key, ALWAYS)
@@ -106,19 +106,19 @@ def _filled(values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, An
 
 
 def _attention(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A shipped mechanism by its name, a class of one's own by name, class and source, whatever its module."""
+    """Identify a shipped mechanism by its name, a user's class by name, class and source, not by its module."""
     name, target = values["name"], values.get("_target_", "")
     shipped = {schema._target_: known for known, schema in ATTENTION_SCHEMAS.items() if hasattr(schema, "_target_")}
     known = name if name in ATTENTION else shipped.get(target)
     options = {key: value for key, value in values.items() if key not in ABOUT_CLASS}
-    if known is None:  # nobody knows what such a class makes of 1 and 1.0
+    if known is None:  # such a class may treat 1 and 1.0 differently
         return {"name": name, "options": options, "class": target.rpartition(".")[2], "source": values.get("source")}
     content = {"name": name, "options": differing(options, ATTENTION.get(known, {}))}
     return content if known == name else {**content, "class": known}
 
 
 def _plain(value: Any) -> Any:
-    """The one form of equal values: 1 for 1.0, the name of an enumeration's member, lists for tuples."""
+    """Canonical form of a value: 1 for 1.0, the name of an enum member, lists for tuples."""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, Mapping):
@@ -131,7 +131,7 @@ def _plain(value: Any) -> Any:
 
 
 def readable_name(config: Mapping[str, Any]) -> str:
-    """What a person wants to read off a folder: attention, sites, mode and gate if unusual, model, data set, seed."""
+    """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed."""
     attention, placement = config["attention"]["name"], config["placement"]
     if attention == "placebo":
         attention = f"placebo_of_{config['placebo']['matches']}"

@@ -1,10 +1,10 @@
-"""Which options define an experiment, and at which value each is left out of its identity.
+"""The options that define an experiment, and the value at which each is left out of its identity.
 
-An option has one of three entries: ALWAYS (it is in, whatever its value), OUT (it changes no number), or a value, at
-which it is left out. That value was the option's default when the option came into this table, and stays as it is here
-for good: where a default changes later, runs at the new one get another identity, and all others keep theirs. A new
-option comes in with its default, so that no run's identity changes. An option without an entry is in, always;
-tests/plan/test_identity.py wants an entry for each.
+Each option has one of three entries: ALWAYS (included at any value), OUT (no effect on results), or a value at which it
+is left out. That value is the option's default at the time it was added here, and never changes: if the default changes
+later, runs at the new default get another identity, and all others keep theirs. A new option is added with its default,
+so that no identity changes. An option without an entry is always included; tests/plan/test_identity.py requires an
+entry for each.
 """
 
 from enum import Enum
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Part(Enum):
-    """Of an option that no value leaves out, or that no value puts in."""
+    """Entry of an option that is included or left out at any value."""
 
     ALWAYS = "always"
     OUT = "out"
@@ -22,11 +22,11 @@ ALWAYS, OUT = Part.ALWAYS, Part.OUT
 
 PROGRAM: dict[str, Any] = {
     "seed": ALWAYS,
-    "data": ALWAYS,  # by its content; none of its options has a part of its own
-    "model": {"name": ALWAYS, "weights": ALWAYS},  # the checkpoint by its content
+    "data": ALWAYS,  # identified by its content, not by its options
+    "model": {"name": ALWAYS, "weights": ALWAYS},  # the checkpoint is identified by its content
     "placement": {"sites": ALWAYS, "mode": "append", "gate": "none"},
     "placebo": {"matches": ALWAYS, "options": None, "by": "parameters"},
-    # Where it runs, where it writes, who watches, how it is timed.
+    # Where the run executes and writes, how it is tracked and timed.
     "tracking": OUT,
     "latency": OUT,
     "study": OUT,
@@ -44,7 +44,7 @@ OPTIMIZER: dict[str, Any] = {
     "cos_lr": False,
     "attention": {"lr_factor": 1.0, "muon": True, "weight_decay": None, "frozen": False},
 }
-# Of optimizers whose learning rate is given; `auto` has none of these.
+# For optimizers with a given learning rate; `auto` has none of these.
 TUNED: dict[str, Any] = {"lr0": ALWAYS, "momentum": 0.937, "warmup_bias_lr": 0.1}
 TRAINER: dict[str, Any] = {
     "epochs": ALWAYS,
@@ -68,7 +68,7 @@ TRAINER: dict[str, Any] = {
     "multi_scale": 0.0,
     "compile": False,
     "channels_last": None,
-    "cache": False,  # or ram, which changes what mosaics are made of; disk does not
+    "cache": False,  # ram changes the mosaics; disk does not
     "val": True,
     "plots": OUT,
     "save_period": OUT,

@@ -1,6 +1,6 @@
-"""The identity of a run as it was before identities had a version. Frozen: by it runs of then are found again.
+"""The identity of a run before identities had a version. Frozen, so that those runs are still found.
 
-It was a hash over every option there was, whatever its value, with the module paths of classes.
+It was a hash over all options of that time, at any value, with the module paths of classes.
 """
 
 import hashlib
@@ -67,15 +67,15 @@ OPTIONS = {
 
 
 class NewerOptionError(ValueError):
-    """An option that there was not has another value than the one that stands for what was."""
+    """A newer option has a value other than that of the old behaviour."""
 
 
 def identity_v0(config: Mapping[str, Any], data: str, weights: str | None) -> str | None:
-    """Twelve hexadecimal digits; None where the same options meant another training then, or more than one.
+    """Compute the twelve hexadecimal digits; None if the same options meant another training then, or several.
 
     Args:
-        config: the resolved configuration as plain values, of today.
-        data: fingerprint of the data set as it was computed then.
+        config: the current resolved configuration as plain values.
+        data: fingerprint of the data set by the old method.
         weights: fingerprint of the starting checkpoint; None for a random start.
     """
     try:
@@ -89,7 +89,7 @@ def identity_v0(config: Mapping[str, Any], data: str, weights: str | None) -> st
 
 
 def _means_another_training(content: Mapping[str, Any]) -> bool:
-    """Frozen layers took the graft with them, and what batch was really used was written nowhere."""
+    """Frozen layers also froze the graft then, and the batch size that was found was not recorded."""
     trainer = content["trainer"]
     freezes_graft = content["attention"]["name"] != "baseline" and trainer["freeze"] is not None
     return freezes_graft or trainer["batch"] < 1
@@ -124,10 +124,10 @@ def _attention(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_then(values: Mapping[str, Any], keys: list[str] | tuple[str, ...], table: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that there were then; one that has come since must have the value that stands for what was.
+    """The options that existed then; a newer option must have the value of the old behaviour.
 
     Raises:
-        NewerOptionError: if it has not.
+        NewerOptionError: if it has another value.
     """
     newer = {key: value for key, value in values.items() if key not in keys}
     if differing(newer, table):

@@ -1,4 +1,4 @@
-"""The files of a class of one's own: what a change of must make another run."""
+"""The source files of a user's class; a change to any of them makes a new run."""
 
 import ast
 import hashlib
@@ -11,14 +11,14 @@ from types import ModuleType
 from typing import Any
 
 INSTALLED = {"site-packages", "dist-packages"}
-PROGRAM = __name__.partition(".")[0]  # whose upgrade makes no other run
+PROGRAM = __name__.partition(".")[0]  # an upgrade of this program makes no new run
 
 
 @dataclass(frozen=True)
 class OwnCode:
-    """The file of a class, and those beside it that it imports, directly or not, without those of this program.
+    """The file of a class and the files below its folder that it imports, directly or not, except this program's.
 
-    Of a class in an installed package it is the class's file alone.
+    For a class in an installed package, only the class's file.
     """
 
     file: Path
@@ -26,7 +26,7 @@ class OwnCode:
 
     @property
     def fingerprint(self) -> str:
-        """Of all the files' content; of a single file as `file_fingerprint`."""
+        """Fingerprint of the files' content; for a single file, that of `file_fingerprint`."""
         prints = [file_fingerprint(self.file), *sorted(file_fingerprint(path) for path in self.imported)]
         return prints[0] if len(prints) == 1 else hashlib.sha256(" ".join(prints).encode()).hexdigest()
 
@@ -37,10 +37,10 @@ class OwnCode:
 
 
 def own_code(found: Any) -> OwnCode | None:
-    """The files of a class or a function; None if it has none, such as a built-in one.
+    """Find the files of a class or function; None if it has none, as for a built-in.
 
     Raises:
-        TypeError: if it is no class and no function.
+        TypeError: if it is neither a class nor a function.
     """
     source = inspect.getsourcefile(found)
     module = sys.modules.get(found.__module__)
@@ -52,7 +52,7 @@ def own_code(found: Any) -> OwnCode | None:
 
 
 def _files_below(root: Path, module: ModuleType) -> set[Path]:
-    """The files of modules below a folder that a module imports, directly or not, its own included."""
+    """Files below a folder that a module imports, directly or not, including the module's own."""
     seen: set[Path] = set()
     todo = [module]
     while todo:
@@ -67,7 +67,7 @@ def _files_below(root: Path, module: ModuleType) -> set[Path]:
 
 
 def _imports(file: Path, module: ModuleType) -> set[str]:
-    """Names of modules that a file may import, with the packages that they are in."""
+    """Names of the modules that a file may import, and of their packages."""
     names: set[str] = {module.__name__}
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Options of the training that Ultralytics takes as they are, and that are nonsense or would have no effect.
+"""Refuse training options that Ultralytics accepts but that are invalid or have no effect.
 
 Read from ultralytics/engine/trainer.py, cfg/__init__.py and data/dataset.py (8.4.190).
 """
@@ -14,7 +14,7 @@ from yolo26_attention.config.schema import OptimizerConfig, TrainerConfig, Tuned
 from yolo26_attention.data.splits import has_polygons
 
 INFINITY = math.inf
-# Lowest and highest value of what Ultralytics does not check; the lowest one is taken itself.
+# Lowest and highest value, both included, of options that Ultralytics does not check.
 RANGES: dict[str, tuple[float, float]] = {
     "trainer.workers": (0, INFINITY),
     "trainer.close_mosaic": (0, INFINITY),
@@ -44,11 +44,11 @@ MIXES = ("mosaic", "mixup", "cutmix")
 
 
 def check_training_options(config: Mapping[str, Any], device: str, data: Path) -> None:
-    """Refuse values of the trainer's and the optimizer's options that cannot be meant.
+    """Refuse invalid values of the trainer's and the optimizer's options.
 
     Args:
         config: the resolved configuration as plain values.
-        device: type of the one that is trained on: cpu, cuda, ...
+        device: type of the training device: cpu, cuda, ...
         data: YAML of the data set.
 
     Raises:
@@ -57,22 +57,22 @@ def check_training_options(config: Mapping[str, Any], device: str, data: Path) -
     for key, (lowest, highest) in RANGES.items():
         value = _value(config, key)
         if value is not None and not lowest <= value < INFINITY:
-            raise ConfigError(f"{key}={as_override(value)}: a finite number of at least {lowest} is needed")
+            raise ConfigError(f"{key}={as_override(value)} must be a finite number of at least {lowest}")
         if value is not None and value > highest:
             raise ConfigError(
-                f"{key}={as_override(value)}: {highest} is the highest value; give one from {lowest} to it"
+                f"{key}={as_override(value)} is above {highest}; choose a value from {lowest} to {highest}"
             )
     for key in ABOVE_ZERO:
         value = _value(config, key)
         if value is not None and not 0 < value < INFINITY:
-            raise ConfigError(f"{key}={as_override(value)}: a finite number above 0 is needed, or leave it out")
+            raise ConfigError(f"{key}={as_override(value)} must be a finite number above 0, or left out")
     for key, choices in CHOICES.items():
         if _value(config, key) not in choices:
             known = ", ".join(as_override(choice) for choice in choices)
             raise ConfigError(f"{key}={as_override(_value(config, key))} is unknown; choose one of {known}")
     trainer = config["trainer"]
     if trainer["save_period"] < 1 and trainer["save_period"] != -1:
-        raise ConfigError(f"trainer.save_period={trainer['save_period']}: at least 1 is needed, or -1 for never")
+        raise ConfigError(f"trainer.save_period={trainer['save_period']} must be at least 1, or -1 for never")
     _check_batch(trainer, device)
     for key, reason in _without_effect(config, device, data):
         raise ConfigError(f"{key}={as_override(_value(config, key))} has no effect {reason}")
@@ -83,19 +83,18 @@ def _check_batch(trainer: Mapping[str, Any], device: str) -> None:
     key = f"trainer.batch={batch}"
     if batch != -1 and not 0 < batch < 1 and not (isinstance(batch, int) and batch >= 1):
         raise ConfigError(
-            f"{key} is no batch; give a whole number from 1, a share of the GPU's memory such as 0.7, or -1 for 0.6"
+            f"{key} is not a batch size; give a whole number from 1, a share of the GPU's memory such as "
+            "0.7, or -1 for 0.6"
         )
     if batch < 1 and (device != "cuda" or gpus > 1):
         where = f"{gpus} GPUs" if gpus > 1 else device
-        raise ConfigError(
-            f"{key} finds a batch that fits the memory of one GPU, and this run is on {where}; give a number"
-        )
+        raise ConfigError(f"{key} finds a batch for the memory of one GPU, but this run is on {where}; give a number")
     if batch % gpus and batch >= 1:
         raise ConfigError(f"{key} cannot be divided among {gpus} GPUs; try {max(batch // gpus, 1) * gpus}")
 
 
 def _without_effect(config: Mapping[str, Any], device: str, data: Path) -> Iterator[tuple[str, str]]:
-    """Options that were changed and that Ultralytics does not read, or overrules, in this training; and why."""
+    """Yield the changed options that Ultralytics ignores or overrides in this training, each with the reason."""
     trainer, optimizer = config["trainer"], config["optimizer"]
     if trainer["rect"]:
         if str(trainer["device"]).count(","):

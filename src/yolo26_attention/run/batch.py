@@ -1,8 +1,8 @@
-"""What became of the runs of one batch, whichever launcher ran them.
+"""The outcome of a batch of runs, for any launcher.
 
-A launcher's own word is not enough: Hydra names only the first run that failed, submitit calls a failed job completed,
-and a job that the cluster lost hides the others. Here a job counts if `train` returned in it, which it does only once
-the run's record says finished.
+Launchers do not report it reliably: Hydra names only the first failed run, submitit calls a failed job completed, and
+a job that the cluster lost hides the others. Here a job succeeds if `train` returned in it, which it does only once the
+run's record says finished.
 """
 
 import logging
@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def failed(overrides: Sequence[str], error: BaseException) -> JobReturn:
-    """What a launcher returns for a job that ended with an error, or without a word."""
+    """Build a launcher's return value for a job that ended with an error, or without a result."""
     return JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=error)
 
 
 def unfinished(returns: Sequence[JobReturn]) -> list[str]:
-    """A line for each job whose run is not finished: the overrides that not all jobs share, and why."""
+    """Return a line for each job whose run is not finished: the overrides that not all jobs share, and the reason."""
     shared = set.intersection(*(set(job.overrides or []) for job in returns)) if len(returns) > 1 else set()
     return [
         f"{' '.join(part for part in job.overrides or [] if part not in shared) or 'the run'}: {reason(job)}"
@@ -30,18 +30,18 @@ def unfinished(returns: Sequence[JobReturn]) -> list[str]:
 
 
 def reason(job: JobReturn) -> str:
-    """Why a job has no result, in one line."""
+    """Describe in one line why a job has no result."""
     error = job._return_value
     if not isinstance(error, BaseException):
-        return "ended without a word"
+        return "ended without a message"
     return traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
 
 
 def tell_outcome(returns: Sequence[JobReturn]) -> None:
-    """Log which runs of a batch did not finish; Hydra then exits with 1, since their returns carry the errors."""
+    """Log the unfinished runs of a batch; Hydra then exits with 1, because their return values hold the errors."""
     if lines := unfinished(returns):
         log.error(
-            "%d of %d runs did not finish; the same command trains only what is missing\n%s",
+            "%d of %d runs did not finish; the same command trains only these\n%s",
             len(lines),
             len(returns),
             "\n".join(f"  {line}" for line in lines),

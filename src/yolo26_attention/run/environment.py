@@ -1,4 +1,4 @@
-"""The machine and the software that a result was made with, as far as accuracy and latency depend on them."""
+"""Hardware and software of a result, as far as accuracy and latency depend on them."""
 
 import os
 import platform
@@ -32,7 +32,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, git commit and hardware, as plain values; None where something is not there or does not tell."""
+    """Collect versions, git commit and hardware as plain values; None for what is missing or unknown."""
     root = Path(__file__).parents[3]
     git = subprocess.run(
         ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
@@ -58,12 +58,12 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """A GPU by its product's name, anything else by its kind."""
+    """Product name of a GPU; the type of any other device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def cpu_model() -> str | None:
-    """The CPU's name as its maker gives it."""
+    """The vendor's name of the CPU."""
     if CPUINFO.is_file():
         for line in CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")

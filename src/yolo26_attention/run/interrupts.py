@@ -1,4 +1,4 @@
-"""Signals that end a run as Ctrl-C does: what was saved stays, the record says interrupted, the next start goes on."""
+"""Signals that end a run as Ctrl-C does: saved files stay, the record says interrupted, the next start resumes."""
 
 import signal
 import threading
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# SIGUSR1 and SIGUSR2 are what Slurm is commonly told to send some time before it pre-empts a job (--signal).
+# Slurm is commonly configured to send SIGUSR1 or SIGUSR2 before it pre-empts a job (--signal).
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt on the first of `SIGNALS`, and let further ones pass while the run is put away.
+    """Raise KeyboardInterrupt on the first of `SIGNALS`, and ignore further ones while the run is closed.
 
-    A signal that somebody else handles already is left to them: submitit requeues its job on one of these. Outside the
-    main thread, where Python sets no handlers, nothing is changed.
+    Signals that already have a handler keep it: submitit requeues its job on one of these. Has no effect outside the
+    main thread, where Python cannot set handlers.
     """
     mine = []
     if threading.current_thread() is threading.main_thread():

@@ -1,7 +1,7 @@
-"""What a trained network costs, counted and timed; a failure costs no training, and a finished run is timed again.
+"""The cost of a trained network, counted and timed. A failure does not affect the training; finished runs can be timed.
 
-`Record.latency` is the first measurement that succeeded. Those with other options stand in `Record.measurements`, the
-newest first, each with the options that it was taken with and the machine that it was taken on.
+`Record.latency` is the first successful measurement. `Record.measurements` holds those with other options, newest
+first, each with its options and its machine.
 """
 
 import dataclasses
@@ -22,19 +22,19 @@ from yolo26_attention.run.interrupts import interruptible
 from yolo26_attention.training.state import damage
 
 log = logging.getLogger(__name__)
-SWITCHES = ("enabled", "again")  # of the latency group: what is to be done, not how
+SWITCHES = ("enabled", "again")  # options of the latency group that do not shape a measurement
 
 
 def network_costs(model: Any, channels: int, imgsz: int) -> dict[str, Any]:
-    """Parameters and GFLOPs of a fused network at an image size, as the record has them.
+    """Count the parameters and GFLOPs of a fused network at an image size, as stored in the record.
 
-    A count that fails is None, and `not_counted` says why.
+    A failed count is None, and `not_counted` gives the reason.
     """
     costs: dict[str, Any] = {"parameters": count_parameters(model), "flops_imgsz": imgsz}
     try:
         counted = count_operators(model, channels, imgsz, imgsz)
         costs |= {"gflops": counted.flops / 1e9, "not_counted": list(counted.not_counted)}
-    except Exception as error:  # noqa: BLE001  the training is finished, and worth more than its costs
+    except Exception as error:  # noqa: BLE001  a failed count must not lose the finished training
         costs |= {"gflops": None, "not_counted": [f"everything, as the network fails at {imgsz} px: {_text(error)}"]}
     try:
         costs["thop_gflops"] = count_flops_by_thop(model, channels, imgsz, imgsz) / 1e9
@@ -45,7 +45,7 @@ def network_costs(model: Any, channels: int, imgsz: int) -> dict[str, Any]:
 
 
 def measure_costs(plan: Plan, record: Record) -> None:
-    """Count and time best.pt of a training that has just finished, as it is deployed."""
+    """Count and time best.pt of a training that has just finished, as deployed."""
     imgsz = asked(plan.config, "")["imgsz"]
     trained = load_best(RunFolder(plan.folder).best, plan.device)
     record.model |= network_costs(fused(trained), plan.dataset.channels, imgsz)
@@ -54,12 +54,12 @@ def measure_costs(plan: Plan, record: Record) -> None:
 
 
 def measure_again(plan: Plan, record: Record) -> Record:
-    """Time best.pt of a run that finished before, if these options were not measured yet or `latency.again` is set.
+    """Time best.pt of a run that finished before, unless these options are measured and `latency.again` is not set.
 
-    The record on disk keeps what it had.
+    The record on disk keeps its existing values.
 
     Returns:
-        The record, with the measurement that was asked for as its `latency`.
+        The record, with the requested measurement as its `latency`.
     """
     options = plan.config["latency"]
     if not options["enabled"]:
@@ -74,7 +74,7 @@ def measure_again(plan: Plan, record: Record) -> Record:
         new = _measured_from_disk(plan, samples)
     new["environment"] = environment(plan.device)
     if known and "error" in new:
-        return dataclasses.replace(record, latency=new)  # what is known is worth more than that
+        return dataclasses.replace(record, latency=new)  # keep the earlier measurement on disk
     kept = [old for old in record.measurements if "error" not in old or not _same(old["options"], wanted)]
     if first:
         kept = [record.latency, *kept] if known else kept
@@ -87,18 +87,18 @@ def measure_again(plan: Plan, record: Record) -> Record:
 
 
 def asked(config: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """What a measurement is recognised by: the options that shape it, resolved, and the device in words."""
+    """Key of a measurement: its resolved options, and the name of the device."""
     options = {key: value for key, value in measurement_options(config).items() if key not in SWITCHES}
     return {**options, "imgsz": options.get("imgsz") or config["trainer"]["imgsz"], "device": device}
 
 
 def find(record: Record, wanted: Mapping[str, Any], *among: Mapping[str, Any]) -> dict[str, Any]:
-    """The measurement of a record that was taken with these options and succeeded; empty if there is none.
+    """Find a record's successful measurement with these options; empty if there is none.
 
     Args:
-        record: of a finished run.
-        wanted: as of `asked`.
-        among: measurements to look at; none for all that the record has.
+        record: record of a finished run.
+        wanted: key from `asked`.
+        among: measurements to search; all of the record's if none are given.
     """
     for measured in among or (record.latency, *record.measurements):
         if measured and "error" not in measured:
@@ -109,12 +109,12 @@ def find(record: Record, wanted: Mapping[str, Any], *among: Mapping[str, Any]) -
 
 
 def _same(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether options agree; one that there was not yet when a measurement was taken plays no part."""
+    """Whether options agree; options that did not exist at the time of the measurement are ignored."""
     return all(wanted[key] == value for key, value in options.items() if key in wanted)
 
 
 def _measured_from_disk(plan: Plan, samples: str) -> dict[str, Any]:
-    """Of a run that finished at any time, whose best.pt may be anything by now."""
+    """Measure a run that finished earlier, whose best.pt may have changed since."""
     best = RunFolder(plan.folder).best
     if problem := damage(best):
         return _failed(plan, f"{problem}; force=true trains the run anew")
@@ -122,13 +122,13 @@ def _measured_from_disk(plan: Plan, samples: str) -> dict[str, Any]:
     try:
         with known_classes_only("best.pt", best, plan.trust):
             trained = load_best(best, plan.device)
-    except Exception as error:  # noqa: BLE001  whatever a file from anywhere raises
+    except Exception as error:  # noqa: BLE001  an untrusted file may raise anything
         return _failed(plan, _text(error))
     return _measured(plan, trained, samples)
 
 
 def _measured(plan: Plan, trained: Any, samples: str) -> dict[str, Any]:
-    """A measurement, or the text of what it failed with, beside the options that were asked for."""
+    """A measurement, or the text of its error, with the requested options."""
     wanted = asked(plan.config, device_name(plan.device))
     try:
         return {**measure_run(plan, trained, wanted["imgsz"], samples), "options": wanted}

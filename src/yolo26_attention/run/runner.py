@@ -1,4 +1,4 @@
-"""The life of one run: found finished, continued, or trained; measured; recorded."""
+"""Run one experiment: find it finished, resume it or train it; then measure and record it."""
 
 import errno
 import gc
@@ -36,10 +36,10 @@ from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.validator import validate
 
 log = logging.getLogger(__name__)
-# What every run notes, so that it is no event that sets a run apart.
+# Journal entries that every run has; the others are the record's events.
 NOT_EVENTS = {"epoch", "weights", "graft", "optimizer", "training"}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# A disk that fails is made read-only by the kernel, or gives errors.
+# The kernel makes a failing disk read-only, or the disk returns errors.
 UNWRITABLE = NO_ROOM | {errno.EROFS, errno.EIO}
 METRICS = {
     "map50_95": "metrics/mAP50-95(B)",
@@ -50,25 +50,25 @@ METRICS = {
 
 
 class DiskFullError(RuntimeError):
-    """There is no room for what a run writes, or it can no longer be written; what it wrote before is whole."""
+    """The disk is full or no longer writable; files written before are intact."""
 
 
 def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record, bool]:
-    """Bring a planned run to its end.
+    """Complete a planned run.
 
     Args:
         plan: a checked configuration.
-        config_yaml: the configuration as it was given, as text, kept in the run's folder.
-        tags: of its study, for Weights & Biases.
+        config_yaml: text of the configuration as given, stored in the run's folder.
+        tags: tags of its study, for Weights & Biases.
 
     Returns:
-        The run's record, with the latency that was asked for, and whether this call trained (False: it had been
-        finished before; latency options that it was not measured with yet are measured now).
+        The run's record, with the requested latency, and whether this call trained (False: it had finished before;
+        latency options without a measurement are measured now).
 
     Raises:
-        RunSkippedError: if another process is at this run, it failed before and retry=false, or its record is damaged.
-        DiskFullError: if there is no room for what the run writes; started again it goes on behind its last epoch.
-        Exception: whatever else stopped the training; the record then says failed or interrupted.
+        RunSkippedError: if another process holds this run, it failed before and retry=false, or its record is damaged.
+        DiskFullError: if the disk is full; a restart resumes after the last completed epoch.
+        Exception: any other error of the training; the record then says failed or interrupted.
     """
     output_dir, files = Path(plan.config["output_dir"]), RunFolder(plan.folder)
     if plan.remark is not None:
@@ -80,15 +80,15 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             raise RunSkippedError(str(error)) from error
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
-                remove_state(files.state)  # it is still there if the last process was killed in its last moment
+                remove_state(files.state)  # it exists if the last process was killed just before removing it
                 remove_partial(plan.folder)
                 if problem := damage(files.best):
-                    log.warning("%s; force=true trains the run anew, and keeps what is here in replaced/", problem)
+                    log.warning("%s; force=true trains the run anew and moves the old files to replaced/", problem)
                 return measure_again(plan, previous), False
-            log.info("force=true: the finished run is kept in %s", set_aside(plan.folder, output_dir))
+            log.info("force=true: the finished run was moved to %s", set_aside(plan.folder, output_dir))
             previous = None
         if plan.replaces is not None and plan.replaces.exists():
-            log.info("force=true: the finished run is kept in %s", set_aside(plan.replaces, output_dir))
+            log.info("force=true: the finished run was moved to %s", set_aside(plan.replaces, output_dir))
         if previous is not None and previous.status == "failed" and not plan.config["retry"]:
             raise RunSkippedError(f"it failed before, see error in {files.record}; retry=true tries again")
         kept_id = None if previous is None else previous.tracking_id
@@ -117,7 +117,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
 
 
 def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -> None:
-    """Train, measure and track; whatever happens, the record says so."""
+    """Train, measure and track; the record reflects every outcome."""
     start, files = time.monotonic(), RunFolder(plan.folder)
     try:
         with open_tracker(
@@ -149,19 +149,19 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
         stuck = error if isinstance(error, OSError) and error.errno in UNWRITABLE else None
         record.error = without_passwords(traceback.format_exc())
         if isinstance(error, NotFiniteError):
-            remove_state(files.state)  # going on from it would end alike
+            remove_state(files.state)  # resuming from it would fail alike
         try:
             _close(record, plan, "interrupted" if stuck or isinstance(error, KeyboardInterrupt) else "failed", start)
         except OSError as unwritten:
-            log.error("the record still says running, as it cannot be written (%s)", unwritten)
+            log.error("the record still says running, because it cannot be written (%s)", unwritten)
         if stuck is not None:
-            what, way_out = "cannot be written any more", "see to that disk"
+            what, way_out = "is no longer writable", "check that disk"
             if stuck.errno in NO_ROOM:
-                what, way_out = "has no room for what the run writes", "make room there"
+                what, way_out = "has no space left", "free some space"
             free = shutil.disk_usage(plan.folder).free / 1e6
             raise DiskFullError(
-                f"{plan.folder} {what} ({stuck.strerror}; {free:.0f} MB are free); {way_out} and start the same "
-                "command again: it goes on behind the last epoch that was saved"
+                f"{plan.folder} {what} ({stuck.strerror}; {free:.0f} MB are free); {way_out} and run the same "
+                "command again: it resumes after the last saved epoch"
             ) from error
         raise
 
@@ -178,7 +178,7 @@ def _journal(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
-    """Train to the end from wherever the folder stands; Ultralytics' metrics of best.pt on the validation images."""
+    """Train, or resume, to the end; returns Ultralytics' metrics of best.pt on the validation images."""
     files = RunFolder(plan.folder)
     journal, state = files.journal, files.state
     damaged = settle(state, files.best)
@@ -186,7 +186,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         shutil.rmtree(files.train, ignore_errors=True)
         journal.unlink(missing_ok=True)
     for problem in damaged:
-        log.warning("%s; the run goes on from %s", problem, "the epoch before" if state.exists() else "its start")
+        log.warning("%s; the run resumes from %s", problem, "the epoch before" if state.exists() else "its start")
         append_entry(journal, "checkpoint_damaged", problem=problem)
     options = plan.config["trainer"]
     trainer = GraftTrainer.configured(
@@ -199,8 +199,8 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         plan.trust,
         Path(plan.config["output_dir"]) / "batches",
     )(overrides=dict(plan.arguments))
-    if not trainer.ddp:  # callbacks travel to the workers of a multi-GPU run, an open W&B run cannot
-        trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py stops it
+    if not trainer.ddp:  # callbacks are pickled for the workers of a multi-GPU run, and an open W&B run cannot be
+        trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py disables it
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
     tracker.follow(_journal(plan))
@@ -208,7 +208,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
 
 
 def _measure(plan: Plan, record: Record) -> None:
-    """AP by size and by class; what became of the stock tensors; what best.pt costs."""
+    """Record AP by size and by class, the fate of the stock tensors, and the cost of best.pt."""
     kept = read_matches(RunFolder(plan.folder).detections)
     record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
     latest = {entry["event"]: entry for entry in _journal(plan)}

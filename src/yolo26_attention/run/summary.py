@@ -1,4 +1,4 @@
-"""What a finished run shows in the terminal."""
+"""The terminal output of a finished run."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ MOST_NAMES = 4
 
 
 def table(record: Record, folder: Path) -> str:
-    """The run's results as lines of text for a terminal."""
+    """Format the run's results as lines of text for a terminal."""
     model = record.model
     rows = [
         ("run", record.name),
@@ -44,13 +44,13 @@ def table(record: Record, folder: Path) -> str:
 
 
 def _score(map50_95: float) -> str:
-    """The score, and where it is that of a network that learned nothing, that sentence."""
+    """The score, with a remark if it is no better than that of an untrained network."""
     nothing = " (learned nothing: an untrained network has as much)" if map50_95 <= UNTRAINED else ""
     return f"{map50_95:.4f}{nothing}"
 
 
 def _tensors(model: Mapping[str, Any]) -> str:
-    """How many stock tensors came from weights, and which have no place any more, block by block."""
+    """The number of stock tensors loaded from weights, and the blocks of those that have no place."""
     text = f"{model['stock_tensors_loaded']} of {model['stock_tensors_total']} loaded from weights"
     if lost := model["stock_tensors_lost"]:
         text += f"; {len(lost)} have no place: {shorten_names(lost)}"
@@ -63,7 +63,7 @@ def _sizes(ap: Mapping[str, float | None]) -> str:
 
 
 def _placebo(matches: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The placebo's worst match, as a row of the table."""
+    """The placebo's worst match, as a table row."""
     if not matches:
         return []
     worst = max(matches.values(), key=lambda match: abs(match["mismatch"]))
@@ -71,14 +71,14 @@ def _placebo(matches: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _unlabelled(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Images without a label file, as a row of the table where there are any."""
+    """The number of images without a label file, as a table row; empty if there are none."""
     counts = [(name, data[name]) for name in ("train", "val") if name in data and data[name]["unlabelled"]]
     text = "; ".join(f"{split['unlabelled']} of {split['images']} images of {name}" for name, split in counts)
     return [("no label file", text)] if counts else []
 
 
 def shorten_names(names: Sequence[str]) -> str:
-    """Names of tensors with what they share said once: model.16.cv1.conv.weight, ... is model.16.* (18 tensors)."""
+    """Group tensor names by block: model.16.cv1.conv.weight, ... becomes model.16.* (18 tensors)."""
     blocks = Counter(".".join(name.split(".")[:2]) for name in names)
     if len(names) <= MOST_NAMES:
         return ", ".join(names)

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run of ours is one run there, opened and closed by one `with`."""
+"""Weights & Biases: one W&B run for each of our runs, opened and closed by one `with`."""
 
 import hashlib
 import logging
@@ -17,7 +17,7 @@ from yolo26_attention.files.record import Record
 from yolo26_attention.plan.tracking_options import INSTEAD, MOST_NAME, MOST_TAG
 
 log = logging.getLogger(__name__)
-# Ultralytics' plots that are worth keeping beside the numbers.
+# Ultralytics' plots to log.
 PLOTS = {
     "BoxPR_curve.png": "PR curve",
     "confusion_matrix_normalized.png": "confusion matrix",
@@ -27,10 +27,10 @@ PLOTS = {
 
 
 class Tracker:
-    """Sends a run's journal and record to Weights & Biases; without a W&B run (tracking=disabled) it does nothing.
+    """Sends a run's journal and record to Weights & Biases; does nothing without a W&B run (tracking=disabled).
 
     Attributes:
-        lost: why W&B was given up before the end; None if it was not. The training goes on without it.
+        lost: why W&B failed before the end, or None. The training continues without it.
     """
 
     def __init__(self, run: Any = None, lost: str | None = None) -> None:
@@ -40,16 +40,16 @@ class Tracker:
 
     @property
     def folder(self) -> Path | None:
-        """Where W&B keeps this run on disk."""
+        """W&B's folder of this run on disk."""
         return None if self._run is None else Path(self._run.dir).parent
 
     def follow(self, journal: list[dict[str, Any]]) -> None:
-        """Log the epochs of the journal that have not been logged yet."""
+        """Log the epochs of the journal that are not logged yet."""
         epochs = [entry for entry in journal if entry["event"] == "epoch"]
         for entry in epochs[self._epochs_sent :]:
             values = {name.replace("(B)", ""): value for name, value in entry["values"].items()}
             scalars = {f"attention/{name}": value for name, value in entry["scalars"].items()}
-            if self._run is not None and entry["epoch"] >= self._run.starting_step:  # the server may have it already
+            if self._run is not None and entry["epoch"] >= self._run.starting_step:  # the server may already have it
                 with self._dispensable():
                     self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
         self._epochs_sent = len(epochs)
@@ -58,9 +58,9 @@ class Tracker:
         """Write the results as plain numbers into the summary, and log plots and distributions.
 
         Args:
-            record: of the run.
-            plots: folder in which Ultralytics' plots may be.
-            samples: file of arrays, each of which becomes a histogram; it need not be there.
+            record: record of the run.
+            plots: folder of Ultralytics' plots, if any.
+            samples: file of arrays, each of which becomes a histogram; it may be missing.
         """
         if self._run is not None:
             with self._dispensable():
@@ -70,7 +70,7 @@ class Tracker:
         import wandb
 
         numbers = {**record.metrics, **record.model}
-        timed = {key: value for key, value in record.latency.items() if key != "options"}  # the configuration has them
+        timed = {key: value for key, value in record.latency.items() if key != "options"}  # which the configuration has
         numbers.update(_numbers(timed, "latency"))
         self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})
         self._run.summary.update({"run_id": record.run_id, "seconds": record.seconds})
@@ -89,48 +89,48 @@ class Tracker:
             self._run.log(images)
 
     def log(self, points: Iterable[Mapping[str, float]]) -> None:
-        """Log numbers that belong together, one step after the other."""
+        """Log each mapping of numbers as one step."""
         for point in points:
             if self._run is not None:
                 with self._dispensable():
                     self._run.log(dict(point))
 
     def upload(self, path: Path, name: str, kind: str = "model") -> None:
-        """Log a checkpoint, or a folder, as an artifact of the run, whose name has ASCII letters, digits, _ . and -."""
+        """Log a checkpoint or folder as an artifact of the run; its name has ASCII letters, digits, _ . and - only."""
         if self._run is not None:
             with self._dispensable():
                 self._run.log_artifact(str(path), name=shorten(_plain(name), MOST_NAME), type=kind)
 
     def close(self, *error: Any) -> None:
-        """End the W&B run, as failed if there is an error (its type, itself, its traceback)."""
+        """End the W&B run, as failed if an error (type, value, traceback) is given."""
         if self._run is not None:
             with self._dispensable():
                 self._run.__exit__(*(error or (None, None, None)))
 
     @contextmanager
     def _dispensable(self) -> Iterator[None]:
-        """Go on without W&B when it fails: its own process may be killed, and a training is worth more than its log."""
+        """Continue without W&B if it fails, so that a W&B failure never ends a training."""
         import wandb
 
         try:
             yield
         except Exception as error:
             self.lost, self._run = f"{type(error).__name__}: {error}", None
-            log.warning("Weights & Biases failed; the run goes on without it", exc_info=True)
-            with suppress(Exception, SystemExit):  # SystemExit: with the status of its process
+            log.warning("Weights & Biases failed; the run continues without it", exc_info=True)
+            with suppress(Exception, SystemExit):  # SystemExit: carries the status of W&B's process
                 wandb.teardown(exit_code=1)
-            os.environ.pop("WANDB_SERVICE", None)  # or the next run would look for the process that is gone
+            os.environ.pop("WANDB_SERVICE", None)  # otherwise the next run would look for the dead process
 
 
 def shorten(text: str, most: int) -> str:
-    """The text, or as much of it as fits before a hash that tells it from others that begin alike."""
+    """Shorten a text to `most` characters; a hash at the end keeps shortened texts distinct."""
     if len(text) <= most:
         return text
     return f"{text[: most - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _fitting_tag(tag: str) -> str:
-    """A tag as W&B takes it."""
+    """Shorten a tag to W&B's limit."""
     short = shorten(tag, MOST_TAG)
     if short != tag:
         log.info("Weights & Biases takes tags of at most %d characters: %s is tagged %s", MOST_TAG, tag, short)
@@ -142,7 +142,7 @@ def _plain(name: str) -> str:
 
 
 def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
-    """Create a sweep on the server; its path, which `wandb agent` takes."""
+    """Create a sweep on the server; returns its path for `wandb agent`."""
     import wandb
 
     sweep_id = wandb.sweep(dict(definition), project=project, entity=entity)
@@ -150,7 +150,7 @@ def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None
 
 
 def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The values of nested mappings under names joined by underscores."""
+    """Flatten nested mappings, with names joined by underscores."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= _numbers(value, f"{prefix}_{name}") if isinstance(value, Mapping) else {f"{prefix}_{name}": value}
@@ -169,22 +169,22 @@ def open_tracker(
     folder: Path,
     job_type: str = "train",
 ) -> Iterator[Tracker]:
-    """Open the W&B run of one run of ours; an exception inside marks it failed.
+    """Open the W&B run of a run; an exception inside the block marks it as failed.
 
     Args:
         options: the `tracking` group as plain values.
-        run_id: id in W&B, the same for a run that is continued. Offline runs cannot be resumed: there, what an earlier
-            process wrote under this id is removed, and the whole journal is to be logged again.
-        name: what W&B's table shows.
+        run_id: ID in W&B, the same for a resumed run. Offline runs cannot be resumed: the files of an earlier process
+            under this ID are removed, and the caller must log the whole journal again.
+        name: name in W&B's table.
         group: the study.
-        tags: what to filter by.
+        tags: tags to filter by.
         config: the resolved configuration as plain values.
-        folder: W&B writes to `folder`/wandb, the same for all runs, so that one `wandb sync` finds them.
-        job_type: what the run is for: train, report.
+        folder: W&B writes to `folder`/wandb, the same for all runs, so that one `wandb sync` uploads them.
+        job_type: purpose of the run: train or report.
 
     Raises:
-        RuntimeError: if the server cannot be reached or refuses (mode online). Offline the run goes on without W&B, and
-            `lost` of the tracker says why.
+        RuntimeError: if the server is unreachable or refuses (mode online). Offline, the run continues without W&B, and
+            `lost` of the tracker gives the reason.
     """
     if options["mode"] == "disabled":
         yield Tracker()
@@ -195,7 +195,7 @@ def open_tracker(
         shutil.rmtree(earlier)
     if not os.environ.get("WANDB_SWEEP_ID"):
         for variable in INSTEAD:
-            os.environ.pop(variable, None)  # `check_tracking` has said that it is not followed
+            os.environ.pop(variable, None)  # `follow_environment` has logged that it is ignored
     try:
         tracker = Tracker(
             wandb.init(
@@ -210,17 +210,17 @@ def open_tracker(
                 tags=list(dict.fromkeys([*map(_fitting_tag, tags), *options["tags"]])),
                 config=dict(config),
                 dir=str(folder),
-                # The address of a git remote may hold a token, and a patch anything; the record has the commit.
+                # The URL of a git remote may contain a token, and a patch anything; the record has the commit.
                 settings=wandb.Settings(console="off", save_code=False, silent=True, disable_git=True),
             )
         )
     except Exception as error:
         if options["mode"] == "online":
             raise RuntimeError(
-                f"tracking.mode=online: Weights & Biases could not begin the run ({error}); see to login and network, "
+                f"tracking.mode=online: Weights & Biases could not begin the run ({error}); check login and network, "
                 "or tracking=offline"
             ) from error
-        log.warning("Weights & Biases could not begin the run, which goes on without it", exc_info=True)
+        log.warning("Weights & Biases could not begin the run, which continues without it", exc_info=True)
         tracker = Tracker(lost=f"{type(error).__name__}: {error}")
     try:
         yield tracker
@@ -233,17 +233,17 @@ def open_tracker(
 def log_report(
     options: Mapping[str, Any], study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
 ) -> str:
-    """Log a study's report in the study's group: its folder as an artifact, and what was swept as a history.
+    """Log a study's report in the study's group: its folder as an artifact, and the swept values as a history.
 
     Args:
         options: the `tracking` group of the study's runs.
         study: name of the study.
         report: folder with the report's files.
-        folder: as of `open_tracker`.
+        folder: as for `open_tracker`.
         points: numbers to log together, so that a plot can have one of them as its axis.
 
     Returns:
-        Where it went: a command that uploads it, or the artifact's name.
+        The command that uploads it, or the artifact's name.
     """
     name = shorten(_plain(f"report-{study}"), MOST_NAME - 11)
     with open_tracker(
@@ -265,10 +265,10 @@ def log_report(
 
 
 def save_workspace(workspace: Any) -> str:
-    """Save a wandb_workspaces Workspace on the server; its address.
+    """Save a wandb_workspaces Workspace on the server; returns its address.
 
     Raises:
-        RuntimeError: with the reason and a way out, if the server is out of reach or refuses.
+        RuntimeError: if the server is unreachable or refuses, with the reason and a way out.
     """
     import wandb
 

@@ -1,7 +1,7 @@
-"""What Ultralytics decides when a training starts, as plain values for the record.
+"""The settings that Ultralytics decides when training starts, as plain values for the record.
 
-The configuration says what was asked for. Ultralytics then chooses the batch for a share of the memory, switches off
-mixed precision or compilation where they do not work, shortens the warm-up, raises the limit of detections, and more.
+Ultralytics changes what the configuration asks for: it chooses the batch for a share of the memory, disables mixed
+precision or compilation where they fail, shortens the warm-up, raises the limit of detections, and more.
 Read from ultralytics/engine/trainer.py (8.4.190).
 """
 
@@ -18,20 +18,20 @@ from yolo26_attention.detector.sites import layers_of
 
 
 def decided(trainer: Any) -> dict[str, Any]:
-    """Of a trainer that is set up and has not begun.
+    """Collect the decisions of a trainer that is set up but has not begun.
 
     Returns:
-        images: training images; val_images: of the validation.
-        batch: images to a batch, over all GPUs; batches: of an epoch; last_batch_dropped: if it is not a full one.
-        accumulate: batches to an optimizer step, after the warm-up; warmup_batches: its length.
-        shuffled: false where `rect` keeps the images in order.
-        epochs: at most; mosaic_epochs: of them with mosaic, mixup, cutmix or copy_paste, before `close_mosaic`.
+        images: training images; val_images: validation images.
+        batch: images per batch, over all GPUs; batches: per epoch; last_batch_dropped: whether an incomplete one is.
+        accumulate: batches per optimizer step after the warm-up; warmup_batches: its length.
+        shuffled: false if `rect` keeps the images in order.
+        epochs: maximum; mosaic_epochs: those with mosaic, mixup, cutmix or copy_paste, before `close_mosaic`.
         imgsz: smallest and largest size of training images, in pixels.
-        optimizer, lr0, momentum, warmup_bias_lr: as used, also where the optimizer is `auto`.
+        optimizer, lr0, momentum, warmup_bias_lr: as used, also if the optimizer is `auto`.
         precision: fp32, fp16 or bf16; compiled, channels_last, deterministic.
-        gpus, workers: processes that load training images, of one GPU; threads: of PyTorch; cache: ram, disk or null.
-        max_det: detections of an image that count.
-        frozen: stock parameters that do not learn, counted by layer, and the names of those of the graft that do not.
+        gpus; workers: processes per GPU that load training images; threads: of PyTorch; cache: ram, disk or null.
+        max_det: maximum number of detections per image.
+        frozen: number of frozen stock parameters by layer, and names of the graft's frozen parameters.
     """
     args, loader, model = trainer.args, trainer.train_loader, unwrap_model(trainer.model)
     stride, reach, gpus = trainer.stride, args.multi_scale, trainer.world_size
@@ -74,7 +74,7 @@ def _mosaic_epochs(trainer: Any) -> int:
 
 
 def _momentum(trainer: Any) -> float:
-    """AdamW's first beta, or the momentum at the end of the warm-up, which replaces the one that `auto` chooses."""
+    """AdamW's first beta, or the momentum after the warm-up, which replaces the one that `auto` chooses."""
     group = trainer.optimizer.param_groups[0]
     if "momentum" not in group:
         return float(group["betas"][0])

@@ -1,6 +1,6 @@
-"""Ends a training whose first epoch is lost to values that are not finite, and says which attention made them.
+"""Stop a training whose first epoch produces non-finite values, and name the attention that produced them.
 
-Ultralytics goes on with such a network until the second epoch, and to the end where there is none.
+Ultralytics continues with such a network until the second epoch, or to the end if there is none.
 """
 
 from functools import partial
@@ -12,14 +12,14 @@ from yolo26_attention.detector.grafting import grafted_attention
 
 
 class NotFiniteError(RuntimeError):
-    """The loss is not finite, and there is no epoch to go back to."""
+    """The loss is not finite, and there is no earlier epoch to return to."""
 
 
 class Watch:
-    """Looks at what every attention puts out, without waiting for the device."""
+    """Checks the output of every attention without synchronizing with the device."""
 
     def __init__(self, model: nn.Module):
-        self.made: dict[str, Tensor] = {}  # by place: whether it made values that are not finite
+        self.made: dict[str, Tensor] = {}  # by place: whether it produced non-finite values
         self.hooks = [
             module.register_forward_hook(partial(self._look, place))
             for place, module in grafted_attention(model).items()
@@ -30,24 +30,24 @@ class Watch:
         self.made[place] = self.made[place] | made if place in self.made else made
 
     def end(self) -> None:
-        """Look no more."""
+        """Remove the hooks."""
         for hook in self.hooks:
             hook.remove()
 
     def blame(self, epoch: int) -> NotFiniteError:
-        """The error to raise, with the place that made such values first."""
+        """Return the error to raise, with the first place that produced such values."""
         places = [place for place, made in self.made.items() if made]
         if places:
             return NotFiniteError(
-                f"the loss is not finite in epoch {epoch}: the attention at site {places[0]} puts out values that are "
-                "not finite for an input that is; look for divisions by zero, roots and logarithms there, or try "
+                f"the loss is not finite in epoch {epoch}: the attention at site {places[0]} outputs non-finite "
+                "values for a finite input; check its divisions by zero, roots and logarithms, or try "
                 "placement.gate=zero or a lower optimizer.attention.lr_factor"
             )
         return NotFiniteError(
-            f"the loss is not finite in epoch {epoch}, and no attention made it so; try a lower optimizer.lr0"
+            f"the loss is not finite in epoch {epoch}, but no attention caused it; try a lower optimizer.lr0"
         )
 
 
 def is_finite(loss: Tensor | None) -> bool:
-    """Whether a loss is; one that is not there yet is."""
+    """Whether a loss is finite; True for None."""
     return loss is None or bool(torch.isfinite(loss).all())

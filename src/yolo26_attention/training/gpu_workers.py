@@ -1,4 +1,4 @@
-"""The workers of a training on several GPUs, which torch's launcher starts in sessions of their own."""
+"""The workers of a multi-GPU training, each of which torch's launcher starts in a session of its own."""
 
 import os
 import threading
@@ -8,17 +8,17 @@ from contextlib import suppress
 
 import psutil
 
-SECONDS = 0.5  # between looks
+SECONDS = 0.5  # between checks
 
 
 def end_with_run(run: int) -> None:
-    """End this worker when the run or the launcher between them has ended, at once if that has happened before.
+    """End this worker when the run or the launcher has ended, immediately if either already has.
 
-    No signal does it: Ctrl-C and SIGTERM make the run kill the launcher, which then cannot end its workers, and SIGKILL
-    ends the run alone. Workers left behind would go on writing into a folder whose lock is free.
+    Signals do not reach it: on Ctrl-C and SIGTERM the run kills the launcher, which then cannot end its workers, and
+    SIGKILL ends only the run. Orphaned workers would keep writing into a folder whose lock is free.
 
     Args:
-        run: id of the process that started the launcher.
+        run: ID of the process that started the launcher.
     """
     above = psutil.Process().parents()
     if run not in [process.pid for process in above]:
@@ -28,7 +28,7 @@ def end_with_run(run: int) -> None:
 
 def _end_after_one(processes: Sequence[psutil.Process]) -> None:
     with suppress(psutil.NoSuchProcess):
-        # A zombie has ended: whoever should have collected it may never do so, as in a container without an init.
+        # A zombie has ended, but its parent may never reap it, as in a container without an init.
         while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
             time.sleep(SECONDS)
-    os._exit(1)  # not sys.exit, which ends a thread; the main one may be waiting for another worker's gradients
+    os._exit(1)  # sys.exit would end only this thread; the main one may be waiting for another worker's gradients

@@ -1,4 +1,4 @@
-"""Parameter groups of the graft: what the optimizer is given is seen, and can be changed."""
+"""Parameter groups of the graft: shows and changes what the optimizer receives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class GraftOptions:
     """How the graft's parameters are optimized; the defaults leave Ultralytics' groups as they are.
 
     Args:
-        lr_factor: times the learning rate of the group that Ultralytics chose.
-        muon: False takes the graft's parameters from Muon, so that MuSGD updates them by SGD alone.
-        weight_decay: in place of that group's; None keeps it.
-        frozen: the graft keeps its initial values.
+        lr_factor: factor on the learning rate of the group that Ultralytics chose.
+        muon: if False, MuSGD updates the graft's parameters by SGD alone, without Muon.
+        weight_decay: replaces the group's weight decay; None keeps it.
+        frozen: whether the graft keeps its initial values.
     """
 
     lr_factor: float = 1.0
@@ -28,9 +28,9 @@ class GraftOptions:
 
 
 def regroup(optimizer: Optimizer, model: nn.Module, options: GraftOptions) -> None:
-    """Move the graft's parameters into groups of their own, changed as the options say; in place.
+    """Move the graft's parameters into their own groups and apply the options, in place.
 
-    Call it before a scheduler reads the learning rates. Default options change nothing at all.
+    Call it before a scheduler reads the learning rates. Default options change nothing.
     """
     if options == GraftOptions():
         return
@@ -44,7 +44,7 @@ def regroup(optimizer: Optimizer, model: nn.Module, options: GraftOptions) -> No
         changed: dict[str, Any] = {**group, "params": own, "lr": group["lr"] * options.lr_factor}
         if options.weight_decay is not None:
             changed["weight_decay"] = options.weight_decay
-            if changed["param_group"] in {"weight", "muon"}:  # Ultralytics resets their decay after a halved batch
+            if changed["param_group"] in {"weight", "muon"}:  # Ultralytics resets their decay after it halves the batch
                 changed["param_group"] = "attention"
         if not options.muon and group.get("use_muon"):
             changed["use_muon"] = False
@@ -59,7 +59,7 @@ def regroup(optimizer: Optimizer, model: nn.Module, options: GraftOptions) -> No
 
 
 def describe(optimizer: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
-    """The optimizer's groups as plain values: how many parameters learn in each, and the names of the graft's."""
+    """Describe the optimizer's groups as plain values: the number of trained parameters and the graft's names."""
     names: Mapping[int, str] = {
         id(parameter): f"{site}.{name}"
         for site, module in grafted_attention(model).items()

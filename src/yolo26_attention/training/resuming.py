@@ -1,8 +1,8 @@
-"""A training that goes on exactly where its process ended: to the last bit on a CPU, as if nothing had happened.
+"""Exact resumption of an interrupted training, bit for bit on a CPU.
 
-Ultralytics builds everything as for a fresh start; then the state of the last whole epoch takes its place. What its
-loop keeps in local variables (the batch of the last optimizer step, whether mosaic is closed, the first epoch) is
-handed to it through what it reads. Read from ultralytics/engine/trainer.py (8.4.190).
+Ultralytics builds everything as for a fresh start; then the state of the last completed epoch replaces it. Local
+variables of its loop (the batch of the last optimizer step, whether mosaic is closed, the first epoch) are restored
+through the attributes that it reads. Based on ultralytics/engine/trainer.py (8.4.190).
 """
 
 import time
@@ -26,18 +26,18 @@ from yolo26_attention.training.state import (
 )
 from yolo26_attention.training.whole_files import WholeFiles
 
-CLOCK_SET = 60.0  # seconds by which the wall clock is set before that is an event
+CLOCK_SET = 60.0  # seconds; a larger jump of the wall clock is an event
 
 
 class Resuming(WholeFiles):
-    """What is put before any of Ultralytics' trainers so that it can be continued exactly.
+    """Mixin for Ultralytics' trainers that resumes a training exactly.
 
-    With worker processes (never on a CPU, where Ultralytics reads images in the main process) the loader has read ahead
-    into the next epoch when an epoch ends. There the loader starts anew each epoch, and order and augmentation follow
-    from seed and epoch alone, as long as `workers` stays the same.
+    With worker processes (never on a CPU, where Ultralytics reads images in the main process) the loader prefetches
+    from the next epoch before an epoch ends. So it restarts each epoch, and order and augmentation depend only on seed
+    and epoch, as long as `workers` stays the same.
     """
 
-    # Ultralytics has them None, or a path, at first.
+    # Ultralytics initializes these to None or a path.
     model: Any
     ema: Any
     optimizer: Any
@@ -46,28 +46,28 @@ class Resuming(WholeFiles):
     metrics: Any
     validator: Any
 
-    state_file: Path | None = None  # None: Ultralytics' own behaviour, which cannot be continued exactly
+    state_file: Path | None = None  # None: Ultralytics' own behaviour, which does not resume exactly
     journal: Path | None = None
-    batches: int = 0  # of this epoch, behind us
-    last_opt_step: int = -1  # its batch, counted over all epochs
+    batches: int = 0  # completed in this epoch
+    last_opt_step: int = -1  # batch of that step, counted over all epochs
     mosaic_closed: bool = False
-    found_batch: int | None = None  # for a share of the memory
-    _state: dict[str, Any] | None = None  # to go on from, until its epoch has begun
+    found_batch: int | None = None  # batch size for a share of the memory
+    _state: dict[str, Any] | None = None  # to resume from, until its epoch has begun
     _accumulate: int = 1
-    _wall_ahead: float | None = None  # of the monotonic clock, in seconds
-    _steps_behind: int = 0  # batches that the loop's own last step lags behind `last_opt_step`
+    _wall_ahead: float | None = None  # wall clock minus monotonic clock, in seconds
+    _steps_behind: int = 0  # batches by which the loop's own last step lags behind `last_opt_step`
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Find the state to go on from."""
+        """Read the state to resume from."""
         super().__init__(*args, **kwargs)
         if self.state_file is not None and self.state_file.exists():
             self._state = read_state(self.state_file)
             if self.ddp:
-                self.resume = True  # keeps Ultralytics' launcher from deleting the checkpoints; the workers do the rest
+                self.resume = True  # keeps Ultralytics' launcher from deleting the checkpoints; the workers resume
 
     @property
     def accumulate(self) -> int:
-        """Batches to an optimizer step, as the loop compares it with the batches since the last step it knows of."""
+        """Batches per optimizer step; the loop compares it with the batches since the last step that it knows."""
         return self._accumulate + self._steps_behind
 
     @accumulate.setter
@@ -76,16 +76,16 @@ class Resuming(WholeFiles):
 
     @property
     def resumed_batch(self) -> int | None:
-        """The batch that an earlier process found for a share of the memory."""
+        """The batch size that an earlier process found for a share of the memory."""
         return None if self._state is None else self._state.get("found_batch")
 
     def note(self, event: str, **details: Any) -> None:
-        """Append one line to the journal; only the main process of a run writes."""
+        """Append one line to the journal, from the main process of a run only."""
         if self.journal is not None and RANK in {-1, 0}:
             append_entry(self.journal, event, **details)
 
     def run_callbacks(self, event: str) -> None:
-        """Count batches and take up the state; not as callbacks, which a multi-GPU run would have twice."""
+        """Count batches and restore the state; callbacks would run twice in a multi-GPU run."""
         self._keep_time()
         if event == "on_train_start" and self._state is not None:
             self._prepare_loop(self._state)
@@ -96,14 +96,14 @@ class Resuming(WholeFiles):
             self.batches += 1
 
     def optimizer_step(self) -> None:
-        """Ultralytics' step; from the first one on, the loop knows itself when it was."""
-        self._keep_time()  # the loop looks at its hours next
+        """Make Ultralytics' step; after the first one the loop itself tracks its last step."""
+        self._keep_time()  # the loop checks its time limit next
         super().optimizer_step()
         self.last_opt_step = self.epoch * len(self.train_loader) + self.batches
         self._steps_behind = 0
 
     def _keep_time(self) -> None:
-        """Ultralytics counts `time` by the wall clock: when that is set, its start is set with it."""
+        """Shift the start times when the wall clock is set, because Ultralytics measures `time` by it."""
         if not hasattr(self, "train_time_start"):
             return
         ahead = time.time() - time.monotonic()
@@ -114,7 +114,7 @@ class Resuming(WholeFiles):
         self._wall_ahead = ahead
 
     def _build_train_pipeline(self) -> None:
-        """A new loader has mosaic again, and the loop forgets its last step."""
+        """Reset what a new loader resets: it has mosaic again, and the loop forgets its last step."""
         super()._build_train_pipeline()
         self.mosaic_closed, self.last_opt_step, self._steps_behind = False, -1, 0
 
@@ -123,23 +123,23 @@ class Resuming(WholeFiles):
         self.mosaic_closed = True
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
-        """The loop forgets its last step when it goes back to the last checkpoint."""
+        """Reset the last step, which the loop forgets when it returns to the last checkpoint."""
         recovered: bool = super()._handle_nan_recovery(epoch)
         if recovered:
             self.last_opt_step, self._steps_behind = -1, 0
         return recovered
 
     def save_model(self) -> bool:
-        """Save the state, then last.pt and best.pt; a process killed between them writes these again from the state."""
+        """Save the state, then last.pt and best.pt; if the process is killed in between, resuming rewrites them."""
         if self.state_file is not None and RANK in {-1, 0}:
             write_state(self.state_file, self._capture())
         return super().save_model()
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
-        """Put the state into everything that was built for a fresh start.
+        """Load the state into everything that was built for a fresh start.
 
         Raises:
-            ValueError: if the state does not fit what was built, which only another version of the program does.
+            ValueError: if the state does not fit, because another version of the program wrote it.
         """
         if self._state is None:
             super().resume_training(ckpt)
@@ -149,11 +149,11 @@ class Resuming(WholeFiles):
         except (KeyError, RuntimeError) as error:
             raise ValueError(
                 f"{self.state_file} does not fit this version of the program ({error}); "
-                "delete it to train the run from its start"
+                "delete it to train the run from the start"
             ) from error
 
     def _do_train(self) -> None:
-        """Ultralytics' loop; where every epoch is trained already, what it does behind it."""
+        """Run Ultralytics' loop; if every epoch is already trained, only the steps after the loop."""
         if self._state is None or not self._state["done"]:
             super()._do_train()
             return
@@ -169,7 +169,7 @@ class Resuming(WholeFiles):
             loader.close()
 
     def _capture(self) -> dict[str, Any]:
-        """Everything that shapes what follows."""
+        """The complete state of the training."""
         model = unwrap_model(self.model)
         return {
             "epoch": self.epoch,
@@ -200,13 +200,13 @@ class Resuming(WholeFiles):
         }
 
     def _texts(self) -> dict[str, Path]:
-        """The files that grow by every epoch, where they are."""
+        """The existing files that grow each epoch."""
         files = {"results.csv": self.csv, "journal": self.journal}
         return {name: file for name, file in files.items() if file is not None and file.exists()}
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.epoch, self.start_epoch = state["epoch"], state["epoch"] + 1
-        if state["batch_size"] != self.batch_size:  # halved in the first epoch, for want of memory
+        if state["batch_size"] != self.batch_size:  # halved in the first epoch, after running out of memory
             self.args.batch = self.batch_size = state["batch_size"]
             self._build_train_pipeline()
             self.validator.dataloader = self.test_loader
@@ -221,7 +221,7 @@ class Resuming(WholeFiles):
         self.ema.updates = state["updates"]
         for saved, group in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
             if "fused" in group:
-                saved["fused"] = group["fused"]  # the device at hand chooses the kernel
+                saved["fused"] = group["fused"]  # the current device chooses the kernel
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
@@ -232,28 +232,28 @@ class Resuming(WholeFiles):
         self.last_opt_step, self.found_batch = state["last_opt_step"], state.get("found_batch")
         if RANK in {-1, 0}:
             self._restore_texts(state["texts"])
-            super().save_model()  # the process may have ended before it was saved
+            super().save_model()  # the process may have ended before saving it
             self.note("resume", epoch=self.start_epoch + 1)
 
     def _restore_texts(self, texts: dict[str, str]) -> None:
-        """Drop what was written about epochs that are trained again; a power cut may also have lost a line."""
+        """Restore the files to the state's epoch: later lines are dropped, lines lost in a power cut come back."""
         write_atomically(self.csv, texts["results.csv"])
         if self.journal is not None:
             restore_journal(self.journal, texts["journal"])
 
     def _prepare_loop(self, state: dict[str, Any]) -> None:
-        """Before the loop sets its local variables."""
+        """Runs before the loop sets its local variables."""
         self.train_time_start -= state["seconds"]
-        if state["mosaic_closed"]:  # closed here, as the loop would start the loader once more than it did
+        if state["mosaic_closed"]:  # closed here, as the loop would restart the loader once too often
             self._close_dataloader_mosaic()
             self.args.close_mosaic, state["close_mosaic"] = 0, self.args.close_mosaic
 
     def _begin_epoch(self) -> None:
-        """After the loop has set its local variables, and before it draws the first batch."""
+        """Runs after the loop has set its local variables and before it draws the first batch."""
         self.batches = 0
         if self._state is not None:
             state, self._state = self._state, None
-            self.start_epoch = 0  # the loop treats a first epoch unlike others, and this is none
+            self.start_epoch = 0  # the loop treats its first epoch specially, but this one is not the first
             self.args.close_mosaic = state.get("close_mosaic", self.args.close_mosaic)
             self._steps_behind = self.last_opt_step + 1
             for name, parameter in unwrap_model(self.model).named_parameters():
@@ -270,10 +270,10 @@ class Resuming(WholeFiles):
 
 
 def _schedule(criterion: Any) -> dict[str, Any]:
-    """The part of a criterion that changes from epoch to epoch."""
+    """The attributes of a criterion that change each epoch."""
     return {name: value for name, value in vars(criterion).items() if isinstance(value, int | float)}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """NumPy's numbers as Python's, which a state may hold."""
+    """Convert NumPy scalars to Python numbers, which a state can hold."""
     return {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}

@@ -1,7 +1,7 @@
-"""The batch for `trainer.batch=-1` or a share of the memory: one for all runs of an output folder.
+"""The batch size for `trainer.batch=-1` or a share of the memory, shared by all runs of an output folder.
 
-Found anew for every run it would depend on what else lies in the GPU's memory at that moment, and variants of one study
-would be trained with different batches.
+If every run searched for its own, the result would depend on the GPU memory in use at that moment, and variants of one
+study would be trained with different batch sizes.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from yolo26_attention.files.atomic import atomic
 
 
 def shared_batch(folder: Path | None, what: Mapping[str, Any], find: Callable[[], int]) -> int:
-    """The batch that was found before, in this run or another one, or that is found now and kept.
+    """Return the batch size that any run found before, or find it now and store it.
 
     Args:
-        folder: of the batches that were found; None keeps none.
-        what: it depends on, apart from the machine.
-        find: finds it.
+        folder: folder of stored batch sizes; None stores none.
+        what: what the batch size depends on, apart from the machine.
+        find: searches for the batch size.
 
     Raises:
-        OSError: if it cannot be kept.
+        OSError: if it cannot be stored.
     """
     if folder is None:
         return find()
@@ -38,9 +38,9 @@ def shared_batch(folder: Path | None, what: Mapping[str, Any], find: Callable[[]
         found = folder / f"{name}.{os.getpid()}.found"
         with atomic(found) as partial:
             partial.write_text(content, encoding="utf-8")
-        with suppress(FileExistsError):  # another run was quicker: its batch is taken
+        with suppress(FileExistsError):  # another run was faster: use its batch size
             os.link(found, file)
         found.unlink()
     batch = int(json.loads(file.read_text(encoding="utf-8"))["batch"])
-    LOGGER.info(f"trainer.batch={what['share']}: {batch} images, as kept in {file} for all variants")
+    LOGGER.info(f"trainer.batch={what['share']}: {batch} images for all variants, as stored in {file}")
     return batch

@@ -1,7 +1,7 @@
-"""The exact state of a training at an epoch's end: what is in it, and its file, which is whole or not there.
+"""The exact state of a training at the end of an epoch, and its file, which is replaced atomically.
 
-Ultralytics' last.pt cannot be continued exactly: it holds the averaged weights and the optimizer in half precision, and
-no random stream. This state holds everything in full. It is the one truth about an interrupted run: it is written
+Ultralytics' last.pt does not allow exact resumption: it holds the averaged weights and the optimizer in half precision,
+and no random states. This state holds everything in full precision. It is the single source for resuming: it is written
 first, by one rename, and last.pt and best.pt follow from it.
 """
 
@@ -23,15 +23,15 @@ FORMAT = 1
 
 
 def previous(path: Path) -> Path:
-    """Where the state before the newest one is kept, for the day the newest one cannot be read."""
+    """Path of the state before the newest one, a backup in case the newest cannot be read."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Put a state into its place; the one that was there becomes the previous one.
+    """Write a state; the existing one becomes the previous state.
 
     Raises:
-        OSError: if it cannot be written; the states that were there stay.
+        OSError: if it cannot be written; the existing states stay.
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
@@ -44,13 +44,13 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """A state, every byte of it checked.
+    """Read a state and verify every byte.
 
     Raises:
-        ValueError: if the file is damaged, or of another version of this program.
+        ValueError: if the file is damaged, or another version of this program wrote it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums it writes
+        with zipfile.ZipFile(path) as archive:  # torch does not verify the checksums that it writes
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum in {damaged}")
@@ -64,14 +64,14 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def settle(path: Path, best: Path) -> list[str]:
-    """Leave the newest state that can be continued in its place, and no half-written file.
+    """Keep the newest readable state and delete damaged and half-written files.
 
     Args:
-        path: of the state.
-        best: checkpoint of the best epoch, which a state relies on unless that epoch is its own.
+        path: path of the state.
+        best: checkpoint of the best epoch, which a state needs unless that epoch is its own.
 
     Returns:
-        What was found damaged and dropped, in words; `path` is not there if nothing is left to go on from.
+        Descriptions of the damaged files; `path` does not exist if there is nothing to resume from.
     """
     remove_partial(path.parent)
     problems = []
@@ -92,13 +92,13 @@ def settle(path: Path, best: Path) -> list[str]:
 
 
 def remove_state(path: Path) -> None:
-    """Remove both states: the run is finished."""
+    """Remove both states of a finished run."""
     for file in (path, previous(path)):
         file.unlink(missing_ok=True)
 
 
 def damage(checkpoint: Path) -> str | None:
-    """Why a checkpoint of Ultralytics cannot be read, in words; None if it is whole."""
+    """Describe why a checkpoint of Ultralytics cannot be read; None if it is intact."""
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             damaged = archive.testzip()
@@ -108,7 +108,7 @@ def damage(checkpoint: Path) -> str | None:
 
 
 def random_streams(device: torch.device) -> dict[str, Any]:
-    """The position of every stream of random numbers of this process."""
+    """The state of every random generator of this process."""
     numpy = np.random.get_state(legacy=False)
     return {
         "python": random.getstate(),
@@ -119,7 +119,7 @@ def random_streams(device: torch.device) -> dict[str, Any]:
 
 
 def set_random_streams(streams: dict[str, Any], device: torch.device) -> None:
-    """Put every stream of random numbers where `random_streams` found it."""
+    """Restore every random generator to the state from `random_streams`."""
     random.setstate(streams["python"])
     key = np.array(streams["numpy"]["state"]["key"], dtype=np.uint32)
     np.random.set_state({**streams["numpy"], "state": {**streams["numpy"]["state"], "key": key}})
@@ -129,26 +129,26 @@ def set_random_streams(streams: dict[str, Any], device: torch.device) -> None:
 
 
 def loader_position(loader: Any) -> dict[str, Any]:
-    """Where a loader without worker processes stands at an epoch's end.
+    """The position of a loader without worker processes at the end of an epoch.
 
-    Beside its generator that is Ultralytics' buffer: the images read last, from which a mosaic takes its neighbours.
+    It has the generator and Ultralytics' buffer: the last images read, from which mosaics take their other images.
     """
     return {"generator": loader.generator.get_state(), "buffer": list(loader.dataset.buffer)}
 
 
 def set_loader_position(loader: Any, position: dict[str, Any]) -> None:
-    """Put a loader that has not been used where `loader_position` found another one."""
+    """Set an unused loader to a position from `loader_position`."""
     iterator = loader._get_iterator()
-    for _ in range(len(loader)):  # a sampler draws once more when it is asked behind its end: so stand at that end
+    for _ in range(len(loader)):  # a sampler draws again when it is asked past its end, so stop exactly there
         iterator._next_index()
     loader.iterator = iterator
     loader.generator.set_state(position["generator"])
     for index in position["buffer"]:
-        loader.dataset.load_image(index)  # puts it into the buffer
+        loader.dataset.load_image(index)  # fills the buffer
 
 
 def start_epoch_anew(loader: Any, *where: int) -> None:
-    """Start a loader with worker processes anew, with everything random a function of `where`: seed, epoch, ..."""
+    """Restart a loader with worker processes so that all its randomness depends only on `where`: seed, epoch, ..."""
     seed = int.from_bytes(hashlib.sha256(repr(where).encode()).digest()[:8])
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -156,7 +156,7 @@ def start_epoch_anew(loader: Any, *where: int) -> None:
     loader.reset()
     loader.generator.manual_seed(seed)
     if loader.dataset.cache != "ram":
-        # Only an image that is not held enters Ultralytics' buffer; without worker processes it is held for epochs.
+        # Only an image that is not held enters Ultralytics' buffer; without worker processes it stays held for epochs.
         loader.dataset.ims = [None] * loader.dataset.ni
-        # New workers would find the buffer empty, and the first mosaics of every epoch alike.
+        # With the empty buffer of new workers, the first mosaics of every epoch would be alike.
         loader.dataset.buffer = random.sample(range(loader.dataset.ni), max(loader.dataset.max_buffer_length - 1, 0))

@@ -1,4 +1,4 @@
-"""A budget in steps of the optimizer, told in batches, which is what Ultralytics' training loop counts."""
+"""Convert a budget of optimizer steps to batches, which Ultralytics' training loop counts."""
 
 import itertools
 
@@ -6,22 +6,22 @@ import numpy as np
 
 
 def epochs_of_steps(steps: int, batches: int, accumulate: int, warmup_epochs: float) -> tuple[int, int]:
-    """The epochs to ask Ultralytics for, and the batch behind which the optimizer then makes its last step.
+    """Compute the number of epochs to request, and the batch after which the optimizer makes its last step.
 
-    Ultralytics adds gradients up over `accumulate` batches, over fewer during the warm-up: there the number grows from
-    1, so steps come more often. The warm-up leaves the last of the epochs asked for alone, so that its length depends
-    on their number. The batch is counted from 0 over all epochs.
+    Ultralytics accumulates gradients over `accumulate` batches. During the warm-up this number grows from 1, so steps
+    are more frequent. The warm-up never includes the last epoch, so its length depends on the number of epochs. The
+    batch is counted from 0 over all epochs.
 
     Args:
-        steps: of the optimizer, at least 1.
-        batches: of one epoch.
-        accumulate: batches to a step after the warm-up.
+        steps: optimizer steps, at least 1.
+        batches: batches per epoch.
+        accumulate: batches per step after the warm-up.
         warmup_epochs: as in Ultralytics' arguments.
 
     Source: the loop in ultralytics/engine/trainer.py (8.4.190); tests count its steps.
     """
     for epochs in itertools.count(1):
-        # Ultralytics never lets one step take more batches than the training has.
+        # Ultralytics never accumulates more batches than the training has.
         capped, warmup = min(accumulate, batches * epochs), min(warmup_epochs, epochs - 1)
         last = _batch_of_step(steps, batches, capped, warmup)
         if last < batches * epochs or (capped == accumulate and warmup == warmup_epochs):

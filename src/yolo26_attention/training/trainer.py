@@ -1,7 +1,7 @@
-"""The training: Ultralytics' own detection trainer, with the graft kept through its whole flow.
+"""Ultralytics' detection trainer, extended to keep the graft throughout.
 
-What it adds to Ultralytics: the graft after the stock model is built and loaded, a journal of epochs and of events that
-change the experiment, and going on exactly where a process ended (src/yolo26_attention/training/resuming.py).
+It adds to Ultralytics: the graft, once the stock model is built and loaded; a journal of epochs and of events that
+change the experiment; and exact resumption (src/yolo26_attention/training/resuming.py).
 """
 
 import os
@@ -45,25 +45,25 @@ from yolo26_attention.training.validator import MatchValidator
 
 
 class Grafting(Resuming):
-    """What is added to any of Ultralytics' trainers, put before it among the base classes.
+    """Mixin that adds the graft to any of Ultralytics' trainers; it precedes the trainer among the base classes.
 
-    Ultralytics' multi-GPU launcher rebuilds the trainer from its class and arguments alone, so what we add travels on
-    a subclass made by `configured`.
+    Ultralytics' multi-GPU launcher rebuilds the trainer from its class and arguments alone, so the settings are class
+    attributes of a subclass that `configured` creates.
     """
 
     graft_spec: Graft = Graft()
     threads: int | None = None
     graft_options: GraftOptions = GraftOptions()
     steps: int | None = None
-    trust: Trust = Trust()  # in the checkpoint that it starts from
-    run_process: int | None = None  # that `configured` this class
-    watch: Watch | None = None  # in the first epoch
-    last_batch: int = 0  # of the budget of steps, counted over all epochs
-    batch_folder: Path | None = None  # folder of batches that were found for a share of the memory; None keeps none
-    learns: Mapping[str, bool] = MappingProxyType({})  # of every parameter of the graft, whether it does
+    trust: Trust = Trust()  # for classes in the starting checkpoint
+    run_process: int | None = None  # ID of the process that called `configured`
+    watch: Watch | None = None  # only in the first epoch
+    last_batch: int = 0  # of the step budget, counted over all epochs
+    batch_folder: Path | None = None  # folder of batch sizes for a share of the memory; None stores none
+    learns: Mapping[str, bool] = MappingProxyType({})  # for every parameter of the graft, whether it is trained
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Ultralytics sets the number of CPU threads when it selects the device; ours comes after it."""
+        """Set the number of CPU threads after Ultralytics, which sets its own when it selects the device."""
         if LOCAL_RANK != -1 and self.run_process is not None:
             end_with_run(self.run_process)
         restrict_label_caches()
@@ -71,7 +71,7 @@ class Grafting(Resuming):
         super().__init__(*args, **kwargs)
         if self.args.compile:
             guard_hooks()
-            torch.compiler.reset()  # it compiles one network's code so many times in a process, then runs it uncompiled
+            torch.compiler.reset()  # after a number of compilations per process it would run the network uncompiled
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         self.add_callback("on_train_start", _watch_first_epoch)
@@ -91,17 +91,17 @@ class Grafting(Resuming):
         trust: Trust | None = None,
         batch_folder: Path | None = None,
     ) -> type:
-        """A subclass with its own settings.
+        """Create a subclass with the given settings.
 
         Args:
-            spec: what is grafted.
-            journal: file to write the journal to, one JSON object a line.
+            spec: the graft.
+            journal: journal file, one JSON object per line.
             threads: CPU threads; None leaves Ultralytics' choice.
-            graft_options: how the graft's parameters are optimized; None as Ultralytics would.
-            steps: of the optimizer, after which training ends; None ends it after its epochs.
-            state_file: where the exact state is kept while training, and found to go on from; None keeps none.
-            trust: whose classes the checkpoint it starts from may hold; None for this program's own.
-            batch_folder: folder of the batches that were found for a share of the GPU's memory; None keeps none.
+            graft_options: how the graft's parameters are optimized; None for Ultralytics' defaults.
+            steps: optimizer steps after which training ends; None trains for the given epochs.
+            state_file: file of the exact state, to resume from; None stores none.
+            trust: whose classes the starting checkpoint may hold; None for this program's own.
+            batch_folder: folder of batch sizes for a share of the GPU's memory; None stores none.
         """
         settings: dict[str, Any] = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
         settings |= {"graft_options": graft_options or GraftOptions(), "state_file": state_file}
@@ -110,7 +110,7 @@ class Grafting(Resuming):
         return type(cls.__name__, (cls,), settings)
 
     def setup_model(self) -> Any:
-        """Ultralytics' own, which loads the checkpoint to start from."""
+        """Set up the model as Ultralytics does, which loads the starting checkpoint."""
         with known_classes_only("model.weights", self.args.pretrained, self.trust):
             checkpoint = super().setup_model()
         self.learns = graft_gradients(self.model)
@@ -123,8 +123,8 @@ class Grafting(Resuming):
         weights: nn.Module | None = None,
         verbose: bool = True,
     ) -> DetectionModel:
-        """Build the stock model and load it, graft second; a grafted checkpoint then gives the graft its values too."""
-        with known_classes_only("model", None, self.trust):  # a checkpoint's own YAML is evaluated otherwise
+        """Build and load the stock model, then graft; a grafted checkpoint then also fills the graft's values."""
+        with known_classes_only("model", None, self.trust):  # otherwise Ultralytics evaluates the checkpoint's own YAML
             with without_flops_line():
                 model: DetectionModel = super().get_model(cfg, None if self.resume else weights, verbose)
         stock = list(model.state_dict())
@@ -145,7 +145,7 @@ class Grafting(Resuming):
         return model
 
     def _setup_train(self) -> None:
-        """Note what Ultralytics decided, once everything is built."""
+        """Journal what Ultralytics decided, once everything is built."""
         super()._setup_train()
         self._note_decided()
 
@@ -156,12 +156,12 @@ class Grafting(Resuming):
                 self.note("training", decided=now)
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-        """Ultralytics' optimizer, with the graft's parameters treated as `optimizer.attention` says."""
+        """Build Ultralytics' optimizer, and apply `optimizer.attention` to the graft's parameters."""
         changed = restore_gradients(unwrap_model(model), self.learns)
         if self.world_size > 1 and any(self.learns[name] for name in changed):
             raise ValueError(
-                f"Ultralytics freezes {changed[0]} for its name, and several GPUs would then train it apart from each "
-                "other; give that attribute of your module another name"
+                f"Ultralytics freezes {changed[0]} because of its name, so its values would differ between GPUs; "
+                "rename that attribute of your module"
             )
         optimizer: torch.optim.Optimizer = super().build_optimizer(model, *args, **kwargs)
         regroup(optimizer, unwrap_model(model), self.graft_options)
@@ -169,7 +169,7 @@ class Grafting(Resuming):
         return optimizer
 
     def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
-        """Ultralytics' loader; a budget of steps becomes epochs here, where their length is first known."""
+        """Build Ultralytics' loader, and convert a step budget to epochs, whose length is known only now."""
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
         listed = getattr(loader.dataset, "label_files", [])
         if listed and (dropped := len(listed) - len(loader.dataset.im_files)):
@@ -181,7 +181,7 @@ class Grafting(Resuming):
         return loader
 
     def _model_train(self) -> None:
-        """Ultralytics freezes batch norms by name as well; those of the graft follow the graft."""
+        """Set the train mode; Ultralytics freezes batch norms by name, but the graft's batch norms follow the graft."""
         super()._model_train()
         freeze_batch_norms(unwrap_model(self.model), self.args.freeze, self.graft_options.frozen)
 
@@ -196,7 +196,7 @@ class Grafting(Resuming):
         )
 
     def _build_train_pipeline(self) -> None:
-        """Note the halved batch when Ultralytics rebuilds its loaders after running out of memory."""
+        """Journal the halved batch when Ultralytics rebuilds its loaders after running out of memory."""
         rebuilt = self.optimizer is not None
         super()._build_train_pipeline()
         if rebuilt:
@@ -204,10 +204,10 @@ class Grafting(Resuming):
             self._note_decided()
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
-        """Note when Ultralytics goes back to the last checkpoint because the loss is not finite.
+        """Journal when Ultralytics returns to the last checkpoint because the loss is not finite.
 
         Raises:
-            NotFiniteError: if there is none, or if that did not help.
+            NotFiniteError: if there is no checkpoint, or if returning to it did not help.
         """
         try:
             recovered: bool = super()._handle_nan_recovery(epoch)
@@ -224,10 +224,10 @@ class Grafting(Resuming):
 
 
 class GraftTrainer(Grafting, DetectionTrainer):
-    """DetectionTrainer that grafts attention onto the model it trains, and keeps what best.pt matched."""
+    """DetectionTrainer that grafts attention onto its model and stores the matches of best.pt."""
 
     def auto_batch(self, *args: Any, **kwargs: Any) -> int:
-        """The batch that fits a share of the GPU's memory: found for the stock network, and once for all variants."""
+        """Batch size for a share of the GPU's memory, found once with the stock network for all variants."""
         if self.resumed_batch is not None:
             return self.resumed_batch
         what = {
@@ -256,7 +256,7 @@ class GraftTrainer(Grafting, DetectionTrainer):
         return batch
 
     def get_validator(self) -> MatchValidator:
-        """Ultralytics' validator; after the training it writes matches.npz beside the journal."""
+        """Build Ultralytics' validator; after the training it writes matches.npz beside the journal."""
         validator = MatchValidator.writing_to(self.journal and RunFolder(self.journal.parent).detections)
         return validator(self.test_loader, save_dir=self.save_dir, args=copy(self.args), _callbacks=self.callbacks)
 
@@ -271,7 +271,7 @@ def _watch_first_epoch(trainer: Grafting) -> None:
 
 
 def _end_if_not_finite(trainer: Grafting) -> None:
-    """At once where no half precision can overflow, which its scaler would mend."""
+    """Stop immediately unless half precision is used, whose overflows the gradient scaler corrects."""
     if trainer.watch is not None and not trainer.scaler.is_enabled() and not is_finite(trainer.loss):
         raise trainer.watch.blame(trainer.epoch + 1)
 
@@ -289,14 +289,14 @@ def check_arguments(arguments: dict[str, Any]) -> None:
 
 
 def find_device(name: str | None) -> torch.device:
-    """The device that Ultralytics would choose for `trainer.device`.
+    """Find the device that Ultralytics would choose for `trainer.device`.
 
     Raises:
-        ValueError: if it is not there, naming those that are.
+        ValueError: if it does not exist; the message lists those that do.
     """
     try:
         device: torch.device = select_device(name or "", verbose=False)
     except (ValueError, AssertionError) as error:
         available = ["cpu", *(str(index) for index in range(torch.cuda.device_count()))]
-        raise ValueError(f"trainer.device={name} is not there; this machine has {', '.join(available)}") from error
+        raise ValueError(f"trainer.device={name} does not exist; this machine has {', '.join(available)}") from error
     return device

@@ -1,4 +1,4 @@
-"""Ultralytics' detection validator, which also keeps what the final validation matched, image by image."""
+"""Ultralytics' detection validator, which also stores the matches of the final validation for each image."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.files.folder import RunFolder
 
-# Arguments of a training that its last validation reads as well.
+# Training arguments that the final validation also reads.
 READ_BY_VALIDATION = (
     "channels_last",
     "conf",
@@ -30,18 +30,18 @@ READ_BY_VALIDATION = (
 
 
 class MatchValidator(DetectionValidator):
-    """DetectionValidator that writes what it matched to a file, once a model is validated on its own.
+    """DetectionValidator that writes its matches to a file when it validates a model outside of training.
 
-    The validation after each epoch keeps nothing, and neither does one process of several, which sees a part of the
-    images: after a multi-GPU training `validate` does it in the main process.
+    It stores nothing after each epoch, nor in one of several processes, which sees only a part of the images: after a
+    multi-GPU training the main process calls `validate`.
     """
 
     path: Path | None = None
-    data: Any  # Ultralytics has it None at first
+    data: Any  # Ultralytics initializes it to None
 
     @classmethod
     def writing_to(cls, path: Path | None) -> type["MatchValidator"]:
-        """A subclass with its file, for where Ultralytics wants a class; None writes nothing."""
+        """Create a subclass that writes to a file, as Ultralytics needs a class; None writes nothing."""
         return type(cls.__name__, (cls,), {"path": path})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,17 +49,17 @@ class MatchValidator(DetectionValidator):
         super().__init__(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Ultralytics' validation, which fuses a checkpoint's network and describes it in a line."""
+        """Validate as Ultralytics does, which fuses a checkpoint's network and prints a line about it."""
         with without_flops_line():
             return super().__call__(*args, **kwargs)
 
     def init_metrics(self, model: torch.nn.Module) -> None:
-        """Ultralytics' preparation before the first image."""
+        """Prepare as Ultralytics does before the first image."""
         super().init_metrics(model)
         self.kept: list[tuple[str, tuple[int, int], Tensor, Tensor]] = []
 
     def _process_batch(self, preds: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Match one image's detections; keep its boxes in pixels of the original image."""
+        """Match one image's detections; store its boxes in pixels of the original image."""
         if self.path is not None and not self.training and RANK == -1:
             shape = batch["ori_shape"]
             boxes = self.scale_preds(preds, batch)["bboxes"].cpu()
@@ -68,7 +68,7 @@ class MatchValidator(DetectionValidator):
         return super()._process_batch(preds, batch)
 
     def get_stats(self) -> dict[str, Any]:
-        """Ultralytics' metrics; what they were computed from is written first, because they forget it."""
+        """Return Ultralytics' metrics, after writing the matches, which they discard."""
         if self.path is not None and self.kept:
             self._detections().write(self.path)
         return super().get_stats()
@@ -80,7 +80,7 @@ class MatchValidator(DetectionValidator):
             np.array([_relative(file, self.data["path"]) for file in files]), return_index=True, return_inverse=True
         )
         conf = np.concatenate(stats["conf"])
-        order = np.argsort(-conf)  # Ultralytics' own call on the same array: ties fall as they did in its mAP
+        order = np.argsort(-conf)  # Ultralytics' own call on the same array, so that ties have the order of its mAP
         return Detections(
             images=images,
             shapes=np.array(shapes)[first],
@@ -96,9 +96,9 @@ class MatchValidator(DetectionValidator):
 
 
 def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
-    """Ultralytics' metrics of a checkpoint on the validation images, with the arguments of its training.
+    """Compute Ultralytics' metrics of a checkpoint on the validation images, with its training arguments.
 
-    What it matched is written to matches.npz beside the folder of the training.
+    Writes the matches to matches.npz beside the training folder.
     """
     metrics = YOLO(checkpoint).val(
         validator=MatchValidator.writing_to(RunFolder(Path(arguments["save_dir"]).parent).detections),
@@ -112,6 +112,6 @@ def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
 
 
 def _relative(file: str, root: Path) -> str:
-    """A name that does not depend on where the data set lies, if the image is inside of it."""
+    """The image's path relative to the data set, if the image is inside of it."""
     path = Path(file)
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -1,4 +1,4 @@
-"""Checkpoints that no killed process and no full disk leaves half-written."""
+"""Atomic checkpoints: a killed process or a full disk leaves none half-written."""
 
 import errno
 import shutil
@@ -13,21 +13,21 @@ from yolo26_attention.files.atomic import move_into_place
 
 
 class WholeFiles(BaseTrainer):
-    """What is put before any of Ultralytics' trainers, which write over their checkpoints."""
+    """Mixin for Ultralytics' trainers, which overwrite their checkpoints in place."""
 
     def save_model(self) -> bool:
-        """Ultralytics' checkpoints of an epoch."""
+        """Save Ultralytics' checkpoints of an epoch."""
         with self._whole_files():
             saved: bool = super().save_model()
         return saved
 
     def final_eval(self) -> None:
-        """Ultralytics' last validation, which also strips both checkpoints: here copies of them.
+        """Run Ultralytics' final validation, which also strips both checkpoints; here it strips copies.
 
         Raises:
-            OSError: if there is no room for them.
+            OSError: if the disk is full.
         """
-        if RANK != -1:  # every process of a multi-GPU run validates the file in its place
+        if RANK != -1:  # every process of a multi-GPU run validates the original file
             super().final_eval()
             return
         with self._whole_files() as aside:
@@ -37,13 +37,13 @@ class WholeFiles(BaseTrainer):
             try:
                 super().final_eval()
             except RuntimeError as error:
-                if "inline_container" not in str(error):  # what torch says when it cannot write
+                if "inline_container" not in str(error):  # torch's error when it cannot write
                     raise
                 raise OSError(errno.ENOSPC, f"a checkpoint cannot be written: {error}") from error
 
     @contextmanager
     def _whole_files(self) -> Iterator[Path]:
-        """Let Ultralytics write into a folder aside, and move what it wrote into place, each file in one step."""
+        """Let Ultralytics write to a temporary folder, then move each file into place atomically."""
         places = self.wdir, self.last, self.best
         aside = self.wdir / "writing.partial"
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Tries a module as a run will use it, before anything is trained."""
+"""Try a module as a run will use it, before anything is trained."""
 
 from yolo26_attention.detector.isolation import kept_settings, own_generator, surroundings
 from yolo26_attention.detector.probe.candidate import Candidate, UnfitError, Use
@@ -16,10 +16,10 @@ __all__ = ["Candidate", "UnfitError", "Use", "check_lone_image", "check_modes", 
 
 
 def probe(candidate: Candidate, use: Use) -> None:
-    """Try a module in every way in which a run uses it, on copies: the module itself stays as it is.
+    """Try a module in every way in which a run uses it, on copies, without changing it.
 
-    Whatever would stop a training after an epoch or after its end, or would have another module trained, averaged,
-    saved or deployed than the one that was written, is an error here.
+    Raises an error for anything that would stop a training after an epoch or at its end, or that would make the
+    trained, averaged, saved or deployed module differ from the written one.
 
     Raises:
         UnfitError: with the user's file and line, and the way out.

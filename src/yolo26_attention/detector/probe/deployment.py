@@ -1,4 +1,4 @@
-"""Whether a module computes the same once it is deployed: fused with the network, exported, or compiled."""
+"""Check that a module computes the same when deployed: fused with the network, exported, or compiled."""
 
 import copy
 import io
@@ -24,7 +24,7 @@ class Alone(BaseModel):
         self.model = nn.Sequential(module)
 
     def is_fused(self) -> bool:
-        """False: a network around it never is before it is fused."""
+        """Always False, because the network has not been fused yet."""
         return False
 
     def info(self, *args: Any, **kwargs: Any) -> None:
@@ -32,10 +32,10 @@ class Alone(BaseModel):
 
 
 def check_fusing(candidate: Candidate, trained: nn.Module) -> None:
-    """Fuse it as the network is before it is validated, measured and exported, with batch norms that are not fresh.
+    """Fuse it as the network is for validation, measurement and export, with perturbed batch norms.
 
     Raises:
-        UnfitError: if it then computes something else.
+        UnfitError: if its output changes.
     """
     module = copy.deepcopy(trained).eval()
     for part in module.modules():
@@ -43,8 +43,8 @@ def check_fusing(candidate: Candidate, trained: nn.Module) -> None:
             _disturb(part)
     x = candidate.map(ODD, 1)
     way_out = (
-        "Ultralytics replaces the forward of every Conv that has a bn, and of classes that inherit from it; inherit "
-        "from nn.Module, and hold a Conv instead of being one, or call its batch norm otherwise than bn"
+        "Ultralytics replaces the forward of every Conv that has a bn, and of its subclasses; inherit "
+        "from nn.Module and contain a Conv instead, or rename its batch norm"
     )
     with torch.no_grad():
         before = candidate.run(module, x)
@@ -57,14 +57,14 @@ def check_fusing(candidate: Candidate, trained: nn.Module) -> None:
                 f"fails once the network is fused, as in validation: {last_line(error)}", way_out
             ) from error
     if not isinstance(after, Tensor) or after.shape != before.shape or not close(before, after):
-        raise candidate.unfit("puts out another map once the network is fused, as in validation", way_out)
+        raise candidate.unfit("gives another output once the network is fused, as in validation", way_out)
 
 
 def check_export(candidate: Candidate, trained: nn.Module, runtime: str) -> None:
-    """Export it alone, or trace it as one whole.
+    """Export it alone, or compile it as a whole.
 
     Raises:
-        UnfitError: if it has no such form.
+        UnfitError: if that fails.
     """
     module = copy.deepcopy(trained).eval()
     x = candidate.map(SQUARE, 1)
@@ -76,7 +76,7 @@ def check_export(candidate: Candidate, trained: nn.Module, runtime: str) -> None
     except (Exception, SystemExit) as error:
         raise candidate.unfit(
             f"cannot be deployed by latency.backend ({runtime}): {last_line(error)}",
-            "write it in other operations, or measure another latency.backend",
+            "use other operations, or another latency.backend",
         ) from error
 
 

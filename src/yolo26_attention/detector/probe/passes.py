@@ -1,4 +1,4 @@
-"""Whether a module computes what a run needs: forward and backward, alone and in batches, on maps of every kind."""
+"""Check the forward and backward passes of a module, alone and in batches, on maps of every kind."""
 
 import copy
 
@@ -14,7 +14,7 @@ def check_evaluation(candidate: Candidate) -> None:
     """Run it in evaluation mode.
 
     Raises:
-        UnfitError: if it fails, draws random numbers, or if its output depends on anything but the image.
+        UnfitError: if it fails, draws random numbers, or if its output depends on more than the image.
     """
     module = copy.deepcopy(candidate.module).eval()
     with torch.no_grad():
@@ -26,28 +26,27 @@ def check_evaluation(candidate: Candidate) -> None:
             if not torch.equal(state, torch.get_rng_state()):
                 raise candidate.unfit(
                     "draws random numbers in evaluation mode",
-                    "its score would be another one each time; draw in training only, as nn.Dropout or "
-                    "F.dropout(x, p, self.training) do",
+                    "its score would vary; draw only in training, as nn.Dropout or F.dropout(x, p, self.training) do",
                 )
         for x, y in outputs:
             if not close(y, candidate.run(module, x)):
                 raise candidate.unfit(
-                    "puts out another map for the same input after it was given other maps",
-                    "in evaluation its output must not depend on what it was given before",
+                    "gives another output for the same input after other inputs",
+                    "in evaluation its output must not depend on earlier inputs",
                 )
             if not close(y[:1], candidate.run(module, x[:1])):
                 raise candidate.unfit(
-                    "puts out another map for an image that is alone in its batch, in evaluation mode",
-                    "its scores would depend on the batch; compute over each image by itself, or use running "
+                    "gives another output for an image alone in its batch, in evaluation mode",
+                    "its scores would depend on the batch; compute over each image separately, or use running "
                     "statistics as nn.BatchNorm2d does",
                 )
 
 
 def check_training(candidate: Candidate) -> nn.Module:
-    """Train a copy for some steps; the copy.
+    """Train a copy for some steps and return it.
 
     Raises:
-        UnfitError: if it fails, makes parameters, or if gradients are missing or not finite.
+        UnfitError: if it fails, creates parameters, or if gradients are missing or not finite.
     """
     module = copy.deepcopy(candidate.module).train()
     names = [name for name, _ in module.named_parameters()]
@@ -55,31 +54,31 @@ def check_training(candidate: Candidate) -> nn.Module:
         _step(candidate, module, sides, 2)
     if added := [name for name, _ in module.named_parameters() if name not in names]:
         raise candidate.unfit(
-            f"makes parameters in training mode ({', '.join(added)})",
-            "the optimizer never sees them; make them in __init__",
+            f"creates parameters in training mode ({', '.join(added)})",
+            "the optimizer never sees them; create them in __init__",
         )
     return module
 
 
 def check_surroundings(candidate: Candidate, before: Surroundings) -> None:
-    """Compare what lies outside of a module with how it was before it ran.
+    """Compare the surroundings of a module with those before it ran.
 
     Raises:
-        UnfitError: if it moved what the augmentation draws from, or changed settings of the process.
+        UnfitError: if it advanced a generator of the augmentation, or changed process settings.
     """
     after = surroundings()
     for library in after.streams:
         if after.streams[library] != before.streams[library]:
             raise candidate.unfit(
                 f"draws from {library} in its forward",
-                "the augmentation draws from that stream too, so that this variant would see other images than the "
-                "baseline; draw from torch",
+                "the augmentation uses the same generator, so this variant would see other images than the "
+                "baseline; use torch's generator",
             )
     for name, value in after.settings.items():
         if value != before.settings[name]:
             raise candidate.unfit(
                 f"changes a setting of the whole process ({name}: {before.settings[name]} to {value})",
-                "the baseline is trained without it; leave it out",
+                "the baseline is trained without it; remove it",
             )
 
 
@@ -87,26 +86,26 @@ def check_lone_image(candidate: Candidate, lone: str) -> None:
     """Run a copy in training mode on a batch of one image.
 
     Args:
-        candidate: what it is.
-        lone: which batch that is, in words.
+        candidate: the module.
+        lone: description of that batch.
 
-    Raises:
-        UnfitError: if it cannot.
+        Raises:
+            UnfitError: if it fails.
     """
     try:
         copy.deepcopy(candidate.module).train()(candidate.map(SQUARE, 1))
     except (Exception, SystemExit) as error:
         raise candidate.unfit(
             f"cannot train on a batch of one image, and {lone}: {last_line(error)}",
-            "choose another trainer.batch, or a batch norm that sees more than one value a channel",
+            "choose another trainer.batch, or give the batch norm more than one value per channel",
         ) from error
 
 
 def check_on(candidate: Candidate, device: str, amp: bool) -> None:
-    """Train and evaluate it on a device, with `amp` in half precision as Ultralytics does there.
+    """Train and evaluate it on a device, with `amp` in half precision as Ultralytics does.
 
     Raises:
-        UnfitError: if it fails there.
+        UnfitError: if it fails.
     """
     module = copy.deepcopy(candidate.module).to(device)
     x = candidate.map(SQUARE, 2).to(device)
@@ -121,14 +120,14 @@ def check_on(candidate: Candidate, device: str, amp: bool) -> None:
 
 
 def _step(candidate: Candidate, module: nn.Module, sides: tuple[int, int], batch: int) -> None:
-    """One step of the kind a training makes, from an input that is no leaf, as within a network."""
+    """Make one training step from a non-leaf input, as within a network."""
     leaf = candidate.map(sides, batch).requires_grad_()
     x = leaf * 1
     y = candidate.run(module, x)
     if not y.requires_grad:
         raise candidate.unfit(
-            "cuts the gradient off: its output has none",
-            "the layers before it would not learn; leave out .detach(), .data and torch.no_grad() in training",
+            "blocks the gradient: its output has none",
+            "the layers before it would not learn; remove .detach(), .data and torch.no_grad() in training",
         )
     module.zero_grad()
     try:
@@ -136,20 +135,20 @@ def _step(candidate: Candidate, module: nn.Module, sides: tuple[int, int], batch
     except RuntimeError as error:
         raise candidate.unfit(
             f"has no backward pass: {last_line(error)}",
-            "look for operations that change a tensor in place, and for tensors kept from the pass before",
+            "check for in-place operations, and for tensors kept from the previous pass",
         ) from error
     if leaf.grad is None:
         raise candidate.unfit(
-            "puts out a map that does not depend on its input",
-            "the layers before it would not learn; leave out .detach(), .data and torch.no_grad() in training",
+            "gives an output that does not depend on its input",
+            "the layers before it would not learn; remove .detach(), .data and torch.no_grad() in training",
         )
     gradients = {"its input": leaf.grad}
     gradients |= {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
     for name, gradient in gradients.items():
         if not gradient.isfinite().all():
             raise candidate.unfit(
-                f"gives {name} a gradient that is not finite for a random map",
-                "look for roots and norms at zero, and for divisions by differences",
+                f"gives {name} a non-finite gradient for a random map",
+                "check roots and norms at zero, and divisions by differences",
             )
     with torch.no_grad():
         for parameter in module.parameters():

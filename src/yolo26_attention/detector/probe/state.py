@@ -1,4 +1,4 @@
-"""Whether a module is copied, averaged, saved and loaded as a whole, as a training does with the network."""
+"""Check that a module can be copied, averaged, saved and loaded completely, as in a training."""
 
 import copy
 import io
@@ -17,18 +17,18 @@ PLAIN = (type(None), bool, int, float, str, bytes)
 
 
 def check_parts(candidate: Candidate) -> None:
-    """Look at what it is made of.
+    """Check its parameters and submodules.
 
     Raises:
-        UnfitError: for what torch does not see, and for what a training treats otherwise than it was written.
+        UnfitError: if torch does not see a part, or if a training would treat a part incorrectly.
     """
     module = candidate.module
     for name, parameter in module.named_parameters():
         if parameter.is_complex():
             raise candidate.unfit(
                 f"has a complex parameter, {name}",
-                "the averaged weights that are validated and saved would keep its initial value; hold real and "
-                "imaginary parts as one real parameter and use torch.view_as_complex",
+                "the averaged weights that are validated and saved would keep its initial value; store real and "
+                "imaginary parts in one real parameter and use torch.view_as_complex",
                 forward=False,
             )
     known = {id(part) for part in [*module.modules(), *module.parameters(), *module.buffers()]}
@@ -41,32 +41,32 @@ def check_parts(candidate: Candidate) -> None:
 
 
 def check_modes(candidate: Candidate) -> None:
-    """Look whether a part was put into evaluation mode when the module was built.
+    """Check that a part that was built in evaluation mode stays there.
 
     Raises:
-        UnfitError: if it does not stay there.
+        UnfitError: if it does not.
     """
     resting = [name for name, part in candidate.module.named_modules() if not part.training]
     if candidate.module.training and resting:
         trained = copy.deepcopy(candidate.module).train()
         if woken := [name for name in resting if trained.get_submodule(name).training]:
             raise candidate.unfit(
-                f"has put {woken[0]} into evaluation mode, which ends when training starts",
-                "override train(self, mode=True) so that it puts it back",
+                f"puts {woken[0]} in evaluation mode, which ends when training starts",
+                "override train(self, mode=True) to keep it",
                 forward=False,
             )
 
 
 def check_copies(candidate: Candidate, module: nn.Module, when: str) -> None:
-    """Copy and pickle it, as each epoch's end does.
+    """Copy and pickle it, as at the end of each epoch.
 
     Args:
-        candidate: what it is.
-        module: it, or a trained copy.
-        when: that is, in words for the message.
+        candidate: the module.
+        module: the module or a trained copy.
+        when: time of the check, for the message.
 
     Raises:
-        UnfitError: naming the attribute that stands in the way.
+        UnfitError: with the attribute that prevents it.
     """
     copied = _attempted(candidate, module, when, copy.deepcopy, "copied")
     saved = _attempted(candidate, module, when, _saved, "saved")
@@ -80,17 +80,17 @@ def check_copies(candidate: Candidate, module: nn.Module, when: str) -> None:
         other.train(mode)
     if not all(close(outputs[0], output) for output in outputs[1:]):
         raise candidate.unfit(
-            f"puts out another map once it was copied or saved and loaded{when}",
-            "look at __deepcopy__, __getstate__, __setstate__ and __reduce__",
+            f"gives another output after it is copied, or saved and loaded{when}",
+            "check __deepcopy__, __getstate__, __setstate__ and __reduce__",
             forward=False,
         )
 
 
 def check_state(candidate: Candidate, trained: nn.Module) -> None:
-    """Check that what a training changes is in the state dict, and is something that can be averaged.
+    """Check that all state that a training changes is in the state dict and can be averaged.
 
     Raises:
-        UnfitError: naming the buffer, or saying that there is something else.
+        UnfitError: with the buffer, if it is one.
     """
     norms = {id(part.num_batches_tracked) for part in trained.modules() if isinstance(part, AnyBatchNorm)}
     before = dict(candidate.module.named_buffers())
@@ -99,8 +99,8 @@ def check_state(candidate: Candidate, trained: nn.Module) -> None:
         if changed and not buffer.is_floating_point() and id(buffer) not in norms:
             raise candidate.unfit(
                 f"changes {name} in training, a buffer of {buffer.dtype}",
-                "the averaged weights that are validated and saved keep its initial value, as only floating numbers "
-                "are averaged; make it a float buffer",
+                "the averaged weights that are validated and saved keep its initial value, as only floating-point "
+                "tensors are averaged; make it a float buffer",
             )
     fresh = copy.deepcopy(candidate.module)
     try:
@@ -108,15 +108,15 @@ def check_state(candidate: Candidate, trained: nn.Module) -> None:
     except RuntimeError as error:
         raise candidate.unfit(
             f"does not load its own state dict: {' '.join(str(error).split())}",
-            "an interrupted run could not go on; make all parameters and buffers in __init__",
+            "an interrupted run could not resume; create all parameters and buffers in __init__",
         ) from error
     x = candidate.map(ODD, 1)
     with torch.no_grad():
         outputs = [candidate.run(copy.deepcopy(part).eval(), x) for part in (trained, fresh)]
     if not close(*outputs):
         raise candidate.unfit(
-            "has learned something in training that is not in its state dict",
-            "it would be lost in the averaged weights and when a run goes on; keep it in buffers (register_buffer)",
+            "learns state in training that is not in its state dict",
+            "it would be lost in the averaged weights and on resuming; keep it in buffers (register_buffer)",
         )
 
 
@@ -127,7 +127,7 @@ def _attempted(candidate: Candidate, module: nn.Module, when: str, attempt: Any,
         at = _culprit(module, attempt)
         raise candidate.unfit(
             f"cannot be {done}{when}{at and f' because of {at}'}: {last_line(error)}",
-            "each epoch ends with a copy that is saved: use functions with a name at the top level of your file "
+            "each epoch ends with a saved copy: use named functions at the top level of your file "
             "instead of lambdas and nested functions or classes, and keep only detached tensors between passes",
             forward=False,
         ) from error
@@ -143,14 +143,14 @@ def _saved(module: nn.Module) -> nn.Module:
 
 
 def _culprit(module: nn.Module, attempt: Any) -> str:
-    """The attribute that makes the attempt fail."""
+    """Find the attribute that makes the attempt fail."""
     for path, part in module.named_modules():
         for name, value in vars(part).items():
             if name in {"_modules", "_parameters", "_buffers"} or isinstance(value, PLAIN):
                 continue
             try:
                 copy.deepcopy(value) if attempt is copy.deepcopy else pickle.dumps(value)
-            except Exception:  # noqa: BLE001  whatever it is, this is the attribute
+            except Exception:  # noqa: BLE001  any error identifies the attribute
                 return f"{path}.{name}".lstrip(".")
     return ""
 
