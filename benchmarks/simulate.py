@@ -14,9 +14,9 @@ import numpy as np
 
 from yolo26_attention.statistics import boundaries, worthwhile_baseline_seeds
 from yolo26_attention.statistics.designs import Design, project
-from yolo26_attention.statistics.sequential import FUTILE, predictive_power
 from yolo26_attention.statistics.multivariate_t import max_t_quantile
 from yolo26_attention.statistics.robust import calibrate, judge, paired
+from yolo26_attention.statistics.sequential import FUTILE, predictive_power
 
 LEVEL = 0.95
 EFFECTS = {3: 3.0, 5: 2.0, 10: 1.5, 20: 1.0}
