@@ -36,13 +36,17 @@ class Options:
     margin: float | None = field(
         default=None,
         metadata={
-            "help": "the largest difference of mAP50-95 that does not matter; by default the study's, or 0.005",
+            "help": "the largest difference of mAP50-95 that does not matter",
+            "shown": "the study's, or 0.005",
             "kind": float,
             "least": 1e-9,
             "below": 1,
         },
     )
-    resamples: int = field(default=1000, metadata={"help": "of the validation images; 0: no bootstrap", "least": 0})
+    resamples: int = field(
+        default=1000,
+        metadata={"help": "random halves of the validation images; 0: no intervals over images", "least": 0},
+    )
     looks: bool = field(default=True, metadata={"help": "draw where ACmix looks and what changed, from checkpoints"})
     tracking: str = field(
         default="as_runs",

@@ -63,6 +63,14 @@ FOR_USERS = (
 )
 # Not reached by the table, and why.
 ELSEWHERE = {
+    **{
+        ("study/declaration.py", part): "tests/study/test_declaration.py"
+        for part in (": looks=", ": margin=", ": stop=", ": seeds=", ": seeds of ")
+    },
+    ("study/definition.py", " has no seeds; give their numbers"): "tests/study/test_definition.py",
+    ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
+    ("study/request.py", "pilot="): "as above",
+    ("study/wandb_sweep.py", "wandb=true: agents train every point"): "tests/study/test_wandb_sweep.py",
     (
         "detector/placebo_size.py",
         " has work without a FLOP count",

@@ -1,5 +1,7 @@
 """A study as a W&B sweep: valid by W&B's schema, and what its agent puts on the command line is the study's point."""
 
+import dataclasses
+
 import pytest
 from sweeps.config import schema_violations_from_proposed_config
 from wandb import wandb_agent
@@ -79,3 +81,12 @@ def test_points_compose_together_with_options_of_ones_own(composer):
     config = composer(["point=kernel_att/acmix-kernel_att-3", "attention.heads=8", "placement=p3"])
     assert (config["attention"]["kernel_att"], config["attention"]["heads"]) == (3, 8)
     assert config["placement"]["sites"] == ["p3"]
+
+
+def test_a_study_whose_runs_depend_on_its_results_is_none_for_agents():
+    study = load_study("heads")
+    stopping = dataclasses.replace(study, declared=dataclasses.replace(study.declared, looks=(2, 3), stop=True))
+    with pytest.raises(
+        ConfigError, match=r"wandb=true: agents train every point .* start heads with python -m src.sweep"
+    ):
+        sweep_definition(stopping, "h", [])

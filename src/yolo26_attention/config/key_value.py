@@ -19,7 +19,7 @@ def parse_arguments(schema: type, command: str, about: str) -> Any:
     Exits with a message that names key, value and a way out if an argument is invalid.
     """
     name, *options = fields(schema)
-    shown = {f"{option.name}={as_override(option.default)}": option.metadata["help"] for option in options}
+    shown = {f"{option.name}={_default(option)}": option.metadata["help"] for option in options}
     width = max(map(len, shown))
     lines = [f"  {text:<{width}}  {meaning}" for text, meaning in shown.items()]
     parser = argparse.ArgumentParser(
@@ -43,6 +43,11 @@ def parse_arguments(schema: type, command: str, about: str) -> Any:
     return schema(**values)
 
 
+def _default(option: Any) -> str:
+    """The default as it is shown; `shown` in the metadata says what None stands for."""
+    return str(option.metadata.get("shown", as_override(option.default)))
+
+
 def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
     kind = option.metadata.get("kind", type(option.default))
     choices = option.metadata.get("choices")
@@ -55,11 +60,11 @@ def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
     try:
         number = kind(value)
     except ValueError:
-        parser.error(f"{option.name}={value} is not a number; the default is {option.default}")
+        parser.error(f"{option.name}={value} is not a number; the default is {_default(option)}")
     least = option.metadata.get("least")
     if least is not None and not number >= least:
-        parser.error(f"{option.name}={value} is below {least:g}; the default is {option.default}")
+        parser.error(f"{option.name}={value} is below {least:g}; the default is {_default(option)}")
     below = option.metadata.get("below")
     if below is not None and not number < below:
-        parser.error(f"{option.name}={value} is not below {below:g}; the default is {option.default}")
+        parser.error(f"{option.name}={value} is not below {below:g}; the default is {_default(option)}")
     return number

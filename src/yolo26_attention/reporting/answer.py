@@ -52,7 +52,7 @@ def answer(results: Results) -> Answer:
     base = _base(variant, reference)
     effect = (
         f"{verdict}: mAP50-95 is {_fraction(round(base + about.mean, 12))} instead of {_fraction(base)}, "
-        f"{signed(about.mean)} ({_sure(results, comparison)})."
+        f"{signed(about.mean)} ({_sure(results, reference, comparison)})."
     )
     return Answer(about, effect, _cost(variant, reference), tuple(_remarks(results, variant, reference, comparison)))
 
@@ -108,12 +108,12 @@ def _base(variant: Variant, reference: Variant) -> float:
     return reference.score
 
 
-def _sure(results: Results, comparison: Comparison) -> str:
+def _sure(results: Results, reference: Variant, comparison: Comparison) -> str:
     difference, (own, base) = comparison.difference, comparison.seeds
     seeds = _seeds(own) if own == base else f"{_seeds(own)}, {base} of the baseline"
     if difference.bounds is None:
         return f"{seeds}, no interval over seeds"
-    compared = len(results.judged)
+    compared = sum(each.reference.label == reference.label for each in results.judged)
     together = "" if compared == 1 else f" for all {compared} comparisons together"
     return f"{difference.level:.0%} interval {interval(difference.bounds)}{together}, {seeds}"
 

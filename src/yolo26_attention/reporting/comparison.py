@@ -128,7 +128,12 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
     variants = [_summary(label, runs, level, floor_of(margin)) for label, runs in by_label.items()]
     variants.sort(key=lambda variant: not variant.is_baseline)  # stable: the study's order otherwise
     variants = _compared(study, _referenced(variants), margin, level)
-    notes = list(study.notes) + on_declaration(study, variants) + notes_on(study, variants, floor_of(margin))
+    notes = (
+        list(study.notes)
+        + on_declaration(study, variants)
+        + _reasons(variants)
+        + notes_on(study, variants, floor_of(margin))
+    )
     ranked = sorted((v for v in variants if v.scores and v.learned), key=lambda variant: -variant.score)
     if len(ranked) > MOST_GROUPED:
         notes.append(f"groups are formed of the {MOST_GROUPED} highest of {len(ranked)} variants")
@@ -136,6 +141,14 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
     found = indistinguishable(scores, level=level) if len(scores) > 1 else []
     groups = tuple(tuple(group) for group in found if len(group) > 1)  # one by itself is no group
     return Results(study, tuple(variants), groups, margin, level, tuple(notes))
+
+
+def _reasons(variants: Sequence[Variant]) -> list[str]:
+    """By which model each baseline's variants are compared, and why."""
+    reasons = {
+        (v.reference, v.comparison.reason): None for v in variants if v.comparison is not None and v.comparison.reason
+    }
+    return [f"differences from {reference}: {reason}" for reference, reason in reasons]
 
 
 def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -> Variant:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ Unlearned = Literal["both", "variant", "baseline"]
 
 # mAP50-95 that an untrained network does not reach: 0 on the embedded data set with every seed tried, 1e-5 elsewhere.
 UNTRAINED = 0.001
+# Variants that one model compares.
+MOST_TOGETHER = 40
 
 
 @dataclass(frozen=True)
@@ -137,80 +140,117 @@ def compare_seeds(
     check_level(level)
     others = [name for name in scores if name != baseline]
     unlearned = {name: _unlearned(scores[name], scores[baseline], floor) for name in others}
-    model = _model({name: own for name, own in scores.items() if unlearned.get(name) is None}, baseline, level)
+    learned_scores = {name: own for name, own in scores.items() if unlearned.get(name) is None}
     alpha = 1 - level if boundary is None else boundary
-    critical = math.nan if model is None else model.critical if boundary is None else model.critical_at(1 - alpha)
-    needs = None if model is None else _critical_values(model, 1 - alpha)
+    models = _models(learned_scores, baseline, level, alpha)
     comparisons = {}
     for name in others:
         values, left_out = pair_seeds(scores[name], scores[baseline])
-        contrast = None if model is None or unlearned[name] else _find(model, name)
-        difference = _estimate(scores[name], scores[baseline], values, model, contrast, critical, level)
+        model = models.get(name)
+        contrast = None if model is None else model.contrast
+        difference = _estimate(scores[name], scores[baseline], values, model, level)
         learned = unlearned[name] is None
-        verdict: Verdict = _verdict(values, contrast, critical, alpha, margin) if learned else "unlearned"
+        verdict: Verdict = _verdict(values, model, alpha, margin) if learned else "unlearned"
         needed = None
-        if verdict == "undecided" and contrast is not None and needs is not None:
-            needed = seeds_needed(contrast.difference, contrast.se, contrast.df, difference.n, margin, needs)
+        if verdict == "undecided" and model is not None and contrast is not None:
+            needed = seeds_needed(
+                contrast.difference, contrast.se, contrast.df, difference.n, margin, model.critical_for
+            )
         comparisons[name] = Comparison(
             difference=difference,
             paired=mean_interval(values, level),
             seeds=(len(_finite(scores[name])), len(_finite(scores[baseline]))),
             margin=margin,
             verdict=verdict,
-            p=None if contrast is None else contrast.p_adjusted,
+            p=None if model is None else model.p,
             p_paired=paired_t(mean_interval(values, level)) if learned else None,
             p_sign_flip=sign_flip(values, generator) if learned else None,
             least_p_sign_flip=min(1.0, 2.0 ** (1 - len(values))),
             left_out=left_out,
             needed=needed,
             error=None if contrast is None else contrast.se,
-            form=None if contrast is None or model is None else model.form,
-            reason="" if contrast is None or model is None else model.reason,
+            form=None if model is None else model.form,
+            reason="" if model is None else model.reason,
             unlearned=unlearned[name],
         )
     return comparisons
 
 
-def _model(scores: Mapping[str, Mapping[int, float]], baseline: str, level: float) -> StudyModel | None:
-    """The model of all variants with two seeds or more; None where no error can be estimated.
+@dataclass(frozen=True)
+class _Judged:
+    """What a model says of one variant: its contrast, adjusted p, sd of a run, and critical values."""
 
-    One seed of a variant could be compared with the error of all others, but says nothing about its own spread.
+    contrast: Contrast
+    p: float
+    sd: float
+    critical: float
+    critical_for: Callable[[float], float]
+    form: Form
+    reason: str
+
+
+def _models(scores: Mapping[str, Mapping[int, float]], baseline: str, level: float, alpha: float) -> dict[str, _Judged]:
+    """Every variant with two seeds or more, judged by the model of all runs; none where no error can be estimated.
+
+    One seed of a variant could be compared with the error of all others, but says nothing about its own spread. More
+    than 40 variants are a search: each is compared with the baseline by itself, adjusted for their number (Bonferroni),
+    as a model of them all would take minutes.
     """
     enough = {name: own for name, own in scores.items() if len(_finite(own)) > 1}
-    if baseline not in enough:
-        return None
+    others = [name for name in enough if name != baseline]
+    if baseline not in enough or not others:
+        return {}
+    if len(others) <= MOST_TOGETHER:
+        return _judged(enough, baseline, level, alpha, 1)
+    found: dict[str, _Judged] = {}
+    for name in others:
+        found |= _judged({key: enough[key] for key in (baseline, name)}, baseline, level, alpha, len(others))
+    return found
+
+
+def _judged(
+    scores: Mapping[str, Mapping[int, float]], baseline: str, level: float, alpha: float, number: int
+) -> dict[str, _Judged]:
+    """The variants of one model, of which there are so many."""
     try:
-        return compare(enough, baseline, level)
+        model = compare(scores, baseline, 1 - (1 - level) / number)
     except ValueError:  # too few seeds, or scores that do not vary
-        return None
-
-
-def _find(model: StudyModel, name: str) -> Contrast | None:
-    return next((each for each in model.comparisons if each.variant == name), None)
+        return {}
+    own = alpha / number
+    critical = model.critical if math.isclose(own, 1 - model.level) else model.critical_at(1 - own)
+    alone = "" if number == 1 else f"each of {number} variants by itself, adjusted for their number; "
+    critical_for = _critical_values(model, 1 - own)
+    return {
+        each.variant: _Judged(
+            each, min(1.0, number * each.p_adjusted), model.sd, critical, critical_for, model.form, alone + model.reason
+        )
+        for each in model.comparisons
+    }
 
 
 def _critical_values(model: StudyModel, level: float) -> Callable[[float], float]:
     """Critical values of the model for other degrees of freedom, interpolated over their reciprocal."""
-    df = model.df * 2.0 ** np.arange(0, 10)
-    reciprocal = 1 / df
-    values = np.array([model.critical_at(level, each) for each in df.tolist()])
-    return lambda wanted: float(np.interp(1 / wanted, reciprocal[::-1], values[::-1]))
+
+    @cache
+    def table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        df = model.df * 2.0 ** np.arange(0, 10)
+        return (1 / df)[::-1], np.array([model.critical_at(level, each) for each in df.tolist()])[::-1]
+
+    return lambda wanted: float(np.interp(1 / wanted, *table()))
 
 
 def _estimate(
     own: Mapping[int, float],
     baseline: Mapping[int, float],
     paired: Float64[NDArray[np.float64], " pairs"],
-    model: StudyModel | None,
-    contrast: Contrast | None,
-    critical: float,
+    model: _Judged | None,
     level: float,
 ) -> Estimate:
     """The difference by the model; without one, of the seeds that both have, or else of the means."""
     n = len(_finite(own))
-    if model is not None and contrast is not None:
-        half = critical * contrast.se
-        return Estimate(n, contrast.difference, model.sd, contrast.difference - half, contrast.difference + half, level)
+    if model is not None:
+        difference, half = model.contrast.difference, model.critical * model.contrast.se
+        return Estimate(n, difference, model.sd, difference - half, difference + half, level)
     if len(paired):
         return Estimate(n, float(paired.mean()), None, None, None, level)
     if n and _finite(baseline):
@@ -259,18 +299,14 @@ def pair_seeds(
 
 
 def _verdict(
-    paired: Float64[NDArray[np.float64], " pairs"],
-    contrast: Contrast | None,
-    critical: float,
-    alpha: float,
-    margin: float,
+    paired: Float64[NDArray[np.float64], " pairs"], model: _Judged | None, alpha: float, margin: float
 ) -> Verdict:
     if len(paired) and not paired.any():
         return "identical"
-    if contrast is None:
+    if model is None:
         return "undecided"
-    if abs(contrast.difference) + critical * contrast.se < margin:
+    if abs(model.contrast.difference) + model.critical * model.contrast.se < margin:
         return "equivalent"
-    if contrast.p_adjusted < alpha:
-        return "better" if contrast.difference > 0 else "worse"
+    if model.p < alpha:
+        return "better" if model.contrast.difference > 0 else "worse"
     return "undecided"

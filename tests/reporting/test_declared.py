@@ -1,0 +1,82 @@
+"""What a study declared stands beside what it found; seeds that were added later get an interval that bears it."""
+
+import re
+
+from tests.fabricate import config_of, write_run
+from tests.reporting.test_comparison import results_of
+from yolo26_attention.reporting.answer import answer
+from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.runs import write_study
+
+NOISE = (0.001, -0.002, 0.0015, -0.0005, 0.002, 0.0, -0.0015, 0.001)
+
+
+def put(output_dir, plan, seeds, shift=0.1, in_time=True):
+    """A study with so many finished seeds of a baseline and one variant, declared before or after them."""
+    entries = []
+    for seed in plan.seeds:
+        for row, name in enumerate(("baseline", "acmix")):
+            config = config_of({"name": name}, seed)
+            run = f"{name}-s{seed}"
+            if seed < seeds:
+                value = 0.5 + shift * row + NOISE[seed] * (1 + row) + 0.0003 * row * seed
+                run = write_run(output_dir, config, value).name
+            entries.append({"run": run, "variant": name, "seed": seed, "overrides": [], "baseline": "baseline"})
+    write_study(output_dir, "made_up", "Why?", "c", entries, plan)
+    if in_time:  # as if it had been written before the first run
+        path = output_dir / "studies" / "made_up" / "study.json"
+        path.write_text(re.sub(r'"known": \d+', '"known": 0', path.read_text()))
+
+
+def test_before_the_first_look_nothing_is_decided(tmp_path):
+    put(tmp_path, Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5)), seeds=2)
+    results = results_of(tmp_path)
+    comparison = results.variant("acmix").comparison
+    assert comparison.verdict == "undecided"
+    assert comparison.words == "undecided (first look at 3 seeds)"
+
+
+def test_the_look_that_decided_stands_however_many_seeds_follow(tmp_path):
+    put(tmp_path, Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5)), seeds=5)
+    results = results_of(tmp_path)
+    comparison = results.variant("acmix").comparison
+    assert comparison.words == "better (look 1 of 2)"
+    assert comparison.seeds == (3, 3)
+    assert "Of the declared looks, this is look 1 of 2." in answer(results).remarks
+
+
+def test_a_look_is_held_to_less_than_the_whole_level(tmp_path):
+    looked, once = tmp_path / "looked", tmp_path / "once"
+    put(looked, Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5)), seeds=3)
+    put(once, Declaration((0, 1, 2), (0, 1, 2)), seeds=3)
+    widths = [
+        high - low
+        for low, high in (results_of(each).variant("acmix").comparison.difference.bounds for each in (looked, once))
+    ]
+    assert widths[0] > widths[1]
+
+
+def test_the_margin_is_the_declared_one_unless_another_is_asked_for(tmp_path):
+    put(tmp_path, Declaration((0, 1, 2), (0, 1, 2), margin=0.3), seeds=3)
+    assert results_of(tmp_path, margin=None).margin == 0.3
+    assert results_of(tmp_path, margin=None).variant("acmix").comparison.verdict == "equivalent"
+    assert results_of(tmp_path, margin=0.01).variant("acmix").comparison.verdict == "better"
+
+
+def test_a_study_that_was_declared_in_time_says_so_and_needs_no_other_interval(tmp_path):
+    put(tmp_path, Declaration(tuple(range(6)), tuple(range(6))), seeds=6)
+    notes = results_of(tmp_path).notes
+    assert any("declared before the first result" in note for note in notes)
+    assert not any("however often" in note for note in notes)
+
+
+def test_seeds_that_were_added_later_get_an_interval_that_holds_however_often_one_looks(tmp_path):
+    plan = Declaration(tuple(range(6)), tuple(range(6)))
+    put(tmp_path, plan, seeds=6, in_time=False)
+    notes = results_of(tmp_path).notes
+    (note,) = [note for note in notes if note.startswith("declared")]
+    assert "when 12 of 12 results were known" in note
+    (added,) = [note for note in notes if "holds however often one looked" in note]
+    low, high = map(float, re.search(r"([+-][\d.]+) to ([+-][\d.]+) holds", added).groups())
+    shown = results_of(tmp_path).variant("acmix").comparison.difference.bounds
+    assert low < shown[0] < shown[1] < high
