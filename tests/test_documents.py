@@ -151,7 +151,8 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
     elif module in {"src.report", "src.dashboard"}:
         options, do = (ReportOptions, report) if module == "src.report" else (DashboardOptions, dashboard)
         given = dict(argument.split("=") for argument in arguments[1:])
-        kinds = {name: type(field.default) for name, field in options.__dataclass_fields__.items()}
+        fields = options.__dataclass_fields__.items()
+        kinds = {name: field.metadata.get("kind", type(field.default)) for name, field in fields}
         assert do(options(arguments[0], **{key: kinds[key](value) for key, value in given.items()}))
     elif module == "src.export":
         values = _composed("export", arguments)
