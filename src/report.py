@@ -45,7 +45,7 @@ class Options:
     )
     resamples: int = field(
         default=1000,
-        metadata={"help": "random halves of the validation images; 0: no intervals over images", "least": 0},
+        metadata={"help": "random halves of the images; 0: no intervals over images", "least": 0},
     )
     looks: bool = field(default=True, metadata={"help": "draw where ACmix looks and what changed, from checkpoints"})
     tracking: str = field(
