@@ -41,7 +41,7 @@ from yolo26_attention.detector import stock
 from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.locks import run_lock
-from yolo26_attention.files.record import Record
+from yolo26_attention.files.record import Record, file_digest
 from yolo26_attention.plan.checks import Checker, Plan
 from yolo26_attention.run.runner import run
 from yolo26_attention.study.definition import study_names
@@ -244,6 +244,8 @@ class Provoke:
             (made / "weights").mkdir(parents=True)
             shutil.copy(folder / checkpoint, made / "weights" / "best.pt")
             (made / "args.yaml").write_text(f"data: {self.data}/data.yaml\nimgsz: 64\n")
+            trained = {"best": file_digest(made / "weights" / "best.pt")}
+            dataclasses.replace(Record.read(made.parent), checkpoints=trained).write(made.parent)
         write_run(folder / "outputs", config_of({"name": "se"}, 0, study="other"), None, status="failed", error="x")
 
     def __call__(self, trigger: str) -> None:
