@@ -26,7 +26,7 @@ def test_seeds_alone_are_the_baselines_too():
 )
 def test_looks_say_how_many_seeds_there_are(looks, found):
     study = declared(looks=looks)
-    assert study.declared_looks == found
+    assert study.looks == found
     assert study.seeds == tuple(range(found[-1]))
 
 
