@@ -1,5 +1,6 @@
 """A user's own class: what can be wrong with it is said in the user's own words."""
 
+import copy
 import sys
 
 import pytest
@@ -49,6 +50,29 @@ class Unrunnable(nn.Module):
 
     def forward(self, x):
         raise RuntimeError("no map is good enough")
+
+
+TABLES: dict[int, torch.Tensor] = {}
+
+
+class FromTable(nn.Module):
+    """Keeps its table in the module's file."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.table = TABLES.setdefault(channels, torch.ones(channels, 1, 1))
+
+    def forward(self, x):
+        return x * self.table
+
+
+class Endless(nn.Module):
+    """Copies a part more often than memory allows."""
+
+    def __init__(self, channels, size=10**12, copies=0):
+        super().__init__()
+        one = nn.Linear(1, size, bias=False)
+        self.parts = nn.ModuleList([copy.deepcopy(one) for _ in range(copies)])
 
 
 def refuse(target, **settings):
@@ -114,3 +138,18 @@ def test_another_shape_is_named(target, mode, message):
 
 def test_found_class_is_the_class():
     assert find_class(f"{HERE}.Halving") is Halving
+
+
+def test_a_table_that_the_file_of_a_class_keeps():
+    graft(build_stock("yolo26n", classes=10, channels=3), Graft(f"{HERE}.FromTable", {}, ("p3", "p5")))
+    assert {table.device.type for table in TABLES.values()} == {"cpu"}
+
+
+@pytest.mark.parametrize("options", [{"size": 10**9}, {"size": 10**7 + 1, "copies": 10}])
+def test_too_many_parameters(options, monkeypatch):
+    """They are refused where they are registered, so that they take no memory."""
+    if "copies" not in options:
+        monkeypatch.setattr(nn.Linear, "reset_parameters", lambda self: pytest.fail("filled"))
+    message = refuse(f"{HERE}.Endless", options=options)
+    assert message.startswith(f"attention at site p3: size={options['size']}")
+    assert "gives more than 100,000,000 parameters; try smaller sizes" in message

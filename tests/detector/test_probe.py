@@ -406,6 +406,236 @@ class FloatConstant(Base):
         return x + self.mix(x) * torch.ones(1, 1, x.shape[2], x.shape[3])
 
 
+class TinyCounter(Base):
+    """Counts its steps for a schedule of 10,000 of them."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.step = 0
+
+    def forward(self, x):
+        self.step += int(self.training)
+        return x + min(1, self.step / 10_000) * self.mix(x)
+
+
+class LateCounter(Base):
+    """Counts its steps, which matters late and in training only."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.inner = nn.Identity()
+        self.inner.seen = {"steps": [0]}
+
+    def forward(self, x):
+        if self.training:
+            self.inner.seen["steps"][0] += 1
+            if self.inner.seen["steps"][0] > 100:
+                return x + 2 * self.mix(x)
+        return x + self.mix(x)
+
+
+class ClassCounter(Base):
+    """Counts its steps in its class."""
+
+    steps = 0
+
+    def forward(self, x):
+        type(self).steps += int(self.training)
+        return x + self.mix(x)
+
+
+class OwnRandom(Base):
+    """Draws from a generator of its own."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.chance = random.Random(0)
+
+    def forward(self, x):
+        return x + self.mix(x) if self.training and self.chance.random() < 2 else x + 0.5 * self.mix(x)
+
+
+class InTrainingOnly(Base):
+    """Keeps the scale of its first batch, for training only."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.scale = None
+
+    def forward(self, x):
+        if not self.training:
+            return x + self.mix(x)
+        if self.scale is None:
+            self.scale = x.detach().std() * 1e-4 + 1
+        return x + self.mix(x) * self.scale
+
+
+class Hidden(Base):
+    """Averages in a buffer that is not persistent."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.register_buffer("average", torch.zeros(channels, 1, 1), persistent=False)
+
+    def forward(self, x):
+        if self.training:
+            self.average.lerp_(x.detach().mean((0, 2, 3))[:, None, None], 0.01)
+        return x + self.mix(x) + 1e-6 * self.average
+
+
+class Replaces(Base):
+    """Averages into new tensors."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.register_buffer("average", torch.zeros(channels, 1, 1))
+
+    def forward(self, x):
+        if self.training:
+            self.average = 0.9 * self.average + 0.1 * x.detach().mean((0, 2, 3))[:, None, None]
+        return x + self.mix(x) + self.average
+
+
+class KeptGate(Base):
+    """Keeps a gate in evaluation."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.level = nn.Parameter(torch.zeros(1))
+        self.gate = None
+
+    def forward(self, x):
+        if self.training:
+            return x + self.level.sigmoid() * self.mix(x)
+        if self.gate is None:
+            self.gate = self.level.detach().sigmoid()
+        return x + self.gate * self.mix(x)
+
+
+class ClearedGate(KeptGate):
+    """Clears it when training starts again."""
+
+    def train(self, mode=True):
+        if mode:
+            self.gate = None
+        return super().train(mode)
+
+
+class ExtraState(Base):
+    """Puts a dictionary into its state dict."""
+
+    def get_extra_state(self):
+        return {"steps": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+class Tied(Base):
+    """Ties the weights of two parts."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.more = nn.Conv2d(channels, channels, 1)
+        self.more.weight = self.mix.weight
+
+    def forward(self, x):
+        return x + self.more(self.mix(x))
+
+
+class TiedPart(Base):
+    """Registers a part twice."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.more = self.mix
+
+    def forward(self, x):
+        return x + self.more(self.mix(x))
+
+
+PARTS: dict[int, nn.Module] = {}
+
+
+class SharedPart(Base):
+    """Takes a part that all instances share."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.mix = PARTS.setdefault(channels, self.mix)
+
+
+@functools.lru_cache
+def start(channels):
+    return torch.ones(channels, 1, 1)
+
+
+class SharedValues(Base):
+    """Takes a parameter's initial values from a cache."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.scale = nn.Parameter(start(channels))
+
+    def forward(self, x):
+        return x + self.scale * self.mix(x)
+
+
+# What ordinary code keeps, and may.
+
+
+@functools.lru_cache
+def table(channels):
+    return torch.linspace(0, 1, channels)[:, None, None]
+
+
+class CachedTable(Base):
+    """Fit: takes tables from a cache, as a buffer, in a buffer of a part, and as they are."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.register_buffer("first", table(channels))
+        self.mix.register_buffer("second", table(channels), persistent=False)
+        self.third = table(channels)
+
+    def forward(self, x):
+        return x + self.mix(x) * self.first * self.mix.second + self.third.to(x)
+
+
+class KeepsTables(Base):
+    """Fit: keeps what depends on the size of the map alone, in several ways, and what it saw last."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.tables, self.sides, self.row = {}, 0, None
+        self.register_buffer("grid", torch.zeros(0), persistent=False)
+
+    def forward(self, x):
+        sides = x.shape[2:]
+        if sides not in self.tables:
+            self.tables[sides] = torch.ones(sides)
+        if x.shape[3] > self.sides:
+            self.sides, self.row = x.shape[3], torch.linspace(0, 0, x.shape[3])
+        if self.grid.shape != sides:
+            self.grid = torch.ones(sides)
+        self.kept, self.spread = x.detach().mean(), float(x.detach().std())
+        return x + F.dropout(self.mix(x), 0.1, self.training) * self.tables[sides] * self.grid + self.row[: sides[1]]
+
+
+class OwnAverage(Base):
+    """Fit: averages in a float buffer, and keeps what follows from it."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.register_buffer("average", torch.zeros(channels, 1, 1))
+
+    def forward(self, x):
+        if self.training:
+            self.average.lerp_(x.detach().mean((0, 2, 3))[:, None, None], 0.1)
+        self.gate = self.average.sigmoid()
+        return x + self.mix(x) * self.gate
+
+
 @functools.cache
 def stock():
     model = build_stock("yolo26n", classes=10, channels=3)
@@ -418,7 +648,7 @@ def tried(cls, sites=("p5",), mode="append", **use):
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "bottleneck"])
-@pytest.mark.parametrize("cls", [Base, Rich])
+@pytest.mark.parametrize("cls", [Base, Rich, CachedTable, KeepsTables, OwnAverage])
 def test_a_module_that_is_fit_passes(cls, mode):
     tried(cls, ("p3", "p5"), mode, lone="the last is")
     tried(cls, ("p3", "p5"), mode, runtime="onnx")
@@ -455,6 +685,20 @@ def test_a_module_that_is_fit_passes(cls, mode):
         (DrawsFromNumPy, "draws from numpy.random in its forward"),
         (Steps, "changes steps in training, a buffer of torch.int64"),
         (PlainCounter, "learns state in training that is not in its state dict"),
+        (TinyCounter, "learns state in training that is not in its state dict: step"),
+        (LateCounter, "changes inner.seen in each training step, which is not in its state dict"),
+        (ClassCounter, "changes ClassCounter.steps in each training step"),
+        (OwnRandom, "changes chance in each training step"),
+        (InTrainingOnly, "learns state in training that is not in its state dict: scale"),
+        (Hidden, "learns state in training that is not in its state dict: average"),
+        (Replaces, "replaces average in training by another tensor"),
+        (KeptGate, "gives an outdated output in evaluation mode after its weights change: gate"),
+        (ClearedGate, "gives an outdated output in evaluation mode after its weights change: gate"),
+        (ExtraState, "puts a dict into its state dict (_extra_state)"),
+        (Tied, "holds mix.weight a second time as more.weight"),
+        (TiedPart, "holds mix.weight a second time as more.weight"),
+        (SharedPart, "shares mix with every other instance of its class"),
+        (SharedValues, "shares scale with every other instance of its class"),
         (PlainList, "holds more, a Conv2d that torch does not see"),
         (PlainTensor, "holds scale, a Tensor that torch does not see"),
         (Resting, "puts norm in evaluation mode"),

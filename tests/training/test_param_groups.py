@@ -3,10 +3,25 @@
 import pytest
 import torch
 
+from yolo26_attention.detector.grafting import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
 from yolo26_attention.training.param_groups import GraftOptions, regroup
 from yolo26_attention.training.trainer import GraftTrainer
+
+
+class Running(torch.nn.Module):
+    """Changes buffers of its own, of several types."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(channels, 1, 1))
+        self.register_buffer("average", torch.zeros(channels, 1, 1))
+
+    def forward(self, x):
+        if self.training:
+            self.average.lerp_(x.detach().mean((0, 2, 3))[:, None, None], 0.5)
+        return x * self.scale + self.average
 
 
 @pytest.fixture
@@ -79,3 +94,21 @@ def test_a_weight_decay_of_its_own_outlives_a_halved_batch():
     optimizer = torch.optim.SGD(groups, lr=0.1)
     regroup(optimizer, model, GraftOptions(weight_decay=0.0))
     assert [group["param_group"] for group in optimizer.param_groups if group["params"]] == ["attention", "bias"]
+
+
+def test_a_frozen_graft_keeps_the_buffers_that_it_changes_itself(tiny, tmp_path):
+    plan = check(tiny("placement=p3", "trainer.val=false", "trainer.epochs=2", "trainer.nbs=4"))
+    spec = Graft(f"{__name__}.Running", {}, ("p3",))
+    trainer = GraftTrainer.configured(spec, tmp_path / "journal.jsonl", graft_options=GraftOptions(frozen=True))
+    training, seen = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")}), []
+
+    def look(t):
+        seen.append(float(t.model.model[16].attention.average.abs().max()))
+
+    training.add_callback("on_train_batch_end", look)
+    training.train()
+    averaged = training.ema.ema.model[16].attention.average
+    assert len(seen) > 1
+    assert set(seen) == {0.0}
+    assert not averaged.any()
+    assert torch.equal(training.model.model[16].attention.scale, torch.ones_like(averaged))

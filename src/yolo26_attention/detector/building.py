@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
 from ultralytics.nn.modules import Conv
 from ultralytics.utils.torch_utils import initialize_weights
@@ -20,7 +21,16 @@ from yolo26_attention.detector.blame import defined, last_line
 from yolo26_attention.detector.isolation import kept_settings, own_generator
 from yolo26_attention.detector.modes import Replacement
 from yolo26_attention.detector.placebo_size import Match, match_placebo
-from yolo26_attention.detector.probe import Candidate, UnfitError, Use, check_lone_image, check_modes, probe
+from yolo26_attention.detector.probe import (
+    Candidate,
+    UnfitError,
+    Use,
+    check_lone_image,
+    check_modes,
+    check_shared,
+    check_ties,
+    probe,
+)
 from yolo26_attention.detector.sites import Site, inference
 from yolo26_attention.detector.trust import is_shipped
 
@@ -82,7 +92,6 @@ def build(
     if match is not None:
         sizes, matched = _matched_sizes(match, place, key, scale)
         options = {**options, **sizes}
-    _check_size(attention_class, options, place)
     with own_generator(key), kept_settings():
         attention, project = _complete(target, options, place)
     with own_generator(f"check/{key}"), kept_settings():
@@ -116,7 +125,6 @@ def find_class(target: str) -> Callable[..., nn.Module]:
 
 def _matched_sizes(match: Match, place: Place, key: str, scale: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of the placebo of a place, and how closely it matches."""
-    _check_size(find_class(match.target), match.options, place)
     height, width = round(place.site.height * scale), round(place.site.width * scale)
     # From a separate generator; otherwise the placebo's values would depend on what it matches.
     with own_generator(f"reference/{key}"), kept_settings():
@@ -161,9 +169,18 @@ def _complete(target: str, options: Mapping[str, Any], place: Place) -> tuple[nn
     attention, project = _construct(find_class(target), options, place)
     if not is_shipped(target):
         channels = place.in_channels if project is None else place.channels
+        candidate = Candidate(attention, channels, place.channels, 1)
         with _named(place):
-            check_modes(Candidate(attention, channels, place.channels, 1))
-        _make_parameters(attention, lambda: _construct(find_class(target), options, place)[0], place, channels)
+            check_modes(candidate)
+
+        def again() -> nn.Module:
+            return _construct(find_class(target), options, place)[0]
+
+        _make_parameters(attention, again, place, channels)
+        with _named(place):
+            check_ties(candidate)
+            with own_generator("trial"):
+                check_shared(candidate, again())
     return attention, project
 
 
@@ -204,9 +221,11 @@ def _run_blank(module: nn.Module, place: Place, channels: int, extra: int) -> No
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size | None]:
-    """Shapes of its parameters and buffers; None for those without a shape yet."""
-    tensors = [*module.named_parameters(), *module.named_buffers()]
-    return {name: None if is_lazy(tensor) else tensor.shape for name, tensor in tensors}
+    """Shapes of the parameters and buffers in its state dict; None for those without a shape yet."""
+    tensors = module.state_dict(keep_vars=True).items()
+    return {
+        name: None if is_lazy(tensor) else tensor.shape for name, tensor in tensors if isinstance(tensor, torch.Tensor)
+    }
 
 
 def _copied(module: nn.Module) -> nn.Module:
@@ -217,17 +236,31 @@ def _copied(module: nn.Module) -> nn.Module:
         return module
 
 
-def _check_size(attention_class: Callable[..., nn.Module], options: Mapping[str, Any], place: Place) -> None:
-    """Refuse more parameters than any network here has, before allocating them."""
+def _called(attention_class: Callable[..., nn.Module], channels: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build it, but refuse more parameters than any network here has as soon as they are registered.
+
+    torch's meta device would tell their number without allocating them, but a class may keep what it builds there.
+    """
+    registered: dict[tuple[int, str], int] = {}
+
+    def refuse(parameters: int) -> None:
+        if parameters > MOST_PARAMETERS:
+            given = ", ".join(f"{key}={value}" for key, value in options.items()) or attention_class.__name__
+            raise ValueError(f"{given} gives more than {MOST_PARAMETERS:,} parameters; try smaller sizes")
+
+    def count(module: nn.Module, name: str, parameter: Any) -> None:
+        if isinstance(parameter, nn.Parameter) and not is_lazy(parameter):
+            registered[id(module), name] = parameter.numel()
+            refuse(sum(registered.values()))
+
+    handle = register_module_parameter_registration_hook(count)
     try:
-        with own_generator("size"), kept_settings(), torch.device("meta"):
-            module = attention_class(place.channels, **options)
-            parameters = sum(parameter.numel() for parameter in module.parameters())
-    except Exception:  # noqa: BLE001  building the class reports the error
-        return
-    if parameters > MOST_PARAMETERS:
-        given = ", ".join(f"{key}={value}" for key, value in options.items())
-        raise ValueError(f"attention at site {place}: {given} gives {parameters:,} parameters; try smaller sizes")
+        module = attention_class(channels, **options)
+    finally:
+        handle.remove()
+    if isinstance(module, nn.Module):  # copies of a part are not registered one by one
+        refuse(sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter)))
+    return module
 
 
 def _construct(
@@ -236,10 +269,10 @@ def _construct(
     """Build attention from in_channels to channels if it can; otherwise attention after a 1x1 convolution that does."""
     try:
         if place.in_channels == place.channels:
-            return attention_class(place.channels, **options), None
+            return _called(attention_class, place.channels, options), None
         if "out_channels" in inspect.signature(attention_class).parameters:
-            return attention_class(place.in_channels, out_channels=place.channels, **options), None
-        attention = attention_class(place.channels, **options)
+            return _called(attention_class, place.in_channels, {**options, "out_channels": place.channels}), None
+        attention = _called(attention_class, place.channels, options)
     except ValueError as error:
         raise ValueError(f"attention at site {place}: {error}") from error
     except (Exception, SystemExit) as error:

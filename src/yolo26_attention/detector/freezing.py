@@ -91,6 +91,28 @@ def freeze_batch_norms(model: nn.Module, freeze: Any, graft_frozen: bool) -> Non
             norm.eval()
 
 
+class FrozenBuffers:
+    """The buffers of a frozen graft, which a module may change itself, such as running statistics of its own.
+
+    Args:
+        model: the model before its training.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Keep copies."""
+        self._kept = [
+            (part, name, buffer, buffer.clone())
+            for attention in grafted_attention(model).values()
+            for part in attention.modules()
+            for name, buffer in part.named_buffers(recurse=False)
+        ]
+
+    def restore(self) -> None:
+        """Give the buffers their initial values again, after a backward pass."""
+        for part, name, buffer, value in self._kept:
+            setattr(part, name, buffer.copy_(value))
+
+
 def check_freeze(model: nn.Module, freeze: Any, graft_frozen: bool) -> None:
     """Refuse a value that freezes nothing or everything, or that is invalid.
 

@@ -22,7 +22,13 @@ from ultralytics.utils.torch_utils import select_device, unwrap_model
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.compat.ultralytics import keep_random_stream, without_flops_line
 from yolo26_attention.data.label_cache import restrict_label_caches
-from yolo26_attention.detector.freezing import freeze_batch_norms, frozen_paths, graft_gradients, restore_gradients
+from yolo26_attention.detector.freezing import (
+    FrozenBuffers,
+    freeze_batch_norms,
+    frozen_paths,
+    graft_gradients,
+    restore_gradients,
+)
 from yolo26_attention.detector.grafting import (
     Graft,
     graft,
@@ -60,6 +66,7 @@ class Grafting(Resuming):
     watch: Watch | None = None  # only in the first epoch
     last_batch: int = 0  # of the step budget, counted over all epochs
     batch_folder: Path | None = None  # folder of batch sizes for a share of the memory; None stores none
+    frozen_buffers: FrozenBuffers | None = None
     learns: Mapping[str, bool] = MappingProxyType({})  # for every parameter of the graft, whether it is trained
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -76,6 +83,8 @@ class Grafting(Resuming):
             torch.set_num_threads(self.threads)
         self.add_callback("on_train_start", _watch_first_epoch)
         self.add_callback("on_train_batch_end", _end_if_not_finite)
+        if self.graft_options.frozen:
+            self.add_callback("on_train_batch_end", _restore_frozen)
         if self.steps is not None:
             self.add_callback("on_train_batch_end", _stop_after_last_step)
 
@@ -163,10 +172,17 @@ class Grafting(Resuming):
                 f"Ultralytics freezes {changed[0]} because of its name, so its values would differ between GPUs; "
                 "rename that attribute of your module"
             )
+        if self.graft_options.frozen and self.frozen_buffers is None:
+            self.frozen_buffers = FrozenBuffers(unwrap_model(model))
         optimizer: torch.optim.Optimizer = super().build_optimizer(model, *args, **kwargs)
         regroup(optimizer, unwrap_model(model), self.graft_options)
         self.note("optimizer", groups=describe(optimizer, unwrap_model(model)))
         return optimizer
+
+    def optimizer_step(self) -> None:
+        """Restore the buffers of a frozen graft before Ultralytics' step, which also averages the weights."""
+        _restore_frozen(self)
+        super().optimizer_step()
 
     def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
         """Build Ultralytics' loader, and convert a step budget to epochs, whose length is known only now."""
@@ -259,6 +275,11 @@ class GraftTrainer(Grafting, DetectionTrainer):
         """Build Ultralytics' validator; after the training it writes matches.npz beside the journal."""
         validator = MatchValidator.writing_to(self.journal and RunFolder(self.journal.parent).detections)
         return validator(self.test_loader, save_dir=self.save_dir, args=copy(self.args), _callbacks=self.callbacks)
+
+
+def _restore_frozen(trainer: Grafting) -> None:
+    if trainer.frozen_buffers is not None:
+        trainer.frozen_buffers.restore()
 
 
 def _stop_after_last_step(trainer: Grafting) -> None:

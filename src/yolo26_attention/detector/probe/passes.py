@@ -1,6 +1,7 @@
 """Check the forward and backward passes of a module, alone and in batches, on maps of every kind."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,12 +47,21 @@ def check_training(candidate: Candidate) -> nn.Module:
     """Train a copy for some steps and return it.
 
     Raises:
-        UnfitError: if it fails, creates parameters, or if gradients are missing or not finite.
+        UnfitError: if it fails, creates parameters, replaces tensors, or if gradients are missing or not finite.
     """
     module = copy.deepcopy(candidate.module).train()
     names = [name for name, _ in module.named_parameters()]
+    held: dict[str, Any] = {}  # what Ultralytics averages, as it looks the tensors up in its first step only
     for sides in (SQUARE, ODD, RECTANGULAR):
         _step(candidate, module, sides, 2)
+        held = held or module.state_dict()
+    for name, tensor in module.state_dict().items():
+        if name in held and held[name].data_ptr() != tensor.data_ptr() and not torch.equal(held[name], tensor):
+            raise candidate.unfit(
+                f"replaces {name} in training by another tensor",
+                "the averaged weights that are validated and saved would keep the first one; change it in place, as "
+                f"in self.{name.rpartition('.')[2]}.copy_(...)",
+            )
     if added := [name for name, _ in module.named_parameters() if name not in names]:
         raise candidate.unfit(
             f"creates parameters in training mode ({', '.join(added)})",

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolo26_attention.compat.pytorch import AnyBatchNorm
 from yolo26_attention.detector.blame import last_line
-from yolo26_attention.detector.probe.candidate import ODD, SQUARE, Candidate, close
+from yolo26_attention.detector.probe.candidate import SQUARE, Candidate, close
 
 PLAIN = (type(None), bool, int, float, str, bytes)
 
@@ -29,6 +28,14 @@ def check_parts(candidate: Candidate) -> None:
                 f"has a complex parameter, {name}",
                 "the averaged weights that are validated and saved would keep its initial value; store real and "
                 "imaginary parts in one real parameter and use torch.view_as_complex",
+                forward=False,
+            )
+    for name, value in module.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise candidate.unfit(
+                f"puts a {type(value).__name__} into its state dict ({name})",
+                "the averaged weights hold tensors alone, so the training would fail; keep numbers in buffers "
+                "(register_buffer) instead of get_extra_state",
                 forward=False,
             )
     known = {id(part) for part in [*module.modules(), *module.parameters(), *module.buffers()]}
@@ -57,7 +64,7 @@ def check_modes(candidate: Candidate) -> None:
             )
 
 
-def check_copies(candidate: Candidate, module: nn.Module, when: str) -> None:
+def check_copies(candidate: Candidate, module: nn.Module, when: str) -> nn.Module:
     """Copy and pickle it, as at the end of each epoch.
 
     Args:
@@ -65,11 +72,15 @@ def check_copies(candidate: Candidate, module: nn.Module, when: str) -> None:
         module: the module or a trained copy.
         when: time of the check, for the message.
 
+    Returns:
+        A copy of the module from before it ran here.
+
     Raises:
         UnfitError: with the attribute that prevents it.
     """
     copied = _attempted(candidate, module, when, copy.deepcopy, "copied")
     saved = _attempted(candidate, module, when, _saved, "saved")
+    before = copy.deepcopy(module)
     same = torch.random.get_rng_state()
     outputs = []
     for other in (module, copied, saved):
@@ -84,40 +95,7 @@ def check_copies(candidate: Candidate, module: nn.Module, when: str) -> None:
             "check __deepcopy__, __getstate__, __setstate__ and __reduce__",
             forward=False,
         )
-
-
-def check_state(candidate: Candidate, trained: nn.Module) -> None:
-    """Check that all state that a training changes is in the state dict and can be averaged.
-
-    Raises:
-        UnfitError: with the buffer, if it is one.
-    """
-    norms = {id(part.num_batches_tracked) for part in trained.modules() if isinstance(part, AnyBatchNorm)}
-    before = dict(candidate.module.named_buffers())
-    for name, buffer in trained.named_buffers():
-        changed = name in before and not torch.equal(before[name], buffer)
-        if changed and not buffer.is_floating_point() and id(buffer) not in norms:
-            raise candidate.unfit(
-                f"changes {name} in training, a buffer of {buffer.dtype}",
-                "the averaged weights that are validated and saved keep its initial value, as only floating-point "
-                "tensors are averaged; make it a float buffer",
-            )
-    fresh = copy.deepcopy(candidate.module)
-    try:
-        fresh.load_state_dict(trained.state_dict())
-    except RuntimeError as error:
-        raise candidate.unfit(
-            f"does not load its own state dict: {' '.join(str(error).split())}",
-            "an interrupted run could not resume; create all parameters and buffers in __init__",
-        ) from error
-    x = candidate.map(ODD, 1)
-    with torch.no_grad():
-        outputs = [candidate.run(copy.deepcopy(part).eval(), x) for part in (trained, fresh)]
-    if not close(*outputs):
-        raise candidate.unfit(
-            "learns state in training that is not in its state dict",
-            "it would be lost in the averaged weights and on resuming; keep it in buffers (register_buffer)",
-        )
+    return before
 
 
 def _attempted(candidate: Candidate, module: nn.Module, when: str, attempt: Any, done: str) -> nn.Module:
