@@ -8,11 +8,11 @@ import hashlib
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
 INSTALLED = {"site-packages", "dist-packages"}
 PROGRAM = __name__.partition(".")[0]
@@ -63,9 +63,7 @@ class _Loader(SourceFileLoader):
 class _Finder(MetaPathFinder):
     """Finds what the finders after it find, with another loader for source files."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:

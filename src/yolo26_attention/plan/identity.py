@@ -139,8 +139,8 @@ def readable_name(config: Mapping[str, Any]) -> str:
         ConfigError: if the name of the attention or of the data set cannot be part of a folder's name.
     """
     attention, placement = config["attention"]["name"], config["placement"]
-    if not re.fullmatch(r"[\w.-]+", str(attention)):
-        allowed = re.sub(r"[^\w.-]+", "_", str(attention)).strip("._") or "mine"
+    if attention is None or not re.fullmatch(r"[\w.-]+", str(attention)):
+        allowed = re.sub(r"[^\w.-]+", "_", str(attention or "")).strip("._") or "mine"
         raise ConfigError(
             f"attention.name={attention}: it becomes part of a folder's name, so it takes letters, digits, _, - and . "
             f"only; write name: {allowed}"
