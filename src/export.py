@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +22,9 @@ from yolo26_attention.config.registration import own_folders, register_configs
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record, replaced_best
+
+if TYPE_CHECKING:
+    from yolo26_attention.detector.trust import Trust
 
 MOST_NAMES = 8
 
@@ -89,13 +92,20 @@ def export_run(options: Mapping[str, Any]) -> str:
     assert record is not None, "find_run has read it"
     if problem := damage(best) or replaced_best(record, folder):
         raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
+    trust = Trust(options["trust"], tuple(own_folders()))
     try:
-        with known_classes_only("best.pt", best, Trust(options["trust"], tuple(own_folders()))):
+        changed = _code_changed(folder, trust)
+        with known_classes_only("best.pt", best, trust):
             model = load_best(best, device)
     except (ValueError, pickle.UnpicklingError) as error:
         raise ConfigError(f"run={options['run']}: {error}") from error
     if "best" not in record.checkpoints and (problem := other_network(record, best, model, fused(model))):
         raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
+    if changed is not None and options["check"]:
+        raise ConfigError(
+            f"run={options['run']}: {changed}, so the export would be another network than the run measured; put the "
+            "code back, train it again, or export it with today's code and without a comparison: check=false"
+        )
     imgsz = options["imgsz"] or arguments["imgsz"]
     stride = largest_stride(model)
     if imgsz < stride or imgsz % stride:
@@ -108,6 +118,8 @@ def export_run(options: Mapping[str, Any]) -> str:
     except (ImportError, AssertionError, ValueError) as error:
         raise ConfigError(f"format={fmt}: Ultralytics refuses: {error}") from error
     lines = [f"exported  {file}"]
+    if changed is not None:
+        lines.append(f"WARNING: {changed}; this is not the network that the run measured")
     if options["check"]:
         if not Path(arguments["data"]).is_file():
             raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; restore it, or use check=false")
@@ -139,6 +151,20 @@ def export_run(options: Mapping[str, Any]) -> str:
                 f"mAP50-95  {found['map50_95']:.4f}, in PyTorch {found['pytorch_map50_95']:.4f}",
             ]
     return "\n".join(lines)
+
+
+def _code_changed(folder: Path, trust: "Trust") -> str | None:
+    """Whether a user's class is no longer the one that was trained; None if its code may not run, as for its loading.
+
+    Raises:
+        ValueError: if the class cannot be imported.
+    """
+    from yolo26_attention.plan.own_code import code_changed
+
+    record = Record.read(folder)
+    attention = {} if record is None else record.config.get("attention", {})
+    may_run = trust.everything or trust.covers(str(attention.get("_target_")))
+    return code_changed(attention) if may_run else None
 
 
 def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:

@@ -21,6 +21,7 @@ from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.parity import ParityError
+from yolo26_attention.plan.own_code import file_fingerprint
 
 ROOT = Path(__file__).parent.parent
 
@@ -184,6 +185,26 @@ def test_an_export_that_is_a_folder_takes_the_place_of_an_earlier_one(asked_for,
     asked_for("folder")
     assert [path.name for path in (weights / "best.onnx").iterdir()] == ["model.xml"]
     shutil.rmtree(weights / "best.onnx")
+
+
+def test_a_run_whose_code_changed_is_exported_only_where_nothing_is_compared_and_that_is_said(
+    asked_for, runs, monkeypatch
+):
+    file = runs / "export_mine.py"
+    file.write_text("class Mine: pass\n")
+    monkeypatch.syspath_prepend(runs)
+    monkeypatch.delitem(sys.modules, "export_mine", raising=False)
+    folder = runs / "runs" / "acmix-s0-aaa"
+    attention = {"name": "mine", "_target_": "export_mine.Mine", "source": file_fingerprint(file)}
+    Record("aaa", folder.name, "s", 0, {"attention": attention}, "finished").write(folder)
+    assert "WARNING" not in asked_for(trust=True)[0]
+    attention["source"] = "another"
+    Record("aaa", folder.name, "s", 0, {"attention": attention}, "finished").write(folder)
+    with pytest.raises(ConfigError, match=r"run=aaa: the code of export_mine.Mine \(.*put the code back.*check=false"):
+        asked_for(trust=True)
+    text, _ = asked_for(trust=True, check=False)
+    assert "WARNING: the code of export_mine.Mine (" in text
+    sys.modules.pop("export_mine", None)
 
 
 @pytest.mark.parametrize(("imgsz", "way_out"), [(70, 64), (16, 32), (100, 96)])

@@ -102,3 +102,20 @@ def test_what_is_wrong_is_said_in_one_line(yaml, code, message, folder):
     assert "Traceback" not in result.stderr
     if "dumped" in yaml:
         assert str(folder) in result.stderr, "it says where it looked"
+
+
+EDITS_ITSELF = CODE.replace(
+    "        return x",
+    """        if self.training and x.shape[0] > 4 and "edited" + "!" not in open(__file__).read():
+            open(__file__, "a").write("# edited" + "!")
+        return x""",
+)
+
+
+def test_code_that_is_edited_during_a_sweep_is_not_trained_as_the_new_code(folder):
+    """The first run appends to the file, as an editor would; the process has the former code for the second."""
+    (folder / "damped.py").write_text(EDITS_ITSELF)
+    result = command("src.train", folder, "hydra.mode=MULTIRUN", "attention=damped", "seed=0,1", "trainer.batch=8")
+    assert "# edited!" in (folder / "damped.py").read_text()
+    assert "damped.py changed after this command imported it" in result.stderr + result.stdout
+    assert [record["seed"] for record in records(folder)] == [0]

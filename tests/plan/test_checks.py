@@ -1,11 +1,16 @@
 """What a configuration becomes, and what cannot be run; tests/errors.txt has the texts of what is refused."""
 
+import importlib
 import os
+import sys
 
 import pytest
 import torch
 
+from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.placebo_size import Match
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import Checker, ConfigError, _placebo, check
 
 
@@ -156,3 +161,82 @@ def test_a_placebo_of_a_class_from_elsewhere_counts_with_its_source():
     assert len(found["source"]) == 64
     shipped = Match("acmix", "yolo26_attention.attention.acmix.ACmix", {"heads": 4}, "parameters", 64)
     assert _placebo(placebo, shipped) == {**placebo, "options": {"heads": 4}}
+
+
+CLASS = """
+from torch import nn
+
+
+class Mine(nn.Module):
+    def __init__(self, channels{options}):
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        import checks_part
+
+        return x + checks_part.SCALE * self.mix(x)
+"""
+
+
+@pytest.fixture
+def mine(tiny, tmp_path, monkeypatch):
+    """The configuration of a class of one's own, and the folder with its code."""
+    (tmp_path / "checks_mine.py").write_text(CLASS.format(options=""))
+    (tmp_path / "checks_part.py").write_text("SCALE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = tiny("trust=true", "placement=p3")
+    yield {**config, "attention": {"name": "mine", "_target_": "checks_mine.Mine"}}, tmp_path
+    for name in ("checks_mine", "checks_part"):
+        sys.modules.pop(name, None)
+
+
+def test_the_identity_does_not_depend_on_what_has_been_imported(mine):
+    config, _ = mine
+    first = check(config)
+    assert "checks_part" in sys.modules  # the module was tried
+    assert check(config).run_id == first.run_id
+    importlib.import_module("checks_part")
+    assert check(config).run_id == first.run_id
+
+
+@pytest.mark.parametrize("name", ["checks_mine.py", "checks_part.py"])
+def test_a_run_after_an_edit_is_refused_because_the_process_still_has_the_former_code(name, mine):
+    config, folder = mine
+    check(config)
+    (folder / name).write_text((folder / name).read_text() + "# edited\n")
+    with pytest.raises(ConfigError, match=rf"{name} changed after this command imported it"):
+        check(config)
+
+
+def test_an_option_called_source_is_refused_instead_of_dropped(mine):
+    config, folder = mine
+    (folder / "checks_mine.py").write_text(CLASS.format(options=", source=1"))
+    attention = {**config["attention"], "source": 2}
+    with pytest.raises(ConfigError, match=r"attention.source=2: source is reserved .* rename this option"):
+        check({**config, "attention": attention})
+
+
+@pytest.mark.parametrize("name", ["name", "source", "_target_"])
+def test_a_class_with_an_option_that_never_reaches_it_is_refused(name, mine):
+    config, folder = mine
+    (folder / "checks_mine.py").write_text(CLASS.format(options=f", {name}=1"))
+    with pytest.raises(ConfigError, match=rf"checks_mine.Mine has an option {name}, but .* rename the option"):
+        check(config)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_weights_of_a_class_whose_code_changed_are_loaded_and_that_is_said(changed, mine, caplog):
+    config, folder = mine
+    run, plan = folder / "runs" / "mine-1", check(config)
+    weights = run / "train" / "weights" / "best.pt"
+    weights.parent.mkdir(parents=True)
+    model = build_stock("yolo26n", len(plan.dataset.names), plan.dataset.channels)
+    graft(model, Graft("checks_mine.Mine", {}, ("p3",)))
+    torch.save({"model": model, "train_args": {}}, weights)
+    source = "another" if changed else plan.config["attention"]["source"]
+    trained = {**plan.config, "attention": {**plan.config["attention"], "source": source}}
+    Record("1", "mine-1", "s", 0, trained, "finished").write(run)
+    assert check({**config, "model": {**config["model"], "weights": str(weights)}}).run_id != plan.run_id
+    said = f"model.weights={weights}: the code of checks_mine.Mine ("
+    assert (said in caplog.text) is changed

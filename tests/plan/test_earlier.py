@@ -180,3 +180,28 @@ def test_a_placebo_of_a_class_of_ones_own_asks_for_its_file_too(composed, mine, 
     assert place_of(tmp_path, config, dataset(), None).identity_version == 0
     os.utime(folder / "earlier_mine.py", (BEGAN + 1, BEGAN + 1))
     assert place_of(tmp_path, config, dataset(), None).identity_version == VERSION
+
+
+def put_run_by_imports_at_import(runs, config, folder, began=BEGAN):
+    """A run by an identity of today that left out what only a function of the class imports."""
+    (folder / "earlier_mine.py").write_text("class Mine:\n    def forward(self):\n        import earlier_parts\n")
+    for path in folder.glob("*.py"):
+        os.utime(path, (BEGAN - 1, BEGAN - 1))
+    source = file_fingerprint(folder / "earlier_mine.py")
+    run = new_folder(runs, {**config, "attention": {**config["attention"], "source": source}})
+    run.mkdir(parents=True)
+    (run / "record.json").write_text("{}")
+    (run / "journal.jsonl").write_text(json.dumps({"event": "weights", "time": began}) + "\n")
+    return run
+
+
+def test_a_run_whose_identity_left_out_what_a_function_imports_is_recognised_while_no_file_changed(mine, tmp_path):
+    config, folder = mine
+    run = put_run_by_imports_at_import(tmp_path, config, folder)
+    place = place_of(tmp_path, config, dataset(changed_at=math.inf), None)
+    assert (place.folder, place.identity_version) == (run, VERSION)
+    assert run.name.endswith(place.run_id)
+    os.utime(folder / "earlier_parts.py", (BEGAN + 1, BEGAN + 1))
+    place = place_of(tmp_path, config, dataset(), None)
+    assert place.folder == new_folder(tmp_path, config)
+    assert "what it imports, changed at" in place.remark

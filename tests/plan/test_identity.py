@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import SCHEMAS, Config, PlaceboConfig
 from yolo26_attention.plan.identity import defining, differing, identity, identity_content, readable_name
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
@@ -330,3 +331,18 @@ def test_a_run_of_then_is_not_found_for_images_in_memory(composed):
     config = composed("attention=baseline")
     assert identity_v0(config, "data", None) is not None
     assert identity_v0(with_value(config, "trainer.cache", lambda _: "ram"), "data", None) is None
+
+
+@pytest.mark.parametrize("name", ["../../a b/x", "a b", "a/b", "", None, "a\\b"])
+def test_an_attention_whose_name_cannot_be_part_of_a_folder_s_is_refused(name, composed):
+    config = composed("attention=acmix", "placement=p3")
+    with pytest.raises(ConfigError, match=r"attention.name=.* takes letters, digits, _, - and \. only; write name: "):
+        readable_name({**config, "attention": {**MINE, "name": name}})
+    assert readable_name({**config, "attention": {**MINE, "name": "a-b_C.1"}}).startswith("a-b_C.1-p3-")
+
+
+def test_a_data_set_whose_name_leads_elsewhere_is_refused(composed):
+    config = composed("attention=acmix", "placement=p3")
+    with pytest.raises(ConfigError, match=r"data.name=\.\./x: .* choose one without /"):
+        readable_name({**config, "data": {**config["data"], "name": "../x"}})
+    assert "-my pets-" in readable_name({**config, "data": {**config["data"], "name": "my pets"}})

@@ -20,6 +20,7 @@ from ultralytics.utils.torch_utils import initialize_weights
 from yolo26_attention.detector.blame import defined, last_line
 from yolo26_attention.detector.isolation import kept_settings, own_generator
 from yolo26_attention.detector.modes import Replacement
+from yolo26_attention.detector.own_imports import compile_from_source
 from yolo26_attention.detector.placebo_size import Match, match_placebo
 from yolo26_attention.detector.probe import (
     Candidate,
@@ -110,6 +111,7 @@ def find_class(target: str) -> Callable[..., nn.Module]:
         ValueError: with the last line of the traceback and the folders searched, if it cannot be imported.
     """
     module_name, _, class_name = target.rpartition(".")
+    compile_from_source()
     try:
         with own_generator(f"import/{module_name}"), kept_settings():
             found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)

@@ -5,10 +5,12 @@ A checked configuration becomes a `Plan`, which holds everything that the runner
 
 import copy
 import dataclasses
+import inspect
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +29,7 @@ from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.building import find_class
 from yolo26_attention.detector.freezing import check_freeze
 from yolo26_attention.detector.grafting import Graft, graft, graft_of, prepare, probe_sites
+from yolo26_attention.detector.own_imports import compile_from_source
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.probe.deployment import RUNTIMES
@@ -36,7 +39,7 @@ from yolo26_attention.detector.stock import MODELS, build_stock, check_weights, 
 from yolo26_attention.detector.trust import Trust, check_target, is_shipped
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.locks import only_within_this_machine
-from yolo26_attention.files.record import without_passwords
+from yolo26_attention.files.record import Record, without_passwords
 from yolo26_attention.plan.arguments import (
     check_image_size,
     check_latency,
@@ -46,7 +49,8 @@ from yolo26_attention.plan.arguments import (
     training_arguments,
 )
 from yolo26_attention.plan.earlier import place_of
-from yolo26_attention.plan.own_code import file_fingerprint, own_code
+from yolo26_attention.plan.identity import ABOUT_CLASS
+from yolo26_attention.plan.own_code import code_changed, file_fingerprint, imported_fingerprint
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
 from yolo26_attention.plan.training_options import check_training_options
 from yolo26_attention.training.param_groups import GraftOptions
@@ -265,6 +269,7 @@ def _dataset(data: Mapping[str, Any], output_dir: Path, single_cls: bool, fracti
 
 def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
     """The attention group; for a user's class, with a fingerprint of its file, as changed code is a new run."""
+    compile_from_source()
     missing = [key for key in ("name", "_target_") if key not in attention]
     if "_target_" in attention:
         _trusted("attention._target_", attention["_target_"], trust)
@@ -281,16 +286,35 @@ def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
             f"attention.name={attention.get('name')}: your YAML has no {missing[0]}; it needs `name: NAME` and "
             "`_target_: MODULE.CLASS`, and may have options of the class"
         )
+    _check_reserved(attention)
     return {**attention, "source": _source(attention["_target_"])}
+
+
+def _check_reserved(attention: Mapping[str, Any]) -> None:
+    """Refuse an option of a user's class that has the name of a key of this program, and so would never reach it."""
+    target = attention["_target_"]
+    if "source" in attention:
+        raise ConfigError(
+            f"attention.source={attention['source']}: source is reserved for the fingerprint of your code, as are name "
+            f"and _target_ for the attention; rename this option in your YAML and in {target}"
+        )
+    try:
+        taken = [key for key in ABOUT_CLASS if key in inspect.signature(find_class(target)).parameters]
+    except (ValueError, TypeError):  # it cannot be imported, which the caller reports, or has no signature
+        return
+    if taken:
+        raise ConfigError(
+            f"attention._target_={target} has an option {taken[0]}, but {', '.join(ABOUT_CLASS)} are reserved for the "
+            "attention itself and never reach the class; rename the option"
+        )
 
 
 def _source(target: str) -> str | None:
     """Fingerprint of a class's code, as changed code is a new run."""
     try:
-        code = own_code(find_class(target))
+        return imported_fingerprint(find_class(target))
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from error
-    return None if code is None else code.fingerprint
 
 
 def _placebo(placebo: Mapping[str, Any], match: Match) -> dict[str, Any]:
@@ -354,6 +378,17 @@ def _keeps_graft(
             f"model.weights={weights}: {difference}; its learned values would be lost, so choose the attention, "
             "placement and options of the checkpoint, or give a checkpoint without attention"
         )
+    if (changed := _code_changed(weights)) is not None:
+        log.warning("model.weights=%s: %s; its learned values are loaded into today's code", weights, changed)
+
+
+def _code_changed(weights: Path) -> str | None:
+    """Whether the code of a user's class changed after the run that a checkpoint is of; None if none is known."""
+    folder = next((folder for folder in weights.resolve().parents if RunFolder(folder).record.is_file()), None)
+    with suppress(ValueError):  # an unreadable record says nothing
+        record = None if folder is None else Record.read(folder)
+        return None if record is None else code_changed(record.config.get("attention", {}))
+    return None
 
 
 def _freezable(freeze: Any, graft_frozen: bool, spec: Graft, network: tuple[str, int, int], stock: nn.Module) -> None:

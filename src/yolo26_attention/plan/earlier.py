@@ -2,7 +2,8 @@
 
 A run of an earlier version is the same experiment if its identity under that version is equal. That identity covered
 only names and sizes of a user's data files, and one file of a user's class, so no file may have changed since the run
-began. Its folder keeps its place and its name, which study.json refers to.
+began. The same holds for runs by an identity of today that left out files which only functions of the class import.
+Its folder keeps its place and its name, which study.json refers to.
 """
 
 from collections.abc import Mapping
@@ -59,21 +60,25 @@ def place_of(runs: Path, config: Mapping[str, Any], dataset: Dataset, weights: s
     if config["data"]["yaml"] is not None and not any(runs.glob(f"{escape(name)}-*")):
         return place  # early, to save another pass over a large data set
     code = _code(config)
-    try:
-        earlier_id = identity_v0(_as_then(config, code), dataset.sizes_identity, weights)
-    except (OSError, ValueError):  # the earlier version could not read this data set
-        return place
+    earlier_id, version = _identity_at_import(config, code, dataset, weights), VERSION
+    if earlier_id is None or not RunFolder(runs / f"{name}-{earlier_id}").record.exists():
+        version = 0
+        try:
+            earlier_id = identity_v0(_as_then(config, code), dataset.sizes_identity, weights)
+        except (OSError, ValueError):  # the earlier version could not read this data set
+            return place
     earlier = runs / f"{name}-{earlier_id}"
     if earlier_id is None or not RunFolder(earlier).record.exists():
         return place
-    if problem := _changed_since(earlier, config, dataset, code):
+    by_sizes = version == 0 and config["data"]["yaml"] is not None  # else by content
+    if problem := _changed_since(earlier, dataset if by_sizes else None, code, version):
         return Place(run_id, VERSION, place.folder, remark=f"{earlier} is not reused for this run: {problem}")
     if config["force"]:
         return Place(run_id, VERSION, place.folder, replaces=earlier)
     remark = "a run of an earlier version of this program is reused"
-    if config["data"]["yaml"] is not None:
+    if by_sizes:
         remark += "; its data set was recognised by names, sizes and dates of its files"
-    return Place(earlier_id, 0, earlier, remark=remark)
+    return Place(earlier_id, version, earlier, remark=remark)
 
 
 def _code(config: Mapping[str, Any]) -> OwnCode | None:
@@ -85,6 +90,17 @@ def _code(config: Mapping[str, Any]) -> OwnCode | None:
     return None
 
 
+def _identity_at_import(
+    config: Mapping[str, Any], code: OwnCode | None, dataset: Dataset, weights: str | None
+) -> str | None:
+    """The identity without the files that only functions import, which covered them only once they were imported."""
+    if code is None or code.at_import == code.imported:
+        return None
+    group = "attention" if "source" in config["attention"] else "placebo"
+    then = {**config, group: {**config[group], "source": code.earlier_fingerprint}}
+    return identity(then, dataset.identity, weights)
+
+
 def _as_then(config: Mapping[str, Any], code: OwnCode | None) -> Mapping[str, Any]:
     """The configuration with the source of a class as the earlier version had it: the class's file alone."""
     if code is None or "source" not in config["attention"]:
@@ -92,14 +108,14 @@ def _as_then(config: Mapping[str, Any], code: OwnCode | None) -> Mapping[str, An
     return {**config, "attention": {**config["attention"], "source": file_fingerprint(code.file)}}
 
 
-def _changed_since(folder: Path, config: Mapping[str, Any], dataset: Dataset, code: OwnCode | None) -> str | None:
+def _changed_since(folder: Path, dataset: Dataset | None, code: OwnCode | None, version: int) -> str | None:
     """What may have changed since a run began and the earlier identity does not cover; None if nothing."""
     with suppress(ValueError):  # an unreadable record is reported when the run starts
         record = Record.read(folder)
-        if record is not None and images_in_memory(record.config.get("trainer", {})):
+        if version == 0 and record is not None and images_in_memory(record.config.get("trainer", {})):
             return "it was trained with trainer.cache=ram, which makes other mosaics"
     changes = {}
-    if config["data"]["yaml"] is not None:  # the earlier identity covered the content of the embedded set
+    if dataset is not None:
         changes["an image, a label or a list of the data set"] = dataset.changed_at
     if code is not None:
         changes[f"the code of {code.file}, or what it imports,"] = code.changed_at

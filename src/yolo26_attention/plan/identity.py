@@ -9,11 +9,13 @@ copy of their identity, such as src/yolo26_attention/plan/identity_v0.py.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
 
 VERSION = 1
@@ -131,8 +133,22 @@ def _plain(value: Any) -> Any:
 
 
 def readable_name(config: Mapping[str, Any]) -> str:
-    """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed."""
+    """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed.
+
+    Raises:
+        ConfigError: if the name of the attention or of the data set cannot be part of a folder's name.
+    """
     attention, placement = config["attention"]["name"], config["placement"]
+    if attention is None or not re.fullmatch(r"[\w.-]+", str(attention)):
+        allowed = re.sub(r"[^\w.-]+", "_", str(attention or "")).strip("._") or "mine"
+        raise ConfigError(
+            f"attention.name={attention}: it becomes part of a folder's name, so it takes letters, digits, _, - and . "
+            f"only; write name: {allowed}"
+        )
+    if re.search(r"[/\\\0]", str(config["data"]["name"])):
+        raise ConfigError(
+            f"data.name={config['data']['name']}: it becomes part of a folder's name; choose one without / and \\"
+        )
     if attention == "placebo":
         attention = f"placebo_of_{config['placebo']['matches']}"
     where = []

@@ -2,33 +2,44 @@
 
 import ast
 import hashlib
+import importlib
 import inspect
+import os
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import resolve_name
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-INSTALLED = {"site-packages", "dist-packages"}
-PROGRAM = __name__.partition(".")[0]  # an upgrade of this program makes no new run
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.own_imports import INSTALLED, differs_from_imported, is_foreign
+
+_files_before: dict[tuple[Path, str], "OwnCode"] = {}  # by a class's file and its content
 
 
 @dataclass(frozen=True)
 class OwnCode:
     """The file of a class and the files below its folder that it imports, directly or not, except this program's.
 
-    For a class in an installed package, only the class's file.
+    For a class in an installed package, only the class's file. `at_import` are those of the imported files that are
+    imported outside functions: those that an identity of an earlier version covers.
     """
 
     file: Path
     imported: tuple[Path, ...]
+    at_import: tuple[Path, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the files' content; for a single file, that of `file_fingerprint`."""
-        prints = [file_fingerprint(self.file), *sorted(file_fingerprint(path) for path in self.imported)]
-        return prints[0] if len(prints) == 1 else hashlib.sha256(" ".join(prints).encode()).hexdigest()
+        """Fingerprint of the files' content now; for a single file, that of `file_fingerprint`."""
+        return _joined(file_fingerprint(self.file), map(file_fingerprint, self.imported))
+
+    @property
+    def earlier_fingerprint(self) -> str:
+        """As `fingerprint`, without the files that only functions import."""
+        return _joined(file_fingerprint(self.file), map(file_fingerprint, self.at_import))
 
     @property
     def changed_at(self) -> float:
@@ -39,45 +50,171 @@ class OwnCode:
 def own_code(found: Any) -> OwnCode | None:
     """Find the files of a class or function; None if it has none, as for a built-in.
 
+    It follows the imports in the source, so the answer does not depend on what has been imported before.
+
     Raises:
         TypeError: if it is neither a class nor a function.
+        ConfigError: if its module has bytecode only.
     """
     source = inspect.getsourcefile(found)
     module = sys.modules.get(found.__module__)
     if source is None or module is None:
         return None
-    file = Path(source).resolve()
-    root = file.parents[min(module.__name__.count("."), len(file.parents) - 1)]
-    return OwnCode(file, tuple(sorted(_files_below(root, module) - {file})))
+    if not os.path.isfile(source):
+        raise ConfigError(
+            f"{found.__module__}.{found.__qualname__}: its source {source} is not there, so a change of its code would "
+            "go unnoticed; put the .py file back, or start the command again if it was moved"
+        )
+    start = os.path.abspath(module.__file__ or source)
+    files = _Imports(module.__name__, Path(start), Path(source).resolve())
+    return OwnCode(files.file, files.found(everywhere=True), files.found(everywhere=False))
 
 
-def _files_below(root: Path, module: ModuleType) -> set[Path]:
-    """Files below a folder that a module imports, directly or not, including the module's own."""
-    seen: set[Path] = set()
-    todo = [module]
-    while todo:
-        module = todo.pop()
-        file = Path(getattr(module, "__file__", None) or "").resolve()
-        others = INSTALLED & set(file.parts) or module.__name__.partition(".")[0] == PROGRAM
-        if others or file.suffix != ".py" or not file.is_relative_to(root) or file in seen:
-            continue
-        seen.add(file)
-        todo += [sys.modules[name] for name in _imports(file, module) if name in sys.modules]
-    return seen
+def imported_fingerprint(found: Any) -> str | None:
+    """Fingerprint of the code of a class or function as this process imported it; None if it has no files.
+
+    Raises:
+        TypeError: if it is neither a class nor a function.
+        ConfigError: if a file changed since it was imported, as this process would go on running the former code.
+    """
+    code = own_code(found)
+    if code is None:
+        return None
+    prints = {file: file_fingerprint(file) for file in (code.file, *code.imported)}
+    before = _files_before.setdefault((code.file, prints[code.file]), code)
+    changed = [file for file, content in prints.items() if differs_from_imported(file, content)]
+    changed += sorted(set(before.imported) ^ set(code.imported))
+    if changed:
+        raise ConfigError(
+            f"{found.__module__}.{found.__qualname__}: {changed[0]} changed after this command imported it, and the "
+            "command still runs the former code; start the command again, which trains with the new code as a new run"
+        )
+    return _joined(prints[code.file], [prints[file] for file in code.imported])
 
 
-def _imports(file: Path, module: ModuleType) -> set[str]:
-    """Names of the modules that a file may import, and of their packages."""
-    names: set[str] = {module.__name__}
-    for node in ast.walk(ast.parse(file.read_bytes())):
+def code_changed(trained: Mapping[str, Any]) -> str | None:
+    """Say whether the code of a user's class is no longer that with which a run was trained.
+
+    Args:
+        trained: the attention group in the run's record. Its class is imported.
+
+    Returns:
+        The class and its file, in words; None if nothing changed or the class is this program's.
+
+    Raises:
+        ValueError: if the class cannot be imported, or its source is not there.
+    """
+    source, target = trained.get("source"), trained.get("_target_")
+    if source is None or target is None:
+        return None
+    code = own_code(find_class(target))
+    if code is None or source in (code.fingerprint, code.earlier_fingerprint, file_fingerprint(code.file)):
+        return None
+    return f"the code of {target} ({code.file}, or what it imports) is not the code that the run was trained with"
+
+
+class _Imports:
+    """The files that a module imports, found by their names, without importing anything."""
+
+    def __init__(self, module: str, start: Path, file: Path) -> None:
+        """Args: name and file of the module, which may be a link; file of the class, resolved."""
+        importlib.invalidate_caches()
+        self.module, self.start, self.file = module, start, file
+        depth = module.count(".")
+        self.roots = {path.parents[min(depth, len(path.parents) - 1)] for path in (start, file)}
+        inside = depth + (start.name == "__init__.py")
+        self.top = start.parents[min(inside, len(start.parents) - 1)]  # the folder that has the module's package
+
+    def found(self, *, everywhere: bool) -> tuple[Path, ...]:
+        """Resolved paths of the files, without the class's; those that functions import only if `everywhere`."""
+        if INSTALLED & {*self.start.parts, *self.file.parts}:
+            return ()
+        seen: set[Path] = set()
+        todo = [(self.module, self.start)]
+        while todo:
+            name, path = todo.pop()
+            resolved = path.resolve()
+            below = any(each.is_relative_to(root) for each in (path, resolved) for root in self.roots)
+            if not below or resolved in seen or is_foreign(name, path):
+                continue
+            seen.add(resolved)
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            names = {name, *_imported_names(resolved, package, everywhere=everywhere)}
+            names |= {each.rsplit(".", count)[0] for each in names for count in range(1, each.count(".") + 1)}
+            todo += [(each, file) for each in names if (file := self._locate(each)) is not None]
+        return tuple(sorted(seen - {self.file}))
+
+    def _locate(self, name: str) -> Path | None:
+        """The source file of a module; None if there is none, as for what is built in and for an attribute."""
+        top, *inner = name.split(".")
+        file, folders = _search(top, [self.top]) if top == self.module.partition(".")[0] else _find_top_level(top)
+        for part in inner:
+            file, folders = _search(part, folders)
+        return file
+
+
+def _search(name: str, folders: Iterable[Path]) -> tuple[Path | None, list[Path]]:
+    """Source file of a module in some folders, and the folders in which its submodules are."""
+    portions = []
+    for folder in folders:
+        package = folder / name / "__init__.py"
+        if package.is_file():
+            return package, [package.parent]
+        if (module := folder / f"{name}.py").is_file():
+            return module, []
+        if package.parent.is_dir():
+            portions.append(package.parent)
+    return None, portions
+
+
+def _find_top_level(name: str) -> tuple[Path | None, list[Path]]:
+    """As `_search`, in the order in which Python searches."""
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, None)
+        if spec is not None:
+            file = Path(spec.origin) if spec.has_location and spec.origin is not None else None
+            folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+            return (file if file is None or file.suffix == ".py" else None), folders
+    return None, []
+
+
+def _imported_names(file: Path, package: str, *, everywhere: bool) -> Iterator[str]:
+    """Names of the modules that a file may import."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # its import, if there is one, says so
+        return
+    for node in _statements(tree, everywhere=everywhere):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             origin = node.module or ""
             if node.level:
-                origin = resolve_name("." * node.level + origin, module.__package__ or module.__name__)
-            names |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
-    return names | {name.rsplit(".", count)[0] for name in names for count in range(1, name.count(".") + 1)}
+                if package.count(".") + 1 < node.level or not package:
+                    continue  # leads out of its package: Python refuses it
+                origin = resolve_name("." * node.level + origin, package)
+            yield from (origin, *(f"{origin}.{alias.name}" for alias in node.names))
+
+
+def _statements(node: ast.AST, *, everywhere: bool) -> Iterator[ast.AST]:
+    """All nodes, without blocks that an import never runs; those in functions only if `everywhere`."""
+    inner = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.If) and _never_runs(node.test):
+        inner = list(node.orelse)
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not everywhere:
+        inner = []
+    yield node
+    for each in inner:
+        yield from _statements(each, everywhere=everywhere)
+
+
+def _never_runs(test: ast.expr) -> bool:
+    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
+
+
+def _joined(first: str, others: Iterable[str]) -> str:
+    prints = [first, *sorted(others)]
+    return first if len(prints) == 1 else hashlib.sha256(" ".join(prints).encode()).hexdigest()
 
 
 def file_fingerprint(path: Path) -> str:
