@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.special
+import scipy  # its parts are imported when they are first used
 from jaxtyping import Float64
 from numpy.typing import NDArray
 

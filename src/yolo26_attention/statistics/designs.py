@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts are imported when they are first used
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
@@ -175,7 +175,7 @@ def block_p(
     error = ((scores[:, kept] @ with_blocks) ** 2).sum(axis=1)
     explained = ((scores[:, kept] @ without) ** 2).sum(axis=1) - error
     ratio = np.maximum(explained, 0) / (df - error_df) / np.maximum(error / error_df, 1e-300)
-    p: NDArray[np.float64] = scipy.stats.f.sf(ratio, df - error_df, error_df)
+    p: NDArray[np.float64] = scipy.special.fdtrc(df - error_df, error_df, ratio)
     return p
 
 

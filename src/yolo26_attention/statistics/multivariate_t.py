@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import scipy.optimize
-import scipy.special
-import scipy.stats
+import scipy  # its parts are imported when they are first used
 from jaxtyping import Float64
 from numpy.typing import NDArray
 

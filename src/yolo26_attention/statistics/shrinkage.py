@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.special
-import scipy.stats
+import scipy  # its parts are imported when they are first used
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
