@@ -120,7 +120,7 @@ FAULTS = [
     Fault("finished run: a field nobody knows", asked_again("record.json", with_more), "nothing trained; every file"),
     Fault("finished run: its record cut short, status asked", record_of_a_study(cut), "1 unreadable.*unreadable: "),
     Fault("interrupted run: journal and state cut short", journal_cut, r"finished; \['checkpoint_damaged', 'resume'\]"),
-    Fault("run of an earlier version: classes exchanged since", own_labels, "the old run; .*is not reused.* changed at"),
+    Fault("run of an earlier version: classes exchanged since", own_labels, "the old run; .* not reused.* changed at"),
     Fault("study.json: cut short", study_json(cut), r"refused: .*study\.json is no study .*; move it away"),
     Fault("study.json: of a later version", study_json(later), r"refused: .*has format 99.*; upgrade the program"),
     Fault("disk: no locks", without_locks, r"refused: .*cannot be locked \(No locks.*another disk.*; nothing trained"),
