@@ -213,3 +213,24 @@ def test_the_code_of_a_run_is_recognised_by_every_fingerprint_it_may_have_had(la
         assert code_changed({**trained, "source": source}) is None
     assert code_changed(trained) is None
     assert "the code of own_lazy.Lazy (" in code_changed({**trained, "source": "another"})
+
+
+def test_what_the_module_found_on_a_path_of_its_own_counts(folder):
+    (folder / "own_alone.py").write_text(
+        "import os, sys\nsys.path.insert(0, os.path.dirname(__file__) + '/shelf')\nimport own_hidden\nsys.path.pop(0)\n"
+        "class Alone: pass\n"
+    )
+    (folder / "shelf").mkdir()
+    (folder / "shelf" / "own_hidden.py").write_text("def late():\n    import own_other\n")
+    (folder / "own_other.py").write_text("")
+    assert code_of("own_alone", "Alone").imported == (folder / "own_other.py", folder / "shelf" / "own_hidden.py")
+
+
+def test_a_branch_that_is_not_taken_counts_but_not_for_earlier_identities(folder):
+    (folder / "own_alone.py").write_text(
+        "try:\n    import own_other\nexcept ImportError:\n    import own_pkg\nclass Alone: pass\n"
+    )
+    (folder / "own_other.py").write_text("")
+    code = code_of("own_alone", "Alone")
+    assert code.imported == (folder / "own_other.py", folder / "own_pkg/__init__.py")
+    assert code.at_import == (folder / "own_other.py",)

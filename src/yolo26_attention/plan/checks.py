@@ -279,6 +279,11 @@ def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
             f"attention.name={attention['name']} means another class than "
             f"attention._target_={attention.get('_target_')}; choose attention=NAME, or give the class its own name"
         )
+    if "source" in attention:
+        raise ConfigError(
+            f"attention.source={attention['source']}: source is reserved for the fingerprint of your code, as are name "
+            f"and _target_ for the attention; rename this option in your YAML and in {attention.get('_target_')}"
+        )
     if attention.get("name") == "baseline" or (not missing and is_shipped(attention["_target_"])):
         return dict(attention)
     if missing:
@@ -291,13 +296,8 @@ def _own_class(attention: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
 
 
 def _check_reserved(attention: Mapping[str, Any]) -> None:
-    """Refuse an option of a user's class that has the name of a key of this program, and so would never reach it."""
+    """Refuse a user's class with an option that has the name of a key of this program, and so would never reach it."""
     target = attention["_target_"]
-    if "source" in attention:
-        raise ConfigError(
-            f"attention.source={attention['source']}: source is reserved for the fingerprint of your code, as are name "
-            f"and _target_ for the attention; rename this option in your YAML and in {target}"
-        )
     try:
         taken = [key for key in ABOUT_CLASS if key in inspect.signature(find_class(target)).parameters]
     except (ValueError, TypeError):  # it cannot be imported, which the caller reports, or has no signature

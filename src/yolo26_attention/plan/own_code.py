@@ -14,7 +14,7 @@ from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.building import find_class
-from yolo26_attention.detector.own_imports import INSTALLED, differs_from_imported, is_foreign
+from yolo26_attention.detector.own_imports import differs_from_imported, is_foreign
 
 _files_before: dict[tuple[Path, str], "OwnCode"] = {}  # by a class's file and its content
 
@@ -23,8 +23,8 @@ _files_before: dict[tuple[Path, str], "OwnCode"] = {}  # by a class's file and i
 class OwnCode:
     """The file of a class and the files below its folder that it imports, directly or not, except this program's.
 
-    For a class in an installed package, only the class's file. `at_import` are those of the imported files that are
-    imported outside functions: those that an identity of an earlier version covers.
+    For a class in an installed package, only the class's file. `at_import` are those that the import of the class's
+    module imports, without what functions import later: those that identities of earlier versions covered.
     """
 
     file: Path
@@ -38,7 +38,7 @@ class OwnCode:
 
     @property
     def earlier_fingerprint(self) -> str:
-        """As `fingerprint`, without the files that only functions import."""
+        """As `fingerprint`, of what the import of the class's module imports."""
         return _joined(file_fingerprint(self.file), map(file_fingerprint, self.at_import))
 
     @property
@@ -50,7 +50,7 @@ class OwnCode:
 def own_code(found: Any) -> OwnCode | None:
     """Find the files of a class or function; None if it has none, as for a built-in.
 
-    It follows the imports in the source, so the answer does not depend on what has been imported before.
+    It follows the imports in the source, so the answer does not depend on what functions have imported before.
 
     Raises:
         TypeError: if it is neither a class nor a function.
@@ -62,12 +62,15 @@ def own_code(found: Any) -> OwnCode | None:
         return None
     if not os.path.isfile(source):
         raise ConfigError(
-            f"{found.__module__}.{found.__qualname__}: its source {source} is not there, so a change of its code would "
-            "go unnoticed; put the .py file back, or start the command again if it was moved"
+            f"attention._target_={found.__module__}.{found.__qualname__}: its source {source} is not there, so a "
+            "change of its code would go unnoticed; put the .py file back, or start the command again if it was moved"
         )
-    start = os.path.abspath(module.__file__ or source)
-    files = _Imports(module.__name__, Path(start), Path(source).resolve())
-    return OwnCode(files.file, files.found(everywhere=True), files.found(everywhere=False))
+    start, file = Path(os.path.abspath(module.__file__ or source)), Path(source).resolve()
+    if is_foreign(module.__name__, file):
+        return OwnCode(file, ())
+    imports = _Imports(module.__name__, start, file)
+    at_import = imports.follow({}, everywhere=False)
+    return OwnCode(file, imports.files(imports.follow(at_import, everywhere=True)), imports.files(at_import))
 
 
 def imported_fingerprint(found: Any) -> str | None:
@@ -80,14 +83,16 @@ def imported_fingerprint(found: Any) -> str | None:
     code = own_code(found)
     if code is None:
         return None
-    prints = {file: file_fingerprint(file) for file in (code.file, *code.imported)}
+    prints = {file: file_fingerprint(file) for file in (code.file, *code.imported) if file.is_file()}
     before = _files_before.setdefault((code.file, prints[code.file]), code)
-    changed = [file for file, content in prints.items() if differs_from_imported(file, content)]
+    changed = [file for file in code.imported if file not in prints]
+    changed += [file for file, content in prints.items() if differs_from_imported(file, content)]
     changed += sorted(set(before.imported) ^ set(code.imported))
     if changed:
         raise ConfigError(
-            f"{found.__module__}.{found.__qualname__}: {changed[0]} changed after this command imported it, and the "
-            "command still runs the former code; start the command again, which trains with the new code as a new run"
+            f"attention._target_={found.__module__}.{found.__qualname__}: {changed[0]} changed after this command "
+            "imported it, and the command still runs the former code; start the command again, which trains with the "
+            "new code as a new run"
         )
     return _joined(prints[code.file], [prints[file] for file in code.imported])
 
@@ -114,7 +119,7 @@ def code_changed(trained: Mapping[str, Any]) -> str | None:
 
 
 class _Imports:
-    """The files that a module imports, found by their names, without importing anything."""
+    """Finds the files that a module imports, by their names and without importing anything."""
 
     def __init__(self, module: str, start: Path, file: Path) -> None:
         """Args: name and file of the module, which may be a link; file of the class, resolved."""
@@ -125,24 +130,40 @@ class _Imports:
         inside = depth + (start.name == "__init__.py")
         self.top = start.parents[min(inside, len(start.parents) - 1)]  # the folder that has the module's package
 
-    def found(self, *, everywhere: bool) -> tuple[Path, ...]:
-        """Resolved paths of the files, without the class's; those that functions import only if `everywhere`."""
-        if INSTALLED & {*self.start.parts, *self.file.parts}:
-            return ()
-        seen: set[Path] = set()
-        todo = [(self.module, self.start)]
+    def follow(self, known: Mapping[str, Path], *, everywhere: bool) -> dict[str, Path]:
+        """Files of the modules that the module and the known ones import, by name.
+
+        Args:
+            known: files of modules.
+            everywhere: whether imports in functions and in branches not taken count, too. Otherwise only what the
+                import of the module did import.
+        """
+        located = {self.module: self.start, **known}
+        todo = list(located.items())
         while todo:
             name, path = todo.pop()
-            resolved = path.resolve()
-            below = any(each.is_relative_to(root) for each in (path, resolved) for root in self.roots)
-            if not below or resolved in seen or is_foreign(name, path):
+            if not self._counts(name, path):
                 continue
-            seen.add(resolved)
             package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            names = {name, *_imported_names(resolved, package, everywhere=everywhere)}
+            names = {name, *_imported_names(path, package, everywhere=everywhere)}
             names |= {each.rsplit(".", count)[0] for each in names for count in range(1, each.count(".") + 1)}
-            todo += [(each, file) for each in names if (file := self._locate(each)) is not None]
-        return tuple(sorted(seen - {self.file}))
+            for each in names - set(located):
+                file = self._locate(each) if everywhere else _loaded(each)
+                if file is not None:
+                    located[each] = file
+                    todo.append((each, file))
+        return located
+
+    def files(self, located: Mapping[str, Path]) -> tuple[Path, ...]:
+        """Resolved paths of the files that count, without the class's."""
+        return tuple(
+            sorted({path.resolve() for name, path in located.items() if self._counts(name, path)} - {self.file})
+        )
+
+    def _counts(self, name: str, path: Path) -> bool:
+        """Whether a module's file is source below the module's folder, as a link or as its target."""
+        below = any(each.is_relative_to(root) for each in (path, path.resolve()) for root in self.roots)
+        return below and path.suffix == ".py" and not is_foreign(name, path)
 
     def _locate(self, name: str) -> Path | None:
         """The source file of a module; None if there is none, as for what is built in and for an attribute."""
@@ -151,6 +172,12 @@ class _Imports:
         for part in inner:
             file, folders = _search(part, folders)
         return file
+
+
+def _loaded(name: str) -> Path | None:
+    """The file of an imported module."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return None if file is None else Path(os.path.abspath(file))
 
 
 def _search(name: str, folders: Iterable[Path]) -> tuple[Path | None, list[Path]]:
@@ -182,7 +209,7 @@ def _imported_names(file: Path, package: str, *, everywhere: bool) -> Iterator[s
     """Names of the modules that a file may import."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):  # its import, if there is one, says so
+    except (OSError, SyntaxError, ValueError):  # gone, which the fingerprint reports, or refused by its import
         return
     for node in _statements(tree, everywhere=everywhere):
         if isinstance(node, ast.Import):
