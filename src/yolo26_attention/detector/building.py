@@ -238,16 +238,18 @@ def _copied(module: nn.Module) -> nn.Module:
         return module
 
 
-def _called(attention_class: Callable[..., nn.Module], channels: int, options: Mapping[str, Any]) -> nn.Module:
-    """Build it, but refuse more parameters than any network here has as soon as they are registered.
+@contextmanager
+def _limited(name: str, options: Mapping[str, Any]) -> Iterator[Callable[[nn.Module], nn.Module]]:
+    """Refuse more parameters than any network here has, as soon as they are registered, while a class is built.
 
     torch's meta device would tell their number without allocating them, but a class may keep what it builds there.
+    Gives a function that passes a built module on, after the same check: copied parts are not registered one by one.
     """
     registered: dict[tuple[int, str], int] = {}
 
     def refuse(parameters: int) -> None:
         if parameters > MOST_PARAMETERS:
-            given = ", ".join(f"{key}={value}" for key, value in options.items()) or attention_class.__name__
+            given = ", ".join(f"{key}={value}" for key, value in options.items()) or name
             raise ValueError(f"{given} gives more than {MOST_PARAMETERS:,} parameters; try smaller sizes")
 
     def count(module: nn.Module, name: str, parameter: Any) -> None:
@@ -255,14 +257,16 @@ def _called(attention_class: Callable[..., nn.Module], channels: int, options: M
             registered[id(module), name] = parameter.numel()
             refuse(sum(registered.values()))
 
+    def counted(module: nn.Module) -> nn.Module:
+        if isinstance(module, nn.Module):
+            refuse(sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter)))
+        return module
+
     handle = register_module_parameter_registration_hook(count)
     try:
-        module = attention_class(channels, **options)
+        yield counted
     finally:
         handle.remove()
-    if isinstance(module, nn.Module):  # copies of a part are not registered one by one
-        refuse(sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter)))
-    return module
 
 
 def _construct(
@@ -270,11 +274,12 @@ def _construct(
 ) -> tuple[nn.Module, nn.Module | None]:
     """Build attention from in_channels to channels if it can; otherwise attention after a 1x1 convolution that does."""
     try:
-        if place.in_channels == place.channels:
-            return _called(attention_class, place.channels, options), None
-        if "out_channels" in inspect.signature(attention_class).parameters:
-            return _called(attention_class, place.in_channels, {**options, "out_channels": place.channels}), None
-        attention = _called(attention_class, place.channels, options)
+        with _limited(attention_class.__name__, options) as counted:
+            if place.in_channels == place.channels:
+                return counted(attention_class(place.channels, **options)), None
+            if "out_channels" in inspect.signature(attention_class).parameters:
+                return counted(attention_class(place.in_channels, out_channels=place.channels, **options)), None
+            attention = counted(attention_class(place.channels, **options))
     except ValueError as error:
         raise ValueError(f"attention at site {place}: {error}") from error
     except (Exception, SystemExit) as error:
