@@ -22,12 +22,9 @@ from yolo26_attention.config.registration import own_folders, register_configs
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record, replaced_best
-<<<<<<< HEAD
 
 if TYPE_CHECKING:
     from yolo26_attention.detector.trust import Trust
-=======
->>>>>>> step1/owner
 
 MOST_NAMES = 8
 
@@ -104,14 +101,11 @@ def export_run(options: Mapping[str, Any]) -> str:
         raise ConfigError(f"run={options['run']}: {error}") from error
     if "best" not in record.checkpoints and (problem := other_network(record, best, model, fused(model))):
         raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
-<<<<<<< HEAD
     if changed is not None and options["check"]:
         raise ConfigError(
             f"run={options['run']}: {changed}, so the export would be another network than the run measured; put the "
             "code back, train it again, or export it with today's code and without a comparison: check=false"
         )
-=======
->>>>>>> step1/owner
     imgsz = options["imgsz"] or arguments["imgsz"]
     stride = largest_stride(model)
     if imgsz < stride or imgsz % stride:
