@@ -21,7 +21,7 @@ from yolo26_attention.config.hydra_errors import job_values
 from yolo26_attention.config.registration import own_folders, register_configs
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.record import Record
+from yolo26_attention.files.record import Record, replaced_best
 
 MOST_NAMES = 8
 
@@ -74,7 +74,8 @@ def export_run(options: Mapping[str, Any]) -> str:
     from yolo26_attention.latency.backends import check_format, load_export
     from yolo26_attention.latency.measure import EndToEnd, validation_images
     from yolo26_attention.latency.parity import check_parity, validate_deployed
-    from yolo26_attention.latency.trained import load_best
+    from yolo26_attention.latency.trained import fused, load_best
+    from yolo26_attention.run.ownership import other_network
     from yolo26_attention.training.state import damage
 
     folder = find_run(options["run"], options["output_dir"])
@@ -84,14 +85,17 @@ def export_run(options: Mapping[str, Any]) -> str:
         device = check_format(fmt)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    best = RunFolder(folder).best
-    if problem := damage(best):
+    best, record = RunFolder(folder).best, Record.read(folder)
+    assert record is not None, "find_run has read it"
+    if problem := damage(best) or replaced_best(record, folder):
         raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
     try:
         with known_classes_only("best.pt", best, Trust(options["trust"], tuple(own_folders()))):
             model = load_best(best, device)
     except (ValueError, pickle.UnpicklingError) as error:
         raise ConfigError(f"run={options['run']}: {error}") from error
+    if "best" not in record.checkpoints and (problem := other_network(record, best, model, fused(model))):
+        raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
     imgsz = options["imgsz"] or arguments["imgsz"]
     stride = largest_stride(model)
     if imgsz < stride or imgsz % stride:

@@ -39,9 +39,10 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 
 def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.plan.checks import check
+    from yolo26_attention.run.inputs import DataChangedError, DataUnreadableError
     from yolo26_attention.run.runner import DiskFullError, run
     from yolo26_attention.run.summary import table
-    from yolo26_attention.study.runs import entry_of
+    from yolo26_attention.study.runs import entry_of, left_out, shared_by
     from yolo26_attention.study.text import announcement
     from yolo26_attention.study.text import tags as study_tags
 
@@ -50,13 +51,17 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         plan = check(job_values(config))
         if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
             log.info("\n%s", line)
+        if warning := left_out(Path(config.output_dir), config.study, plan.folder.name):
+            log.warning(warning)
         for note in plan.dataset.notes:
             log.info(note)
         entry = entry_of(Path(config.output_dir), config.study, plan.folder.name)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True), study_tags(entry))
-    except (ConfigError, RunSkippedError, DiskFullError) as error:
+    except (ConfigError, RunSkippedError, DiskFullError, DataChangedError, DataUnreadableError) as error:
         if sweeping:
-            log.info("skipped: %s", error)
+            log.info(
+                "%s: %s", "failed" if isinstance(error, DataChangedError | DataUnreadableError) else "skipped", error
+            )
             raise  # the launcher continues with the other runs
         sys.exit(f"error: {error}")
     except (Exception, SystemExit) as error:
@@ -67,6 +72,8 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         raise
     if not trained:
         log.info("\nfinished before; nothing was trained (force=true trains it again)")
+        if line := shared_by(Path(config.output_dir), config.study, record):
+            log.info(line)
     log.info("\n%s", table(record, plan.folder))
     try:
         found = tuple(record.objective(name) for name in config.objectives)

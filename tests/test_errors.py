@@ -1,6 +1,7 @@
 """Every error that a user can cause, with its exact text: tests/errors.txt is the table, and this goes through it."""
 
 import ast
+import dataclasses
 import errno
 import io
 import os
@@ -40,15 +41,17 @@ from yolo26_attention.detector import stock
 from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.locks import run_lock
-from yolo26_attention.files.record import Record
-from yolo26_attention.plan.checks import Checker
+from yolo26_attention.files.record import Record, file_digest
+from yolo26_attention.plan.checks import Checker, Plan
 from yolo26_attention.run.runner import run
 from yolo26_attention.study.definition import study_names
+from yolo26_attention.training.state import write_state
 from yolo26_attention.yolo import grafted_yolo
 
 ROOT = CONF.parent
 ERRORS = {
-    *("ConfigError", "DatasetInvalidError", "DatasetMissingError", "DiskFullError", "LockError", "NewerFormatError"),
+    *("ConfigError", "DataChangedError", "DataUnreadableError", "DatasetInvalidError", "DatasetMissingError"),
+    *("DiskFullError", "ForeignStateError", "LockError", "NewerFormatError"),
     *("ObjectiveError", "RunSkippedError", "StudyError"),
 }
 # Where a ValueError is what a user reads; elsewhere it speaks to who calls a function.
@@ -134,6 +137,9 @@ ELSEWHERE = {
     ("plan/tracking_options.py", "which cannot be imported"): "as above",
     ("plan/tracking_options.py", "is another module"): "as above",
     ("run/runner.py", " are free); "): "needs a full disk: tests/faults",
+    ("run/inputs.py", "_changed(plan, "): "needs a training: tests/run/test_inputs.py",
+    ("run/inputs.py", "cannot be compared with what this run trained on"): "as above",
+    ("export.py", "; train it again with force=true"): "needs two checkpoints: tests/test_export.py",
 }
 TABLE = ROOT / "tests" / "errors.txt"
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="the table is that of a machine without a GPU")
@@ -238,6 +244,8 @@ class Provoke:
             (made / "weights").mkdir(parents=True)
             shutil.copy(folder / checkpoint, made / "weights" / "best.pt")
             (made / "args.yaml").write_text(f"data: {self.data}/data.yaml\nimgsz: 64\n")
+            trained = {"best": file_digest(made / "weights" / "best.pt")}
+            dataclasses.replace(Record.read(made.parent), checkpoints=trained).write(made.parent)
         write_run(folder / "outputs", config_of({"name": "se"}, 0, study="other"), None, status="failed", error="x")
 
     def __call__(self, trigger: str) -> None:
@@ -369,6 +377,43 @@ def _failed_before(folder: Path) -> None:
     write_run(folder / "outputs", config_of({"name": "baseline"}, 5), None, status="failed", error="x").rename(
         plan.folder
     )
+    _rewrite(plan)
+    run(plan, "")
+
+
+def _rewrite(plan: Plan, **changes: object) -> None:
+    """Give the record in the run's folder the identity of the plan, and other changes."""
+    record = Record.read(plan.folder)
+    assert record is not None
+    dataclasses.replace(record, **{"run_id": plan.run_id, "seed": plan.config["seed"], **changes}).write(plan.folder)
+
+
+def _planned(*overrides: str) -> Plan:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return Checker().check(plain_values(compose("config", [*TINY, "attention=baseline", *overrides])))
+
+
+def _of_another_run(folder: Path) -> None:
+    plan = _planned("seed=2")
+    made = write_run(folder / "outputs", config_of({"name": "baseline"}, 6), 0.5).rename(plan.folder)
+    assert Record.read(made) is not None
+    run(plan, "")
+
+
+def _without_metrics(folder: Path) -> None:
+    plan = _planned("seed=3")
+    write_run(folder / "outputs", config_of({"name": "baseline"}, 7), 0.5).rename(plan.folder)
+    _rewrite(plan, metrics={})
+    run(plan, "")
+
+
+def _state_of_another_run(folder: Path) -> None:
+    plan = _planned("seed=4")
+    (folder / "another").mkdir(exist_ok=True)
+    plan.folder.mkdir(exist_ok=True)
+    write_state(folder / "another" / "state.pt", {"epoch": 1, "best_before": False})
+    shutil.copy(folder / "another" / "state.pt", plan.folder)
     run(plan, "")
 
 
@@ -434,6 +479,10 @@ OTHERS: dict[str, Callable[[Path], object]] = {
     "a record.json cut short": _record_holds("{"),
     "a record.json of a later version": _record_holds('{"format": 99}'),
     "a run that failed, retry=false": _failed_before,
+    "a folder with the record of another run": _of_another_run,
+    "a finished record without metrics": _without_metrics,
+    "a folder with the state of another run": _state_of_another_run,
+    "an output_dir that the locale cannot encode": lambda folder: _planned("output_dir='/x/\udce5'"),
     "a study.json cut short": _broken_study,
     "the dashboard of a study of which nothing has begun": _nothing_begun,
     "a study file that lies elsewhere, wandb=true": _study_elsewhere,

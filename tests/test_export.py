@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from src.export import export_run, find_run, main
@@ -199,3 +200,24 @@ def test_export_that_differs_is_one_line(monkeypatch):
     monkeypatch.setattr("src.export.job_values", dict)
     with pytest.raises(SystemExit, match=r"^error: onnx: the deployed network differs$"):
         main.__wrapped__(OmegaConf.create({"run": "aaa"}))
+
+
+def test_a_checkpoint_that_the_run_did_not_train_is_not_exported(runs):
+    folder = runs / "runs" / "acmix-s0-aaa"
+    best = folder / "train" / "weights" / "best.pt"
+    record = Record.read(folder)
+    options = OmegaConf.to_container(
+        OmegaConf.structured(ExportConfig(run="aaa", output_dir=str(runs))), enum_to_str=True
+    )
+    torch.save({"model": build_stock("yolo26n", 10, 3), "train_args": {}}, best)
+    record.checkpoints = {"best": "0" * 64}
+    record.write(folder)
+    with pytest.raises(
+        ConfigError, match=r"run=aaa: .*best.pt is not the checkpoint that this run trained .* force=true"
+    ):
+        export_run(options)
+    record.checkpoints, record.config = {}, {"attention": {"_target_": "src.attention.acmix.ACmix"}}
+    record.write(folder)
+    said = r"best.pt has no attention, but this run trained yolo26_attention.attention.acmix.ACmix; .* force=true"
+    with pytest.raises(ConfigError, match=said):
+        export_run(options)

@@ -9,16 +9,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from src.train import train_one
 from tests.conftest import TINY, beside
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.run.inputs import DataChangedError
 from yolo26_attention.statistics import mean_average_precision
+from yolo26_attention.study.runs import write_study
 
 ROOT = Path(__file__).parent.parent
 SMALL = tuple(option for option in TINY if option not in {"tracking=disabled", "latency=disabled"})
@@ -321,3 +325,44 @@ def test_garbage_waits_while_a_run_is_checked(monkeypatch):
         train_one(OmegaConf.create())
     assert seen == [False]
     assert gc.isenabled()
+
+
+def test_a_run_outside_the_list_of_its_study_and_a_reused_one_are_said(tmp_path):
+    write_study(tmp_path, "listed", "What?", "python -m src.sweep listed", [])
+    result = train(tmp_path, "attention=baseline", "study=listed", "latency=disabled")
+    ((folder, _),) = records(tmp_path).items()
+    assert result.stdout.count(f"study=listed does not list {folder.name} in ") == 1
+    assert "was trained by study" not in result.stdout
+    result = train(tmp_path, "attention=baseline", "study=other", "latency=disabled")
+    assert result.stdout.count(f"study=other: {folder.name} was trained by study listed and stays its run") == 1
+    assert "does not list" not in result.stdout
+
+
+def test_an_output_dir_that_the_locale_cannot_encode_is_refused_in_words(tmp_path):
+    wanted = tmp_path / "实验"
+    result = subprocess.run(
+        [sys.executable, "-m", "src.train", *TINY, f"output_dir='{wanted}'"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"},
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: output_dir=")
+    assert "set PYTHONUTF8=1, or a UTF-8 locale" in result.stderr
+    assert not wanted.exists()
+
+
+def test_data_that_is_edited_during_a_run_ends_it_in_one_line(monkeypatch):
+    def changed(*_):
+        raise DataChangedError("data=x changed")
+
+    monkeypatch.setattr("yolo26_attention.run.runner.run", changed)
+    monkeypatch.setattr(
+        "yolo26_attention.plan.checks.check",
+        lambda _: SimpleNamespace(folder=Path("a"), dataset=SimpleNamespace(notes=[])),
+    )
+    monkeypatch.setattr("src.train.job_values", dict)
+    monkeypatch.setattr("src.train.HydraConfig.get", lambda: SimpleNamespace(mode=RunMode.RUN))
+    with pytest.raises(SystemExit, match="error: data=x changed"):
+        train_one(OmegaConf.create({"output_dir": "nowhere", "study": "s"}))

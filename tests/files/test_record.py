@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from yolo26_attention.files.record import FORMAT, NewerFormatError, Record, set_aside
+from yolo26_attention.files.record import FORMAT, NewerFormatError, Record, file_digest, replaced_best, set_aside
 
 
 def record(**values):
@@ -91,3 +91,16 @@ def test_a_record_of_a_later_version_is_refused_in_words(tmp_path):
 def test_what_is_written_has_the_newest_format(tmp_path):
     written(tmp_path)
     assert json.loads((tmp_path / "record.json").read_text())["format"] == FORMAT == 1
+
+
+def test_a_checkpoint_that_was_replaced_is_told_by_its_digest(tmp_path):
+    best = tmp_path / "train" / "weights" / "best.pt"
+    best.parent.mkdir(parents=True)
+    best.write_bytes(b"trained")
+    ours = record(checkpoints={"best": file_digest(best)})
+    assert replaced_best(ours, tmp_path) is None
+    best.write_bytes(b"another")
+    assert f"{best} is not the checkpoint that this run trained" in replaced_best(ours, tmp_path)
+    assert replaced_best(record(), tmp_path) is None, "a record of an earlier version has no digest"
+    best.unlink()
+    assert replaced_best(ours, tmp_path) is None

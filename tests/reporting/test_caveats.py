@@ -289,3 +289,39 @@ def test_what_learned_nothing_is_on_no_front_however_cheap(tmp_path):
             write_run(tmp_path, config_of(attention, seed), score, ratio=ratio)
     pictures = {picture.key: picture for picture in draw_all(results_of(tmp_path))}
     assert "in both: baseline, acmix." in pictures["trade_off"].caption
+
+
+WEIGHTS = "model.weights by content"
+
+
+def test_starting_checkpoints_with_other_content_under_one_path_are_a_confound(tmp_path):
+    for attention, scores, digest in ((BASELINE, GOOD, "a" * 64), (ACMIX, BETTER, "b" * 64)):
+        for seed, score in enumerate(scores):
+            config = config_of(attention, seed, model__weights="w.pt")
+            write_run(tmp_path, config, score, checkpoints={"weights": digest, "best": f"{attention}{seed}"})
+    results = results_of(tmp_path)
+    assert results.variant("acmix").confounds == (WEIGHTS,)
+    assert f"The attention is not all that differs from baseline: so do {WEIGHTS}." in answer(results).remarks
+
+
+def test_seeds_of_a_variant_that_started_from_other_checkpoints_are_noted(tmp_path):
+    for seed, score in enumerate(GOOD):
+        digests = [{"weights": "a" * 64}, {"weights": "b" * 64}, {"weights": "a" * 64}, {}]
+        write_run(tmp_path, config_of(BASELINE, seed), score, checkpoints=digests[seed])
+    assert f"the runs of baseline differ among themselves in {WEIGHTS}" in results_of(tmp_path).notes
+
+
+def test_a_record_without_digests_differs_in_nothing_from_one_with_them(tmp_path):
+    for seed, score in enumerate(GOOD):
+        write_run(tmp_path, config_of(BASELINE, seed), score, checkpoints={"weights": "a" * 64} if seed else {})
+    assert not [note for note in results_of(tmp_path).notes if "differ among themselves" in note]
+
+
+def test_a_checkpoint_that_was_replaced_is_noted(tmp_path):
+    write(tmp_path, BASELINE, GOOD)
+    folder = write_run(tmp_path, config_of(ACMIX, 0), 0.6, checkpoints={"best": "0" * 64})
+    (folder / "train" / "weights").mkdir(parents=True)
+    (folder / "train" / "weights" / "best.pt").write_bytes(b"another")
+    (note,) = [note for note in results_of(tmp_path).notes if "best.pt" in note]
+    assert note.startswith("best.pt of 1 runs is not the checkpoint that they trained")
+    assert folder.name in note

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.record import ObjectiveError, Record
 from yolo26_attention.latency.parity import ParityError
@@ -265,3 +266,48 @@ def test_run_is_measured_with_its_own_threads_size_device_and_stock_network(tiny
     assert not seen["stock"].training
     assert seen["map"][:4] == ("network", str(plan.dataset.yaml), 64, 16)
     assert np.load(tmp_path / "times.npz")["model_ms"].tolist() == [1, 1, 1]
+
+
+def put_another(folder, name="yolo26n", attention=None):
+    """Another network in place of best.pt."""
+    model = build_stock(name, 10, 3)
+    if attention is not None:
+        graft(model, Graft(attention, {}, ("p3",)))
+    torch.save({"model": model, "train_args": {}}, folder / "train" / "weights" / "best.pt")
+
+
+def forget_the_digest(folder):
+    """The record as an earlier version wrote it."""
+    kept = Record.read(folder)
+    kept.checkpoints = {}
+    kept.write(folder)
+
+
+def test_a_checkpoint_of_another_run_is_not_measured(counted, caplog):
+    finished, calls = counted
+    plan, _ = finished(*QUICK)
+    put_another(plan.folder)
+    _, record = finished(*QUICK, "latency.batch=2")
+    assert "best.pt is not the checkpoint that this run trained" in record.latency["error"]
+    assert "force=true trains the run anew" in record.latency["error"]
+    assert "best.pt is not the checkpoint that this run trained" in caplog.text
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"attention": "yolo26_attention.attention.simam.SimAM"}, "SimAM, but this run trained no attention"),
+        ({"name": "yolo26s"}, " parameters, but this run trained "),
+    ],
+    ids=["graft", "size"],
+)
+def test_without_a_digest_the_graft_and_the_size_of_a_checkpoint_are_compared(other, said, counted):
+    finished, calls = counted
+    plan, _ = finished(*QUICK)
+    forget_the_digest(plan.folder)
+    assert "error" not in finished(*QUICK, "latency.batch=4")[1].latency
+    put_another(plan.folder, **other)
+    _, record = finished(*QUICK, "latency.batch=2")
+    assert said in record.latency["error"]
+    assert len(calls) == 2

@@ -1,15 +1,19 @@
 """The life of one run inside a process: interrupted, out of room, damaged, forgotten."""
 
+import dataclasses
 import gc
 import os
 import resource
+import shutil
 import signal
 import weakref
 
 import pytest
+import torch
 
+from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.journal import read_journal
-from yolo26_attention.files.record import Record
+from yolo26_attention.files.record import Record, RunSkippedError, file_digest
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import DiskFullError, run
 from yolo26_attention.training.resuming import Resuming
@@ -148,3 +152,64 @@ def test_garbage_is_collected_once_it_trains(plan, monkeypatch):
     finally:
         gc.enable()
     assert seen == [True]
+
+
+@pytest.fixture
+def other(tiny, tmp_path):
+    """The same experiment with another seed."""
+    return check(
+        tiny("attention=baseline", "trainer.fraction=8", "trainer.epochs=3", "seed=1", f"output_dir={tmp_path}")
+    )
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted", "failed"])
+def test_a_folder_that_was_copied_under_the_name_of_another_run_is_refused(status, plan, other):
+    config = dict(plan.config)
+    plan.folder.mkdir(parents=True)
+    Record(plan.run_id, plan.folder.name, "s", 0, config, status, metrics={"map50_95": 0.5}).write(plan.folder)
+    shutil.copytree(plan.folder, other.folder)
+    said = (
+        rf"record.json is the record of run {plan.folder.name} \(identity {plan.run_id}, seed 0\), not of this one "
+        rf"\(identity {other.run_id}, seed 1\).*; move {other.folder} away to train this run"
+    )
+    with pytest.raises(RunSkippedError, match=said):
+        run(other, "")
+    assert Record.read(other.folder).seed == 0, "nothing is overwritten"
+
+
+def test_the_state_of_another_run_is_refused_and_kept(plan, other, monkeypatch):
+    at_epoch(monkeypatch, 2, fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(plan, "")
+    other.folder.mkdir()
+    for name in ("state.pt", "journal.jsonl"):
+        shutil.copy(plan.folder / name, other.folder / name)
+    shutil.copytree(plan.folder / "train", other.folder / "train")
+    with pytest.raises(RunSkippedError, match=rf"is the state of run {plan.folder.name}, not of {other.folder.name}"):
+        run(other, "")
+    assert (other.folder / "state.pt").exists()
+    assert Record.read(other.folder) is None
+
+
+@pytest.mark.parametrize("field", ["metrics", "model"])
+def test_a_finished_record_without_results_is_refused_as_damaged(field, plan):
+    whole = {"metrics": dict.fromkeys(("map50_95", "map50", "precision", "recall"), 0.5), "model": {}}
+    damaged = Record(plan.run_id, plan.folder.name, "s", 0, dict(plan.config), "finished", **{**whole, field: {}})
+    plan.folder.mkdir(parents=True)
+    damaged.write(plan.folder)
+    said = (
+        rf"says finished, but is damaged: it has no {field}\..*; move {plan.folder} away to run it anew, or use force"
+    )
+    with pytest.raises(RunSkippedError, match=said):
+        run(plan, "")
+    forced = dataclasses.replace(plan, config={**plan.config, "force": True})
+    assert run(forced, "")[0].status == "finished"
+
+
+def test_the_record_has_the_digests_of_the_checkpoints(tiny, tmp_path):
+    torch.save({"model": build_stock("yolo26n", 10, 3), "train_args": {}}, tmp_path / "w.pt")
+    started = check(tiny("attention=baseline", f"model.weights={tmp_path / 'w.pt'}", f"output_dir={tmp_path / 'out'}"))
+    record, _ = run(started, "")
+    best = started.folder / "train" / "weights" / "best.pt"
+    assert record.checkpoints == {"weights": file_digest(tmp_path / "w.pt"), "best": file_digest(best)}
+    assert Record.read(started.folder).checkpoints == record.checkpoints

@@ -12,7 +12,15 @@ from yolo26_attention.files.record import FORMAT, Record
 from yolo26_attention.reporting.study import StudyError
 from yolo26_attention.reporting.study import read_study as read_for_report
 from yolo26_attention.study.progress import best, run_states, time_left
-from yolo26_attention.study.runs import entry_of, find_run, read_study, study_file, write_study
+from yolo26_attention.study.runs import (
+    entry_of,
+    find_run,
+    left_out,
+    read_study,
+    shared_by,
+    study_file,
+    write_study,
+)
 from yolo26_attention.study.text import status
 
 
@@ -139,3 +147,22 @@ def test_a_study_file_of_a_later_version_is_refused_in_words(tmp_path):
 def test_a_run_of_the_newest_format_is_read(tmp_path):
     put(tmp_path, "a", "finished")
     assert Record.read(tmp_path / "runs" / "a").format == FORMAT
+
+
+def test_a_run_that_its_study_does_not_list_is_named_with_the_study(tmp_path):
+    assert left_out(tmp_path, "s", "b") is None, "no study was declared"
+    study_of(tmp_path, "a")
+    assert left_out(tmp_path, "s", "a") is None
+    said = left_out(tmp_path, "s", "b")
+    assert said.startswith(f"study=s does not list b in {study_file(tmp_path, 's')}")
+    assert said.endswith("as they are now: python -m src.sweep s")
+    assert "\n" not in said
+
+
+def test_a_finished_run_of_another_study_is_said_to_stay_there(tmp_path):
+    put(tmp_path, "a", "finished")
+    record = Record.read(tmp_path / "runs" / "a")
+    assert shared_by(tmp_path, "s", record) is None
+    assert shared_by(tmp_path, "other", record).startswith("study=other: a was trained by study s and stays its run")
+    write_study(tmp_path, "other", "What?", "c", [entry("a")])
+    assert shared_by(tmp_path, "other", record) is None, "the study lists what it shares"

@@ -9,6 +9,7 @@ import torch
 
 from yolo26_attention.files import record
 from yolo26_attention.training.state import (
+    ForeignStateError,
     previous,
     random_streams,
     read_state,
@@ -176,3 +177,21 @@ def test_mosaics_of_new_workers_begin_with_images_that_are_not_held():
     assert held.dataset.ims == [b"an image"] * 40
     assert held.dataset.buffer == [1, 2, 3]
     assert begun(0, 0, 0, -1, images=1, buffer=0)[0].dataset.buffer == []
+
+
+def test_a_state_of_another_run_is_refused_and_not_deleted(tmp_path):
+    for run in ("a-1", "b-2"):
+        (tmp_path / run).mkdir()
+    path, copied = tmp_path / "a-1" / "state.pt", tmp_path / "b-2" / "state.pt"
+    write_state(path, {"epoch": 1, "best_before": False})
+    copied.write_bytes(path.read_bytes())
+    for read in (read_state, lambda state: settle(state, state.with_name("best.pt"))):
+        with pytest.raises(ForeignStateError, match=r"is the state of run a-1, not of b-2: .* give it its name back"):
+            read(copied)
+    assert copied.exists()
+    assert read_state(path)["epoch"] == 1
+
+
+def test_a_state_of_a_version_that_named_no_run_is_read(tmp_path):
+    torch.save({"format": 1, "epoch": 3}, tmp_path / "state.pt")
+    assert read_state(tmp_path / "state.pt")["epoch"] == 3

@@ -10,6 +10,7 @@ outputs/runs/NAME-HASH/
     train/          Ultralytics' files: weights/best.pt, results.csv, curves, sample predictions
 """
 
+import hashlib
 import json
 import os
 import re
@@ -58,7 +59,8 @@ class Record:
     of the same detections (None if no object has the size). `latency` is in milliseconds, or has only `error`, the
     reason of the failure, and `options`. `measurements` are those with other options. `seconds` is the wall-clock time
     of the process that finished the run. `given` is the configuration as composed, `config` as resolved by the checks.
-    Records without a format, without `given` and with identity 0 are from earlier versions.
+    `checkpoints` has SHA-256 digests: `weights` of the starting checkpoint, `best` of best.pt as trained. Records
+    without a format, without `given`, without `checkpoints` and with identity 0 are from earlier versions.
     """
 
     run_id: str
@@ -79,7 +81,7 @@ class Record:
     latency: dict[str, Any] = field(default_factory=dict)
     measurements: list[dict[str, Any]] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)  # identity and counts of the data set: Dataset.counts
+    data: dict[str, Any] = field(default_factory=dict)  # Dataset.counts, and changed_at when the training began
     events: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
     tracking: str | None = None  # folder of the Weights & Biases run
@@ -88,6 +90,7 @@ class Record:
     given: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     identity_version: int = 0
+    checkpoints: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Replace `folder`/record.json atomically, so that readers never see a part of it."""
@@ -168,6 +171,25 @@ def read_json(path: Path, newest: int) -> dict[str, Any]:
             "program, or choose another output_dir"
         )
     return content
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replaced_best(record: Record, folder: Path) -> str | None:
+    """Describe a best.pt that is not the one that the run trained; None if it is, is gone, or no digest is recorded.
+
+    Args:
+        record: record of the run.
+        folder: folder of the run.
+    """
+    best, trained = RunFolder(folder).best, record.checkpoints.get("best")
+    if trained is None or not best.is_file() or (found := file_digest(best)) == trained:
+        return None
+    return f"{best} is not the checkpoint that this run trained (SHA-256 {found[:12]}, recorded {trained[:12]})"
 
 
 def without_passwords(text: str) -> str:

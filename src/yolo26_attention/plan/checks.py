@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -185,6 +186,14 @@ class Checker:
 
 def _writable(output_dir: str) -> Path:
     path = Path(output_dir).absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        given, found = (os.fsencode(name).decode(errors="replace") for name in (output_dir, path))
+        raise ConfigError(
+            f"output_dir={given}: {found} has characters that this locale lacks (its encoding is "
+            f"{sys.getfilesystemencoding()}); set PYTHONUTF8=1, or a UTF-8 locale, such as LC_ALL=C.UTF-8"
+        ) from error
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from yolo26_attention.files.record import Record
+from yolo26_attention.files.record import Record, replaced_best
 from yolo26_attention.reporting.study import METRIC, Study, StudyRun, flatten, records_that_count, settings, some
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import UNTRAINED
@@ -64,11 +64,13 @@ def _without_copies(runs: Iterable[StudyRun]) -> Iterator[StudyRun]:
 
 
 def facts(record: Record) -> dict[str, Any]:
-    """What a comparison must hold equal and no configuration shows: the data by content, the training as it ran."""
+    """What a comparison must hold equal and no configuration shows: data and weights by content, training as it ran."""
     training = flatten({"training": getattr(record, "training", None) or {}})
     found = {key: value for key, value in training.items() if key not in NOT_COMPARED}
     identity = (getattr(record, "data", None) or {}).get("identity")
-    return found if identity is None else {"data.identity": identity, **found}
+    weights = (getattr(record, "checkpoints", None) or {}).get("weights")
+    contents = {"data.identity": identity, "model.weights by content": weights}
+    return {key: value for key, value in contents.items() if value is not None} | found
 
 
 def unequal(variant: Variant, reference: Variant) -> tuple[str, ...]:
@@ -95,6 +97,12 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
         if len(kinds) > 1:
             notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
     notes += _on_costs(records)
+    replaced = [run.name for run in study.runs if run.record is not None and replaced_best(run.record, run.folder)]
+    if replaced:
+        notes.append(
+            f"best.pt of {len(replaced)} runs is not the checkpoint that they trained, so pictures and exports of it "
+            f"are not theirs: {some(replaced)}; force=true trains them anew"
+        )
     changed = [run for run in study.runs if run.counts and run.record is not None and events(run.record)]
     if changed:
         told = some([f"{run.name} ({', '.join(events(run.record))})" for run in changed if run.record is not None])
@@ -144,10 +152,11 @@ def _on_variant(variant: Variant, floor: float) -> Iterator[str]:
 
 
 def _mixed(variant: Variant) -> list[str]:
-    """Settings and facts in which the runs of one variant differ."""
-    known = [{**settings(record.config), **facts(record)} for record in variant.records]
+    """Settings and facts in which the runs of one variant differ; a fact that a record lacks is unknown."""
+    known = [settings(record.config) for record in variant.records]
     keys = dict.fromkeys(key for values in known for key in values)
-    return [key for key in keys if len({str(values.get(key)) for values in known}) > 1]
+    mixed = [key for key in keys if len({str(values.get(key)) for values in known}) > 1]
+    return mixed + list(unequal(variant, variant))
 
 
 def events(record: Record) -> list[str]:

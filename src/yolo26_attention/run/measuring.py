@@ -14,11 +14,12 @@ from typing import Any
 from yolo26_attention.detector.trust import known_classes_only
 from yolo26_attention.evaluation.flops import count_flops_by_thop, count_operators, count_parameters
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.record import Record, without_passwords
+from yolo26_attention.files.record import Record, replaced_best, without_passwords
 from yolo26_attention.latency.trained import fused, load_best, measure_run, measurement_options
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.run.environment import device_name, environment
 from yolo26_attention.run.interrupts import interruptible
+from yolo26_attention.run.ownership import other_network
 from yolo26_attention.training.state import damage
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def measure_again(plan: Plan, record: Record) -> Record:
     first = find(record, wanted, record.latency) or not record.latency or "error" in record.latency
     samples = RunFolder(plan.folder).samples.name if first else f"latency-{_digest(wanted)}.npz"
     with interruptible():
-        new = _measured_from_disk(plan, samples)
+        new = _measured_from_disk(plan, record, samples)
     new["environment"] = environment(plan.device)
     if known and "error" in new:
         return dataclasses.replace(record, latency=new)  # keep the earlier measurement on disk
@@ -113,10 +114,10 @@ def _same(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(wanted[key] == value for key, value in options.items() if key in wanted)
 
 
-def _measured_from_disk(plan: Plan, samples: str) -> dict[str, Any]:
+def _measured_from_disk(plan: Plan, record: Record, samples: str) -> dict[str, Any]:
     """Measure a run that finished earlier, whose best.pt may have changed since."""
     best = RunFolder(plan.folder).best
-    if problem := damage(best):
+    if problem := damage(best) or replaced_best(record, plan.folder):
         return _failed(plan, f"{problem}; force=true trains the run anew")
     log.info("finished before; nothing is trained, and best.pt is measured with other latency options")
     try:
@@ -124,6 +125,8 @@ def _measured_from_disk(plan: Plan, samples: str) -> dict[str, Any]:
             trained = load_best(best, plan.device)
     except Exception as error:  # noqa: BLE001  an untrusted file may raise anything
         return _failed(plan, _text(error))
+    if "best" not in record.checkpoints and (problem := other_network(record, best, trained, fused(trained))):
+        return _failed(plan, f"{problem}; force=true trains the run anew")
     return _measured(plan, trained, samples)
 
 

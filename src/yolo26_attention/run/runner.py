@@ -21,17 +21,22 @@ from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import (
     Record,
     RunSkippedError,
+    file_digest,
+    replaced_best,
     set_aside,
     without_passwords,
 )
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.plan.identity import readable_name
 from yolo26_attention.run.environment import environment
+from yolo26_attention.run.inputs import DataChangedError, check_data, data_at_start, starting_checkpoint
 from yolo26_attention.run.interrupts import interruptible
 from yolo26_attention.run.measuring import measure_again, measure_costs
+from yolo26_attention.run.ownership import foreign_record
+from yolo26_attention.run.summary import missing_results
 from yolo26_attention.run.tracking import Tracker, open_tracker
 from yolo26_attention.training.finite import NotFiniteError
-from yolo26_attention.training.state import damage, remove_state, settle
+from yolo26_attention.training.state import ForeignStateError, damage, remove_state, settle
 from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.validator import validate
 
@@ -66,7 +71,9 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         latency options without a measurement are measured now).
 
     Raises:
-        RunSkippedError: if another process holds this run, it failed before and retry=false, or its record is damaged.
+        RunSkippedError: if another process holds this run, it failed before and retry=false, its record is damaged, or
+            its folder has the record or the state of another run.
+        DataChangedError: if the data set changed during the training.
         DiskFullError: if the disk is full; a restart resumes after the last completed epoch.
         Exception: any other error of the training; the record then says failed or interrupted.
     """
@@ -78,11 +85,18 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             previous = Record.read(plan.folder)
         except ValueError as error:
             raise RunSkippedError(str(error)) from error
+        if previous is not None and (problem := foreign_record(plan, previous)):
+            raise RunSkippedError(problem)
         if previous is not None and previous.status == "finished":
             if not plan.config["force"]:
+                if gaps := missing_results(previous):
+                    raise RunSkippedError(
+                        f"{files.record} says finished, but is damaged: it has no {', '.join(gaps)}; move "
+                        f"{plan.folder} away to run it anew, or use force=true, which moves it to replaced/"
+                    )
                 remove_state(files.state)  # it exists if the last process was killed just before removing it
                 remove_partial(plan.folder)
-                if problem := damage(files.best):
+                if problem := damage(files.best) or replaced_best(previous, plan.folder):
                     log.warning("%s; force=true trains the run anew and moves the old files to replaced/", problem)
                 return measure_again(plan, previous), False
             log.info("force=true: the finished run was moved to %s", set_aside(plan.folder, output_dir))
@@ -94,6 +108,10 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         kept_id = None if previous is None else previous.tracking_id
         tracking_id = kept_id or f"{plan.run_id}-{int(time.time())}"
         plan.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _settle(files)
+        except ForeignStateError as error:
+            raise RunSkippedError(str(error)) from error
         write_atomically(files.config, config_yaml)
         write_atomically(files.resolved, yaml.safe_dump(plan.config, sort_keys=False, allow_unicode=True))
         record = Record(
@@ -106,14 +124,26 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             identity_version=plan.identity_version,
             attempts=1 if previous is None else previous.attempts + 1,
             environment=environment(plan.device),
-            data=plan.dataset.counts,
+            data=data_at_start(plan, previous, files.state.exists()),
             tracking_id=tracking_id,
+            checkpoints=starting_checkpoint(plan),
         )
         record.write(plan.folder)
         with interruptible():
             _recorded(plan, record, tracking_id, tags)
         remove_state(files.state)
         return record, True
+
+
+def _settle(files: RunFolder) -> None:
+    """Keep what the training resumes from, or remove what an earlier attempt left; note damaged files."""
+    damaged = settle(files.state, files.best)
+    if not files.state.exists():
+        shutil.rmtree(files.train, ignore_errors=True)
+        files.journal.unlink(missing_ok=True)
+    for problem in damaged:
+        log.warning("%s; the run resumes from %s", problem, "the epoch before" if files.state.exists() else "its start")
+        append_entry(files.journal, "checkpoint_damaged", problem=problem)
 
 
 def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -> None:
@@ -136,6 +166,7 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
         ) as tracker:
             record.tracking = None if tracker.folder is None else str(tracker.folder)
             metrics = _train(plan, tracker)
+            check_data(plan, record)
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
             _measure(plan, record)
             record.seconds = time.monotonic() - start
@@ -148,8 +179,8 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
     except BaseException as error:
         stuck = error if isinstance(error, OSError) and error.errno in UNWRITABLE else None
         record.error = without_passwords(traceback.format_exc())
-        if isinstance(error, NotFiniteError):
-            remove_state(files.state)  # resuming from it would fail alike
+        if isinstance(error, NotFiniteError | DataChangedError):
+            remove_state(files.state)  # resuming from it would fail alike, or go on from what saw other data
         try:
             _close(record, plan, "interrupted" if stuck or isinstance(error, KeyboardInterrupt) else "failed", start)
         except OSError as unwritten:
@@ -181,13 +212,6 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train, or resume, to the end; returns Ultralytics' metrics of best.pt on the validation images."""
     files = RunFolder(plan.folder)
     journal, state = files.journal, files.state
-    damaged = settle(state, files.best)
-    if not state.exists():
-        shutil.rmtree(files.train, ignore_errors=True)
-        journal.unlink(missing_ok=True)
-    for problem in damaged:
-        log.warning("%s; the run resumes from %s", problem, "the epoch before" if state.exists() else "its start")
-        append_entry(journal, "checkpoint_damaged", problem=problem)
     options = plan.config["trainer"]
     trainer = GraftTrainer.configured(
         plan.graft,
@@ -208,7 +232,8 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
 
 
 def _measure(plan: Plan, record: Record) -> None:
-    """Record AP by size and by class, the fate of the stock tensors, and the cost of best.pt."""
+    """Record AP by size and by class, the fate of the stock tensors, and the digest and the cost of best.pt."""
+    record.checkpoints["best"] = file_digest(RunFolder(plan.folder).best)
     kept = read_matches(RunFolder(plan.folder).detections)
     record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
     latest = {entry["event"]: entry for entry in _journal(plan)}

@@ -12,6 +12,15 @@ from yolo26_attention.latency.text import flops_text, latency_rows
 from yolo26_attention.statistics import UNTRAINED
 
 MOST_NAMES = 4
+# What every finished run has of its results.
+METRICS = ("map50_95", "map50", "precision", "recall")
+MODEL = ("parameters", "gflops", "thop_gflops", "stock_tensors_loaded", "stock_tensors_total", "stock_tensors_lost")
+
+
+def missing_results(record: Record) -> list[str]:
+    """Names of the results that the record of a finished run lacks; the table of such a record cannot be shown."""
+    missing = [f"metrics.{name}" for name in METRICS if not isinstance(record.metrics.get(name), int | float)]
+    return missing + [f"model.{name}" for name in (*MODEL, "placebo") if name not in record.model]
 
 
 def table(record: Record, folder: Path) -> str:

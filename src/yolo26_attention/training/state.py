@@ -2,7 +2,8 @@
 
 Ultralytics' last.pt does not allow exact resumption: it holds the averaged weights and the optimizer in half precision,
 and no random states. This state holds everything in full precision. It is the single source for resuming: it is written
-first, by one rename, and last.pt and best.pt follow from it.
+first, by one rename, and last.pt and best.pt follow from it. It has the name of its run's folder, which contains the
+run's identity, so that the state of another run is refused.
 """
 
 import hashlib
@@ -22,6 +23,10 @@ from yolo26_attention.files.atomic import remove_partial, sync_folder, write_ato
 FORMAT = 1
 
 
+class ForeignStateError(ValueError):
+    """The state belongs to another run; the message says what to do."""
+
+
 def previous(path: Path) -> Path:
     """Path of the state before the newest one, a backup in case the newest cannot be read."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
@@ -34,7 +39,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
         OSError: if it cannot be written; the existing states stay.
     """
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **state}, buffer)
+    torch.save({"format": FORMAT, "run": path.parent.name, **state}, buffer)
     new = path.with_name(f"{path.name}.partial")
     write_atomically(new, buffer.getbuffer())
     if path.exists():
@@ -47,6 +52,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """Read a state and verify every byte.
 
     Raises:
+        ForeignStateError: if it belongs to another run. States of earlier versions do not tell.
         ValueError: if the file is damaged, or another version of this program wrote it.
     """
     try:
@@ -60,6 +66,11 @@ def read_state(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read ({error})") from error
     if found != FORMAT:
         raise ValueError(f"{path} has format {found}, this version of the program reads {FORMAT}")
+    if (run := state.get("run", path.parent.name)) != path.parent.name:
+        raise ForeignStateError(
+            f"{path} is the state of run {run}, not of {path.parent.name}: the folder was copied or renamed; give it "
+            f"its name back, or move it away to train {path.parent.name} from the start"
+        )
     return state
 
 
@@ -72,6 +83,9 @@ def settle(path: Path, best: Path) -> list[str]:
 
     Returns:
         Descriptions of the damaged files; `path` does not exist if there is nothing to resume from.
+
+    Raises:
+        ForeignStateError: if the newest readable state belongs to another run; it stays where it is.
     """
     remove_partial(path.parent)
     problems = []
@@ -82,6 +96,8 @@ def settle(path: Path, best: Path) -> list[str]:
             state = read_state(candidate)
             if state["best_before"] and (problem := damage(best)):
                 raise ValueError(problem)
+        except ForeignStateError:
+            raise
         except ValueError as error:
             problems.append(str(error))
             candidate.unlink()
