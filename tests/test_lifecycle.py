@@ -1,9 +1,11 @@
 """A run's folder through its life: what is kept beside the record, and runs of earlier versions."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
+import torch
 import yaml
 from omegaconf import OmegaConf
 
@@ -111,6 +113,9 @@ def test_a_run_of_an_earlier_version_goes_on_where_it_stopped(tiny, tmp_path, mo
         run(plan, "")
     earlier_id = identity_v0(plan.config, plan.dataset.sizes_identity, None)
     earlier = plan.folder.rename(plan.folder.with_name(f"{readable_name(plan.config)}-{earlier_id}"))
+    dataclasses.replace(Record.read(earlier), run_id=earlier_id, identity_version=0, checkpoints={}).write(earlier)
+    for state in earlier.glob("state*.pt"):  # which did not name its run then
+        torch.save({key: value for key, value in torch.load(state, weights_only=True).items() if key != "run"}, state)
     again = planned()
     assert (again.folder, again.run_id, again.identity_version) == (earlier, earlier_id, 0)
     record, _ = run(again, "")

@@ -102,7 +102,12 @@ FAULTS = [
     Fault(
         "image: too wide for OpenCV", with_file("images/train/c.png", wide), IMAGE + r"c\.png is not an intact image"
     ),
-    Fault("image: damaged after the check", damaged_after_the_check, r"finished; images_dropped \(1\)", "that image"),
+    Fault(
+        "image: damaged after the check",
+        damaged_after_the_check,
+        r"failed; images_dropped \(1\); data=.* changed",
+        "the run",
+    ),
     Fault("image list: trailing blank", with_list(b"./images/train/b.png \n"), LIST + "ends with spaces"),
     Fault("image list: darknet's columns", with_list(b"./images/train/b.png 0 .5 .5 .1 .1\n"), LIST + "has more than"),
     Fault("image list: a list in a list", with_list(b"other.txt\n"), LIST + "is a list in a list"),

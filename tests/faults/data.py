@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 from tests.faults.doing import checked, configuration
+from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import check
+from yolo26_attention.run.inputs import DataChangedError
 from yolo26_attention.run.runner import run
 
 PETS = "path: {folder}\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n"
@@ -121,12 +123,17 @@ def hostile_cache(cache: Path, marker: Path) -> bytes:
 
 
 def damaged_after_the_check(folder: Path) -> str:
-    """An image that is damaged between the check and the training."""
+    """An image that is damaged between the check and the training, which is then that of another data set."""
     plan = check(configuration(folder, "attention=baseline", f"data.yaml={pets(folder)}", "trainer.fraction=1.0"))
     garbage(folder / "images/train/b.png")
-    record, _ = run(plan, "")
-    (event,) = [entry for entry in record.events if entry["event"] == "images_dropped"]
-    return f"{record.status}; images_dropped ({event['dropped']})"
+    try:
+        run(plan, "")
+    except DataChangedError as error:
+        record = Record.read(plan.folder)
+        assert record is not None
+        (event,) = [entry for entry in record.events if entry["event"] == "images_dropped"]
+        return f"{record.status}; images_dropped ({event['dropped']}); {error}"
+    return "finished"
 
 
 def nested(folder: Path) -> str:

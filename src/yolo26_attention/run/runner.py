@@ -109,7 +109,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         tracking_id = kept_id or f"{plan.run_id}-{int(time.time())}"
         plan.folder.mkdir(parents=True, exist_ok=True)
         try:
-            damaged = settle(files.state, files.best)
+            _settle(files)
         except ForeignStateError as error:
             raise RunSkippedError(str(error)) from error
         write_atomically(files.config, config_yaml)
@@ -130,18 +130,29 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         )
         record.write(plan.folder)
         with interruptible():
-            _recorded(plan, record, damaged, tags)
+            _recorded(plan, record, tracking_id, tags)
         remove_state(files.state)
         return record, True
 
 
-def _recorded(plan: Plan, record: Record, damaged: Sequence[str], tags: Sequence[str]) -> None:
-    """Train, measure and track; the record reflects every outcome. `damaged` describes states that were removed."""
+def _settle(files: RunFolder) -> None:
+    """Keep what the training resumes from, or remove what an earlier attempt left; note damaged files."""
+    damaged = settle(files.state, files.best)
+    if not files.state.exists():
+        shutil.rmtree(files.train, ignore_errors=True)
+        files.journal.unlink(missing_ok=True)
+    for problem in damaged:
+        log.warning("%s; the run resumes from %s", problem, "the epoch before" if files.state.exists() else "its start")
+        append_entry(files.journal, "checkpoint_damaged", problem=problem)
+
+
+def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -> None:
+    """Train, measure and track; the record reflects every outcome."""
     start, files = time.monotonic(), RunFolder(plan.folder)
     try:
         with open_tracker(
             plan.config["tracking"],
-            run_id=record.tracking_id or record.run_id,
+            run_id=tracking_id,
             name=readable_name(plan.config),
             group=record.study,
             tags=[
@@ -154,9 +165,8 @@ def _recorded(plan: Plan, record: Record, damaged: Sequence[str], tags: Sequence
             folder=Path(plan.config["output_dir"]).absolute(),
         ) as tracker:
             record.tracking = None if tracker.folder is None else str(tracker.folder)
-            metrics = _train(plan, tracker, damaged)
+            metrics = _train(plan, tracker)
             check_data(plan, record)
-            record.checkpoints["best"] = file_digest(files.best)
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
             _measure(plan, record)
             record.seconds = time.monotonic() - start
@@ -198,16 +208,10 @@ def _journal(plan: Plan) -> list[dict[str, Any]]:
     return read_journal(RunFolder(plan.folder).journal)
 
 
-def _train(plan: Plan, tracker: Tracker, damaged: Sequence[str]) -> dict[str, float]:
+def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train, or resume, to the end; returns Ultralytics' metrics of best.pt on the validation images."""
     files = RunFolder(plan.folder)
     journal, state = files.journal, files.state
-    if not state.exists():
-        shutil.rmtree(files.train, ignore_errors=True)
-        journal.unlink(missing_ok=True)
-    for problem in damaged:
-        log.warning("%s; the run resumes from %s", problem, "the epoch before" if state.exists() else "its start")
-        append_entry(journal, "checkpoint_damaged", problem=problem)
     options = plan.config["trainer"]
     trainer = GraftTrainer.configured(
         plan.graft,
@@ -228,7 +232,8 @@ def _train(plan: Plan, tracker: Tracker, damaged: Sequence[str]) -> dict[str, fl
 
 
 def _measure(plan: Plan, record: Record) -> None:
-    """Record AP by size and by class, the fate of the stock tensors, and the cost of best.pt."""
+    """Record AP by size and by class, the fate of the stock tensors, and the digest and the cost of best.pt."""
+    record.checkpoints["best"] = file_digest(RunFolder(plan.folder).best)
     kept = read_matches(RunFolder(plan.folder).detections)
     record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
     latest = {entry["event"]: entry for entry in _journal(plan)}
