@@ -147,29 +147,6 @@ def shared_by(output_dir: Path, study: str, record: Record) -> str | None:
     )
 
 
-def left_out(output_dir: Path, study: str, run: str) -> str | None:
-    """A warning for a run that names a study whose study.json does not list it; None if it does, or there is none."""
-    content = read_study(output_dir, study)
-    if content is None or any(entry["run"] == run for entry in content["runs"]):
-        return None
-    again = f": {content['command']}" if content["command"] else ""
-    return (
-        f"study={study} does not list {run} in {study_file(output_dir, study)}, so its status and its comparison leave "
-        "this run out; data, code or options that were edited since the study began make another run, and starting "
-        f"the study again lists its runs as they are now{again}"
-    )
-
-
-def shared_by(output_dir: Path, study: str, record: Record) -> str | None:
-    """A line for a finished run that a study without study.json reuses from another; None for any other run."""
-    if record.study == study or study_file(output_dir, study).exists():
-        return None
-    return (
-        f"study={study}: {record.name} was trained by study {record.study} and stays its run, so a report of {study} "
-        "does not have it; a study file, started with python -m src.sweep NAME, lists the runs that it shares"
-    )
-
-
 def entry_of(output_dir: Path, study: str, run: str) -> dict[str, Any] | None:
     """A run's entry in its study; None if it was started without one."""
     content = read_study(output_dir, study)
