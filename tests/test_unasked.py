@@ -15,6 +15,7 @@ from tests.conftest import beside
 from tests.faults.data import Call, pets
 from tests.faults.doing import ROOT, configuration
 from yolo26_attention.config.schema import ExportConfig
+from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import ConfigError, check
 from yolo26_attention.run.runner import run
 
@@ -80,6 +81,11 @@ def test_an_export_runs_nothing_of_a_run_from_elsewhere(tmp_path, download):
         export_run(options)
     assert not marker.exists()
     torch.save({"model": Call(os.system, f"touch {marker}")}, plan.folder / "train" / "weights" / "best.pt")
+    with pytest.raises(ConfigError, match=r"best.pt is not the checkpoint"):
+        export_run(options)
+    record = Record.read(plan.folder)
+    record.checkpoints = {}  # as of an earlier version, or written by whoever exchanged the file
+    record.write(plan.folder)
     with pytest.raises(ConfigError, match=r"best.pt holds posix.system"):
         export_run(options)
     assert not marker.exists()
