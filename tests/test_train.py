@@ -194,6 +194,7 @@ def test_killed_after_its_last_epoch_it_is_not_trained_again(finished, tmp_path)
     assert len(read_matches(folder / "matches.npz").images)
 
 
+@pytest.mark.slow
 def test_sweep_runs_each_once(tmp_path):
     sweep = ("-m", "attention=baseline,acmix", "seed=0,1")
     train(tmp_path, *sweep)
