@@ -110,8 +110,6 @@ def _without_effect(config: Mapping[str, Any], device: str, data: Path) -> Itera
         yield "trainer.cls_remap", "without model.weights; leave it out"
     if not trainer["val"] and trainer["patience"] != TrainerConfig.patience:
         yield "trainer.patience", "with trainer.val=false; leave one of them out"
-    if trainer["iou"] != TrainerConfig.iou:
-        yield "trainer.iou", "on YOLO26, which validates without non-maximum suppression; leave it out"
     if trainer["copy_paste"] > 0 and not has_polygons(data, trainer["fraction"]):
         yield "trainer.copy_paste", "on labels that are boxes, as it copies polygons; leave it out"
     if trainer["copy_paste"] == 0 and trainer["copy_paste_mode"] != TrainerConfig.copy_paste_mode:
