@@ -61,7 +61,6 @@ def columns(results: Results) -> list[Column]:
         Column("over images", f"{level} interval of the difference for other images, these networks", _over_images),
         Column("seeds and images", f"{level} interval of the difference for other seeds and other images", _over_both),
         Column("paired by seed", f"difference over common seeds, {level} t interval of itself alone", _paired),
-        Column("paired p", "paired t test, not adjusted", lambda _, v: _p(v, "p_paired")),
         Column("sign-flip p", "exact, not adjusted", lambda _, v: _p(v, "p_sign_flip")),
         Column("AP small", "objects below 32 x 32 pixels (COCO)", lambda _, v: _number(v, "ap_by_size.small", ".3f")),
         Column("AP medium", "objects in between (COCO)", lambda _, v: _number(v, "ap_by_size.medium", ".3f")),
