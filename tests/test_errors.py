@@ -40,8 +40,9 @@ from yolo26_attention.data.splits import read_image
 from yolo26_attention.detector import stock
 from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.locks import run_lock
-from yolo26_attention.files.record import Record, file_digest
+from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import Checker, Plan
 from yolo26_attention.run.runner import run
 from yolo26_attention.study.definition import study_names

@@ -18,10 +18,10 @@ from tests.conftest import TINY
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.files.record import Record, file_digest
+from yolo26_attention.files.digest import file_digest
+from yolo26_attention.files.record import Record
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.parity import ParityError
-from yolo26_attention.plan.own_code import file_fingerprint
 
 ROOT = Path(__file__).parent.parent
 
@@ -195,7 +195,7 @@ def test_a_run_whose_code_changed_is_exported_only_where_nothing_is_compared_and
     monkeypatch.syspath_prepend(runs)
     monkeypatch.delitem(sys.modules, "export_mine", raising=False)
     folder = runs / "runs" / "acmix-s0-aaa"
-    attention = {"name": "mine", "_target_": "export_mine.Mine", "source": file_fingerprint(file)}
+    attention = {"name": "mine", "_target_": "export_mine.Mine", "source": file_digest(file)}
     checkpoints = {"best": file_digest(folder / "train" / "weights" / "best.pt")}
     Record("aaa", folder.name, "s", 0, {"attention": attention}, "finished", checkpoints=checkpoints).write(folder)
     assert "WARNING" not in asked_for(trust=True)[0]

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from yolo26_attention.files.record import FORMAT, NewerFormatError, Record, file_digest, replaced_best, set_aside
+from yolo26_attention.files.digest import file_digest
+from yolo26_attention.files.record import FORMAT, NewerFormatError, Record, replaced_best, set_aside
 
 
 def record(**values):

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.earlier import place_of
 from yolo26_attention.plan.identity import VERSION, identity, readable_name
 from yolo26_attention.plan.identity_v0 import identity_v0
-from yolo26_attention.plan.own_code import file_fingerprint
 
 BEGAN = 1_000_000.0
 
@@ -153,7 +153,7 @@ def mine(config, tmp_path, monkeypatch):
 
 
 def put_old_mine(runs, config, folder):
-    source = file_fingerprint(folder / "earlier_mine.py")
+    source = file_digest(folder / "earlier_mine.py")
     return put_old(runs, {**config, "attention": {**config["attention"], "source": source}})
 
 
@@ -187,7 +187,7 @@ def put_run_by_imports_at_import(runs, config, folder, began=BEGAN):
     (folder / "earlier_mine.py").write_text("class Mine:\n    def forward(self):\n        import earlier_parts\n")
     for path in folder.glob("*.py"):
         os.utime(path, (BEGAN - 1, BEGAN - 1))
-    source = file_fingerprint(folder / "earlier_mine.py")
+    source = file_digest(folder / "earlier_mine.py")
     run = new_folder(runs, {**config, "attention": {**config["attention"], "source": source}})
     run.mkdir(parents=True)
     (run / "record.json").write_text("{}")

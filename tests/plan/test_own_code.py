@@ -9,7 +9,8 @@ import pytest
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.building import find_class
-from yolo26_attention.plan.own_code import code_changed, file_fingerprint, imported_fingerprint, own_code
+from yolo26_attention.files.digest import file_digest
+from yolo26_attention.plan.own_code import code_changed, imported_fingerprint, own_code
 
 FILES = {
     "own_pkg/__init__.py": "",
@@ -63,7 +64,7 @@ def test_a_change_of_any_of_them_is_another_code(name, folder):
 def test_a_single_file_has_the_fingerprint_of_that_file(folder):
     code = code_of("own_alone", "Alone")
     assert code.imported == ()
-    assert code.fingerprint == file_fingerprint(folder / "own_alone.py")
+    assert code.fingerprint == file_digest(folder / "own_alone.py")
 
 
 def test_of_this_program_no_file_counts(folder, monkeypatch):
@@ -209,7 +210,7 @@ def test_bytecode_without_a_source_is_refused_in_words(folder):
 def test_the_code_of_a_run_is_recognised_by_every_fingerprint_it_may_have_had(lazy):
     trained = {"_target_": "own_lazy.Lazy", "name": "lazy"}
     code = code_of("own_lazy", "Lazy")
-    for source in (code.fingerprint, code.earlier_fingerprint, file_fingerprint(code.file)):
+    for source in (code.fingerprint, code.earlier_fingerprint, file_digest(code.file)):
         assert code_changed({**trained, "source": source}) is None
     assert code_changed(trained) is None
     assert "the code of own_lazy.Lazy (" in code_changed({**trained, "source": "another"})

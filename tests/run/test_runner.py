@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.journal import read_journal
-from yolo26_attention.files.record import Record, RunSkippedError, file_digest
+from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import DiskFullError, run
 from yolo26_attention.training.resuming import Resuming

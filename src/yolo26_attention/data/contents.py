@@ -26,6 +26,7 @@ import ultralytics
 from yolo26_attention.data.files import Labels, image_fault, read_labels
 from yolo26_attention.data.splits import quiet_ultralytics
 from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.digest import file_digest
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +136,7 @@ class Contents:
             log.warning("%s cannot be written (%s): the next start reads every image again", self._cache, error)
 
     def _look(self, path: str) -> tuple[str, str | None]:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return digest, image_fault(Path(path), self._channels)
+        return file_digest(Path(path)), image_fault(Path(path), self._channels)
 
     def _read(self) -> dict[str, Any]:
         """Read the cache if it was made by the same rules; otherwise return an empty one."""

@@ -10,7 +10,6 @@ outputs/runs/NAME-HASH/
     train/          Ultralytics' files: weights/best.pt, results.csv, curves, sample predictions
 """
 
-import hashlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from types import UnionType
 from typing import Any, get_origin
 
 from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
 
 # The objectives of a search, and their place in the record.
@@ -171,12 +171,6 @@ def read_json(path: Path, newest: int) -> dict[str, Any]:
             "program, or choose another output_dir"
         )
     return content
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def replaced_best(record: Record, folder: Path) -> str | None:

@@ -37,6 +37,7 @@ from yolo26_attention.detector.same_graft import graft_difference
 from yolo26_attention.detector.sites import Site, largest_stride
 from yolo26_attention.detector.stock import MODELS, build_stock, check_weights, find_weights
 from yolo26_attention.detector.trust import Trust, check_target, is_shipped
+from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.locks import only_within_this_machine
 from yolo26_attention.files.record import Record, without_passwords
@@ -50,7 +51,7 @@ from yolo26_attention.plan.arguments import (
 )
 from yolo26_attention.plan.earlier import place_of
 from yolo26_attention.plan.identity import ABOUT_CLASS
-from yolo26_attention.plan.own_code import code_changed, file_fingerprint, imported_fingerprint
+from yolo26_attention.plan.own_code import code_changed, imported_fingerprint
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
 from yolo26_attention.plan.training_options import check_training_options
 from yolo26_attention.training.param_groups import GraftOptions
@@ -130,7 +131,7 @@ class Checker:
         sites = self._build(config, spec, dataset, weights, trust, device)
         if sites:  # [neck] and [p5,p3,p4] are the same experiment
             config["placement"] = {**config["placement"], "sites": list(sites)}
-        place = place_of(output_dir / "runs", config, dataset, weights and self._once(file_fingerprint, weights))
+        place = place_of(output_dir / "runs", config, dataset, weights and self._once(file_digest, weights))
         return Plan(
             config=config,
             run_id=place.run_id,

@@ -16,12 +16,13 @@ from typing import Any
 
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.building import find_class
+from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import VERSION, identity, images_in_memory, readable_name
 from yolo26_attention.plan.identity_v0 import identity_v0
-from yolo26_attention.plan.own_code import OwnCode, file_fingerprint, own_code
+from yolo26_attention.plan.own_code import OwnCode, own_code
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _as_then(config: Mapping[str, Any], code: OwnCode | None) -> Mapping[str, An
     """The configuration with the source of a class as the earlier version had it: the class's file alone."""
     if code is None or "source" not in config["attention"]:
         return config
-    return {**config, "attention": {**config["attention"], "source": file_fingerprint(code.file)}}
+    return {**config, "attention": {**config["attention"], "source": file_digest(code.file)}}
 
 
 def _changed_since(folder: Path, dataset: Dataset | None, code: OwnCode | None, version: int) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.building import find_class
 from yolo26_attention.detector.own_imports import differs_from_imported, is_foreign
+from yolo26_attention.files.digest import file_digest
 
 _files_before: dict[tuple[Path, str], "OwnCode"] = {}  # by a class's file and its content
 
@@ -33,13 +34,13 @@ class OwnCode:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the files' content now; for a single file, that of `file_fingerprint`."""
-        return _joined(file_fingerprint(self.file), map(file_fingerprint, self.imported))
+        """Fingerprint of the files' content now; for a single file, that of `file_digest`."""
+        return _joined(file_digest(self.file), map(file_digest, self.imported))
 
     @property
     def earlier_fingerprint(self) -> str:
         """As `fingerprint`, of what the import of the class's module imports."""
-        return _joined(file_fingerprint(self.file), map(file_fingerprint, self.at_import))
+        return _joined(file_digest(self.file), map(file_digest, self.at_import))
 
     @property
     def changed_at(self) -> float:
@@ -83,7 +84,7 @@ def imported_fingerprint(found: Any) -> str | None:
     code = own_code(found)
     if code is None:
         return None
-    prints = {file: file_fingerprint(file) for file in (code.file, *code.imported) if file.is_file()}
+    prints = {file: file_digest(file) for file in (code.file, *code.imported) if file.is_file()}
     before = _files_before.setdefault((code.file, prints[code.file]), code)
     changed = [file for file in code.imported if file not in prints]
     changed += [file for file, content in prints.items() if differs_from_imported(file, content)]
@@ -113,7 +114,7 @@ def code_changed(trained: Mapping[str, Any]) -> str | None:
     if source is None or target is None:
         return None
     code = own_code(find_class(target))
-    if code is None or source in (code.fingerprint, code.earlier_fingerprint, file_fingerprint(code.file)):
+    if code is None or source in (code.fingerprint, code.earlier_fingerprint, file_digest(code.file)):
         return None
     return f"the code of {target} ({code.file}, or what it imports) is not the code that the run was trained with"
 
@@ -242,9 +243,3 @@ def _never_runs(test: ast.expr) -> bool:
 def _joined(first: str, others: Iterable[str]) -> str:
     prints = [first, *sorted(others)]
     return first if len(prints) == 1 else hashlib.sha256(" ".join(prints).encode()).hexdigest()
-
-
-def file_fingerprint(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,13 +12,13 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.definition import BASELINE as BASELINE
 from yolo26_attention.study.runs import FoundRun, find_run
 from yolo26_attention.study.runs import read_study as read_declared
 
 METRIC = "map50_95"
 # Where a graft says what it is; all else of a configuration is what it is compared in.
 GRAFT_KEYS = ("attention.", "placement.", "placebo.", "optimizer.attention.")
-BASELINE = "baseline"
 
 
 class StudyError(ValueError):

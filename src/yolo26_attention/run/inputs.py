@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.data.datasets import Dataset, DatasetError, resolve_dataset
+from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import append_entry
-from yolo26_attention.files.record import Record, file_digest
+from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import Plan
 
 

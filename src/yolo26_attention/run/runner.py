@@ -15,13 +15,13 @@ import yaml
 from yolo26_attention.evaluation.coco import ap_by_size
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.atomic import remove_partial, write_atomically
+from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import append_entry, read_journal
 from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import (
     Record,
     RunSkippedError,
-    file_digest,
     replaced_best,
     set_aside,
     without_passwords,

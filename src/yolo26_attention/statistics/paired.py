@@ -107,6 +107,16 @@ def check_level(level: float) -> None:
         raise ValueError(f"level={level}: between 0 and 1, for example 0.95")
 
 
+def check_margin(margin: float) -> None:
+    """Refuse a margin that is no difference.
+
+    Raises:
+        ValueError: if it is not a positive finite number.
+    """
+    if not (margin > 0 and math.isfinite(margin)):
+        raise ValueError(f"margin={margin}: a positive number, the largest difference that does not matter")
+
+
 def _all_equal(values: Float64[NDArray[np.float64], " values"]) -> bool:
     """Equal but for rounding, which must not pass for a spread."""
     return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from yolo26_attention.statistics.blocks import Contrast, Form, StudyModel, compare
 from yolo26_attention.statistics.needed import MOST_SEEDS, Needed, seeds_needed
-from yolo26_attention.statistics.paired import Estimate, check_level, mean_interval, paired_t, sign_flip
+from yolo26_attention.statistics.paired import Estimate, check_level, check_margin, mean_interval, paired_t, sign_flip
 
 Verdict = Literal["better", "worse", "equivalent", "identical", "undecided", "unlearned"]
 # Of the two that are compared, who has scores no higher than the floor.
@@ -135,8 +135,7 @@ def compare_seeds(
     """
     if baseline not in scores:
         raise ValueError(f"no variant {baseline!r} to compare with; there are {', '.join(scores) or 'none'}")
-    if not (margin > 0 and math.isfinite(margin)):
-        raise ValueError(f"margin={margin}: a positive number, the largest difference that does not matter")
+    check_margin(margin)
     check_level(level)
     others = [name for name in scores if name != baseline]
     unlearned = {name: _unlearned(scores[name], scores[baseline], floor) for name in others}

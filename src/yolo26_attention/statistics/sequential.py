@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from yolo26_attention.statistics.blocks import StudyModel
 from yolo26_attention.statistics.designs import Design
-from yolo26_attention.statistics.paired import check_level
+from yolo26_attention.statistics.paired import check_level, check_margin
 from yolo26_attention.statistics.robust import DOUBLED, judge
 
 Decision = Literal["better", "worse", "no_difference", "open"]
@@ -119,7 +119,7 @@ def decide(model: StudyModel, boundary: float, margin: float) -> dict[str, Decis
     Raises:
         ValueError: if the boundary is not between 0 and 1 or the margin is not positive.
     """
-    _check_margin(margin)
+    check_margin(margin)
     critical = model.critical_at(1 - boundary)
     decisions: dict[str, Decision] = {}
     for contrast in model.comparisons:
@@ -169,7 +169,7 @@ def futility(
     Source: predictive power as in Spiegelhalter, Freedman and Blackburn (1986); Jennison and Turnbull (2000), chapter
     10, for stopping where it is low.
     """
-    _check_margin(margin)
+    check_margin(margin)
     if not (se > 0 and df > 0 and critical > 0):
         raise ValueError(f"se={se}, df={df}, critical={critical}: positive numbers are needed")
     if seeds_now < 1 or seeds_left < 0:
@@ -208,8 +208,3 @@ def predictive_power(
     undecided = np.where(within < bound, between(-bound, -within) + between(within, bound), 0.0)
     power: NDArray[np.float64] = 1 - undecided
     return power
-
-
-def _check_margin(margin: float) -> None:
-    if not (margin > 0 and math.isfinite(margin)):
-        raise ValueError(f"margin={margin}: a positive number, the largest difference that does not matter")

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 from yolo26_attention.statistics import (
@@ -175,9 +174,4 @@ def _power(model: StudyModel, variant: str, look: int, left: int, margin: float,
 
 def _levels(declared: Declaration, variants: int) -> tuple[float, ...]:
     base = tuple(len(declared.seeds_at(look, True)) for look in declared.looks)
-    return _boundaries(declared.looks, max(variants, 1), base)
-
-
-@cache
-def _boundaries(looks: tuple[int, ...], variants: int, base: tuple[int, ...]) -> tuple[float, ...]:
-    return boundaries(looks, variants, baseline_seeds=base)
+    return boundaries(declared.looks, max(variants, 1), baseline_seeds=base)

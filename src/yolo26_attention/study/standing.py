@@ -50,42 +50,35 @@ def families(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def due(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
     """The runs that are trained up to the next look; all of them where the study does not stop."""
-    found = standings(states, declared) if declared.stop else {}
-    if not found:
-        return list(states)
-    wanted = set()
-    for baseline, standing in found.items():
-        arms = [variant for variant in _variants(states, baseline) if variant != baseline]
-        wanted |= {(baseline, seed) for seed in needed_seeds(standing, declared, baseline, True)}
-        wanted |= {(arm, seed) for arm in arms for seed in needed_seeds(standing, declared, arm, False)}
-    judged = {variant for baseline in found for variant in [baseline, *_variants(states, baseline)]}
-    return [
-        state
-        for state in states
-        if (state.entry["variant"], state.entry["seed"]) in wanted or state.entry["variant"] not in judged
-    ]
+    return _due(states, declared, standings(states, declared) if declared.stop else {})
 
 
 def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
     """The states, in which runs that a decision made needless are `stopped` instead of pending."""
     found = standings(states, declared) if declared.stop else {}
-    if not found:
-        return list(states)
-    waiting = {id(state) for state in due(states, declared)}
-    ended = {
-        baseline
+    waiting = {id(state) for state in _due(states, declared, found)}
+    needless = {label for each in found.values() for label, arm in each.arms.items() if arm.outcome != "open"}
+    needless |= {label for label, each in found.items() if each.arms and needless >= each.arms.keys()}
+    return [
+        RunState(state.entry, "stopped")
+        if state.state == "pending" and id(state) not in waiting and state.entry["variant"] in needless
+        else state
+        for state in states
+    ]
+
+
+def _due(states: Sequence[RunState], declared: Declaration, found: Mapping[str, Standing]) -> list[RunState]:
+    """The runs that each family's standing asks for, and those of no family; all of them without one."""
+    arms = families([state.entry for state in states])
+    wanted = {
+        (label, seed)
         for baseline, standing in found.items()
-        if standing.arms and all(arm.outcome != "open" for arm in standing.arms.values())
+        for label in (baseline, *arms[baseline])
+        for seed in needed_seeds(standing, declared, label, label == baseline)
     }
-    shown = []
-    for state in states:
-        label = state.entry["variant"]
-        arm = next((each.arms[label] for each in found.values() if label in each.arms), None)
-        needless = label in ended or (arm is not None and arm.outcome != "open")
-        stopped = state.state == "pending" and id(state) not in waiting and needless
-        shown.append(RunState(state.entry, "stopped") if stopped else state)
-    return shown
-
-
-def _variants(states: Sequence[RunState], baseline: str) -> list[str]:
-    return families([state.entry for state in states]).get(baseline, [])
+    judged = {label for baseline in found for label in (baseline, *arms[baseline])}
+    return [
+        state
+        for state in states
+        if state.entry["variant"] not in judged or (state.entry["variant"], state.entry["seed"]) in wanted
+    ]
