@@ -95,7 +95,7 @@ def plan_in(tiny):
 
 
 def epochs(plan):
-    return [entry for entry in read_journal(plan.folder / "journal.jsonl") if entry["event"] == "epoch"]
+    return [entry for entry in read_journal(plan.folder / "journal.jsonl") if entry.event == "epoch"]
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_fresh_process_trains_what_the_launcher_hands_it(trainer, tmp_path):
     file = generate_ddp_file(training)
     start([sys.executable, file], tmp_path)
     ddp_cleanup(training, file)
-    entries = {entry["event"]: entry for entry in journal(tmp_path)}
+    entries = {entry.event: entry for entry in journal(tmp_path)}
     assert set(entries["epoch"]["scalars"]) == {"p3/rate1", "p3/rate2"}
     assert {group["lr"] for group in entries["optimizer"]["groups"] if group["attention"]} == {0.005}
     model, _ = load_checkpoint(tmp_path / "run" / "train" / "weights" / "best.pt")
@@ -151,7 +151,7 @@ def test_two_processes_train_one_network(trainer, tmp_path):
     ddp_cleanup(training, file)
     assert sorted(line[1] for line in told) == ["0", "1"]
     assert told[0][3] == told[1][3], "both hold the same weights, so gradients were shared"
-    assert [entry["epoch"] for entry in journal(tmp_path) if entry["event"] == "epoch"] == [1, 2], "one of them writes"
+    assert [entry.details["epoch"] for entry in journal(tmp_path) if entry.event == "epoch"] == [1, 2], "one of them writes"
     model, _ = load_checkpoint(tmp_path / "run" / "train" / "weights" / "best.pt")
     assert list(grafted_attention(model)) == ["p3"]
 
@@ -162,7 +162,7 @@ def test_a_run_of_two_processes_is_validated_and_recorded_as_a_whole(two_devices
     plan = plan_in(tmp_path)
     run(plan, "name: value")
     assert Record.read(plan.folder).status == "finished"
-    assert [entry["epoch"] for entry in epochs(plan)] == [1, 2, 3]
+    assert [entry.details["epoch"] for entry in epochs(plan)] == [1, 2, 3]
     assert (plan.folder / "train" / "results.csv").read_text().count("\n") == 4
     kept = read_matches(plan.folder / "matches.npz")
     assert len(kept.images) == 8, "all validation images, where each of the two saw a half"
@@ -190,7 +190,7 @@ def test_an_interrupted_run_of_two_processes_leaves_none_and_goes_on_exactly(two
     assert {"config.yaml", "journal.jsonl", "record.json", "state.pt", "train"} <= names
     record, _ = run(plan, "")
     assert (record.status, record.attempts) == ("finished", 2)
-    assert [entry["event"] for entry in read_journal(plan.folder / "journal.jsonl")].count("resume") == 1
+    assert [entry.event for entry in read_journal(plan.folder / "journal.jsonl")].count("resume") == 1
     assert [(e["epoch"], e["values"], e["scalars"]) for e in epochs(plan)] == [
         (e["epoch"], e["values"], e["scalars"]) for e in epochs(undisturbed)
     ]

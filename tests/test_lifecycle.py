@@ -120,7 +120,7 @@ def test_a_run_of_an_earlier_version_goes_on_where_it_stopped(tiny, tmp_path, mo
     assert (again.folder, again.run_id, again.identity_version) == (earlier, earlier_id, 0)
     record, _ = run(again, "")
     assert (record.status, record.attempts, record.run_id, record.identity_version) == ("finished", 2, earlier_id, 0)
-    events = [(entry["event"], entry.get("epoch")) for entry in read_journal(earlier / "journal.jsonl")]
+    events = [(entry.event, entry.details.get("epoch")) for entry in read_journal(earlier / "journal.jsonl")]
     assert ("resume", 2) in events
     assert not plan.folder.exists()
 

@@ -161,7 +161,7 @@ def turned_read_only(folder: Path) -> str:
         failing.stop()
     before = Record.read(plan.folder)
     record, _ = run(plan, "")
-    return f"{text}; record {before and before.status}; then {record.status}; {[e['event'] for e in record.events]}"
+    return f"{text}; record {before and before.status}; then {record.status}; {[e.event for e in record.events]}"
 
 
 def full_disk(folder: Path) -> str:
@@ -181,7 +181,7 @@ def full_disk(folder: Path) -> str:
             text = f"stopped: {re.sub(r'/[^ ]+', 'FOLDER', str(error))}"
         filler.unlink()
         record, _ = run(plan, "")
-        return f"{text}; then {record.status}; {[event['event'] for event in record.events]}"
+        return f"{text}; then {record.status}; {[event.event for event in record.events]}"
 
 
 def homeless(home: str | None) -> Callable[[Path], str]:

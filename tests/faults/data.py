@@ -131,7 +131,7 @@ def damaged_after_the_check(folder: Path) -> str:
     except DataChangedError as error:
         record = Record.read(plan.folder)
         assert record is not None
-        (event,) = [entry for entry in record.events if entry["event"] == "images_dropped"]
+        (event,) = [entry for entry in record.events if entry.event == "images_dropped"]
         return f"{record.status}; images_dropped ({event['dropped']}); {error}"
     return "finished"
 

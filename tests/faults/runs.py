@@ -47,7 +47,7 @@ def journal_cut(folder: Path) -> str:
         os.truncate(journal, journal.stat().st_size - 9)
         cut(plan.folder / "state.pt")
     record, _ = run(plan, "")
-    return f"{record.status}; {[event['event'] for event in record.events]}"
+    return f"{record.status}; {[event.event for event in record.events]}"
 
 
 def without_locks(folder: Path) -> str:

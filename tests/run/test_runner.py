@@ -41,9 +41,9 @@ def at_epoch(monkeypatch, epoch, action):
 
 def epochs(plan):
     return [
-        (entry["epoch"], entry["values"])
+        (entry.details["epoch"], entry["values"])
         for entry in read_journal(plan.folder / "journal.jsonl")
-        if entry["event"] == "epoch"
+        if entry.event == "epoch"
     ]
 
 
@@ -76,7 +76,7 @@ def test_a_signal_interrupts_the_run_and_it_goes_on(plan, undisturbed, monkeypat
     assert "KeyboardInterrupt" in record.error
     record = assert_ends_as(undisturbed, plan)
     assert record.attempts == 2
-    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 3)]
+    assert [(event.event, event.details["epoch"]) for event in record.events] == [("resume", 3)]
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(plan, undisturbed, monkeypatch):
@@ -90,7 +90,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(plan, undis
     assert Record.read(plan.folder).status == "interrupted"
     assert not list(plan.folder.rglob("*.partial"))
     record = assert_ends_as(undisturbed, plan)
-    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 2)]
+    assert [(event.event, event.details["epoch"]) for event in record.events] == [("resume", 2)]
 
 
 def fail(trainer):
@@ -113,7 +113,7 @@ def test_damaged_checkpoints_are_noted_and_not_used(damaged, expected, plan, und
     for name in damaged:
         os.truncate(plan.folder / name, 1000)
     record = assert_ends_as(undisturbed, plan)
-    assert [event["event"] for event in record.events] == expected
+    assert [event.event for event in record.events] == expected
 
 
 def test_a_finished_run_loses_a_state_left_by_its_last_moment(plan):

@@ -146,7 +146,7 @@ def test_who_is_frozen_is_said(begin):
     assert frozen["attention"] == ["model.16.attention.fixed"]
     assert frozen["layers"]["0"] == 3
     assert set(frozen["layers"]) == {"0", "16"}
-    (entry,) = [entry for entry in read_journal(trainer.journal) if entry["event"] == "optimizer"]
+    (entry,) = [entry for entry in read_journal(trainer.journal) if entry.event == "optimizer"]
     listed = [name for group in entry["groups"] for name in group["attention"]]
     assert "p3.fixed" not in listed
     assert "p3.dfl.weight" in listed

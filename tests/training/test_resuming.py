@@ -79,7 +79,7 @@ def outcome(trainer):
     journal = [
         {key: value for key, value in entry.items() if key != "time"}
         for entry in read_journal(trainer.journal)
-        if entry["event"] != "resume"
+        if entry.event != "resume"
     ]
     weights = {
         name: torch.load(folder / "weights" / name, weights_only=False)["model"].state_dict()
@@ -267,7 +267,7 @@ def test_killed_at_any_moment_it_ends_the_same(moment, undisturbed, begin, monke
     last = begin("killed", *SHORT, trainer=BestFirst)
     last.train()
     assert_same(last, undisturbed)
-    assert "resume" in [entry["event"] for entry in read_journal(last.journal)]
+    assert "resume" in [entry.event for entry in read_journal(last.journal)]
     assert not list(last.save_dir.rglob("*.partial"))
 
 
@@ -291,7 +291,7 @@ def test_recovery_from_nan_is_the_same_behind_an_interruption(begin, monkeypatch
     training = begin("killed", *overrides)
     training.train()
     assert_same(training, expected)
-    assert [entry["event"] for entry in read_journal(training.journal)].count("nan_recovery") == 1
+    assert [entry.event for entry in read_journal(training.journal)].count("nan_recovery") == 1
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def trainer(tiny, tmp_path):
 
 
 def events(tmp_path, name):
-    return [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry["event"] == name]
+    return [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry.event == name]
 
 
 def test_graft_survives_training_and_the_checkpoint(trainer, tmp_path):
@@ -133,8 +133,8 @@ def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
     monkeypatch.setattr(DetectionModel, "loss", once_not_finite)
     training.train()
     (entry,) = events(tmp_path, "nan_recovery")
-    assert (entry["epoch"], entry["attempt"]) == (2, 1)
-    assert [entry["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
+    assert (entry.details["epoch"], entry["attempt"]) == (2, 1)
+    assert [entry.details["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
 
 
 @pytest.mark.parametrize("compiled", [True, False])

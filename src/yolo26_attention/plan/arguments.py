@@ -10,7 +10,7 @@ import torch
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.data.datasets import Dataset
-from yolo26_attention.files.record import OBJECTIVES
+from yolo26_attention.files.record import LATENCY_RATIO, OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
 from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import check_arguments
@@ -153,7 +153,7 @@ def check_objectives(config: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"objectives={config['objectives']}: {name} is unknown; choose from {', '.join(OBJECTIVES)}"
             )
-        if OBJECTIVES[name][0] == "latency" and not config["latency"]["enabled"]:
+        if name == LATENCY_RATIO and not config["latency"]["enabled"]:
             raise ConfigError(f"objectives: {name} needs latency.enabled=true")
     if not config["objectives"]:
         raise ConfigError(f"objectives=[]: name at least one of {', '.join(OBJECTIVES)}")

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -17,8 +16,9 @@ from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.atomic import remove_partial, write_atomically
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import append_entry, read_journal
+from yolo26_attention.files.journal import Entry, Kind, Trait, append_entry, read_journal
 from yolo26_attention.files.locks import lock_file, run_lock
+from yolo26_attention.files.metrics import ULTRALYTICS
 from yolo26_attention.files.record import (
     Record,
     RunSkippedError,
@@ -26,12 +26,13 @@ from yolo26_attention.files.record import (
     set_aside,
     without_passwords,
 )
+from yolo26_attention.files.start import TrainingStart
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.plan.identity import readable_name
 from yolo26_attention.run.environment import environment
 from yolo26_attention.run.inputs import DataChangedError, check_data, data_at_start, starting_checkpoint
 from yolo26_attention.run.interrupts import interruptible
-from yolo26_attention.run.measuring import measure_again, measure_costs
+from yolo26_attention.run.measuring import measure_again, measure_best
 from yolo26_attention.run.ownership import foreign_record
 from yolo26_attention.run.summary import missing_results
 from yolo26_attention.run.tracking import Tracker, open_tracker
@@ -41,17 +42,9 @@ from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.validator import validate
 
 log = logging.getLogger(__name__)
-# Journal entries that every run has; the others are the record's events.
-NOT_EVENTS = {"epoch", "weights", "graft", "optimizer", "training"}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # The kernel makes a failing disk read-only, or the disk returns errors.
 UNWRITABLE = NO_ROOM | {errno.EROFS, errno.EIO}
-METRICS = {
-    "map50_95": "metrics/mAP50-95(B)",
-    "map50": "metrics/mAP50(B)",
-    "precision": "metrics/precision(B)",
-    "recall": "metrics/recall(B)",
-}
 
 
 class DiskFullError(RuntimeError):
@@ -143,7 +136,7 @@ def _settle(files: RunFolder) -> None:
         files.journal.unlink(missing_ok=True)
     for problem in damaged:
         log.warning("%s; the run resumes from %s", problem, "the epoch before" if files.state.exists() else "its start")
-        append_entry(files.journal, "checkpoint_damaged", problem=problem)
+        append_entry(files.journal, Kind.CHECKPOINT_DAMAGED, problem=problem)
 
 
 def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -> None:
@@ -167,14 +160,14 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
             record.tracking = None if tracker.folder is None else str(tracker.folder)
             metrics = _train(plan, tracker)
             check_data(plan, record)
-            record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
+            record.metrics = {name: float(metrics[key]) for name, key in ULTRALYTICS.items()}
             _measure(plan, record)
             record.seconds = time.monotonic() - start
             tracker.finish(record, files.train, files.samples)
             if plan.config["tracking"]["upload_weights"]:
                 tracker.upload(files.best, plan.folder.name)
         if tracker.lost is not None:
-            append_entry(files.journal, "tracking_lost", problem=tracker.lost)
+            append_entry(files.journal, Kind.TRACKING_LOST, problem=tracker.lost)
         _close(record, plan, "finished", start)
     except BaseException as error:
         stuck = error if isinstance(error, OSError) and error.errno in UNWRITABLE else None
@@ -199,12 +192,12 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
 
 def _close(record: Record, plan: Plan, status: str, start: float) -> None:
     record.status = status
-    record.events = [entry for entry in _journal(plan) if entry["event"] not in NOT_EVENTS]
+    record.events = [entry for entry in _journal(plan) if not entry.has(Trait.EXPECTED)]
     record.seconds = time.monotonic() - start
     record.write(plan.folder)
 
 
-def _journal(plan: Plan) -> list[dict[str, Any]]:
+def _journal(plan: Plan) -> list[Entry]:
     return read_journal(RunFolder(plan.folder).journal)
 
 
@@ -232,18 +225,16 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
 
 
 def _measure(plan: Plan, record: Record) -> None:
-    """Record AP by size and by class, the fate of the stock tensors, and the digest and the cost of best.pt."""
+    """Record AP by size and by class, what the training began with, and the digest and the cost of best.pt.
+
+    Raises:
+        ValueError: if the trainer left no training.json.
+    """
+    start = TrainingStart.read(RunFolder(plan.folder).start)
+    if start is None:
+        raise ValueError(f"{RunFolder(plan.folder).start} is gone; retry=true trains the last epoch's steps again")
     record.checkpoints["best"] = file_digest(RunFolder(plan.folder).best)
     kept = read_matches(RunFolder(plan.folder).detections)
     record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)
-    latest = {entry["event"]: entry for entry in _journal(plan)}
-    record.model = {
-        "stock_tensors_loaded": latest["weights"]["loaded"],
-        "stock_tensors_total": latest["weights"]["total"],
-        "stock_tensors_lost": latest["weights"]["lost"],
-        "graft_tensors_loaded": latest["weights"]["graft_loaded"],
-        "placebo": latest["graft"]["placebo"],
-    }
-    record.optimizer = latest["optimizer"]["groups"]
-    record.training = latest["training"]["decided"] if "training" in latest else {}
-    measure_costs(plan, record)
+    record.optimizer, record.training = start.optimizer, start.decided
+    record.model, record.latency = measure_best(plan, start)

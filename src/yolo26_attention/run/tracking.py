@@ -5,15 +5,19 @@ import logging
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from yolo26_attention.files.journal import Entry, epochs
+from yolo26_attention.files.latency import NoLatency
+from yolo26_attention.files.metrics import tracked
 from yolo26_attention.files.record import Record
+from yolo26_attention.files.typed import plain
 from yolo26_attention.plan.tracking_options import INSTEAD, MOST_NAME, MOST_TAG
 
 log = logging.getLogger(__name__)
@@ -43,16 +47,16 @@ class Tracker:
         """W&B's folder of this run on disk."""
         return None if self._run is None else Path(self._run.dir).parent
 
-    def follow(self, journal: list[dict[str, Any]]) -> None:
+    def follow(self, journal: Sequence[Entry]) -> None:
         """Log the epochs of the journal that are not logged yet."""
-        epochs = [entry for entry in journal if entry["event"] == "epoch"]
-        for entry in epochs[self._epochs_sent :]:
-            values = {name.replace("(B)", ""): value for name, value in entry["values"].items()}
-            scalars = {f"attention/{name}": value for name, value in entry["scalars"].items()}
-            if self._run is not None and entry["epoch"] >= self._run.starting_step:  # the server may already have it
+        completed = epochs(journal)
+        for each in completed[self._epochs_sent :]:
+            values = {tracked(name): value for name, value in each.values.items()}
+            scalars = {f"attention/{name}": value for name, value in each.scalars.items()}
+            if self._run is not None and each.epoch >= self._run.starting_step:  # the server may already have it
                 with self._dispensable():
-                    self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
-        self._epochs_sent = len(epochs)
+                    self._run.log({**values, **scalars, "epoch": each.epoch}, step=each.epoch)
+        self._epochs_sent = len(completed)
 
     def finish(self, record: Record, plots: Path, samples: Path | None = None) -> None:
         """Write the results as plain numbers into the summary, and log plots and distributions.
@@ -69,14 +73,14 @@ class Tracker:
     def _finish(self, record: Record, plots: Path, samples: Path | None) -> None:
         import wandb
 
-        numbers = {**record.metrics, **record.model}
-        timed = {key: value for key, value in record.latency.items() if key != "options"}  # which the configuration has
-        numbers.update(_numbers(timed, "latency"))
+        numbers: dict[str, Any] = {**record.metrics, **(plain(record.model) or {})}
+        if record.timed is not None:  # without its options, which the configuration has
+            numbers |= _numbers(plain(replace(record.timed, options=None)), "latency")
         self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})
         self._run.summary.update({"run_id": record.run_id, "seconds": record.seconds})
         words = {
-            "latency_error": record.latency.get("error"),
-            "not_counted": "; ".join(record.model.get("not_counted", [])),
+            "latency_error": record.latency.error if isinstance(record.latency, NoLatency) else None,
+            "not_counted": "" if record.model is None else "; ".join(record.model.not_counted),
         }
         self._run.summary.update({key: text for key, text in words.items() if text})
         if samples is not None and samples.exists():
@@ -99,7 +103,7 @@ class Tracker:
         """Log a checkpoint or folder as an artifact of the run; its name has ASCII letters, digits, _ . and - only."""
         if self._run is not None:
             with self._dispensable():
-                self._run.log_artifact(str(path), name=shorten(_plain(name), MOST_NAME), type=kind)
+                self._run.log_artifact(str(path), name=shorten(artifact_name(name), MOST_NAME), type=kind)
 
     def close(self, *error: Any) -> None:
         """End the W&B run, as failed if an error (type, value, traceback) is given."""
@@ -137,16 +141,9 @@ def _fitting_tag(tag: str) -> str:
     return short
 
 
-def _plain(name: str) -> str:
+def artifact_name(name: str) -> str:
+    """Replace the characters that W&B refuses in the name of an artifact."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-
-
-def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
-    """Create a sweep on the server; returns its path for `wandb agent`."""
-    import wandb
-
-    sweep_id = wandb.sweep(dict(definition), project=project, entity=entity)
-    return "/".join(part for part in (entity, project, sweep_id) if part)
 
 
 def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -228,54 +225,3 @@ def open_tracker(
         tracker.close(type(error), error, error.__traceback__)
         raise
     tracker.close()
-
-
-def log_report(
-    options: Mapping[str, Any], study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
-) -> str:
-    """Log a study's report in the study's group: its folder as an artifact, and the swept values as a history.
-
-    Args:
-        options: the `tracking` group of the study's runs.
-        study: name of the study.
-        report: folder with the report's files.
-        folder: as for `open_tracker`.
-        points: numbers to log together, so that a plot can have one of them as its axis.
-
-    Returns:
-        The command that uploads it, or the artifact's name.
-    """
-    name = shorten(_plain(f"report-{study}"), MOST_NAME - 11)
-    with open_tracker(
-        options,
-        run_id=f"{name}-{int(time.time())}",
-        name=name,
-        group=study,
-        tags=["report"],
-        config={"study": study},
-        folder=folder,
-        job_type="report",
-    ) as tracker:
-        tracker.log(points)
-        tracker.upload(report, name, "report")
-        place = tracker.folder
-    if tracker.lost is not None:
-        return f"nowhere ({tracker.lost})"
-    return f"wandb sync {place}" if options["mode"] == "offline" else f"artifact {name}"
-
-
-def save_workspace(workspace: Any) -> str:
-    """Save a wandb_workspaces Workspace on the server; returns its address.
-
-    Raises:
-        RuntimeError: if the server is unreachable or refuses, with the reason and a way out.
-    """
-    import wandb
-
-    try:
-        address: str = workspace.save().url
-    except (wandb.Error, ValueError) as error:
-        raise RuntimeError(
-            f"the dashboard could not be saved ({error}); is this machine logged in (wandb login)?"
-        ) from error
-    return address

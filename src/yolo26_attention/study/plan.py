@@ -17,6 +17,7 @@ from yolo26_attention.config.registration import plain_values
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.definition import Point
+from yolo26_attention.study.runs import StudyEntry
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,17 @@ class PlannedRun:
     notes: tuple[str, ...] = ()
 
     @property
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> StudyEntry:
         """The run as study.json has it."""
         point = self.point
-        return {
-            "run": self.run,
-            "variant": point.variant,
-            "seed": point.seed,
-            "overrides": point.overrides,
-            "swept": dict(point.swept),
-            "baseline": point.baseline,
-        }
+        return StudyEntry(
+            run=self.run or "",
+            variant=point.variant,
+            seed=point.seed,
+            overrides=point.overrides,
+            swept=dict(point.swept),
+            baseline=point.baseline,
+        )
 
 
 class Composer:
