@@ -4,7 +4,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,9 @@ from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.files.latency import Latency, MachineUse, PeakMemory, Timing
 from yolo26_attention.files.model import ParameterGroup, PlaceboMatch, TrainedModel
 from yolo26_attention.files.record import Record
+
+if TYPE_CHECKING:
+    from yolo26_attention.training.state import TrainingState
 
 # The shape of a run's configuration, as far as anything reads it.
 CONFIG = {
@@ -86,6 +89,20 @@ def model_of(ratio: float = 1.0, **changes: Any) -> TrainedModel:
 def match_of(mismatch: float, by: str = "parameters") -> PlaceboMatch:
     """A placebo beside an attention of a thousand parameters or FLOPs."""
     return PlaceboMatch(by, 1000, round(1000 * (1 + mismatch)), mismatch)
+
+
+def training_state(**changes: Any) -> "TrainingState":
+    """The state of a training of nothing."""
+    from yolo26_attention.training.state import TrainingState  # imports torch
+
+    none: dict[str, Any] = {}
+    values = {
+        "epoch": 0, "epochs": 2, "done": False, "seconds": 1.0, "batch_size": 4, "last_opt_step": -1,
+        "mosaic_closed": False, "model": none, "criterion": none, "ema": none, "updates": 0, "gradients": none,
+        "optimizer": none, "scheduler": none, "scaler": none, "stopper": none, "fitness": none, "metrics": none,
+        "loss_names": (), "best_before": False, "validator": none, "streams": None, "loader": None, "texts": none,
+    }  # fmt: skip
+    return TrainingState(**{**values, **changes})
 
 
 def write_run(

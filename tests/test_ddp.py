@@ -22,6 +22,7 @@ from ultralytics.utils.dist import ddp_cleanup, generate_ddp_command, generate_d
 
 from yolo26_attention.detector.grafting import grafted_attention
 from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.files.journal import epochs as completed
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import ConfigError, check
@@ -95,7 +96,7 @@ def plan_in(tiny):
 
 
 def epochs(plan):
-    return [entry for entry in read_journal(plan.folder / "journal.jsonl") if entry.event == "epoch"]
+    return completed(read_journal(plan.folder / "journal.jsonl"))
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_a_fresh_process_trains_what_the_launcher_hands_it(trainer, tmp_path):
     file = generate_ddp_file(training)
     start([sys.executable, file], tmp_path)
     ddp_cleanup(training, file)
-    entries = {entry.event: entry for entry in journal(tmp_path)}
+    entries = {entry["event"]: entry for entry in journal(tmp_path)}
     assert set(entries["epoch"]["scalars"]) == {"p3/rate1", "p3/rate2"}
     assert {group["lr"] for group in entries["optimizer"]["groups"] if group["attention"]} == {0.005}
     model, _ = load_checkpoint(tmp_path / "run" / "train" / "weights" / "best.pt")
@@ -151,7 +152,7 @@ def test_two_processes_train_one_network(trainer, tmp_path):
     ddp_cleanup(training, file)
     assert sorted(line[1] for line in told) == ["0", "1"]
     assert told[0][3] == told[1][3], "both hold the same weights, so gradients were shared"
-    assert [entry.details["epoch"] for entry in journal(tmp_path) if entry.event == "epoch"] == [1, 2], "one of them writes"
+    assert [entry["epoch"] for entry in journal(tmp_path) if entry["event"] == "epoch"] == [1, 2], "one of them writes"
     model, _ = load_checkpoint(tmp_path / "run" / "train" / "weights" / "best.pt")
     assert list(grafted_attention(model)) == ["p3"]
 
@@ -162,7 +163,7 @@ def test_a_run_of_two_processes_is_validated_and_recorded_as_a_whole(two_devices
     plan = plan_in(tmp_path)
     run(plan, "name: value")
     assert Record.read(plan.folder).status == "finished"
-    assert [entry.details["epoch"] for entry in epochs(plan)] == [1, 2, 3]
+    assert [each.epoch for each in epochs(plan)] == [1, 2, 3]
     assert (plan.folder / "train" / "results.csv").read_text().count("\n") == 4
     kept = read_matches(plan.folder / "matches.npz")
     assert len(kept.images) == 8, "all validation images, where each of the two saw a half"
@@ -191,9 +192,7 @@ def test_an_interrupted_run_of_two_processes_leaves_none_and_goes_on_exactly(two
     record, _ = run(plan, "")
     assert (record.status, record.attempts) == ("finished", 2)
     assert [entry.event for entry in read_journal(plan.folder / "journal.jsonl")].count("resume") == 1
-    assert [(e["epoch"], e["values"], e["scalars"]) for e in epochs(plan)] == [
-        (e["epoch"], e["values"], e["scalars"]) for e in epochs(undisturbed)
-    ]
+    assert epochs(plan) == epochs(undisturbed)
     kept, expected = (read_matches(folder / "matches.npz") for folder in (plan.folder, undisturbed.folder))
     assert np.array_equal(kept.conf, expected.conf)
     assert np.array_equal(kept.boxes, expected.boxes)

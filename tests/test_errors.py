@@ -24,7 +24,7 @@ from ultralytics.utils import DATASETS_DIR, SETTINGS_FILE
 from src import dashboard, export, report, sweep
 from src.profile import measure_plan
 from tests.conftest import CONF, TINY, beside
-from tests.fabricate import config_of, declare, write_run, write_study
+from tests.fabricate import config_of, declare, training_state, write_run, write_study
 from tests.faults.data import Call
 from yolo26_attention.attention import from_timm
 from yolo26_attention.attention.acmix import ACmix
@@ -303,7 +303,7 @@ class Provoke:
             config = plain_values(compose("config", [*shared, *arguments]))
         plan = self.checker.check(config)
         if module == "profile":
-            measure_plan(plan)
+            measure_plan(plan, [])
 
     def _data_set(self, change: str) -> None:
         """A data set with one thing wrong: a line of its YAML, or a file as PATH = CONTENT."""
@@ -429,7 +429,7 @@ def _state_of_another_run(folder: Path) -> None:
     plan = _planned("seed=4")
     (folder / "another").mkdir(exist_ok=True)
     plan.folder.mkdir(exist_ok=True)
-    write_state(folder / "another" / "state.pt", {"epoch": 1, "best_before": False})
+    write_state(folder / "another" / "state.pt", training_state())
     shutil.copy(folder / "another" / "state.pt", plan.folder)
     run(plan, "")
 

@@ -85,7 +85,9 @@ def outcome(folder: Path, *overrides: str) -> str:
         record, _ = run(plan, "")
     epochs = sum(entry.event == "epoch" for entry in read_journal(plan.folder / "journal.jsonl"))
     details = ("problem", "dropped", "seconds")
-    events = [f"{e.event} ({', '.join(str(e.details[key]) for key in details if key in e.details)})" for e in record.events]
+    events = [
+        f"{e.event} ({', '.join(str(e.details[key]) for key in details if key in e.details)})" for e in record.events
+    ]
     negative = "; negative seconds" if record.seconds < 0 else ""
     return "; ".join([f"{record.status} after {epochs} epochs{negative}", *said, *events])
 

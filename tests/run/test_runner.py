@@ -41,7 +41,7 @@ def at_epoch(monkeypatch, epoch, action):
 
 def epochs(plan):
     return [
-        (entry.details["epoch"], entry["values"])
+        (entry.details["epoch"], entry.details["values"])
         for entry in read_journal(plan.folder / "journal.jsonl")
         if entry.event == "epoch"
     ]

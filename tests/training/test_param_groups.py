@@ -39,7 +39,7 @@ def groups(tiny, tmp_path):
         )
         training.train()
         (entry,) = [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry.event == "optimizer"]
-        return entry["groups"], before, training.model.model[16].attention.state_dict()
+        return entry.details["groups"], before, training.model.model[16].attention.state_dict()
 
     return run
 

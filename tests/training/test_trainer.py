@@ -67,7 +67,7 @@ def test_stock_tensors_loaded_are_counted(classes, loaded, trainer, tmp_path):
     training = trainer(f"model.weights={checkpoint}")
     training.setup_model()
     (entry,) = events(tmp_path, "weights")
-    assert (entry["loaded"], entry["total"]) == (loaded, 708)
+    assert (entry.details["loaded"], entry.details["total"]) == (loaded, 708)
     assert torch.equal(training.model.model[0].conv.weight, model.model[0].conv.weight)
 
 
@@ -85,8 +85,8 @@ def test_tensors_without_a_place_are_named(mode, site, lost, trainer, tmp_path):
     training = trainer(f"model.weights={checkpoint}", f"placement.sites=[{site}]", f"placement.mode={mode}")
     training.setup_model()
     (entry,) = events(tmp_path, "weights")
-    assert (entry["loaded"], entry["total"], len(entry["lost"])) == (708 - lost, 708, lost)
-    assert not set(entry["lost"]) & set(training.model.state_dict())
+    assert (entry.details["loaded"], entry.details["total"], len(entry.details["lost"])) == (708 - lost, 708, lost)
+    assert not set(entry.details["lost"]) & set(training.model.state_dict())
 
 
 def test_graft_of_a_checkpoint_is_loaded_too(trainer, tmp_path):
@@ -96,7 +96,7 @@ def test_graft_of_a_checkpoint_is_loaded_too(trainer, tmp_path):
     again.setup_model()
     entry = events(tmp_path, "weights")[-1]
     attention = again.model.model[16].attention
-    assert entry["graft_loaded"] == len(attention.state_dict())
+    assert entry.details["graft_loaded"] == len(attention.state_dict())
     assert torch.equal(attention.conv1.weight.half(), training.ema.ema.model[16].attention.conv1.weight.half())
 
 
@@ -114,7 +114,7 @@ def test_running_out_of_memory_is_noted(trainer, tmp_path, monkeypatch):
     monkeypatch.setattr(DetectionModel, "loss", once_too_large)
     training.train()
     (entry,) = events(tmp_path, "batch_halved")
-    assert entry["batch"] == 2
+    assert entry.details["batch"] == 2
 
 
 def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
@@ -133,7 +133,7 @@ def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
     monkeypatch.setattr(DetectionModel, "loss", once_not_finite)
     training.train()
     (entry,) = events(tmp_path, "nan_recovery")
-    assert (entry.details["epoch"], entry["attempt"]) == (2, 1)
+    assert (entry.details["epoch"], entry.details["attempt"]) == (2, 1)
     assert [entry.details["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
 
 

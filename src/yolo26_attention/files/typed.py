@@ -39,9 +39,9 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
 
 
 def _problems(error: ValidationError) -> list[str]:
-    """Each problem once: where several types are possible, every one of them has its say."""
+    """Describe each problem once; where several types are possible, pydantic repeats it for each of them."""
     said = {}
     for each in error.errors(include_url=False):
-        key = ".".join(str(part) for part in each["loc"])
+        key = ".".join(str(part) for part in each["loc"] if not str(part)[:1].isupper())  # a type's name
         said[key] = f"{key} is missing" if each["type"] == "missing" else f"{key} is {each['input']!r}: {each['msg']}"
     return [text if key else text.removeprefix(" is ") for key, text in said.items()]
