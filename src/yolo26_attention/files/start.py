@@ -66,5 +66,7 @@ class TrainingStart:
                 "decided": latest[Kind.TRAINING]["decided"] if Kind.TRAINING in latest else {},
             }
         except KeyError as error:
-            raise ValueError(f"the journal has no entry {error}; remove the run's folder to train it anew") from error
+            raise ValueError(
+                f"the journal has no entry {error.args[0]}; remove the run's folder to train it anew"
+            ) from error
         return parse(cls, json.dumps(content))

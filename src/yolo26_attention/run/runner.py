@@ -87,7 +87,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
                         f"{files.record} says finished, but is damaged: it has no {', '.join(gaps)}; move "
                         f"{plan.folder} away to run it anew, or use force=true, which moves it to replaced/"
                     )
-                remove_state(files.state)  # it exists if the last process was killed just before removing it
+                _remove_unfinished(files)  # they exist if the last process was killed just before removing them
                 remove_partial(plan.folder)
                 if problem := damage(files.best) or replaced_best(previous, plan.folder):
                     log.warning("%s; force=true trains the run anew and moves the old files to replaced/", problem)
@@ -124,8 +124,14 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         record.write(plan.folder)
         with interruptible():
             _recorded(plan, record, tracking_id, tags)
-        remove_state(files.state)
+        _remove_unfinished(files)
         return record, True
+
+
+def _remove_unfinished(files: RunFolder) -> None:
+    """Remove what only an unfinished run needs."""
+    remove_state(files.state)
+    files.start.unlink(missing_ok=True)
 
 
 def _settle(files: RunFolder) -> None:
@@ -134,6 +140,7 @@ def _settle(files: RunFolder) -> None:
     if not files.state.exists():
         shutil.rmtree(files.train, ignore_errors=True)
         files.journal.unlink(missing_ok=True)
+        files.start.unlink(missing_ok=True)
     for problem in damaged:
         log.warning("%s; the run resumes from %s", problem, "the epoch before" if files.state.exists() else "its start")
         append_entry(files.journal, Kind.CHECKPOINT_DAMAGED, problem=problem)
