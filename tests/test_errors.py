@@ -32,7 +32,7 @@ from yolo26_attention.attention.neighbourhood import NeighbourhoodAttention
 from yolo26_attention.attention.window import window_attention
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.config.registration import plain_values, register_configs
+from yolo26_attention.config.registration import export_config, register_configs, run_config
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.datasets import resolve_dataset
 from yolo26_attention.data.digits import build_digits
@@ -287,8 +287,8 @@ class Provoke:
                 export.main.__wrapped__(compose("export"))
         elif module == "export":
             with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments):
-                values = plain_values(compose("export", arguments))
-            export.export_run(values)
+                options = export_config(compose("export", arguments))
+            export.export_run(options)
         else:
             self.patch.setattr(sys, "argv", [module, *arguments])
             {"sweep": sweep, "report": report, "dashboard": dashboard}[module].main()
@@ -300,7 +300,7 @@ class Provoke:
         base = [o for o in TINY if o.split(".")[0] not in picked and not (own and o.startswith("data."))]
         shared = beside([option.lstrip("+~") for option in arguments], base=base)
         with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments):
-            config = plain_values(compose("config", [*shared, *arguments]))
+            config = run_config(compose("config", [*shared, *arguments]))
         plan = self.checker.check(config)
         if module == "profile":
             measure_plan(plan)
@@ -390,7 +390,7 @@ def _record_holds(content: str) -> Callable[[Path], object]:
 def _failed_before(folder: Path) -> None:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        plan = Checker().check(plain_values(compose("config", [*TINY, "retry=false", "attention=baseline"])))
+        plan = Checker().check(run_config(compose("config", [*TINY, "retry=false", "attention=baseline"])))
     write_run(folder / "outputs", config_of({"name": "baseline"}, 5), None, status="failed", error="x").rename(
         plan.folder
     )
@@ -402,13 +402,13 @@ def _rewrite(plan: Plan, **changes: object) -> None:
     """Give the record in the run's folder the identity of the plan, and other changes."""
     record = Record.read(plan.folder)
     assert record is not None
-    dataclasses.replace(record, **{"run_id": plan.run_id, "seed": plan.config["seed"], **changes}).write(plan.folder)
+    dataclasses.replace(record, **{"run_id": plan.run_id, "seed": plan.config.seed, **changes}).write(plan.folder)
 
 
 def _planned(*overrides: str) -> Plan:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return Checker().check(plain_values(compose("config", [*TINY, "attention=baseline", *overrides])))
+        return Checker().check(run_config(compose("config", [*TINY, "attention=baseline", *overrides])))
 
 
 def _of_another_run(folder: Path) -> None:
