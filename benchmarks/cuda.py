@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import in_turns, milliseconds, ratios, spread
-from yolo26_attention.config.schema import Backend, LatencyConfig, Precision
 from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.attention.window import reflect_pad, window_attention
+from yolo26_attention.config.schema import Backend, LatencyConfig, Precision
 from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.latency.measure import measure

@@ -18,6 +18,7 @@ from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
+from yolo26_attention.study.declaration import MARGIN
 
 if TYPE_CHECKING:
     from yolo26_attention.reporting.answer import Answer
@@ -37,7 +38,7 @@ class Options:
         default=None,
         metadata={
             "help": "the largest difference of mAP50-95 that does not matter",
-            "shown": "the study's, or 0.005",
+            "shown": f"the study's, or {MARGIN}",
             "kind": float,
             "least": 1e-9,
             "below": 1,
