@@ -113,7 +113,9 @@ def _attention(attention: str | type[nn.Module], options: Mapping[str, Any], mat
         if set(wanted) - {"matches", "options", "by", "imgsz"} or "matches" not in wanted:
             raise ValueError(f"match={match}: needs matches, and may have options, by and imgsz, but no others")
         target, resolved = resolve_options(wanted["matches"], wanted.get("options") or {})
-        found = Match(wanted["matches"], target, resolved, **{key: wanted[key] for key in ("by", "imgsz") if key in wanted})
+        found = Match(
+            wanted["matches"], target, resolved, **{key: wanted[key] for key in ("by", "imgsz") if key in wanted}
+        )
         return Graft("yolo26_attention.attention.placebo.Placebo", {"shortcut": True, **options}, match=found)
     if match is not None:
         raise ValueError(f"match={match} is for a placebo, but attention={attention} is none")

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from yolo26_attention.compat.former_names import current_name
 from yolo26_attention.config.schema import Gate, Mode
-from yolo26_attention.detector.building import Place, build, like, probe_place
+from yolo26_attention.detector.building import build, like, probe_place
 from yolo26_attention.detector.modes import AttentionConv, Gated, Replacement, bottleneck_convolutions
+from yolo26_attention.detector.place import Place
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.sites import Site, choose_sites, find_sites, largest_stride, layers_of

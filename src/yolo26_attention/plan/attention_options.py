@@ -9,8 +9,8 @@ from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import OwnPlaceboConfig, RunConfig
 from yolo26_attention.config.schema import SCHEMAS, PlaceboConfig
-from yolo26_attention.detector.building import find_class
 from yolo26_attention.detector.grafting import Graft
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.detector.own_imports import compile_from_source
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.trust import Trust, check_target, is_shipped

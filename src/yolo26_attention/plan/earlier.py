@@ -14,7 +14,7 @@ from pathlib import Path
 
 from yolo26_attention.config.run_config import OwnPlaceboConfig, RunConfig
 from yolo26_attention.data.datasets import Dataset
-from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import read_journal
