@@ -103,7 +103,7 @@ ELSEWHERE = {
         "detector/late_parameters.py",
         " from the first map ",
     ): "a user's class: tests/detector/test_probe.py",
-    ("detector/construction.py", "attention at site {place}: {error}"): "as above",
+    ("detector/building.py", "attention at site {place}: {error}"): "as above",
     ("plan/machine.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
         "plan/machine.py",
