@@ -183,7 +183,7 @@ def test_an_enumeration_and_its_name_are_one_experiment(recorded):
     gate = SCHEMAS["placement"]["sites"].__dataclass_fields__["gate"].type
     paths = SCHEMAS["attention"]["acmix"].__dataclass_fields__["paths"].type
     as_enums = with_value(
-        with_value(config, "placement.gate", lambda name: gate[name]), "attention.paths", paths.__getitem__
+        with_value(config, "placement.gate", lambda name: gate[name]), "attention.paths", lambda name: paths[name]
     )
     assert named(as_enums) == named(config)
 
