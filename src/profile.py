@@ -26,8 +26,8 @@ from omegaconf import DictConfig
 from yolo26_attention.columns import aligned
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.hydra_errors import job_values
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.hydra_errors import job_config
+from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.files.latency import Latency
 from yolo26_attention.files.model import NetworkCost
 from yolo26_attention.files.typed import parse, plain
@@ -85,16 +85,14 @@ def measure_plan(plan: "Plan", overrides: list[str]) -> Profile:
     from yolo26_attention.latency.trained import fused, measurement_options
     from yolo26_attention.run.measuring import network_cost
 
-    options = measurement_options(plan.config)
-    if not options["enabled"]:
+    options = measurement_options(plan.config.latency, plan.config.trainer)
+    if not options.enabled:
         raise ConfigError(
             "latency.enabled=false leaves nothing to profile; use python -m src.describe to count without timing"
         )
     channels = plan.dataset.channels
-    imgsz = options["imgsz"] or plan.arguments["imgsz"]
-    stock, model = (
-        build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval() for _ in range(2)
-    )
+    imgsz = options.imgsz or plan.arguments["imgsz"]
+    stock, model = (build_stock(plan.config.model.name, len(plan.dataset.names), channels).eval() for _ in range(2))
     graft(model, plan.graft)
     deployed = fused(model)
     images = validation_images(plan.dataset.yaml, channels)
@@ -186,7 +184,7 @@ def profile(config: DictConfig) -> None:
     job = HydraConfig.get()
     overrides = list(job.overrides.task)
     try:
-        plan = check(job_values(config))
+        plan = check(job_config(config, run_config))
         cost = measure_plan(plan, overrides)
         print(report(plan, cost), flush=True)
         result: Profile | NoProfile = cost

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.fabricate import timing
+from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.files.latency import MachineUse
 from yolo26_attention.latency.backends import deploy
@@ -25,8 +26,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def measured(stock, grafted, images):
-    settings = {"enabled": True, "backend": "eager", "precision": "fp32", "batch": 1, "threads": 1}
-    settings |= {"seconds": 1.0, "max_pairs": 60, "width": 0.0, "throughput_batches": [2, 4]}
+    settings = LatencyConfig(threads=1, seconds=1.0, max_pairs=60, width=0.0, throughput_batches=[2, 4])
     before = {name: tensor.clone() for name, tensor in grafted.state_dict().items()}
     found = measure(grafted, stock, settings, images=images, imgsz=64, device=CPU)
     assert all(torch.equal(tensor, before[name]) for name, tensor in grafted.state_dict().items())
@@ -74,7 +74,7 @@ def test_slower_network_is_told_from_the_stock_network(stock, grafted, images, o
     slow = copy.deepcopy(grafted)
     slow.model[0].register_forward_hook(_burn)
     record = measure(
-        slow, stock, {**options, "max_pairs": 20, "seconds": 5}, images=images, imgsz=64, device=CPU
+        slow, stock, replace(options, max_pairs=20, seconds=5), images=images, imgsz=64, device=CPU
     ).latency
     assert record.ratio_to_stock > 2
     assert record.end_to_end.ratio_to_stock > 1.5

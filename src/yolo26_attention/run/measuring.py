@@ -18,7 +18,7 @@ from yolo26_attention.files.latency import Latency, NoLatency
 from yolo26_attention.files.model import NetworkCost, TrainedModel
 from yolo26_attention.files.record import Record, replaced_best, without_passwords
 from yolo26_attention.files.start import TrainingStart
-from yolo26_attention.latency.trained import fused, load_best, measure_run, measurement_options
+from yolo26_attention.latency.trained import fused, load_best, measure_run
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.run.environment import device_name, environment
 from yolo26_attention.run.interrupts import interruptible
@@ -54,7 +54,7 @@ def measure_best(plan: Plan, start: TrainingStart) -> tuple[TrainedModel, Latenc
         plan: plan of the run.
         start: what the training began with.
     """
-    imgsz = asked(plan.config, "")["imgsz"]
+    imgsz = plan.config.latency.imgsz or plan.config.trainer.imgsz
     trained = load_best(RunFolder(plan.folder).best, plan.device)
     model = TrainedModel(
         **vars(network_cost(fused(trained), plan.dataset.channels, imgsz)),
@@ -64,7 +64,7 @@ def measure_best(plan: Plan, start: TrainingStart) -> tuple[TrainedModel, Latenc
         graft_tensors_loaded=start.weights.graft_loaded,
         placebo=start.placebo,
     )
-    if not plan.config["latency"]["enabled"]:
+    if not plan.config.latency.enabled:
         return model, None
     return model, _measured(plan, trained, RunFolder(plan.folder).samples.name)
 
@@ -77,12 +77,12 @@ def measure_again(plan: Plan, record: Record) -> Record:
     Returns:
         The record, with the requested measurement as its `latency`.
     """
-    options = plan.config["latency"]
-    if not options["enabled"]:
+    options = plan.config.latency
+    if not options.enabled:
         return record
-    wanted = asked(plan.config, device_name(plan.device))
+    wanted = _asked(plan)
     known = find(record, wanted)
-    if known is not None and not options["again"]:
+    if known is not None and not options.again:
         return dataclasses.replace(record, latency=known)
     before = record.latency
     first = not isinstance(before, Latency) or _is_of(before, record, wanted)
@@ -104,9 +104,20 @@ def measure_again(plan: Plan, record: Record) -> Record:
 
 
 def asked(config: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """Key of a measurement: its resolved options, and the name of the device."""
-    options = {key: value for key, value in measurement_options(config).items() if key not in SWITCHES}
-    return {**options, "imgsz": options.get("imgsz") or config["trainer"]["imgsz"], "device": device}
+    """Key of a measurement: its resolved options, and the name of the device.
+
+    Args:
+        config: a run's configuration as plain values, also of a record of an earlier version, which lacks options.
+        device: name of the device.
+    """
+    trainer = config["trainer"]
+    options = {key: value for key, value in config["latency"].items() if key not in SWITCHES}
+    options["threads"] = options.get("threads") or trainer["threads"]
+    return {**options, "imgsz": options.get("imgsz") or trainer["imgsz"], "device": device}
+
+
+def _asked(plan: Plan) -> dict[str, Any]:
+    return asked(plan.config.plain(), device_name(plan.device))
 
 
 def find(record: Record, wanted: Mapping[str, Any]) -> Latency | None:
@@ -150,7 +161,7 @@ def _measured_from_disk(plan: Plan, record: Record, samples: str) -> Latency | N
 
 def _measured(plan: Plan, trained: Any, samples: str) -> Latency | NoLatency:
     """A measurement, or the text of its error, with the requested options."""
-    wanted = asked(plan.config, device_name(plan.device))
+    wanted = _asked(plan)
     try:
         return dataclasses.replace(measure_run(plan, trained, wanted["imgsz"], samples), options=wanted)
     except (Exception, SystemExit) as error:
@@ -159,7 +170,7 @@ def _measured(plan: Plan, trained: Any, samples: str) -> Latency | NoLatency:
 
 
 def _failed(plan: Plan, error: str) -> NoLatency:
-    return NoLatency(without_passwords(error), asked(plan.config, device_name(plan.device)))
+    return NoLatency(without_passwords(error), _asked(plan))
 
 
 def _text(error: BaseException) -> str:
