@@ -50,6 +50,11 @@ class Tracker:
         return None if self._run is None else Path(self._run.dir).parent
 
     @property
+    def address(self) -> str | None:
+        """Address of the W&B run on its server; None offline."""
+        return None if self._run is None or self._run.offline else str(self._run.url)
+
+    @property
     def run_id(self) -> str | None:
         """ID of the W&B run. It is not the one asked for if an agent of a W&B sweep started this process."""
         return None if self._run is None else str(self._run.id)
@@ -125,7 +130,7 @@ class Tracker:
                 try:
                     self._run.__exit__(*(error or (None, None, None)))
                 except TimeoutError:
-                    self.lost = f"the server did not answer; wandb sync {self.folder} uploads the rest"
+                    self.lost = f"the server did not answer; {sync_command(str(self.folder))} uploads the rest"
                     log.warning("Weights & Biases: %s", self.lost)
 
     @contextmanager
@@ -156,6 +161,16 @@ def _fitting_tag(tag: str) -> str:
     if short != tag:
         log.info("Weights & Biases takes tags of at most %d characters: %s is tagged %s", MOST_TAG, tag, short)
     return short
+
+
+def is_offline(folder: Path | str) -> bool:
+    """Whether a folder of W&B's is that of an offline run, by its name."""
+    return Path(folder).name.startswith("offline-")
+
+
+def sync_command(folder: Path | str) -> str:
+    """The command that uploads a run; without the option, W&B skips those that began online."""
+    return f"wandb sync {folder}" if is_offline(folder) else f"wandb sync --include-online {folder}"
 
 
 def artifact_name(name: str, most: int = MOST_NAME) -> str:
@@ -241,12 +256,15 @@ def open_tracker(
         )
     except Exception as error:
         if options["mode"] == "online":
+            reason = " ".join(str(error).split())
             raise TrackingUnavailableError(
-                f"tracking.mode=online: Weights & Biases could not begin the run ({error}); {_way_out(error)}, or "
+                f"tracking.mode=online: Weights & Biases could not begin the run ({reason}); {_way_out(reason)}, or "
                 "tracking=offline"
             ) from error
         log.warning("Weights & Biases could not begin the run, which continues without it", exc_info=True)
         tracker = Tracker(lost=f"{type(error).__name__}: {error}")
+    if tracker.address is not None:
+        log.info("Weights & Biases: %s", tracker.address)
     try:
         yield tracker
     except BaseException as error:
@@ -266,6 +284,6 @@ def _settings() -> Any:
     return settings
 
 
-def _way_out(error: Exception) -> str:
-    refused = "error 401" in str(error)
+def _way_out(reason: str) -> str:
+    refused = "error 401" in reason
     return "the API key is refused: wandb login --relogin" if refused else "check login and network"
