@@ -36,7 +36,7 @@ from yolo26_attention.run.ownership import foreign_record
 from yolo26_attention.run.summary import missing_results
 from yolo26_attention.run.tracking import Tracker, TrackingUnavailableError, open_tracker
 from yolo26_attention.training.finite import NotFiniteError
-from yolo26_attention.training.state import ForeignStateError, damage, remove_state, settle
+from yolo26_attention.training.state import ForeignStateError, damage, remove_previous, remove_state, settle
 from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.validator import validate
 
@@ -192,6 +192,8 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
         resumes = stuck or isinstance(error, KeyboardInterrupt | TrackingUnavailableError)
         try:
             _close(record, plan, "interrupted" if resumes else "failed", start)
+            if not resumes:
+                remove_previous(files.state)  # 40 MB; many failed runs stay as they are
         except OSError as unwritten:
             log.error("the record still says running, because it cannot be written (%s)", unwritten)
         if stuck is not None:
