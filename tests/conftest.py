@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 # Processes that a test kills leave W&B's temporary folders behind, and W&B copies reports that are logged offline into
 # the user's home: all of it lies in one folder, which is removed at the end. pytest's own folders and the kernels that
@@ -37,9 +36,10 @@ import jaxtyping
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.run_config import RunConfig
 
 CONF = Path(__file__).parent.parent / "conf"
 # One epoch on 16 images of 64 px: about a second of training.
@@ -93,14 +93,12 @@ def compose_config(output_dir: Path) -> Callable[..., DictConfig]:
 
 
 @pytest.fixture(scope="session")
-def composed(compose_config: Callable[..., DictConfig]) -> Callable[..., dict[str, Any]]:
-    """Compose a configuration from overrides, as plain values."""
-    return lambda *overrides: OmegaConf.to_container(
-        compose_config(*overrides), resolve=True, throw_on_missing=True, enum_to_str=True
-    )
+def composed(compose_config: Callable[..., DictConfig]) -> Callable[..., RunConfig]:
+    """Compose the configuration of a run from overrides."""
+    return lambda *overrides: run_config(compose_config(*overrides))
 
 
 @pytest.fixture(scope="session")
-def tiny(composed: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def tiny(composed: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
     """Like `composed`, for a run of about a second."""
     return lambda *overrides: composed(*TINY, *overrides)

@@ -11,6 +11,7 @@ import pytest
 from src.dashboard import Options, dashboard
 from tests.conftest import TINY
 from tests.fabricate import write_study
+from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
@@ -142,7 +143,7 @@ def test_a_sweep_that_was_written_offline_is_created_by_wandb_itself(server, tmp
 def test_a_report_is_logged_with_what_its_lines_are_drawn_of(server, tmp_path):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "report.md").write_bytes(b"answer")
-    options = {"mode": "online", "project": "tests", "entity": "team", "tags": []}
+    options = TrackingConfig(mode=TrackingMode.online, project="tests", entity="team")
     points = [{"swept/k": 3.0, "swept/k/mean": 0.4}, {"swept/k": 5.0, "swept/k/mean": 0.5}]
     assert log_report(options, "window", tmp_path / "report", tmp_path, points) == "artifact report-window"
     kept = server.kept.run

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.files.record import Record
 from yolo26_attention.run.tracking import TrackingUnavailableError, open_tracker
 
-OPTIONS = {"mode": "online", "project": "tests", "entity": None, "tags": ["mine"]}
+OPTIONS = TrackingConfig(mode=TrackingMode.online, project="tests", tags=["mine"])
 KILLED = """
 import sys, time
 from pathlib import Path

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo26_attention.config.schema import TrackingConfig
 from yolo26_attention.plan.tracking_options import MOST_NAME
 from yolo26_attention.run.tracking import artifact_name, open_tracker
 
@@ -18,7 +19,7 @@ def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None
 
 
 def log_report(
-    options: Mapping[str, Any], study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
+    options: TrackingConfig, study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
 ) -> str:
     """Log a study's report in the study's group: its folder as an artifact, and the swept values as a history.
 
@@ -48,7 +49,7 @@ def log_report(
         place = tracker.folder
     if tracker.lost is not None:
         return f"nowhere ({tracker.lost})"
-    return f"wandb sync {place}" if options["mode"] == "offline" else f"artifact {name}"
+    return f"wandb sync {place}" if options.mode == "offline" else f"artifact {name}"
 
 
 def save_workspace(workspace: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from yolo26_attention.config.schema import TrackingConfig
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.tracking_options import INSTEAD, MOST_NAME, MOST_TAG
 
@@ -200,7 +201,7 @@ def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 @contextmanager
 def open_tracker(
-    options: Mapping[str, Any],
+    options: TrackingConfig,
     *,
     run_id: str,
     name: str,
@@ -213,7 +214,7 @@ def open_tracker(
     """Open the W&B run of a run; an exception inside the block marks it as failed.
 
     Args:
-        options: the `tracking` group as plain values.
+        options: the `tracking` group.
         run_id: ID in W&B, the same for a resumed run. Offline runs cannot be resumed: the files of an earlier process
             under this ID are removed, and the caller must log the whole journal again.
         name: name in W&B's table.
@@ -227,7 +228,7 @@ def open_tracker(
         TrackingUnavailableError: if the server is unreachable or refuses (mode online). Offline, the run continues
             without W&B, and `lost` of the tracker gives the reason.
     """
-    if options["mode"] == "disabled":
+    if options.mode == "disabled":
         yield Tracker()
         return
     import wandb
@@ -240,22 +241,22 @@ def open_tracker(
     try:
         tracker = Tracker(
             wandb.init(
-                mode=options["mode"],
-                resume="allow" if options["mode"] == "online" else None,
-                project=options["project"],
-                entity=options["entity"],
+                mode=options.mode.value,
+                resume="allow" if options.mode == "online" else None,
+                project=options.project,
+                entity=options.entity,
                 id=run_id,
                 name=shorten(name, MOST_NAME),
                 group=group,
                 job_type=job_type,
-                tags=list(dict.fromkeys([*map(_fitting_tag, tags), *options["tags"]])),
+                tags=list(dict.fromkeys([*map(_fitting_tag, tags), *options.tags])),
                 config=dict(config),
                 dir=str(folder),
                 settings=_settings(),
             )
         )
     except Exception as error:
-        if options["mode"] == "online":
+        if options.mode == "online":
             reason = " ".join(str(error).split())
             raise TrackingUnavailableError(
                 f"tracking.mode=online: Weights & Biases could not begin the run ({reason}); {_way_out(reason)}, or "
