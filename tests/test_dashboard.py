@@ -82,8 +82,9 @@ def test_saving_sends_it_to_the_entity(output_dir, monkeypatch):
 
 
 def test_refused_saving_says_why(output_dir, monkeypatch):
-    import wandb
     import wandb_workspaces.workspaces as ws
+
+    import wandb
 
     def refuse(workspace):
         raise wandb.errors.UsageError("No API key configured")

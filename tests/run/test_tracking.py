@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.files.record import Record
 from yolo26_attention.run.tracking import Tracker, open_tracker
 
-OPTIONS = {"mode": "offline", "project": "tests", "entity": None, "tags": ["mine"]}
+OPTIONS = TrackingConfig(mode=TrackingMode.offline, project="tests", tags=["mine"])
 EPOCHS = [
     {
         "event": "epoch",
@@ -184,7 +186,13 @@ def test_a_wandb_that_fails_is_given_up_and_the_next_run_has_one_of_its_own(monk
 def test_disabled_needs_no_wandb(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with open_tracker(
-        {**OPTIONS, "mode": "disabled"}, run_id="a", name="a", group="g", tags=[], config={}, folder=tmp_path
+        replace(OPTIONS, mode=TrackingMode.disabled),
+        run_id="a",
+        name="a",
+        group="g",
+        tags=[],
+        config={},
+        folder=tmp_path,
     ) as tracker:
         tracker.follow(EPOCHS)
         assert tracker.folder is None
