@@ -82,9 +82,8 @@ def test_saving_sends_it_to_the_entity(output_dir, monkeypatch):
 
 
 def test_refused_saving_says_why(output_dir, monkeypatch):
-    import wandb_workspaces.workspaces as ws
-
     import wandb
+    import wandb_workspaces.workspaces as ws
 
     def refuse(workspace):
         raise wandb.errors.UsageError("No API key configured")

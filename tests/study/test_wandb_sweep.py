@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 from sweeps.config import schema_violations_from_proposed_config
-
 from wandb import wandb_agent
+
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.study.definition import load_study, study_names
 from yolo26_attention.study.plan import Composer

@@ -23,11 +23,11 @@ BIN = Path(sys.executable).parent
 ONLINE = [option for option in TINY if not option.startswith("tracking=")]
 
 
-def said(*command):
-    """What a command prints, and its exit status."""
+def said(*command, folder=ROOT):
+    """What a command prints, and its exit status; W&B's own commands write a log into their working directory."""
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     return done.stdout, done.returncode
 
@@ -133,7 +133,9 @@ def test_a_sweep_that_was_written_offline_is_created_by_wandb_itself(server, tmp
     _, status = said(sys.executable, "-m", "src.sweep", "heads", "wandb=true", "seeds=0..1", f"output_dir={tmp_path}")
     assert status == 0
     path = tmp_path / "studies" / "heads" / "wandb_sweep.yaml"
-    printed, status = said(str(BIN / "wandb"), "sweep", "--project", "attention", "--entity", "team", str(path))
+    printed, status = said(
+        str(BIN / "wandb"), "sweep", "--project", "attention", "--entity", "team", str(path), folder=tmp_path
+    )
     assert status == 0, printed
     assert "wandb agent team/attention/sweep0" in printed
     (sweep,) = server.kept.sweeps.values()

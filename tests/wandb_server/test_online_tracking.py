@@ -185,8 +185,8 @@ def test_a_server_that_stays_away_is_given_up_and_what_it_lacks_can_be_uploaded(
     command = f"wandb sync --include-online {folder}"
     assert tracker.lost == f"the server did not answer; {command} uploads the rest"
     server.start()
-    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    subprocess.run(command.split(), check=True, capture_output=True, env={**os.environ, "PATH": programs})
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(command.split(), check=True, capture_output=True, cwd=tmp_path, env=environment)
     run = server.kept.run
     assert (run.epochs, run.rewritten, run.exit_code) == ([1, 2, 3, 4], [], 0)
 
