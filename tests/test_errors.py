@@ -476,7 +476,9 @@ def _nothing_begun(folder: Path) -> None:
 
 
 def _study_elsewhere(folder: Path) -> None:
-    (folder / "mine.yaml").write_text("question: x\nseeds: [0]\nvariants: {baseline: {attention: baseline}}\n")
+    (folder / "mine.yaml").write_text(
+        "question: x\nseeds: [0]\nvariants: {baseline: {attention: baseline}, se: {attention: se}}\n"
+    )
     sys.argv[1:] = ["mine.yaml", "wandb=true", *TINY]
     GlobalHydra.instance().clear()
     sweep.main()

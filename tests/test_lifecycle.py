@@ -29,8 +29,8 @@ def placebo(tiny, tmp_path_factory):
         "attention=placebo", "placement=neck", "trainer.fraction=4", f"output_dir={tmp_path_factory.mktemp('o')}"
     )
     plan = check(given)
-    run(plan, OmegaConf.to_yaml(OmegaConf.create(given)))
-    return given, plan
+    run(plan, OmegaConf.to_yaml(OmegaConf.create(given.plain())))
+    return given.plain(), plan
 
 
 def test_what_was_given_and_what_it_was_resolved_to_are_both_kept(placebo):

@@ -261,7 +261,7 @@ def test_run_is_measured_with_its_own_threads_size_device_and_stock_network(tiny
     )
     plan = dataclasses.replace(plan, folder=tmp_path)
     assert measure_run(plan, "trained", 96, "times.npz") == {"made": "up"}
-    assert (seen["model"], seen["imgsz"], seen["device"], seen["options"]["threads"]) == ("trained", 96, plan.device, 3)
+    assert (seen["model"], seen["imgsz"], seen["device"], seen["options"].threads) == ("trained", 96, plan.device, 3)
     assert seen["stock"].yaml["nc"] == 10
     assert not seen["stock"].training
     assert seen["map"][:4] == ("network", str(plan.dataset.yaml), 64, 16)
