@@ -42,11 +42,13 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.run.inputs import DataChangedError, DataUnreadableError
     from yolo26_attention.run.runner import DiskFullError, run
     from yolo26_attention.run.summary import table
+    from yolo26_attention.run.tracking import TrackingUnavailableError
     from yolo26_attention.study.runs import entry_of, left_out, shared_by
     from yolo26_attention.study.text import announcement
     from yolo26_attention.study.text import tags as study_tags
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    of_data = (DataChangedError, DataUnreadableError)
     try:
         plan = check(job_config(config, run_config))
         if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
@@ -57,11 +59,9 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
             log.info(note)
         entry = entry_of(Path(config.output_dir), config.study, plan.folder.name)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True), study_tags(entry))
-    except (ConfigError, RunSkippedError, DiskFullError, DataChangedError, DataUnreadableError) as error:
+    except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *of_data) as error:
         if sweeping:
-            log.info(
-                "%s: %s", "failed" if isinstance(error, DataChangedError | DataUnreadableError) else "skipped", error
-            )
+            log.info("%s: %s", "failed" if isinstance(error, of_data) else "skipped", error)
             raise  # the launcher continues with the other runs
         sys.exit(f"error: {error}")
     except (Exception, SystemExit) as error:

@@ -34,9 +34,9 @@ from yolo26_attention.run.interrupts import interruptible
 from yolo26_attention.run.measuring import measure_again, measure_costs
 from yolo26_attention.run.ownership import foreign_record
 from yolo26_attention.run.summary import missing_results
-from yolo26_attention.run.tracking import Tracker, open_tracker
+from yolo26_attention.run.tracking import Tracker, TrackingUnavailableError, open_tracker
 from yolo26_attention.training.finite import NotFiniteError
-from yolo26_attention.training.state import ForeignStateError, damage, remove_state, settle
+from yolo26_attention.training.state import ForeignStateError, damage, remove_previous, remove_state, settle
 from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.validator import validate
 
@@ -75,6 +75,8 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             its folder has the record or the state of another run.
         DataChangedError: if the data set changed during the training.
         DiskFullError: if the disk is full; a restart resumes after the last completed epoch.
+        TrackingUnavailableError: with tracking=online, if the server is unreachable or refuses; the same command tries
+            again.
         Exception: any other error of the training; the record then says failed or interrupted.
     """
     output_dir, files = Path(plan.config.output_dir), RunFolder(plan.folder)
@@ -105,15 +107,18 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             log.info("force=true: the finished run was moved to %s", set_aside(plan.replaces, output_dir))
         if previous is not None and previous.status == "failed" and not plan.config.retry:
             raise RunSkippedError(f"it failed before, see error in {files.record}; retry=true tries again")
-        kept_id = None if previous is None else previous.tracking_id
-        tracking_id = kept_id or f"{plan.run_id}-{int(time.time())}"
         plan.folder.mkdir(parents=True, exist_ok=True)
+        tracked = _epochs(plan) > 0
         try:
             _settle(files)
         except ForeignStateError as error:
             raise RunSkippedError(str(error)) from error
         write_atomically(files.config, config_yaml)
         write_atomically(files.resolved, yaml.safe_dump(plan.config.plain(), sort_keys=False, allow_unicode=True))
+        tracking_id = None if previous is None else previous.tracking_id
+        # The server keeps the epochs of an attempt that cannot be resumed: the next one is another run there.
+        if tracking_id is None or (tracked and not files.state.exists() and plan.config.tracking.mode == "online"):
+            tracking_id = f"{plan.run_id}-{int(time.time())}"
         record = Record(
             run_id=plan.run_id,
             name=plan.folder.name,
@@ -170,6 +175,7 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
             folder=Path(plan.config.output_dir).absolute(),
         ) as tracker:
             record.tracking = None if tracker.folder is None else str(tracker.folder)
+            record.tracking_id = tracker.run_id or tracking_id
             metrics = _train(plan, tracker)
             check_data(plan, record)
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
@@ -186,8 +192,11 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
         record.error = without_passwords(traceback.format_exc())
         if isinstance(error, NotFiniteError | DataChangedError):
             remove_state(files.state)  # resuming from it would fail alike, or go on from what saw other data
+        resumes = stuck or isinstance(error, KeyboardInterrupt | TrackingUnavailableError)
         try:
-            _close(record, plan, "interrupted" if stuck or isinstance(error, KeyboardInterrupt) else "failed", start)
+            _close(record, plan, "interrupted" if resumes else "failed", start)
+            if not resumes:
+                remove_previous(files.state)  # 40 MB; many failed runs stay as they are
         except OSError as unwritten:
             log.error("the record still says running, because it cannot be written (%s)", unwritten)
         if stuck is not None:
@@ -207,6 +216,10 @@ def _close(record: Record, plan: Plan, status: str, start: float) -> None:
     record.events = [entry for entry in _journal(plan) if entry["event"] not in NOT_EVENTS]
     record.seconds = time.monotonic() - start
     record.write(plan.folder)
+
+
+def _epochs(plan: Plan) -> int:
+    return sum(entry["event"] == "epoch" for entry in _journal(plan))
 
 
 def _journal(plan: Plan) -> list[dict[str, Any]]:

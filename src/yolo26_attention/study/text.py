@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.columns import aligned
+from yolo26_attention.run.tracking import is_offline
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, read_study
@@ -62,7 +63,8 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
         lines.append(f"go on: {shlex.join(command)}")
     if failed:
         lines.append(f"try what failed again: {shlex.join([*command, 'retry=true'])}")
-    if any(state.record is not None and state.record.tracking for state in states):
+    folders = [state.record.tracking for state in states if state.record is not None]
+    if any(folder is not None and is_offline(folder) for folder in folders):
         lines.append(f"upload to Weights & Biases: wandb sync {output_dir}/wandb/offline-run-*")
     return "\n".join(lines)
 
