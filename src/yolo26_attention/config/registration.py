@@ -30,7 +30,7 @@ def register_configs() -> None:
 def _register_launchers() -> None:
     """Register our launchers, because Hydra's folder search for plugins does not find an editable install."""
     plugins = Plugins.instance()
-    for name in ("in_turn", "ray", "slurm"):
+    for name in ("in_turn", "local", "ray", "slurm"):
         module = import_module(f"hydra_plugins.study_launchers.{name}")
         for found in vars(module).values():
             if isinstance(found, type) and issubclass(found, Launcher) and found.__module__ == module.__name__:
