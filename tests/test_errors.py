@@ -104,7 +104,6 @@ ELSEWHERE = {
         " from the first map ",
     ): "a user's class: tests/detector/test_probe.py",
     ("detector/building.py", "attention at site {place}: {error}"): "as above",
-    ("plan/checks.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
         "plan/checks.py",
         " is not writable; choose another folder",

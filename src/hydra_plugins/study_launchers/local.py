@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import cloudpickle
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides
+from hydra.core.utils import JobReturn, JobStatus, configure_log
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from hydra_plugins.study_launchers.job import Shared, job_configs, task_config
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import plain_values
-from yolo26_attention.run.batch import failed, reason, tell_outcome
+from yolo26_attention.run.batch import failed, reason, tell_outcome, told_apart
 from yolo26_attention.study.runs import record_killed
 from yolo26_attention.study.text import progress
 
@@ -36,6 +36,7 @@ class _Job:
     """A job of the batch, and how often another process took it over."""
 
     number: int
+    label: str
     overrides: Sequence[str]
     config: DictConfig
     retries: int = 0
@@ -87,11 +88,11 @@ class LocalLauncher(Launcher):
                 raise ConfigError(f"hydra.launcher.{key}={value}: give a whole number from {least} on")
         configs = job_configs(self.context, self.config, job_overrides, initial_job_idx)
         numbers = range(initial_job_idx, initial_job_idx + len(configs))
-        jobs = [_Job(*job) for job in zip(numbers, job_overrides, configs, strict=True)]
+        jobs = [_Job(*job) for job in zip(numbers, told_apart(job_overrides), job_overrides, configs, strict=True)]
         places = _places(configs, self.jobs_per_gpu)
         folder = Path(self.config.hydra.sweep.dir).absolute() / "local" / time.strftime("%Y-%m-%d_%H-%M-%S")
         folder.mkdir(parents=True, exist_ok=True)
-        log.info("%d runs, %d at a time; their output is in %s", len(jobs), min(len(places), len(jobs)), folder)
+        log.info("runs: %d, at a time: %d; their output is in %s", len(jobs), min(len(places), len(jobs)), folder)
         shared = Shared(self.context, self.task, Singleton.get_state())
         batch = _Batch(deque(jobs), places, len(places))
         try:
@@ -146,8 +147,8 @@ def _places(configs: Sequence[DictConfig], jobs_per_gpu: int) -> list[str | None
     """
     import torch
 
-    asked = {None if config.trainer.device is None else str(config.trainer.device) for config in configs}
-    if others := sorted(device for device in asked - {None} if device not in {"cpu", "mps", "0"}):
+    asked = {config.trainer.device for config in configs}
+    if others := sorted(device for device in asked if device not in {None, "cpu", "mps", "0"}):
         raise ConfigError(
             f"trainer.device={others[0]}: with hydra/launcher=local each run sees one GPU; leave trainer.device out, "
             f"and choose the GPUs with CUDA_VISIBLE_DEVICES={others[0]}"
@@ -180,7 +181,7 @@ def _start(shared: Shared, job: _Job, gpu: str | None, folder: Path, scratch: Pa
             env=environment,
             start_new_session=True,  # a terminal's Ctrl-C reaches this process only, which ends each run once
         )
-    log.info("#%d : %s%s", job.number, " ".join(filter_overrides(job.overrides)), f" (GPU {gpu})" if gpu else "")
+    log.info("#%d starts%s: %s", job.number, f" on GPU {gpu}" if gpu else "", job.label)
     return _Worker(job, gpu, process, result, output)
 
 

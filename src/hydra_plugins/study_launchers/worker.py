@@ -31,7 +31,7 @@ def run_worker(job: Path, result: Path) -> None:
 
 
 def _end_with_launcher() -> None:
-    """End this run as SIGTERM does when the launcher is gone, even after kill -9: its end of the pipe is then closed."""
+    """End this run as SIGTERM does when the launcher is gone, which closes its end of the pipe even after kill -9."""
     os.read(0, 1)  # and not sys.stdin, whose lock a thread must not hold when Python exits
     os.kill(os.getpid(), signal.SIGTERM)
 

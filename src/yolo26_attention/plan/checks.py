@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -215,12 +214,9 @@ def _writable(output_dir: str) -> Path:
 
 def _device(name: str | None) -> torch.device:
     try:
-        device = find_device(name)
+        return find_device(name)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if name is not None and "," in name and find_spec("cloudpickle") is None:
-        raise ConfigError(f"trainer.device={name} needs cloudpickle; install with: pip install -e '.[ddp]'")
-    return device
 
 
 def _weights(name: str | None) -> Path | None:
