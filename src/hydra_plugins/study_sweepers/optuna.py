@@ -29,7 +29,7 @@ class OptunaSweeper(Sweeper):
         n_jobs: int,
         maximize: Sequence[str],
         minimize: Sequence[str],
-        at_most: Mapping[str, float],
+        at_most: Mapping[str, float] | None,
         storage: str,
         study_name: str,
         seed: int,
@@ -63,7 +63,7 @@ class OptunaSweeper(Sweeper):
                 raise ConfigError(
                     f"{argument}: a search has hydra.sweeper.maximize=[...] and hydra.sweeper.minimize=[...]"
                 )
-        goal = Goal(tuple(self.maximize), tuple(self.minimize), dict(self.at_most))
+        goal = Goal(tuple(self.maximize), tuple(self.minimize), dict(self.at_most or {}))
         space, fixed = search_space(arguments, self.context.config_loader)
         with search_lock(Path(self.config.output_dir), self.study_name):
             search = Search(self.storage, self.study_name, goal, space, fixed, self.sampler, self.seed)
