@@ -55,7 +55,8 @@ SMALL = (
 # Not run to their end, and why.
 NOT_RUN = {
     "hydra/launcher=slurm": "needs a Slurm: make test-cluster",
-    "hydra/launcher=ray": "needs Ray in an environment of its own: make test-cluster",
+    "hydra/launcher=ray": "needs a Ray: make test-cluster",
+    "hydra/launcher=local": "tests/test_local.py runs it",
     "tracking=online": "needs W&B's server",
     "hydra/sweeper=optuna": "tests/test_search.py runs it",
 }
