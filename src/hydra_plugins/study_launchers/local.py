@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from hydra_plugins.study_launchers.job import Shared, job_configs, task_config
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.registration import plain_values
+from yolo26_attention.config.registration import run_config
 from yolo26_attention.run.batch import failed, reason, tell_outcome, told_apart
 from yolo26_attention.study.runs import record_killed
 from yolo26_attention.study.text import progress
@@ -131,7 +131,7 @@ class LocalLauncher(Launcher):
         else:
             problem = f"{died}, as those of {job.retries} attempts before; see {worker.output}"
             batch.returns[job.number] = failed(job.overrides, RuntimeError(problem))
-            record_killed(Path(job.config.output_dir), plain_values(task_config(job.config)), problem)
+            record_killed(Path(job.config.output_dir), run_config(task_config(job.config)).plain(), problem)
             outcome = f"failed: {problem}"
         log.info("#%d %s", job.number, outcome)
         told = progress(Path(job.config.output_dir), job.config.study, batch.places)
