@@ -92,17 +92,17 @@ ELSEWHERE = {
             "hydra.sweeper.sampler=",
             "no trial of the search has finished",
             " finished trials has ",
-            "needs Optuna 5, and ",
-            ": another version of Optuna wrote it",
-            " cannot be opened ",
             "hydra.sweeper.at_most.",
             "another program made this search",
             ": this search began with ",
-            ": another process is at this search",
             "hydra.sweeper.{key}: ",
         )
     },
-    ("study/search.py", "needs Optuna; install with"): "is installed here",
+    **{
+        ("study/search_storage.py", part): "tests/study/test_search_trials.py"
+        for part in ("needs Optuna 5, and ", "wrote it; upgrade it", " cannot be opened ", "is at this search")
+    },
+    ("study/search_storage.py", "needs Optuna; install with"): "is installed here",
     **{
         ("study/search_space.py", part): "tests/study/test_search_space.py"
         for part in ("nothing is searched", ": this range is empty", " Give two numbers, low first")

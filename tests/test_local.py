@@ -91,7 +91,7 @@ def test_a_dead_process_hands_its_run_to_another_one_twice_and_then_the_run_has_
     returns, _ = local(dying, [2, 0, 3], "trainer.threads=1")
     assert [job.status for job in returns] == [JobStatus.COMPLETED, JobStatus.COMPLETED, JobStatus.FAILED]
     assert [job._return_value for job in returns[:2]] == [2.0, 0.0]
-    assert "its process ended with exit code -9, as those of 2 attempts before; see " in str(returns[2]._return_value)
+    assert "its process ended with exit code -9 at attempt 3 of 3; see " in str(returns[2]._return_value)
     output = capfd.readouterr().out
     assert output.count("; another one resumes the run") == 4
     assert "1 of 3 runs did not finish" in output

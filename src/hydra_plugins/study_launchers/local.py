@@ -129,7 +129,7 @@ class LocalLauncher(Launcher):
             batch.waiting.appendleft(job)
             outcome = f"{died}; another one resumes the run"
         else:
-            problem = f"{died}, as those of {job.retries} attempts before; see {worker.output}"
+            problem = f"{died} at attempt {job.retries + 1} of {self.max_retries + 1}; see {worker.output}"
             batch.returns[job.number] = failed(job.overrides, RuntimeError(problem))
             record_killed(Path(job.config.output_dir), run_config(task_config(job.config)).plain(), problem)
             outcome = f"failed: {problem}"

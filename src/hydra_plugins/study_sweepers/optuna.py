@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.run.batch import reason
-from yolo26_attention.study.search import Goal, Search, check_installed, search_lock
+from yolo26_attention.study.search import Goal, Search
 from yolo26_attention.study.search_space import search_space
+from yolo26_attention.study.search_storage import check_installed, search_lock
 
 log = logging.getLogger(__name__)
 
