@@ -22,7 +22,6 @@ from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.files.record import ObjectiveError, RunSkippedError
 from yolo26_attention.study.points import register_points
-from yolo26_attention.study.search import register_search
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +92,6 @@ def train(config: DictConfig) -> float | tuple[float, ...]:
 def main() -> None:
     """Register the schemas and call Hydra."""
     register_configs()
-    register_search()
     with one_line_errors():
         check_command_line(sys.argv[1:])
         register_points(sys.argv[1:])

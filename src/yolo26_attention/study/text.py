@@ -25,6 +25,21 @@ def announcement(output_dir: Path, study: str, run: str) -> str | None:
     return f"study {study}: " + "; ".join([*parts, *_outlook(states)])
 
 
+def progress(output_dir: Path, study: str, at_once: int) -> str | None:
+    """One line for the whole study when a run has ended; None for runs without a study.
+
+    Args:
+        output_dir: where the study is.
+        study: its name.
+        at_once: how many runs are trained at a time.
+    """
+    content = read_study(output_dir, study)
+    if content is None:
+        return None
+    states = distinct(shown_states(output_dir, content))
+    return f"study {study}: " + "; ".join([counted(states), *_outlook(states, at_once)])
+
+
 def status(output_dir: Path, name: str) -> str | None:
     """A study as it stands, also while it runs; None if it was never started."""
     content = read_study(output_dir, name)
@@ -111,8 +126,8 @@ def _heading(name: str, question: str, states: Sequence[RunState]) -> list[str]:
     return [f"study {name}: {question}", counted(states)]
 
 
-def _outlook(states: Sequence[RunState]) -> list[str]:
-    parts = [f"time left {time_left(states)}"]
+def _outlook(states: Sequence[RunState], at_once: int = 1) -> list[str]:
+    parts = [f"time left {time_left(states, at_once=at_once)}"]
     if (found := best(states)) is not None:
         score, state = found
         parts.append(f"best so far mAP50-95 {score:.4f} ({_label(state)})")
