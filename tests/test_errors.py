@@ -75,6 +75,38 @@ ELSEWHERE = {
     ("study/definition.py", " has no seeds; give their numbers"): "tests/study/test_definition.py",
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",
+    **{
+        ("hydra_plugins/study_launchers/local.py", part): "tests/test_local.py"
+        for part in ("trainer.device=", "hydra.launcher.{key}=")
+    },
+    ("hydra_plugins/study_launchers/ray.py", "hydra/launcher=ray needs Ray"): "is installed here",
+    ("hydra_plugins/study_launchers/ray.py", ": there is no Ray cluster"): "tests/cluster/test_ray.py",
+    **{
+        ("hydra_plugins/study_sweepers/optuna.py", part): "tests/test_search.py"
+        for part in ("hydra.sweeper.{key}=", ": a search has hydra.sweeper.maximize=")
+    },
+    **{
+        ("study/search.py", part): "tests/study/test_search_trials.py"
+        for part in (
+            "a search needs one objective",
+            "hydra.sweeper.sampler=",
+            "no trial of the search has finished",
+            " finished trials has ",
+            "hydra.sweeper.at_most.",
+            "another program made this search",
+            ": this search began with ",
+            "hydra.sweeper.{key}: ",
+        )
+    },
+    **{
+        ("study/search_storage.py", part): "tests/study/test_search_trials.py"
+        for part in ("needs Optuna 5, and ", "wrote it; upgrade it", " cannot be opened ", "is at this search")
+    },
+    ("study/search_storage.py", "needs Optuna; install with"): "is installed here",
+    **{
+        ("study/search_space.py", part): "tests/study/test_search_space.py"
+        for part in ("nothing is searched", ": this range is empty", " Give two numbers, low first")
+    },
     ("study/wandb_sweep.py", "wandb=true: agents train every point"): "tests/study/test_wandb_sweep.py",
     (
         "detector/placebo_size.py",
@@ -104,7 +136,6 @@ ELSEWHERE = {
         " from the first map ",
     ): "a user's class: tests/detector/test_probe.py",
     ("detector/building.py", "attention at site {place}: {error}"): "as above",
-    ("plan/machine.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
         "plan/machine.py",
         " is not writable; choose another folder",
@@ -153,7 +184,7 @@ ELSEWHERE = {
     ("plan/tracking_options.py", "its wandb is not a writable folder"): "as above",
     ("plan/tracking_options.py", "which cannot be imported"): "as above",
     ("plan/tracking_options.py", "is another module"): "as above",
-    ("run/runner.py", " are free); "): "needs a full disk: tests/faults",
+    ("run/attempt.py", " are free); "): "needs a full disk: tests/faults",
     ("run/inputs.py", "_changed(plan, "): "needs a training: tests/run/test_inputs.py",
     ("run/inputs.py", "cannot be compared with what this run trained on"): "as above",
     ("export.py", "; train it again with force=true"): "needs two checkpoints: tests/test_export.py",

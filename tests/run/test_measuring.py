@@ -44,7 +44,7 @@ def finished(trained, tiny, tmp_path, monkeypatch):
         assert plan.folder.name == trained.name
         return plan, run(plan, "")[0]
 
-    monkeypatch.setattr("yolo26_attention.run.runner._train", None)
+    monkeypatch.setattr("yolo26_attention.run.attempt._train", None)
     return again
 
 

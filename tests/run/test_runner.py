@@ -17,7 +17,8 @@ from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.plan.checks import check
-from yolo26_attention.run.runner import DiskFullError, run
+from yolo26_attention.run.attempt import DiskFullError
+from yolo26_attention.run.runner import run
 from yolo26_attention.training.resuming import Resuming
 from yolo26_attention.training.state import previous
 
@@ -128,14 +129,35 @@ def fail(trainer):
     ],
 )
 def test_damaged_checkpoints_are_noted_and_not_used(damaged, expected, plan, undisturbed, monkeypatch):
-    at_epoch(monkeypatch, 2, fail)
-    with pytest.raises(RuntimeError, match="broken"):
+    at_epoch(monkeypatch, 2, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
         run(plan, "")
-    assert Record.read(plan.folder).status == "failed"
+    assert Record.read(plan.folder).status == "interrupted"
     for name in damaged:
         os.truncate(plan.folder / name, 1000)
     record = assert_ends_as(undisturbed, plan)
     assert [event.event for event in record.events] == expected
+
+
+def test_a_failed_run_keeps_one_state_to_resume_from(plan, undisturbed, monkeypatch):
+    at_epoch(monkeypatch, 2, fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(plan, "")
+    assert Record.read(plan.folder).status == "failed"
+    assert [path.name for path in plan.folder.glob("state*")] == ["state.pt"]
+    record = assert_ends_as(undisturbed, plan)
+    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 3)]
+
+
+def test_a_failed_run_keeps_the_previous_state_where_the_newest_is_damaged(plan, monkeypatch):
+    def damage_and_fail(trainer):
+        os.truncate(plan.folder / "state.pt", 1000)
+        fail(trainer)
+
+    at_epoch(monkeypatch, 2, damage_and_fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(plan, "")
+    assert {path.name for path in plan.folder.glob("state*")} == {"state.pt", "state.previous.pt"}
 
 
 def test_a_finished_run_loses_a_state_left_by_its_last_moment(plan):
@@ -151,7 +173,7 @@ def test_a_run_whose_record_has_no_tracking_id_gets_one(plan, monkeypatch):
     plan.folder.mkdir(parents=True)
     config = plan.config.plain()
     Record(plan.run_id, plan.folder.name, config["study"], config["seed"], config, "interrupted").write(plan.folder)
-    monkeypatch.setattr("yolo26_attention.run.runner._recorded", lambda *_: None)
+    monkeypatch.setattr("yolo26_attention.run.runner.attempt", lambda *_: None)
     record, _ = run(plan, "")
     assert record.tracking_id.startswith(f"{plan.run_id}-")
     assert record.attempts == 2

@@ -7,10 +7,12 @@ from typing import Any
 
 from yolo26_attention.columns import aligned
 from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.journal import Kind
 from yolo26_attention.files.metrics import MAP50, MAP50_95, PRECISION, RECALL, ULTRALYTICS
 from yolo26_attention.files.model import PlaceboMatch, TrainedModel
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.text import flops_text, latency_rows
+from yolo26_attention.run.tracking import is_offline, sync_command
 from yolo26_attention.statistics import UNTRAINED
 
 MOST_NAMES = 4
@@ -51,10 +53,9 @@ def table(record: Record, folder: Path) -> str:
         ("weights", str(RunFolder(folder).best)),
     ]
     if record.tracking is not None:
-        rows += [
-            ("look at it", f"wandb leet {record.tracking}"),
-            ("upload it", f"wandb sync {record.tracking}"),
-        ]
+        rows.append(("look at it", f"wandb leet {record.tracking}"))
+        if is_offline(record.tracking) or any(entry.event == Kind.TRACKING_LOST for entry in record.events):
+            rows.append(("upload it", sync_command(record.tracking)))
     return "\n".join(aligned(rows))
 
 

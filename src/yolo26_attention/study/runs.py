@@ -4,7 +4,7 @@ It does not import torch.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,21 @@ def find_run(output_dir: Path, name: str) -> FoundRun:
     if state in {"running", "interrupted"}:
         state = "running" if is_locked(lock_file(output_dir, name)) else "interrupted"
     return FoundRun(name, folder, state, record)
+
+
+def record_killed(output_dir: Path, given: Mapping[str, Any], problem: str) -> None:
+    """Record a killed run as failed, so that a study does not wait for it; without a record there is nothing to do.
+
+    Args:
+        output_dir: where the run is.
+        given: its configuration as composed, by which its record is found.
+        problem: why no process tries it again.
+    """
+    for folder in (output_dir / "runs").glob("*"):
+        found = find_run(output_dir, folder.name)
+        if found.state == "interrupted" and found.record is not None and found.record.given == given:
+            found.record.status, found.record.error = "failed", problem
+            found.record.write(folder)
 
 
 def study_file(output_dir: Path, name: str) -> Path:

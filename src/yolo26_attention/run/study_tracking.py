@@ -1,4 +1,4 @@
-"""Weights & Biases beside the runs: sweeps, reports and workspaces of a study."""
+"""What a study sends to Weights & Biases beside its runs: its report, its sweep and its workspace."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from yolo26_attention.config.schema import TrackingConfig
 from yolo26_attention.plan.tracking_options import MOST_NAME
-from yolo26_attention.run.tracking import artifact_name, open_tracker, shorten
+from yolo26_attention.run.tracking import artifact_name, open_tracker
 
 
 def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
@@ -33,7 +33,7 @@ def log_report(
     Returns:
         The command that uploads it, or the artifact's name.
     """
-    name = shorten(artifact_name(f"report-{study}"), MOST_NAME - 11)
+    name = artifact_name(f"report-{study}", MOST_NAME - 11)
     with open_tracker(
         options,
         run_id=f"{name}-{int(time.time())}",
