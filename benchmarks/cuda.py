@@ -4,6 +4,7 @@ Not yet run: no machine with a GPU was at hand when it was written.
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,6 +17,7 @@ from yolo26_attention.attention.window import reflect_pad, window_attention
 from yolo26_attention.config.schema import Backend, LatencyConfig, Precision
 from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.latency import Throughput
 from yolo26_attention.latency.measure import measure
 from yolo26_attention.latency.text import machine_text, ratio_text
 
@@ -105,17 +107,20 @@ def deployed_tables(seconds: float) -> Iterator[str]:
                 images=images,
                 imgsz=640,
                 device=device,
-            ).record
-            throughput = found["throughput"]["32"]
+            ).latency
+            throughput = found.throughput["32"]
+            rate, joules = math.nan, None
+            if isinstance(throughput, Throughput):
+                rate, joules = throughput.images_per_second, throughput.joules_per_image
             cells = [
                 name,
                 backend,
-                ", ".join(f"{found[key]:.2f}" for key in ("p50_ms", "p95_ms", "p99_ms")),
+                ", ".join(f"{quantile:.2f}" for quantile in (found.p50_ms, found.p95_ms, found.p99_ms)),
                 ratio_text(found),
-                ratio_text(found["end_to_end"]),
-                f"{throughput.get('images_per_second', float('nan')):.0f}",
-                f"{throughput.get('joules_per_image', float('nan')):.3f}",
-                f"{found['memory']['peak_mb']:.0f}",
+                ratio_text(found.end_to_end),
+                f"{rate:.0f}",
+                "" if joules is None else f"{joules:.3f}",
+                "" if found.memory is None else f"{found.memory.peak_mb:.0f}",
             ]
             yield f"| {' | '.join(cells)} | {machine_text(found) or 'quiet'} |"
 

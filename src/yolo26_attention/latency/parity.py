@@ -12,6 +12,8 @@ from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
 from yolo26_attention.data.label_cache import restrict_label_caches
+from yolo26_attention.files.latency import Parity
+from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
 from yolo26_attention.latency.backends import Deployed, cpu_threads
 from yolo26_attention.latency.networks import predictions
 
@@ -32,7 +34,7 @@ def check_parity(
     precision: str,
     images: Sequence[Tensor],
     validate: Callable[[AutoBackend], float] | None,
-) -> dict[str, Any] | None:
+) -> Parity | None:
     """Compare a deployed network with the network in PyTorch, eager and in float32.
 
     Args:
@@ -45,8 +47,8 @@ def check_parity(
             for both networks, because the training's own mAP is that of another head, without non-maximum suppression.
 
     Returns:
-        `largest_difference` over scores and boxes (as a fraction of the image's side); for a trained network that is
-        exported or below float32, also `map50_95`; None instead of comparing a network with itself.
+        How they differ, for a trained network that is exported or below float32 with both mAPs; None instead of
+        comparing a network with itself.
 
     Raises:
         ParityError: if either outputs non-finite values, or if their predictions differ in shape; in float32, if they
@@ -63,7 +65,6 @@ def check_parity(
         _difference(predictions(reference(x.float())), predictions(deployed.network(x)), x.shape[-1], backend)
         for x in images
     )
-    result = {"largest_difference": largest}
     exported = deployed.file is not None
     limit = LARGEST_DIFFERENCE if exported or device.type == "cpu" else LARGEST_ON_GPU
     if precision == "fp32" and not largest <= limit:
@@ -73,13 +74,14 @@ def check_parity(
         )
     if validate is not None and (exported or (backend == "eager" and precision != "fp32")):
         expected = validate(reference)
-        result["map50_95"], result["pytorch_map50_95"] = validate(deployed.network), expected
-        if exported and not abs(result["map50_95"] - expected) <= MAP_DIFFERENCE:
+        found = validate(deployed.network)
+        if exported and not abs(found - expected) <= MAP_DIFFERENCE:
             raise ParityError(
-                f"{backend}: mAP50-95 of the exported network is {result['map50_95']:.4f}, in PyTorch {expected:.4f}, "
+                f"{backend}: mAP50-95 of the exported network is {found:.4f}, in PyTorch {expected:.4f}, "
                 f"more than {MAP_DIFFERENCE} apart; it is invalid and was not timed"
             )
-    return result
+        return Parity(largest, found, expected)
+    return Parity(largest)
 
 
 def validate_deployed(
@@ -103,7 +105,7 @@ def validate_deployed(
             results = checked()
     finally:
         looked_up.AutoBackend = loading
-    return float(results["metrics/mAP50-95(B)"])
+    return float(results[ULTRALYTICS[MAP50_95]])
 
 
 def _difference(expected: Tensor, found: Tensor, side: int, backend: str) -> float:
