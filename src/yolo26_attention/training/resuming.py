@@ -5,6 +5,7 @@ variables of its loop (the batch of the last optimizer step, whether mosaic is c
 through the attributes that it reads. Based on ultralytics/engine/trainer.py (8.4.190).
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.journal import append_entry, restore_journal
+from yolo26_attention.training.hardware import changes, hardware
 from yolo26_attention.training.state import (
     loader_position,
     random_streams,
@@ -26,6 +28,7 @@ from yolo26_attention.training.state import (
 )
 from yolo26_attention.training.whole_files import WholeFiles
 
+log = logging.getLogger(__name__)
 CLOCK_SET = 60.0  # seconds; a larger jump of the wall clock is an event
 
 
@@ -187,7 +190,8 @@ class Resuming(WholeFiles):
             "gradients": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.scaler.state_dict(),  # empty if the training needs none
+            "hardware": hardware(self),
             "stopper": _plain(vars(self.stopper)),
             "fitness": _plain({"best_fitness": self.best_fitness, "fitness": self.fitness}),
             "metrics": _plain(self.metrics),
@@ -224,7 +228,8 @@ class Resuming(WholeFiles):
                 saved["fused"] = group["fused"]  # the current device chooses the kernel
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # otherwise the training began without one, and this one starts at its initial scale
+            self.scaler.load_state_dict(state["scaler"])
         vars(self.stopper).update(state["stopper"])
         vars(self).update(state["fitness"])
         self.metrics, self.loss_names = state["metrics"], tuple(state["loss_names"])
@@ -234,6 +239,17 @@ class Resuming(WholeFiles):
             self._restore_texts(state["texts"])
             super().save_model()  # the process may have ended before saving it
             self.note("resume", epoch=self.start_epoch + 1)
+            self._note_changes(changes(state.get("hardware", {}), hardware(self)))
+
+    def _note_changes(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Journal that the training is resumed on something else, and warn what that means."""
+        for what, change in found.items():
+            log.warning(
+                "resumed with another %s: %s, before %s; not exact, because %s",
+                *(what, change["now"], change["before"], change["means"]),
+            )
+        if found:
+            self.note("hardware_changed", epoch=self.start_epoch + 1, changes=found)
 
     def _restore_texts(self, texts: dict[str, str]) -> None:
         """Restore the files to the state's epoch: later lines are dropped, lines lost in a power cut come back."""
@@ -251,18 +267,21 @@ class Resuming(WholeFiles):
     def _begin_epoch(self) -> None:
         """Runs after the loop has set its local variables and before it draws the first batch."""
         self.batches = 0
+        seeded = self._seeded_by_epoch()
         if self._state is not None:
             state, self._state = self._state, None
+            # Without loader processes, but resumed from a training that had them and therefore kept no streams.
+            seeded = seeded or (self.state_file is not None and state["streams"] is None)
             self.start_epoch = 0  # the loop treats its first epoch specially, but this one is not the first
             self.args.close_mosaic = state.get("close_mosaic", self.args.close_mosaic)
             self._steps_behind = self.last_opt_step + 1
             for name, parameter in unwrap_model(self.model).named_parameters():
                 if name in state["gradients"]:
                     parameter.grad = state["gradients"][name].to(parameter.device)
-            if state["streams"] is not None and not self._seeded_by_epoch():
+            if not seeded:
                 set_loader_position(self.train_loader, state["loader"])
                 set_random_streams(state["streams"], self.device)
-        if self._seeded_by_epoch():
+        if seeded:
             start_epoch_anew(self.train_loader, self.args.seed, self.epoch, self.nan_recovery_attempts, RANK)
 
     def _seeded_by_epoch(self) -> bool:
