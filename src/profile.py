@@ -58,7 +58,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     from yolo26_attention.latency.trained import fused, measurement_options
     from yolo26_attention.run.measuring import network_costs
 
-    options = measurement_options(plan.config)
+    options = measurement_options(plan.config, plan.device.type == "cuda")
     if not options["enabled"]:
         raise ConfigError(
             "latency.enabled=false leaves nothing to profile; use python -m src.describe to count without timing"

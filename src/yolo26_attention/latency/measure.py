@@ -20,9 +20,11 @@ from ultralytics.nn.tasks import BaseModel
 from yolo26_attention.data.splits import read_image, split_images
 from yolo26_attention.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
 from yolo26_attention.latency.clocks import Clock, event_clock, wall_clock
+from yolo26_attention.latency.implementations import implementations
 from yolo26_attention.latency.machine import Machine
 from yolo26_attention.latency.memory import Relocation, peak_memory
 from yolo26_attention.latency.parity import check_parity
+from yolo26_attention.latency.precision import DTYPES, without_tf32
 from yolo26_attention.latency.protocol import Comparison, compare
 
 IMAGES = 32
@@ -53,7 +55,7 @@ def measure(
     Args:
         model: unfused, in evaluation mode; it is not changed.
         stock: likewise.
-        options: the `latency` group as plain values, already checked.
+        options: the `latency` group as plain values, already checked, with its precision resolved.
         images: real images as read from disk, (H, W, C) in BGR, 8 bits.
         imgsz: side of the square into which images are fitted, in pixels.
         device: device to run on.
@@ -64,7 +66,12 @@ def measure(
     """
     backend, precision, batch = options["backend"], options["precision"], options["batch"]
     largest = max([batch, *options["throughput_batches"]])
-    with tempfile.TemporaryDirectory() as folder, cpu_threads(options["threads"]), torch.inference_mode():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cpu_threads(options["threads"]),
+        without_tf32(),
+        torch.inference_mode(),
+    ):
         with torch.inference_mode(False):
             both = [
                 deploy(
@@ -89,6 +96,8 @@ def measure(
         record = {
             "backend": backend,
             "precision": precision,
+            "tf32": False if device.type == "cuda" else None,
+            "implementations": _implementations(model, backend, precision, ends[0].prepare(images[:1])),
             "batch": batch,
             "imgsz": imgsz,
             "threads": torch.get_num_threads() if device.type == "cpu" else None,
@@ -245,6 +254,16 @@ def _joules(deployed: Deployed, batch: Tensor, clock: Clock, machine: Machine) -
         calls += 1
     after = gpu.joules()
     return None if after is None else (after - before) / calls / len(batch)
+
+
+def _implementations(model: BaseModel, backend: str, precision: str, images: Tensor) -> dict[str, list[str]] | None:
+    """Implementations of windowed attention by site; None for an exported graph, which has one of its own."""
+    if backend in EXPORTED:
+        return None
+    dtype = DTYPES[precision]
+    with torch.inference_mode(False):
+        network = copy.deepcopy(model).to(images.device, dtype)
+    return implementations(network, images.to(dtype))
 
 
 def _memory(

@@ -17,6 +17,7 @@ from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.atomic import atomic
 from yolo26_attention.latency.measure import measure, validation_images
 from yolo26_attention.latency.parity import validate_deployed
+from yolo26_attention.latency.precision import measured_precision
 
 if TYPE_CHECKING:
     from yolo26_attention.plan.checks import Plan
@@ -35,10 +36,14 @@ def fused(model: BaseModel) -> nn.Module:
     return copied
 
 
-def measurement_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The `latency` group, with the training's CPU threads if it gives none."""
-    threads = config["latency"].get("threads") or config["trainer"]["threads"]
-    return {**config["latency"], "threads": threads}
+def measurement_options(config: Mapping[str, Any], gpu: bool) -> dict[str, Any]:
+    """The `latency` group, with the training's CPU threads and the device's precision if it gives none."""
+    latency = config["latency"]
+    return {
+        **latency,
+        "threads": latency.get("threads") or config["trainer"]["threads"],
+        "precision": measured_precision(latency["precision"], gpu),
+    }
 
 
 def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dic
         measured = measure(
             trained,
             stock,
-            measurement_options(plan.config),
+            measurement_options(plan.config, plan.device.type == "cuda"),
             images=validation_images(plan.dataset.yaml, channels),
             imgsz=imgsz,
             device=plan.device,

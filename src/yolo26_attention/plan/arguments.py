@@ -12,6 +12,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.files.record import OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
+from yolo26_attention.latency.precision import measured_precision
 from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import check_arguments
 
@@ -182,6 +183,6 @@ def check_latency(latency: Mapping[str, Any], device: torch.device) -> None:
             "trainer.device=cpu"
         )
     try:
-        check_backend(latency["backend"], latency["precision"], device)
+        check_backend(latency["backend"], measured_precision(latency["precision"], device.type == "cuda"), device)
     except ValueError as error:
         raise ConfigError(str(error)) from error

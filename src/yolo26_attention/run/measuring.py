@@ -88,8 +88,9 @@ def measure_again(plan: Plan, record: Record) -> Record:
 
 
 def asked(config: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """Key of a measurement: its resolved options, and the name of the device."""
-    options = {key: value for key, value in measurement_options(config).items() if key not in SWITCHES}
+    """Key of a measurement: its resolved options, and the name of the device, which is a GPU's product name."""
+    resolved = measurement_options(config, gpu=device not in {"", "cpu", "mps"})
+    options = {key: value for key, value in resolved.items() if key not in SWITCHES}
     return {**options, "imgsz": options.get("imgsz") or config["trainer"]["imgsz"], "device": device}
 
 
