@@ -168,7 +168,7 @@ class Grafting(Resuming):
             self._warn_of_overflow()
 
     def _warn_of_overflow(self) -> None:
-        """Name the attention that may overflow in half precision: the loss may, and its latency may not be measurable."""
+        """Name the attention that may overflow in half precision, before anything is trained."""
         side = 4 * self.stride
         images = torch.zeros(1, self.data["channels"], side, side, device=self.device)
         if sites := overflowing(unwrap_model(self.model), images, torch.float16):
