@@ -1,7 +1,7 @@
 """What the attention kernels need on each card, compiled here without one: python -m benchmarks.compile_table.
 
-Options: cards=[75,80,86,89,90,120] dtypes=[float16,float32] channels=[16,32,64,128] windows=[7]. With the defaults it takes
-minutes on one core; Triton keeps what it compiled.
+Options: cards=[75,80,86,89,90,120] dtypes=[float16,float32] channels=[16,32,64,128] windows=[7]. With the defaults it
+takes minutes on one core; Triton keeps what it compiled.
 """
 
 import sys
