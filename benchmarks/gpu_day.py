@@ -58,7 +58,9 @@ def parse(arguments: list[str]) -> Options:
         sys.exit(f"error: {', '.join(sorted(unknown))}: no such option; there are {', '.join(Options._fields)}")
     only = tuple(given.get("only", ",".join(SECTIONS)).split(","))
     if unknown := set(only) - set(SECTIONS):
-        sys.exit(f"error: only={given['only']}: no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+        sys.exit(
+            f"error: only={given['only']}: no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}"
+        )
     if given.get("dry", "false") not in ("true", "false"):
         sys.exit(f"error: dry={given['dry']}: try true or false")
     dry = given.get("dry") == "true"
@@ -74,11 +76,18 @@ def environment(options: Options, work: Path) -> dict[str, str]:
         files = sorted(map(str, Path(options.wheels).glob("*.whl")))
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(site)]
         subprocess.run([*command, *files], check=True)
+    for package in (
+        "yolo26_attention",
+        "hydra_plugins",
+    ):  # `src` itself has a profile.py, a name of the standard library's
+        link = site / package
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT / "src" / package)
     if importlib.util.find_spec("polars") is None:
         # Ultralytics imports it in each epoch, and catches that it cannot read results.csv with it.
         (site / "polars.py").write_text("")
     own = {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src"), str(site), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(site), os.environ.get("PYTHONPATH", "")]),
         "YOLO_CONFIG_DIR": str(work),
         "YOLO_OFFLINE": "true",
         "TRITON_CACHE_DIR": str(work / "triton"),

@@ -30,7 +30,12 @@ def _lines(outcomes: list[Outcome], dry: bool) -> Iterator[str]:
     verdicts = [row for outcome in outcomes for row in outcome.rows if row["table"] == "verdicts"]
     failed = [f"{outcome.name} ({outcome.state})" for outcome in outcomes if outcome.state != "done"]
     verdicts.append(
-        {"question": "sections that ended well", "measured": ", ".join(failed) or "all", "target": "all", "met": not failed}
+        {
+            "question": "sections that ended well",
+            "measured": ", ".join(failed) or "all",
+            "target": "all",
+            "met": not failed,
+        }
     )
     yield from _table([{**row, "met": "yes" if row["met"] else "NO"} for row in verdicts])
     for outcome in outcomes:

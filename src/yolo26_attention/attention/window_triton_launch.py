@@ -166,7 +166,7 @@ def tiling_of(kernel: str, sizes: Sizes) -> Tiling:
         found = measured().get(measured_key(kernel, sizes))
         if found is not None:
             tile: tuple[int, int] = tuple(found["tile"])
-            return Tiling(tile, _block(kernel, sizes, tile, found["block"]), found["warps"], found["stages"])
+            return Tiling(tile, block_of(kernel, sizes, tile, found["block"]), found["warps"], found["stages"])
     return _tiling(kernel, sizes)
 
 
@@ -194,14 +194,14 @@ def _tiling(kernel: str, sizes: Sizes) -> Tiling:
 
     def score(tile: tuple[int, int]) -> tuple[float, int, tuple[int, int]]:
         span_y, span_x = _spans(kernel, sizes, tile)
-        block_y, block_x = _block(kernel, sizes, tile, elements_of_block)
+        block_y, block_x = block_of(kernel, sizes, tile, elements_of_block)
         pairs = triton.cdiv(span_y, block_y) * triton.cdiv(span_x, block_x) * block_y * block_x
         elements = math.prod(tile)
         return pairs * (8 if sizes.exact else 1) + span_y * span_x / elements * bytes_per_key, elements, tile
 
     _, elements, tile = min(score(tile) for tile in TILES)
     warps = max(1, min(elements // 16, elements * sizes.padded // (256 if sizes.exact else 1024)))
-    return Tiling(tile, _block(kernel, sizes, tile, elements_of_block), warps, STAGES)
+    return Tiling(tile, block_of(kernel, sizes, tile, elements_of_block), warps, STAGES)
 
 
 def _spans(kernel: str, sizes: Sizes, tile: tuple[int, int]) -> tuple[int, int]:
@@ -213,7 +213,7 @@ def _spans(kernel: str, sizes: Sizes, tile: tuple[int, int]) -> tuple[int, int]:
     return down, right
 
 
-def _block(kernel: str, sizes: Sizes, tile: tuple[int, int], elements: int) -> tuple[int, int]:
+def block_of(kernel: str, sizes: Sizes, tile: tuple[int, int], elements: int) -> tuple[int, int]:
     """Rows and columns of a block of about that many elements."""
     columns: int = min(triton.next_power_of_2(_spans(kernel, sizes, tile)[1]), 64)
     return max(1, elements // columns), columns
