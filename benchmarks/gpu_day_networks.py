@@ -11,10 +11,10 @@ from benchmarks.gpu_day_notes import DRY, Notes
 from benchmarks.gpu_day_sections import run_tests
 from benchmarks.measure import in_turns, ratios
 from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.config.schema import Backend, LatencyConfig
 from yolo26_attention.detector.grafting import Graft, graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.latency.measure import measure
-from yolo26_attention.latency.precision import measured_precision
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -114,13 +114,12 @@ def deployed(notes: Notes) -> None:
 def _measure(notes: Notes, name: str, backend: str, seconds: float) -> None:
     draw = np.random.default_rng(0)
     images = [draw.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(8)]
-    options = {"backend": backend, "precision": measured_precision(None, CUDA), "batch": 1, "threads": None}
-    options |= {
-        "seconds": 0.2 if DRY else seconds,
-        "max_pairs": 10_000,
-        "width": 0.02,
-        "throughput_batches": [2 if DRY else 32],
-    }
+    options = LatencyConfig(
+        backend=Backend(backend),
+        seconds=0.2 if DRY else seconds,
+        width=0.02,
+        throughput_batches=[2 if DRY else 32],
+    )
     stock, model = network("stock").eval(), network(name).eval()
     found = measure(model, copy.deepcopy(stock), options, images=images, imgsz=IMGSZ, device=DEVICE).record
     (throughput,) = found["throughput"].values()

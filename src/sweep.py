@@ -128,7 +128,7 @@ def _states(output_dir: Path, planned: Sequence[PlannedRun]) -> list[RunState]:
 
 def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
     """Write the sweep's definition, create it if asked to be online, and say how to go on."""
-    from yolo26_attention.run.tracking import create_sweep
+    from yolo26_attention.run.study_tracking import create_sweep
 
     if not (SWEEPS / f"{request.study.name}.yaml").is_file():
         raise ConfigError(f"wandb=true: agents look for studies in {SWEEPS.name}/; put {request.study.name}.yaml there")

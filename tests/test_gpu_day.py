@@ -1,4 +1,4 @@
-"""The day on a GPU: everything but the numbers is tried here, and the page holds what a section found before it failed."""
+"""The day on a GPU: all but the numbers is tried here, and the page holds what a section found before it failed."""
 
 import json
 import subprocess

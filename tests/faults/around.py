@@ -184,6 +184,10 @@ def full_disk(folder: Path) -> str:
         return f"{text}; then {record.status}; {[event['event'] for event in record.events]}"
 
 
+# What says where files of the user's are; unset, it is the home.
+HOMES = ("HOME", "YOLO_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")
+
+
 def homeless(home: str | None) -> Callable[[Path], str]:
     """No home directory that can be written, and no folder for Ultralytics' settings."""
 
@@ -191,7 +195,7 @@ def homeless(home: str | None) -> Callable[[Path], str]:
         said = program(
             "src.train", "attention=baseline", *beside(["tracking=offline"]), "tracking=offline",
             f"output_dir={folder}/outputs",
-            environment={} if home is None else {"HOME": home}, without=("HOME", "YOLO_CONFIG_DIR"),
+            environment={} if home is None else {"HOME": home}, without=HOMES,
         )  # fmt: skip
         states = [json.loads(path.read_text())["status"] for path in folder.glob("outputs/runs/*/record.json")]
         return f"{said[: said.index(':')]}; {states}"

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.schema import Backend, LatencyConfig, Precision
 from yolo26_attention.latency import measure as module
 from yolo26_attention.latency.implementations import implementations
 from yolo26_attention.latency.measure import measure
 from yolo26_attention.latency.parity import largest_allowed
 from yolo26_attention.latency.precision import measured_precision, without_tf32
-from yolo26_attention.latency.trained import measurement_options
 from yolo26_attention.plan.arguments import check_latency
+from yolo26_attention.run import measuring
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -24,20 +25,24 @@ def rounding():
     ("asked", "gpu", "used"),
     [(None, True, "fp16"), (None, False, "fp32"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
 )
-def test_precision_is_that_of_the_device_unless_it_is_given(asked, gpu, used, composed):
-    assert measured_precision(asked, gpu) == used
-    options = composed() if asked is None else composed(f"latency.precision={asked}")
-    assert measurement_options(options, gpu)["precision"] == used
+def test_precision_is_that_of_the_device_unless_it_is_given(asked, gpu, used):
+    assert measured_precision(asked and Precision(asked), gpu) == Precision(used)
+
+
+def test_a_measurement_is_looked_up_by_the_precision_that_it_had(composed):
+    assert measuring.asked(composed(), "A Card")["precision"] == "fp16"
+    assert measuring.asked(composed(), "cpu")["precision"] == "fp32"
+    assert measuring.asked(composed("latency.precision=bf16"), "A Card")["precision"] == "bf16"
 
 
 @pytest.mark.parametrize("backend", ["eager", "compiled", "cuda_graph"])
-def test_half_precision_is_possible_where_it_is_the_default(backend, composed):
-    check_latency(composed(f"latency.backend={backend}")["latency"], CUDA)
+def test_half_precision_is_possible_where_it_is_the_default(backend):
+    check_latency(LatencyConfig(backend=Backend(backend)), CUDA)
 
 
-def test_half_precision_that_is_asked_for_on_a_cpu_is_refused(composed):
+def test_half_precision_that_is_asked_for_on_a_cpu_is_refused():
     with pytest.raises(ConfigError, match=r"latency\.precision=fp16 is not possible .* use fp32 or bf16"):
-        check_latency(composed("latency.precision=fp16")["latency"], CPU)
+        check_latency(LatencyConfig(precision=Precision.fp16), CPU)
 
 
 def test_nothing_is_rounded_to_tf32_while_networks_are_measured(stock, grafted, images, options, monkeypatch):

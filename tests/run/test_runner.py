@@ -106,14 +106,35 @@ def fail(trainer):
     ],
 )
 def test_damaged_checkpoints_are_noted_and_not_used(damaged, expected, plan, undisturbed, monkeypatch):
-    at_epoch(monkeypatch, 2, fail)
-    with pytest.raises(RuntimeError, match="broken"):
+    at_epoch(monkeypatch, 2, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
         run(plan, "")
-    assert Record.read(plan.folder).status == "failed"
+    assert Record.read(plan.folder).status == "interrupted"
     for name in damaged:
         os.truncate(plan.folder / name, 1000)
     record = assert_ends_as(undisturbed, plan)
     assert [event["event"] for event in record.events] == expected
+
+
+def test_a_failed_run_keeps_one_state_to_resume_from(plan, undisturbed, monkeypatch):
+    at_epoch(monkeypatch, 2, fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(plan, "")
+    assert Record.read(plan.folder).status == "failed"
+    assert [path.name for path in plan.folder.glob("state*")] == ["state.pt"]
+    record = assert_ends_as(undisturbed, plan)
+    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 3)]
+
+
+def test_a_failed_run_keeps_the_previous_state_where_the_newest_is_damaged(plan, monkeypatch):
+    def damage_and_fail(trainer):
+        os.truncate(plan.folder / "state.pt", 1000)
+        fail(trainer)
+
+    at_epoch(monkeypatch, 2, damage_and_fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(plan, "")
+    assert {path.name for path in plan.folder.glob("state*")} == {"state.pt", "state.previous.pt"}
 
 
 def test_a_finished_run_loses_a_state_left_by_its_last_moment(plan):
@@ -127,7 +148,7 @@ def test_a_finished_run_loses_a_state_left_by_its_last_moment(plan):
 
 def test_a_run_whose_record_has_no_tracking_id_gets_one(plan, monkeypatch):
     plan.folder.mkdir(parents=True)
-    config = dict(plan.config)
+    config = plan.config.plain()
     Record(plan.run_id, plan.folder.name, config["study"], config["seed"], config, "interrupted").write(plan.folder)
     monkeypatch.setattr("yolo26_attention.run.runner._recorded", lambda *_: None)
     record, _ = run(plan, "")
@@ -165,7 +186,7 @@ def other(tiny, tmp_path):
 
 @pytest.mark.parametrize("status", ["finished", "interrupted", "failed"])
 def test_a_folder_that_was_copied_under_the_name_of_another_run_is_refused(status, plan, other):
-    config = dict(plan.config)
+    config = plan.config.plain()
     plan.folder.mkdir(parents=True)
     Record(plan.run_id, plan.folder.name, "s", 0, config, status, metrics={"map50_95": 0.5}).write(plan.folder)
     shutil.copytree(plan.folder, other.folder)
@@ -195,7 +216,7 @@ def test_the_state_of_another_run_is_refused_and_kept(plan, other, monkeypatch):
 @pytest.mark.parametrize("field", ["metrics", "model"])
 def test_a_finished_record_without_results_is_refused_as_damaged(field, plan):
     whole = {"metrics": dict.fromkeys(("map50_95", "map50", "precision", "recall"), 0.5), "model": {}}
-    damaged = Record(plan.run_id, plan.folder.name, "s", 0, dict(plan.config), "finished", **{**whole, field: {}})
+    damaged = Record(plan.run_id, plan.folder.name, "s", 0, plan.config.plain(), "finished", **{**whole, field: {}})
     plan.folder.mkdir(parents=True)
     damaged.write(plan.folder)
     said = (
@@ -203,7 +224,7 @@ def test_a_finished_record_without_results_is_refused_as_damaged(field, plan):
     )
     with pytest.raises(RunSkippedError, match=said):
         run(plan, "")
-    forced = dataclasses.replace(plan, config={**plan.config, "force": True})
+    forced = dataclasses.replace(plan, config=dataclasses.replace(plan.config, force=True))
     assert run(forced, "")[0].status == "finished"
 
 

@@ -59,3 +59,9 @@ def test_a_tracked_run_says_how_to_look_at_it():
     rows = shown(tracking="/w/offline-run-1")
     assert (rows["look at it"], rows["upload it"]) == ("wandb leet /w/offline-run-1", "wandb sync /w/offline-run-1")
     assert "upload it" not in shown()
+
+
+def test_a_run_whose_server_has_all_of_it_is_not_to_be_uploaded():
+    assert "upload it" not in shown(tracking="/w/run-1")
+    lost = [{"event": "tracking_lost", "time": 0.0, "problem": "the server did not answer"}]
+    assert shown(tracking="/w/run-1", events=lost)["upload it"] == "wandb sync --include-online /w/run-1"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.files.record import Record
 from yolo26_attention.run.tracking import Tracker, open_tracker
 
-OPTIONS = {"mode": "offline", "project": "tests", "entity": None, "tags": ["mine"]}
+OPTIONS = TrackingConfig(mode=TrackingMode.offline, project="tests", tags=["mine"])
 EPOCHS = [
     {
         "event": "epoch",
@@ -91,7 +93,7 @@ def test_every_epoch_is_logged_once_with_the_rates(finished):
     records = [json.loads(line) for line in leet(str(finished)).splitlines()]
     history = [entry for entry in records if entry["type"] == "history"]
     text = json.dumps(history)
-    assert len(history) == 2
+    assert [entry["history"]["item"].get("epoch") for entry in history] == [1, 2, None], "the last one is the histogram"
     assert "attention/p3/rate1" in text
     assert "metrics/mAP50-95" in text
     assert "(B)" not in text
@@ -151,14 +153,14 @@ def test_continued_it_is_one_run_with_every_epoch(tmp_path):
 
 def test_continued_online_it_logs_what_the_server_lacks():
     logged = []
-    run = SimpleNamespace(starting_step=2, log=lambda values, step: logged.append(step))
+    run = SimpleNamespace(starting_step=2, log=lambda values, step, commit: logged.append(step))
     Tracker(run).follow(EPOCHS)
     assert logged == [2]
 
 
 def test_an_epoch_that_was_logged_is_not_logged_again():
     logged = []
-    run = SimpleNamespace(starting_step=0, log=lambda values, step: logged.append((step, values["epoch"])))
+    run = SimpleNamespace(starting_step=0, log=lambda values, step, commit: logged.append((step, values["epoch"])))
     tracker = Tracker(run)
     for epochs in (EPOCHS[:1], EPOCHS, EPOCHS):
         tracker.follow(epochs)
@@ -184,7 +186,13 @@ def test_a_wandb_that_fails_is_given_up_and_the_next_run_has_one_of_its_own(monk
 def test_disabled_needs_no_wandb(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with open_tracker(
-        {**OPTIONS, "mode": "disabled"}, run_id="a", name="a", group="g", tags=[], config={}, folder=tmp_path
+        replace(OPTIONS, mode=TrackingMode.disabled),
+        run_id="a",
+        name="a",
+        group="g",
+        tags=[],
+        config={},
+        folder=tmp_path,
     ) as tracker:
         tracker.follow(EPOCHS)
         assert tracker.folder is None

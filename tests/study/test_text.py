@@ -61,6 +61,12 @@ def test_nothing_to_go_on_with(tmp_path):
     assert "wandb" not in text
 
 
+def test_runs_of_a_server_are_not_to_be_uploaded(tmp_path):
+    write_study(tmp_path, "s", "What?", "", RUNS[:1])
+    put(tmp_path, "base0", "finished", seconds=60.0, tracking="wandb/run-1")
+    assert "wandb" not in summary(tmp_path, "s", [], ["python"])
+
+
 def test_error_line():
     assert error_line('Traceback\n  File "a.py"\n    f()\nValueError: bad\nmore') == "ValueError: bad"
     assert error_line("KeyboardInterrupt: SIGTERM") == "KeyboardInterrupt: SIGTERM"

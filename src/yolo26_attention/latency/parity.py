@@ -69,11 +69,11 @@ def check_parity(
         reference = AutoBackend(copy.deepcopy(model).to(device), device=device, verbose=False, end2end=False)
     largest = 0.0
     for x in images:
-        expected, found = predictions(reference(x.float())), predictions(deployed.network(x))
-        _check_shape(expected, found, backend)
-        _check_finite(expected, "the network in PyTorch")
-        _check_finite(found, "the deployed network", partial(_overflowing, model, x, precision))
-        largest = max(largest, _difference(expected, found, x.shape[-1]))
+        in_pytorch, answer = predictions(reference(x.float())), predictions(deployed.network(x))
+        _check_shape(in_pytorch, answer, backend)
+        _check_finite(in_pytorch, "the network in PyTorch")
+        _check_finite(answer, "the deployed network", partial(_overflowing, model, x, precision))
+        largest = max(largest, _difference(in_pytorch, answer, x.shape[-1]))
     result = {"largest_difference": largest}
     exported = deployed.file is not None
     limit = largest_allowed(device)

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 
 import torch
 
+from yolo26_attention.config.schema import Precision
+
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def measured_precision(asked: str | None, gpu: bool) -> str:
+def measured_precision(asked: Precision | None, gpu: bool) -> Precision:
     """The precision of `latency.precision`; if it names none, fp16 on a GPU and fp32 on a CPU, as is deployed."""
-    return asked or ("fp16" if gpu else "fp32")
+    return asked or (Precision.fp16 if gpu else Precision.fp32)
 
 
 @contextmanager

@@ -34,9 +34,9 @@ from yolo26_attention.run.interrupts import interruptible
 from yolo26_attention.run.measuring import measure_again, measure_costs
 from yolo26_attention.run.ownership import foreign_record
 from yolo26_attention.run.summary import missing_results
-from yolo26_attention.run.tracking import Tracker, open_tracker
+from yolo26_attention.run.tracking import Tracker, TrackingUnavailableError, open_tracker
 from yolo26_attention.training.finite import NotFiniteError
-from yolo26_attention.training.state import ForeignStateError, damage, remove_state, settle
+from yolo26_attention.training.state import ForeignStateError, damage, remove_previous, remove_state, settle
 from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.training.validator import validate
 
@@ -75,9 +75,11 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             its folder has the record or the state of another run.
         DataChangedError: if the data set changed during the training.
         DiskFullError: if the disk is full; a restart resumes after the last completed epoch.
+        TrackingUnavailableError: with tracking=online, if the server is unreachable or refuses; the same command tries
+            again.
         Exception: any other error of the training; the record then says failed or interrupted.
     """
-    output_dir, files = Path(plan.config["output_dir"]), RunFolder(plan.folder)
+    output_dir, files = Path(plan.config.output_dir), RunFolder(plan.folder)
     if plan.remark is not None:
         log.info("%s: %s", plan.folder.name, plan.remark)
     with run_lock(lock_file(output_dir, plan.folder.name)):
@@ -88,7 +90,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         if previous is not None and (problem := foreign_record(plan, previous)):
             raise RunSkippedError(problem)
         if previous is not None and previous.status == "finished":
-            if not plan.config["force"]:
+            if not plan.config.force:
                 if gaps := missing_results(previous):
                     raise RunSkippedError(
                         f"{files.record} says finished, but is damaged: it has no {', '.join(gaps)}; move "
@@ -103,24 +105,27 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             previous = None
         if plan.replaces is not None and plan.replaces.exists():
             log.info("force=true: the finished run was moved to %s", set_aside(plan.replaces, output_dir))
-        if previous is not None and previous.status == "failed" and not plan.config["retry"]:
+        if previous is not None and previous.status == "failed" and not plan.config.retry:
             raise RunSkippedError(f"it failed before, see error in {files.record}; retry=true tries again")
-        kept_id = None if previous is None else previous.tracking_id
-        tracking_id = kept_id or f"{plan.run_id}-{int(time.time())}"
         plan.folder.mkdir(parents=True, exist_ok=True)
+        tracked = _epochs(plan) > 0
         try:
             _settle(files)
         except ForeignStateError as error:
             raise RunSkippedError(str(error)) from error
         write_atomically(files.config, config_yaml)
-        write_atomically(files.resolved, yaml.safe_dump(plan.config, sort_keys=False, allow_unicode=True))
+        write_atomically(files.resolved, yaml.safe_dump(plan.config.plain(), sort_keys=False, allow_unicode=True))
+        tracking_id = None if previous is None else previous.tracking_id
+        # The server keeps the epochs of an attempt that cannot be resumed: the next one is another run there.
+        if tracking_id is None or (tracked and not files.state.exists() and plan.config.tracking.mode == "online"):
+            tracking_id = f"{plan.run_id}-{int(time.time())}"
         record = Record(
             run_id=plan.run_id,
             name=plan.folder.name,
-            study=plan.config["study"],
-            seed=plan.config["seed"],
-            config=plan.config,
-            given=plan.given,
+            study=plan.config.study,
+            seed=plan.config.seed,
+            config=plan.config.plain(),
+            given=plan.given.plain(),
             identity_version=plan.identity_version,
             attempts=1 if previous is None else previous.attempts + 1,
             environment=environment(plan.device),
@@ -151,27 +156,33 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
     start, files = time.monotonic(), RunFolder(plan.folder)
     try:
         with open_tracker(
-            plan.config["tracking"],
+            plan.config.tracking,
             run_id=tracking_id,
             name=readable_name(plan.config),
             group=record.study,
             tags=[
-                plan.config["attention"]["name"],
-                plan.config["model"]["name"],
-                plan.config["data"]["name"],
+                plan.config.attention["name"],
+                plan.config.model.name,
+                plan.config.data.name,
                 *tags,
             ],
-            config={**plan.config, "run_id": plan.run_id, "attempt": record.attempts, "git": record.environment["git"]},
-            folder=Path(plan.config["output_dir"]).absolute(),
+            config={
+                **record.config,
+                "run_id": plan.run_id,
+                "attempt": record.attempts,
+                "git": record.environment["git"],
+            },
+            folder=Path(plan.config.output_dir).absolute(),
         ) as tracker:
             record.tracking = None if tracker.folder is None else str(tracker.folder)
+            record.tracking_id = tracker.run_id or tracking_id
             metrics = _train(plan, tracker)
             check_data(plan, record)
             record.metrics = {name: float(metrics[key]) for name, key in METRICS.items()}
             _measure(plan, record)
             record.seconds = time.monotonic() - start
             tracker.finish(record, files.train, files.samples)
-            if plan.config["tracking"]["upload_weights"]:
+            if plan.config.tracking.upload_weights:
                 tracker.upload(files.best, plan.folder.name)
         if tracker.lost is not None:
             append_entry(files.journal, "tracking_lost", problem=tracker.lost)
@@ -181,8 +192,11 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
         record.error = without_passwords(traceback.format_exc())
         if isinstance(error, NotFiniteError | DataChangedError):
             remove_state(files.state)  # resuming from it would fail alike, or go on from what saw other data
+        resumes = stuck or isinstance(error, KeyboardInterrupt | TrackingUnavailableError)
         try:
-            _close(record, plan, "interrupted" if stuck or isinstance(error, KeyboardInterrupt) else "failed", start)
+            _close(record, plan, "interrupted" if resumes else "failed", start)
+            if not resumes:
+                remove_previous(files.state)  # 40 MB; many failed runs stay as they are
         except OSError as unwritten:
             log.error("the record still says running, because it cannot be written (%s)", unwritten)
         if stuck is not None:
@@ -204,6 +218,10 @@ def _close(record: Record, plan: Plan, status: str, start: float) -> None:
     record.write(plan.folder)
 
 
+def _epochs(plan: Plan) -> int:
+    return sum(entry["event"] == "epoch" for entry in _journal(plan))
+
+
 def _journal(plan: Plan) -> list[dict[str, Any]]:
     return read_journal(RunFolder(plan.folder).journal)
 
@@ -212,16 +230,16 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train, or resume, to the end; returns Ultralytics' metrics of best.pt on the validation images."""
     files = RunFolder(plan.folder)
     journal, state = files.journal, files.state
-    options = plan.config["trainer"]
+    options = plan.config.trainer
     trainer = GraftTrainer.configured(
         plan.graft,
         journal,
-        options["threads"],
-        plan.graft_options,
-        options["steps"],
+        options.threads,
+        plan.config.optimizer.attention,
+        options.steps,
         state,
         plan.trust,
-        Path(plan.config["output_dir"]) / "batches",
+        Path(plan.config.output_dir) / "batches",
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks are pickled for the workers of a multi-GPU run, and an open W&B run cannot be
         trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py disables it

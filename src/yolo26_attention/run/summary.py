@@ -9,6 +9,7 @@ from yolo26_attention.columns import aligned
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.text import flops_text, latency_rows
+from yolo26_attention.run.tracking import is_offline, sync_command
 from yolo26_attention.statistics import UNTRAINED
 
 MOST_NAMES = 4
@@ -45,10 +46,9 @@ def table(record: Record, folder: Path) -> str:
         ("weights", str(RunFolder(folder).best)),
     ]
     if record.tracking is not None:
-        rows += [
-            ("look at it", f"wandb leet {record.tracking}"),
-            ("upload it", f"wandb sync {record.tracking}"),
-        ]
+        rows.append(("look at it", f"wandb leet {record.tracking}"))
+        if is_offline(record.tracking) or any(entry["event"] == "tracking_lost" for entry in record.events):
+            rows.append(("upload it", sync_command(record.tracking)))
     return "\n".join(aligned(rows))
 
 

@@ -45,16 +45,21 @@ class RunState:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """An estimate of seconds, None if nothing is known, and the number of measured runs that it rests on."""
+    """An estimate of seconds, None if nothing is known, and the number of measured runs that it rests on.
+
+    `seconds` is for one run after the other; `at_once` is how many run at a time.
+    """
 
     seconds: float | None
     measured: int
+    at_once: int = 1
 
     def __str__(self) -> str:
         if self.seconds is None:
             return "unknown (no run like these has been measured yet)"
         runs = "1 measured run" if self.measured == 1 else f"{self.measured} measured runs"
-        return f"about {duration(self.seconds)} one run after the other (from {runs})"
+        how = "one run after the other" if self.at_once == 1 else f"with {self.at_once} runs at a time"
+        return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
 
 
 def run_state(output_dir: Path, entry: Mapping[str, Any]) -> RunState:
@@ -84,8 +89,8 @@ def distinct(states: Iterable[RunState]) -> list[RunState]:
     return list({state.entry["run"]: state for state in states}.values())
 
 
-def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> TimeLeft:
-    """Estimate what is left, one run after the other.
+def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_once: int = 1) -> TimeLeft:
+    """Estimate what is left.
 
     A run takes as long as finished runs of its variant did; without one, as all finished runs of the study; without
     one, as those elsewhere.
@@ -93,6 +98,7 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> Ti
     Args:
         states: of the study.
         elsewhere: seconds of finished runs outside the study, of the same training.
+        at_once: how many runs are trained at a time.
     """
     runs = distinct(states)
     # A run that was continued knows only how long its last process took.
@@ -111,7 +117,7 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> Ti
     for state in todo:
         own = [seconds for variant, seconds in measured if variant == state.entry["variant"]]
         seconds += mean(own or known) * (1.0 - state.done)
-    return TimeLeft(seconds, len(known))
+    return TimeLeft(seconds, len(known), min(at_once, len(todo)))
 
 
 def best(states: Iterable[RunState]) -> tuple[float, RunState] | None:

@@ -57,6 +57,21 @@ def find_run(output_dir: Path, name: str) -> FoundRun:
     return FoundRun(name, folder, state, record)
 
 
+def record_killed(output_dir: Path, given: Mapping[str, Any], problem: str) -> None:
+    """Record a killed run as failed, so that a study does not wait for it; without a record there is nothing to do.
+
+    Args:
+        output_dir: where the run is.
+        given: its configuration as composed, by which its record is found.
+        problem: why no process tries it again.
+    """
+    for folder in (output_dir / "runs").glob("*"):
+        found = find_run(output_dir, folder.name)
+        if found.state == "interrupted" and found.record is not None and found.record.given == given:
+            found.record.status, found.record.error = "failed", problem
+            found.record.write(folder)
+
+
 def study_file(output_dir: Path, name: str) -> Path:
     """Where a study keeps the list of its runs."""
     return output_dir / "studies" / name / "study.json"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.columns import aligned
+from yolo26_attention.run.tracking import is_offline
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, read_study
@@ -22,6 +23,21 @@ def announcement(output_dir: Path, study: str, run: str) -> str | None:
         return None
     parts = [f"run {names.index(run) + 1} of {len(names)}, {_label(states[names.index(run)])}"]
     return f"study {study}: " + "; ".join([*parts, *_outlook(states)])
+
+
+def progress(output_dir: Path, study: str, at_once: int) -> str | None:
+    """One line for the whole study when a run has ended; None for runs without a study.
+
+    Args:
+        output_dir: where the study is.
+        study: its name.
+        at_once: how many runs are trained at a time.
+    """
+    content = read_study(output_dir, study)
+    if content is None:
+        return None
+    states = distinct(shown_states(output_dir, content))
+    return f"study {study}: " + "; ".join([counted(states), *_outlook(states, at_once)])
 
 
 def status(output_dir: Path, name: str) -> str | None:
@@ -62,7 +78,8 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
         lines.append(f"go on: {shlex.join(command)}")
     if failed:
         lines.append(f"try what failed again: {shlex.join([*command, 'retry=true'])}")
-    if any(state.record is not None and state.record.tracking for state in states):
+    folders = [state.record.tracking for state in states if state.record is not None]
+    if any(folder is not None and is_offline(folder) for folder in folders):
         lines.append(f"upload to Weights & Biases: wandb sync {output_dir}/wandb/offline-run-*")
     return "\n".join(lines)
 
@@ -109,8 +126,8 @@ def _heading(name: str, question: str, states: Sequence[RunState]) -> list[str]:
     return [f"study {name}: {question}", counted(states)]
 
 
-def _outlook(states: Sequence[RunState]) -> list[str]:
-    parts = [f"time left {time_left(states)}"]
+def _outlook(states: Sequence[RunState], at_once: int = 1) -> list[str]:
+    parts = [f"time left {time_left(states, at_once=at_once)}"]
     if (found := best(states)) is not None:
         score, state = found
         parts.append(f"best so far mAP50-95 {score:.4f} ({_label(state)})")

@@ -107,6 +107,12 @@ def settle(path: Path, best: Path) -> list[str]:
     return problems
 
 
+def remove_previous(path: Path) -> None:
+    """Remove the previous state of a run that failed, unless the newest one is damaged."""
+    if damage(path) is None:
+        previous(path).unlink(missing_ok=True)
+
+
 def remove_state(path: Path) -> None:
     """Remove both states of a finished run."""
     for file in (path, previous(path)):
