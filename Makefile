@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 PYTEST_TWICE := -m pytest --numprocesses 2 --dist worksteal
 ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
-.PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark simulate self-test
+.PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark gpu-day simulate self-test
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ benchmark: install  ## ACmix against the original, the bootstrap over images, sp
 	$(RUN) -m benchmarks.acmix
 	$(RUN) -m benchmarks.bootstrap
 	$(RUN) -m benchmarks.use
+
+gpu-day: install  ## on a GPU: tests, trainings, kernels, latency in nine minutes, and a page of verdicts
+	$(RUN) -m benchmarks.gpu_day
 
 simulate: install  ## false verdicts and power of a study's comparisons, one table (a few minutes)
 	$(RUN) -m benchmarks.simulate

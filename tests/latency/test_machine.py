@@ -101,10 +101,11 @@ def test_quota_of_a_container(monkeypatch, tmp_path):
 @pytest.fixture
 def card(monkeypatch):
     """NVML of a card whose readings a test sets."""
-    readings = SimpleNamespace(reasons=0x1, processes=[1], joules=1000, watts=250_000)
+    readings = SimpleNamespace(reasons=0x1, processes=[1], joules=1000, watts=250_000, mig=[0, 0])
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="abc"))
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", lambda handle: readings.mig)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetClockInfo", lambda handle, kind: 1700 + kind)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetPowerUsage", lambda handle: readings.watts)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTemperature", lambda handle, kind: 60)
@@ -145,6 +146,35 @@ def test_another_process_on_the_gpu_is_busy(card, monkeypatch):
     watched = Machine(torch.device("cuda")).start()
     watched.sample()
     assert watched.stop().busy is True
+
+
+def refuse(*_):
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+
+
+def by_uuid(uuid):
+    return uuid if uuid.startswith("MIG-") else refuse()
+
+
+@pytest.mark.parametrize("found_by", ["uuid_of_the_gpu", "uuid_of_the_instance"])
+def test_what_other_tenants_of_a_divided_gpu_do_is_not_ours(found_by, card, monkeypatch):
+    monkeypatch.setattr(machine, "BUSY_CORES", 100.0)
+    card.mig, card.processes = [1, 1], [1, 2, 3]
+    if found_by == "uuid_of_the_instance":
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", by_uuid)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", lambda handle: f"whole of {handle}")
+    watched = Machine(torch.device("cuda")).start()
+    watched.sample()
+    seen = watched.stop()
+    assert watched.gpu.joules() is None
+    assert seen["busy"] is False
+    assert (seen["gpu"]["mig"], seen["gpu"]["watts"], seen["gpu"]["processes"]) == (True, None, None)
+    assert seen["gpu"]["sm_clock_mhz"] is not None
+
+
+def test_a_gpu_that_cannot_be_divided_is_ours(card, monkeypatch):
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", refuse)
+    assert Gpu(torch.device("cuda")).joules() == 1.0
 
 
 def test_gpu_is_read_now_and_then_only(card):

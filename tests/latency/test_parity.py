@@ -141,6 +141,26 @@ def test_map_is_compared(stock, x):
         check_parity(same, stock, "onnx", "fp32", [x], validate(0.498))
 
 
+def test_map_may_differ_by_more_in_half_precision(stock, x):
+    same = exported(stock, lambda answer: answer)
+
+    def validate(network):
+        return 0.497 if network is same.network else 0.5
+
+    assert check_parity(same, stock, "onnx", "fp16", [x], validate)["map50_95"] == 0.497
+    with pytest.raises(ParityError, match=r"more than 0.001 apart"):
+        check_parity(same, stock, "onnx", "fp32", [x], validate)
+
+
+def test_attention_that_overflows_is_named_and_not_timed(stock, grafted, x):
+    broken = copy.deepcopy(grafted)
+    with torch.no_grad():
+        broken.model[broken.grafted_sites["p3"]].attention.rate1.fill_(1e6)  # finite in float32
+    deployed = exported(broken, at(0, float("inf")))
+    with pytest.raises(ParityError, match=r"as NaN or infinite on a validation image, made by the attention at p3"):
+        check_parity(deployed, broken, "eager", "fp16", [x], None)
+
+
 def test_eager_is_not_compared_with_itself(stock, x):
     def network(x):
         with torch.no_grad():

@@ -131,6 +131,61 @@ class WithWorkers(GraftTrainer):
         self.args.workers = 2
 
 
+class WithScaler(GraftTrainer):
+    """Mixed precision with a gradient scaler, as on a GPU."""
+
+    def resume_training(self, ckpt):
+        self.amp, self.scaler = True, torch.amp.GradScaler("cpu", init_scale=8.0)
+        super().resume_training(ckpt)
+
+
+def hardware_changes(training):
+    (event,) = [entry for entry in read_journal(training.journal) if entry["event"] == "hardware_changed"]
+    return {what: (change["before"], change["now"]) for what, change in event["changes"].items()}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "precisions"),
+    [
+        pytest.param(GraftTrainer, WithScaler, ("fp32", "fp16"), id="cpu-then-gpu"),
+        pytest.param(WithScaler, GraftTrainer, ("fp16", "fp32"), id="gpu-then-cpu"),
+    ],
+)
+def test_begun_with_or_without_a_gradient_scaler_it_resumes_the_other_way_and_says_so(first, then, precisions, begin):
+    overrides = ("attention=baseline", "trainer.epochs=2", "trainer.fraction=8")
+    kill(begin("run", *overrides, trainer=first), "on_train_batch_end", 1, batch=0)
+    training = begin("run", *overrides, trainer=then)
+    training.train()
+    assert [entry["epoch"] for entry in read_journal(training.journal) if entry["event"] == "epoch"] == [1, 2]
+    assert hardware_changes(training) == {"precision": precisions}
+
+
+def test_a_scaler_that_was_saved_is_restored(begin):
+    overrides = ("attention=baseline", "trainer.epochs=2", "trainer.fraction=8")
+    killed = begin("run", *overrides, trainer=WithScaler)
+    killed.add_callback("on_train_epoch_end", lambda t: t.scaler.update(2.0))
+    kill(killed, "on_train_batch_end", 1, batch=0)
+    scales = []
+    training = begin("run", *overrides, trainer=WithScaler)
+    training.add_callback("on_train_start", lambda t: scales.append(t.scaler.get_scale()))
+    training.train()
+    assert scales == [2.0]
+
+
+def test_another_number_of_loader_processes_is_told_and_starts_the_epoch_with_numbers_of_its_own(begin, monkeypatch):
+    overrides = ("attention=baseline", "trainer.epochs=3", "trainer.fraction=8")
+    kill(begin("run", *overrides, trainer=WithWorkers), "on_train_batch_end", 1, batch=0)
+    begun = []
+    anew = resuming.start_epoch_anew
+    monkeypatch.setattr(
+        resuming, "start_epoch_anew", lambda loader, *where: begun.append(where) or anew(loader, *where)
+    )
+    training = begin("run", *overrides)
+    training.train()
+    assert hardware_changes(training) == {"workers": (2, 0)}
+    assert begun == [(0, 1, 0, -1)], "the streams of a process without loader processes were not kept"
+
+
 @pytest.mark.slow
 def test_with_worker_processes_it_ends_the_same(begin):
     overrides = ("attention=baseline", "trainer.epochs=3", "trainer.close_mosaic=1")

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     CHECKPOINT_DAMAGED = "checkpoint_damaged", Trait.OF_PROCESS
     CLOCK_SET = "clock_set", Trait.HARMLESS
     DATA_REWRITTEN = "data_rewritten"
+    HARDWARE_CHANGED = "hardware_changed"
     IMAGES_DROPPED = "images_dropped"
     NAN_RECOVERY = "nan_recovery"
     RESUME = "resume", Trait.OF_PROCESS, Trait.HARMLESS

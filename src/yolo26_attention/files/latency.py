@@ -78,7 +78,8 @@ class Parity:
 class GpuUse:
     """Extremes and means of what NVML said during a measurement; None for what it did not say, `error` for why.
 
-    Units: MHz, watts and degrees Celsius. `sm_clock_mhz` has the lowest and the highest clock.
+    Units: MHz, watts and degrees Celsius. `sm_clock_mhz` has the lowest and the highest clock. `mig` is whether the GPU
+    is divided among tenants (MIG), so that what NVML says of the whole of it is left out.
     """
 
     sm_clock_mhz: list[int] | None
@@ -88,6 +89,7 @@ class GpuUse:
     throttle_reasons: list[str] | None
     processes: int | None
     error: str | None
+    mig: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,9 @@ class Latency(Timing):
         parity: None if a network would be compared with itself.
         busy: whether other processes used the CPUs or the GPU.
         throttled: whether the machine throttled; None if unknown.
+        tf32: whether float32 products used TF32; None on a CPU, and in records of earlier versions.
+        implementations: of windowed attention, by site; None for an exported graph, which has one of its own, and in
+            records of earlier versions.
         options: what was asked for, with the device; None in records of earlier versions.
         environment: of a measurement made after the run had finished.
     """
@@ -132,6 +137,8 @@ class Latency(Timing):
     busy: bool
     throttled: bool | None
     machine: MachineUse
+    tf32: bool | None = None
+    implementations: dict[str, list[str]] | None = None
     options: dict[str, Any] | None = None
     environment: dict[str, Any] | None = None
 

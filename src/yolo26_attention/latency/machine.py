@@ -105,6 +105,9 @@ class Machine:
 class Gpu:
     """One GPU through NVML; values that it does not provide are None, and `error` gives the reason.
 
+    If the device is one instance of a GPU that MIG divides, power, energy and processes are None: NVML has them for the
+    whole GPU only, with those of other tenants. Clocks, temperature and throttling are the whole GPU's and kept.
+
     Args:
         device: a CUDA device.
     """
@@ -113,10 +116,10 @@ class Gpu:
         self.samples: list[dict[str, Any]] = []
         self.error: str | None = None
         self.handle: Any = None
+        self.shared = False  # one instance of several
         try:
             pynvml.nvmlInit()
-            uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-            self.handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            self.handle, self.shared = _find(str(torch.cuda.get_device_properties(device).uuid))
         except pynvml.NVMLError as error:
             self.error = str(error)
 
@@ -127,16 +130,16 @@ class Gpu:
             {
                 "sm_clock": self._read(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
                 "memory_clock": self._read(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
-                "watts": self._read(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+                "watts": self._read_own(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
                 "celsius": self._read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
                 "reasons": self._read(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
-                "processes": self._read(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+                "processes": self._read_own(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
             }
         )
 
     def joules(self) -> float | None:
         """Energy of the GPU since the driver was loaded, in joules; None if it does not provide it."""
-        used = self._read(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
+        used = self._read_own(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
         return None if used is None else used / 1000
 
     def summary(self) -> GpuUse:
@@ -155,8 +158,13 @@ class Gpu:
             celsius=max(known["celsius"], default=None),
             throttle_reasons=[name for name, bit in THROTTLING.items() if seen & bit] if known["reasons"] else None,
             processes=max(known["processes"], default=None),
+            mig=self.shared,
             error=self.error,
         )
+
+    def _read_own(self, call: Any) -> Any:
+        """Read what includes other tenants of a divided GPU, unless it is divided."""
+        return None if self.shared else self._read(call)
 
     def _read(self, call: Any) -> Any:
         if self.handle is None:
@@ -166,6 +174,27 @@ class Gpu:
         except pynvml.NVMLError as error:
             self.error = str(error)
             return None
+
+
+def _find(uuid: str) -> tuple[Any, bool]:
+    """NVML's handle of a physical GPU, and whether MIG divides it.
+
+    Args:
+        uuid: torch's, of the GPU or of one of its instances, with or without its prefix.
+
+    Raises:
+        pynvml.NVMLError: if there is no such GPU.
+    """
+    bare = uuid.removeprefix("GPU-").removeprefix("MIG-")
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{bare}")
+    except pynvml.NVMLError:
+        instance = pynvml.nvmlDeviceGetHandleByUUID(f"MIG-{bare}")
+        return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(instance), True
+    try:
+        return handle, pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+    except pynvml.NVMLError:  # a GPU that cannot be divided
+        return handle, False
 
 
 def driver_version() -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
@@ -19,9 +20,11 @@ from yolo26_attention.files.latency import Latency, PeakMemory
 from yolo26_attention.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
 from yolo26_attention.latency.clocks import event_clock, wall_clock
 from yolo26_attention.latency.end_to_end import EndToEnd, batches
+from yolo26_attention.latency.implementations import implementations
 from yolo26_attention.latency.machine import Machine
 from yolo26_attention.latency.memory import Relocation, peak_memory
 from yolo26_attention.latency.parity import check_parity
+from yolo26_attention.latency.precision import DTYPES, measured_precision, without_tf32
 from yolo26_attention.latency.protocol import Comparison, compare
 from yolo26_attention.latency.throughput import measure_throughput
 
@@ -58,9 +61,15 @@ def measure(
     Raises:
         ParityError: if an exported network does not match PyTorch; nothing is timed then.
     """
-    backend, precision, batch = options.backend.value, options.precision.value, options.batch
+    precision = measured_precision(options.precision, device.type == "cuda").value
+    backend, batch = options.backend.value, options.batch
     largest = max([batch, *options.throughput_batches])
-    with tempfile.TemporaryDirectory() as folder, cpu_threads(options.threads), torch.inference_mode():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cpu_threads(options.threads),
+        without_tf32(),
+        torch.inference_mode(),
+    ):
         with torch.inference_mode(False):
             both = [
                 deploy(
@@ -86,6 +95,8 @@ def measure(
             **vars(alone.summary()),
             backend=backend,
             precision=precision,
+            tf32=False if device.type == "cuda" else None,
+            implementations=_implementations(model, backend, precision, ends[0].prepare(images[:1])),
             batch=batch,
             imgsz=imgsz,
             threads=torch.get_num_threads() if device.type == "cpu" else None,
@@ -147,6 +158,16 @@ def _compare(
         timed(alone[0], alone[1], prepared, clock),
         timed(ends[0], ends[1], groups, wall_clock(device)),
     )
+
+
+def _implementations(model: BaseModel, backend: str, precision: str, images: Tensor) -> dict[str, list[str]] | None:
+    """Implementations of windowed attention by site; None for an exported graph, which has one of its own."""
+    if backend in EXPORTED:
+        return None
+    dtype = DTYPES[precision]
+    with torch.inference_mode(False):
+        network = copy.deepcopy(model).to(images.device, dtype)
+    return implementations(network, images.to(dtype))
 
 
 def _memory(

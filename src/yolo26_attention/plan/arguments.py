@@ -13,6 +13,7 @@ from yolo26_attention.config.schema import GraftOptimizerConfig, LatencyConfig, 
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.files.record import LATENCY_RATIO, OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
+from yolo26_attention.latency.precision import measured_precision
 from yolo26_attention.training.trainer import check_arguments
 
 OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
@@ -180,6 +181,6 @@ def check_latency(latency: LatencyConfig, device: torch.device) -> None:
             f"latency.threads={latency.threads} has no effect on {device.type}; leave it out, or use trainer.device=cpu"
         )
     try:
-        check_backend(latency.backend, latency.precision, device)
+        check_backend(latency.backend, measured_precision(latency.precision, device.type == "cuda"), device)
     except ValueError as error:
         raise ConfigError(str(error)) from error

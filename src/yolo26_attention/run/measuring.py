@@ -18,6 +18,7 @@ from yolo26_attention.files.latency import Latency, NoLatency
 from yolo26_attention.files.model import NetworkCost, TrainedModel
 from yolo26_attention.files.record import Record, replaced_best, without_passwords
 from yolo26_attention.files.start import TrainingStart
+from yolo26_attention.latency.precision import measured_precision
 from yolo26_attention.latency.trained import fused, load_best, measure_run
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.run.environment import device_name, environment
@@ -26,6 +27,7 @@ from yolo26_attention.run.ownership import other_network
 from yolo26_attention.training.state import damage
 
 log = logging.getLogger(__name__)
+NO_GPU = ("", "cpu", "mps")  # names of devices that are no GPU's product name
 SWITCHES = ("enabled", "again")  # options of the latency group that do not shape a measurement
 
 
@@ -108,11 +110,13 @@ def asked(config: Mapping[str, Any], device: str) -> dict[str, Any]:
 
     Args:
         config: a run's configuration as plain values, also of a record of an earlier version, which lacks options.
-        device: name of the device.
+        device: name of the device: a GPU's product name, or the type of any other.
     """
     trainer = config["trainer"]
     options = {key: value for key, value in config["latency"].items() if key not in SWITCHES}
     options["threads"] = options.get("threads") or trainer["threads"]
+    if options.get("precision") is None:
+        options["precision"] = measured_precision(None, gpu=device not in NO_GPU).value
     return {**options, "imgsz": options.get("imgsz") or trainer["imgsz"], "device": device}
 
 

@@ -15,6 +15,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.journal import restore_journal
+from yolo26_attention.training.hardware import hardware
 from yolo26_attention.training.random_streams import loader_position, random_streams
 from yolo26_attention.training.state import TrainingState
 
@@ -48,7 +49,8 @@ def capture(trainer: Resuming, seeded_by_epoch: bool) -> TrainingState:
         gradients={name: p.grad for name, p in model.named_parameters() if p.grad is not None},
         optimizer=trainer.optimizer.state_dict(),
         scheduler=trainer.scheduler.state_dict(),
-        scaler=trainer.scaler.state_dict(),
+        scaler=trainer.scaler.state_dict(),  # empty if the training needs none
+        hardware=hardware(trainer),
         stopper=_numbers(vars(trainer.stopper)),
         fitness=_numbers({"best_fitness": trainer.best_fitness, "fitness": trainer.fitness}),
         metrics=_numbers(trainer.metrics),
@@ -86,7 +88,8 @@ def restore(trainer: Resuming, state: TrainingState) -> None:
             saved["fused"] = group["fused"]  # the current device chooses the kernel
     trainer.optimizer.load_state_dict(state.optimizer)
     trainer.scheduler.load_state_dict(state.scheduler)
-    trainer.scaler.load_state_dict(state.scaler)
+    if state.scaler:  # otherwise the training began without one, and this one starts at its initial scale
+        trainer.scaler.load_state_dict(state.scaler)
     vars(trainer.stopper).update(state.stopper)
     vars(trainer).update(state.fitness)
     trainer.metrics, trainer.loss_names = state.metrics, tuple(state.loss_names)

@@ -5,7 +5,9 @@ variables of its loop (the batch of the last optimizer step, whether mosaic is c
 through the attributes that it reads. Based on ultralytics/engine/trainer.py (8.4.190).
 """
 
+import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from yolo26_attention.files.journal import Kind, append_entry
 from yolo26_attention.training.capture import capture, restore
+from yolo26_attention.training.hardware import changes, hardware
 from yolo26_attention.training.random_streams import set_loader_position, set_random_streams, start_epoch_anew
 from yolo26_attention.training.state import TrainingState, read_state, write_state
 from yolo26_attention.training.whole_files import WholeFiles
 
+log = logging.getLogger(__name__)
 CLOCK_SET = 60.0  # seconds; a larger jump of the wall clock is an event
 
 
@@ -148,6 +152,7 @@ class Resuming(WholeFiles):
         if RANK in {-1, 0}:
             super().save_model()  # the process may have ended before saving it
             self.note(Kind.RESUME, epoch=self.start_epoch + 1)
+            self._note_changes(changes(self._state.hardware, hardware(self)))
 
     def _do_train(self) -> None:
         """Run Ultralytics' loop; if every epoch is already trained, only the steps after the loop."""
@@ -165,6 +170,16 @@ class Resuming(WholeFiles):
         for loader in (self.train_loader, self.test_loader):
             loader.close()
 
+    def _note_changes(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Journal that the training is resumed on something else, and warn what that means."""
+        for what, change in found.items():
+            log.warning(
+                "resumed with another %s: %s, before %s; not exact, because %s",
+                *(what, change["now"], change["before"], change["means"]),
+            )
+        if found:
+            self.note(Kind.HARDWARE_CHANGED, epoch=self.start_epoch + 1, changes=found)
+
     def _prepare_loop(self, state: TrainingState) -> None:
         """Runs before the loop sets its local variables."""
         self.train_time_start -= state.seconds
@@ -175,8 +190,11 @@ class Resuming(WholeFiles):
     def _begin_epoch(self) -> None:
         """Runs after the loop has set its local variables and before it draws the first batch."""
         self.batches = 0
+        seeded = self._seeded_by_epoch()
         if self._state is not None:
             state, self._state = self._state, None
+            # Without loader processes, but resumed from a training that had them and therefore kept no streams.
+            seeded = seeded or (self.state_file is not None and state.streams is None)
             self.start_epoch = 0  # the loop treats its first epoch specially, but this one is not the first
             if self._close_mosaic is not None:
                 self.args.close_mosaic, self._close_mosaic = self._close_mosaic, None
@@ -184,10 +202,10 @@ class Resuming(WholeFiles):
             for name, parameter in unwrap_model(self.model).named_parameters():
                 if name in state.gradients:
                     parameter.grad = state.gradients[name].to(parameter.device)
-            if state.streams is not None and state.loader is not None and not self._seeded_by_epoch():
+            if state.streams is not None and state.loader is not None and not seeded:
                 set_loader_position(self.train_loader, state.loader)
                 set_random_streams(state.streams, self.device)
-        if self._seeded_by_epoch():
+        if seeded:
             start_epoch_anew(self.train_loader, self.args.seed, self.epoch, self.nan_recovery_attempts, RANK)
 
     def _seeded_by_epoch(self) -> bool:

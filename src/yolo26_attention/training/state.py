@@ -10,7 +10,7 @@ import io
 import os
 import pickle
 import zipfile
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class TrainingState:
         best_before: whether best.pt is that of an earlier epoch.
         streams: of `random_streams`; loader: of `loader_position`; None if every epoch starts them anew.
         texts: content of the files that grow each epoch, by name.
+        hardware: of `hardware.hardware`; empty in states of earlier versions.
     """
 
     epoch: int
@@ -74,6 +75,7 @@ class TrainingState:
     loader: dict[str, Any] | None
     texts: dict[str, str]
     found_batch: int | None = None
+    hardware: dict[str, Any] = field(default_factory=dict)
 
 
 def previous(path: Path) -> Path:
@@ -121,7 +123,8 @@ def read_state(path: Path) -> TrainingState:
             f"{path} is the state of run {run}, not of {path.parent.name}: the folder was copied or renamed; give it "
             f"its name back, or move it away to train {path.parent.name} from the start"
         )
-    if missing := [each.name for each in fields(TrainingState) if each.default is MISSING and each.name not in content]:
+    required = [each.name for each in fields(TrainingState) if MISSING is each.default is each.default_factory]
+    if missing := [name for name in required if name not in content]:
         raise ForeignStateError(
             f"{path} does not fit this version of the program (it has no {', '.join(missing)}); delete it to train the "
             "run from the start"

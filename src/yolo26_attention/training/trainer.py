@@ -4,9 +4,11 @@ It adds to Ultralytics: the graft, once the stock model is built and loaded; a j
 change the experiment; and exact resumption (src/yolo26_attention/training/resuming.py).
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +22,7 @@ from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from yolo26_attention.compat.pytorch import guard_hooks
-from yolo26_attention.compat.ultralytics import keep_random_stream, without_flops_line
+from yolo26_attention.compat.ultralytics import amp_check_at_hand, keep_random_stream, without_flops_line
 from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.freezing import (
@@ -36,6 +38,7 @@ from yolo26_attention.detector.grafting import (
     grafted_scalars,
     placebo_matches,
 )
+from yolo26_attention.detector.not_finite import LARGE, overflowing
 from yolo26_attention.detector.same_graft import load_graft
 from yolo26_attention.detector.stock import build_stock, loaded_tensors
 from yolo26_attention.detector.trust import Trust, known_classes_only
@@ -47,11 +50,14 @@ from yolo26_attention.files.typed import plain
 from yolo26_attention.training.decided import decided
 from yolo26_attention.training.finite import NotFiniteError, Watch, is_finite
 from yolo26_attention.training.gpu_workers import end_with_run
+from yolo26_attention.training.hardware import training_precision
 from yolo26_attention.training.param_groups import describe, regroup
 from yolo26_attention.training.resuming import Resuming
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.step_budget import epochs_of_steps
 from yolo26_attention.training.validator import MatchValidator
+
+log = logging.getLogger(__name__)
 
 
 class Grafting(Resuming):
@@ -163,8 +169,23 @@ class Grafting(Resuming):
 
     def _setup_train(self) -> None:
         """Hand over what the training begins with, once everything is built."""
-        super()._setup_train()
+        with amp_check_at_hand(partial(build_stock, "yolo26n", 80, 3)):
+            super()._setup_train()
         self._hand_over()
+        if self.device.type == "cuda" and RANK in {-1, 0} and training_precision(self) == "fp16":
+            self._warn_of_overflow()
+
+    def _warn_of_overflow(self) -> None:
+        """Name the attention that may overflow in half precision, before anything is trained."""
+        side = 4 * self.stride
+        images = torch.zeros(1, self.data["channels"], side, side, device=self.device)
+        if sites := overflowing(unwrap_model(self.model), images, torch.float16):
+            log.warning(
+                "the attention at %s outputs non-finite values in fp16 for activations of mean %g; the gradient scaler "
+                "skips such steps, and a latency in fp16 would be refused: trainer.amp=bf16 and latency.precision=bf16 "
+                "avoid both",
+                *(", ".join(sites), LARGE),
+            )
 
     def _hand_over(self) -> None:
         """Write training.json for the run's record, and journal what Ultralytics decided if that has changed."""
