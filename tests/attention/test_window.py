@@ -209,7 +209,7 @@ def test_a_large_batch_gets_the_gradients_of_its_parts(monkeypatch):
 def test_masks_and_indices_are_made_once(monkeypatch):
     monkeypatch.setattr(window_cache, "_kept", type(window_cache._kept)())
     made = []
-    monkeypatch.setattr(window_whole, "_repetitions", lambda *a, of=window_whole._repetitions: made.append(a) or of(*a))
+    monkeypatch.setattr(window_whole, "repetitions", lambda *a, of=window_whole.repetitions: made.append(a) or of(*a))
     inputs = maps(6, 5)
     with torch.inference_mode():
         window_attention(*(x.detach() for x in inputs), heads=2, window=7)

@@ -102,6 +102,14 @@ class ACmix(nn.Module):
         if not hasattr(self, "deployed"):
             self.deployed = DeployedACmix(self).train(self.training)
 
+    def prepare_export(self, *, dynamic: bool) -> None:
+        """Choose the form for exported graphs, before the constants are folded.
+
+        Args:
+            dynamic: whether the graph must take maps of any height and width.
+        """
+        self.exported, self.fixed_size = True, not dynamic
+
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         if hasattr(self, "deployed"):
             raise RuntimeError("this ACmix is fused for deployment and cannot load weights; load them before fuse()")
@@ -158,6 +166,7 @@ class ACmix(nn.Module):
 
     rate1: nn.Parameter | float
     rate2: nn.Parameter | float
+    exported = fixed_size = False
     deployed: DeployedACmix  # there only if the module is fused for deployment
 
     def _build_projections(self) -> None:

@@ -109,6 +109,15 @@ class Grid:
 
         return constant(("keys", *self._geometry), like, make)
 
+    def tile_keys(self) -> list[list[int]]:
+        """Pixels of a flattened map that hold the keys of each tile, row of tiles after row of tiles."""
+        down, across = self.rows * self.step, self.columns * self.step
+        rows = [self._reflected(0, range(band * down, band * down + self.key_rows)) for band in range(self.bands)]
+        columns = [
+            self._reflected(1, range(strip * across, strip * across + self.key_columns)) for strip in range(self.strips)
+        ]
+        return [[y * self.size[1] + x for y in ys for x in xs] for ys in rows for xs in columns]
+
     def _reflected(self, dim: int, keys: Iterable[int]) -> list[int]:
         last = self.size[dim] - 1
         period = max(2 * last, 1)

@@ -29,20 +29,27 @@ def repetition_mask(
     """
 
     def make() -> Tensor:
-        rows, columns = (_repetitions(side, window, stride, dilation, like.device) for side in size)
+        rows, columns = (
+            torch.tensor(repetitions(side, window, stride, dilation), device=like.device, dtype=torch.float64)
+            for side in size
+        )
         times = rows[:, None, :, None] * columns[None, :, None, :]
         return times.flatten(2).flatten(0, 1).log().to(like.dtype)
 
     return constant(("repetition", size, window, stride, dilation), like, make)
 
 
-def _repetitions(side: int, window: int, stride: int, dilation: int, device: torch.device) -> Tensor:
-    # How often the window of a query, (row), holds a key, (column), along one side.
-    period = max(2 * (side - 1), 1)
-    at = torch.arange(0, side, stride, device=device)[:, None]
-    seen = (at + dilation * (torch.arange(window, device=device) - window // 2)).abs() % period
-    seen = side - 1 - (side - 1 - seen).abs()
-    return (seen[:, :, None] == torch.arange(side, device=device)).sum(1, dtype=torch.float64)
+def repetitions(side: int, window: int, stride: int, dilation: int) -> list[list[int]]:
+    """How often the window of each query (rows) holds each key (columns), along one side of a map."""
+    last = side - 1
+    period = max(2 * last, 1)
+    rows = []
+    for query in range(0, side, stride):
+        row = [0] * side
+        for tap in range(window):
+            row[last - abs(last - abs(query + dilation * (tap - window // 2)) % period)] += 1
+        rows.append(row)
+    return rows
 
 
 def forward(
