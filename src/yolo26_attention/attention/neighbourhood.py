@@ -60,6 +60,7 @@ class NeighbourhoodAttention(nn.Module):
             window=self.kernel_att,
             dilation=self.dilation,
             implementation=self.implementation,
+            fixed_size=self.fixed_size,
         )
         return self.proj(out)
 

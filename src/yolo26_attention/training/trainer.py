@@ -20,7 +20,7 @@ from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from yolo26_attention.compat.pytorch import guard_hooks
-from yolo26_attention.compat.ultralytics import keep_random_stream, without_flops_line
+from yolo26_attention.compat.ultralytics import fuse_grafts, keep_random_stream, without_flops_line
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.freezing import (
     FrozenBuffers,
@@ -75,6 +75,7 @@ class Grafting(Resuming):
             end_with_run(self.run_process)
         restrict_label_caches()
         keep_random_stream()
+        fuse_grafts()  # before the final validation, so that it is the same whatever ran earlier in this process
         super().__init__(*args, **kwargs)
         if self.args.compile:
             guard_hooks()
