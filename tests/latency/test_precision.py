@@ -30,9 +30,9 @@ def test_precision_is_that_of_the_device_unless_it_is_given(asked, gpu, used):
 
 
 def test_a_measurement_is_looked_up_by_the_precision_that_it_had(composed):
-    assert measuring.asked(composed(), "A Card")["precision"] == "fp16"
-    assert measuring.asked(composed(), "cpu")["precision"] == "fp32"
-    assert measuring.asked(composed("latency.precision=bf16"), "A Card")["precision"] == "bf16"
+    assert measuring.asked(composed().plain(), "A Card")["precision"] == "fp16"
+    assert measuring.asked(composed().plain(), "cpu")["precision"] == "fp32"
+    assert measuring.asked(composed("latency.precision=bf16").plain(), "A Card")["precision"] == "bf16"
 
 
 @pytest.mark.parametrize("backend", ["eager", "compiled", "cuda_graph"])
