@@ -38,8 +38,9 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 
 def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.plan.checks import check
+    from yolo26_attention.run.attempt import DiskFullError
     from yolo26_attention.run.inputs import DataChangedError, DataUnreadableError
-    from yolo26_attention.run.runner import DiskFullError, run
+    from yolo26_attention.run.runner import run
     from yolo26_attention.run.summary import table
     from yolo26_attention.run.tracking import TrackingUnavailableError
     from yolo26_attention.study.runs import entry_of, left_out, shared_by

@@ -24,7 +24,7 @@ from ultralytics.utils import DATASETS_DIR, SETTINGS_FILE
 from src import dashboard, export, report, sweep
 from src.profile import measure_plan
 from tests.conftest import CONF, TINY, beside
-from tests.fabricate import config_of, declare, write_run, write_study
+from tests.fabricate import config_of, declare, training_state, write_run, write_study
 from tests.faults.data import Call
 from yolo26_attention.attention import from_timm
 from yolo26_attention.attention.acmix import ACmix
@@ -184,7 +184,7 @@ ELSEWHERE = {
     ("plan/tracking_options.py", "its wandb is not a writable folder"): "as above",
     ("plan/tracking_options.py", "which cannot be imported"): "as above",
     ("plan/tracking_options.py", "is another module"): "as above",
-    ("run/runner.py", " are free); "): "needs a full disk: tests/faults",
+    ("run/attempt.py", " are free); "): "needs a full disk: tests/faults",
     ("run/inputs.py", "_changed(plan, "): "needs a training: tests/run/test_inputs.py",
     ("run/inputs.py", "cannot be compared with what this run trained on"): "as above",
     ("export.py", "; train it again with force=true"): "needs two checkpoints: tests/test_export.py",
@@ -363,7 +363,7 @@ class Provoke:
             config = run_config(compose("config", [*shared, *arguments]))
         plan = self.checker.check(config)
         if module == "profile":
-            measure_plan(plan)
+            measure_plan(plan, [])
 
     def _data_set(self, change: str) -> None:
         """A data set with one thing wrong: a line of its YAML, or a file as PATH = CONTENT."""
@@ -489,7 +489,7 @@ def _state_of_another_run(folder: Path) -> None:
     plan = _planned("seed=4")
     (folder / "another").mkdir(exist_ok=True)
     plan.folder.mkdir(exist_ok=True)
-    write_state(folder / "another" / "state.pt", {"epoch": 1, "best_before": False})
+    write_state(folder / "another" / "state.pt", training_state())
     shutil.copy(folder / "another" / "state.pt", plan.folder)
     run(plan, "")
 

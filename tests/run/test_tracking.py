@@ -12,18 +12,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.fabricate import latency_of, model_of
 from yolo26_attention.config.schema import TrackingConfig, TrackingMode
+from yolo26_attention.files.journal import Entry, Kind
+from yolo26_attention.files.latency import PeakMemory, Throughput
 from yolo26_attention.files.record import Record
 from yolo26_attention.run.tracking import Tracker, open_tracker
 
 OPTIONS = TrackingConfig(mode=TrackingMode.offline, project="tests", tags=["mine"])
 EPOCHS = [
-    {
-        "event": "epoch",
-        "epoch": epoch,
-        "values": {"train/box_loss": 1.0 / epoch, "metrics/mAP50-95(B)": 0.1 * epoch},
-        "scalars": {"p3/rate1": 0.5 + 0.01 * epoch},
-    }
+    Entry(
+        Kind.EPOCH,
+        details={
+            "epoch": epoch,
+            "values": {"train/box_loss": 1.0 / epoch, "metrics/mAP50-95(B)": 0.1 * epoch},
+            "scalars": {"p3/rate1": 0.5 + 0.01 * epoch},
+        },
+    )
     for epoch in (1, 2)
 ]
 
@@ -57,14 +62,14 @@ def finished(tmp_path_factory):
         seed=3,
         config={},
         metrics={"map50_95": 0.25},
-        model={"parameters": 12, "gflops": 0.5},
-        latency={
-            "p50_ms": 3.0,
-            "ratio_to_stock": 1.25,
-            "busy": False,
-            "memory": {"peak_mb": 9.5, "counted": "bytes"},
-            "throughput": {"8": {"images_per_second": 80.0}},
-        },
+        model=model_of(parameters=12, gflops=0.5),
+        latency=latency_of(
+            1.25,
+            p50_ms=3.0,
+            memory=PeakMemory(9.5, 9.0, 9.5 / 9.0, "bytes"),
+            throughput={"8": Throughput(80.0, 100.0, 0.8, 7)},
+            options={"batch": 1},
+        ),
         seconds=7.0,
     )
 

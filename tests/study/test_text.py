@@ -1,7 +1,7 @@
 """What a person reads about a study."""
 
 from tests.study.test_progress import entry, put
-from yolo26_attention.study.runs import write_study
+from yolo26_attention.study.runs import StudyEntry, write_study
 from yolo26_attention.study.text import announcement, error_line, status, summary, tags
 
 RUNS = [
@@ -73,6 +73,6 @@ def test_error_line():
 
 
 def test_tags_are_variant_swept_values_and_seed():
-    entry = {"variant": "v" * 99, "swept": {"attention.kernel_att": 5}, "seed": 2}
-    assert tags(entry) == ["v" * 99, "attention.kernel_att=5", "seed=2"]
+    found = StudyEntry("a", "v" * 99, 2, swept={"attention.kernel_att": 5})
+    assert tags(found) == ["v" * 99, "attention.kernel_att=5", "seed=2"]
     assert tags(None) == []

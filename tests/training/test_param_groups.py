@@ -41,8 +41,8 @@ def groups(tiny, tmp_path):
             lambda t: before.update({k: v.clone() for k, v in t.model.model[16].attention.state_dict().items()}),
         )
         training.train()
-        (entry,) = [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry["event"] == "optimizer"]
-        return entry["groups"], before, training.model.model[16].attention.state_dict()
+        (entry,) = [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry.event == "optimizer"]
+        return entry.details["groups"], before, training.model.model[16].attention.state_dict()
 
     return run
 

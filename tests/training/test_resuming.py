@@ -76,11 +76,7 @@ def outcome(trainer):
     """Every number that a training leaves behind."""
     folder = trainer.save_dir
     rows = [line.split(",") for line in (folder / "results.csv").read_text().splitlines()]
-    journal = [
-        {key: value for key, value in entry.items() if key != "time"}
-        for entry in read_journal(trainer.journal)
-        if entry["event"] != "resume"
-    ]
+    journal = [(entry.event, entry.details) for entry in read_journal(trainer.journal) if entry.event != "resume"]
     weights = {
         name: torch.load(folder / "weights" / name, weights_only=False)["model"].state_dict()
         for name in ("last.pt", "best.pt")
@@ -322,7 +318,7 @@ def test_killed_at_any_moment_it_ends_the_same(moment, undisturbed, begin, monke
     last = begin("killed", *SHORT, trainer=BestFirst)
     last.train()
     assert_same(last, undisturbed)
-    assert "resume" in [entry["event"] for entry in read_journal(last.journal)]
+    assert "resume" in [entry.event for entry in read_journal(last.journal)]
     assert not list(last.save_dir.rglob("*.partial"))
 
 
@@ -346,7 +342,7 @@ def test_recovery_from_nan_is_the_same_behind_an_interruption(begin, monkeypatch
     training = begin("killed", *overrides)
     training.train()
     assert_same(training, expected)
-    assert [entry["event"] for entry in read_journal(training.journal)].count("nan_recovery") == 1
+    assert [entry.event for entry in read_journal(training.journal)].count("nan_recovery") == 1
 
 
 @pytest.mark.slow
@@ -373,7 +369,7 @@ def test_hours_of_training_count_on_behind_an_interruption(begin):
     overrides = (*SHORT, "trainer.time=1.0")
     killed = begin("run", *overrides)
     kill(killed, "on_train_batch_end", 1, batch=0)
-    seconds = read_state(killed.state_file)["seconds"]
+    seconds = read_state(killed.state_file).seconds
     passed = []
     last = begin("run", *overrides)
     last.add_callback("on_train_start", lambda training: passed.append(time.time() - training.train_time_start))

@@ -14,6 +14,8 @@ from ultralytics.nn.tasks import BaseModel
 
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.not_finite import sites_not_finite
+from yolo26_attention.files.latency import Parity
+from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
 from yolo26_attention.latency.backends import Deployed, cpu_threads
 from yolo26_attention.latency.networks import predictions
 from yolo26_attention.latency.precision import DTYPES, without_tf32
@@ -39,7 +41,7 @@ def check_parity(
     precision: str,
     images: Sequence[Tensor],
     validate: Callable[[AutoBackend], float] | None,
-) -> dict[str, Any] | None:
+) -> Parity | None:
     """Compare a deployed network with the network in PyTorch, eager and in float32.
 
     Args:
@@ -52,8 +54,8 @@ def check_parity(
             for both networks, because the training's own mAP is that of another head, without non-maximum suppression.
 
     Returns:
-        `largest_difference` over scores and boxes (as a fraction of the image's side); for a trained network that is
-        exported or below float32, also `map50_95`; None instead of comparing a network with itself.
+        How they differ, for a trained network that is exported or below float32 with both mAPs; None instead of
+        comparing a network with itself.
 
     Raises:
         ParityError: if either outputs non-finite values, or if their predictions differ in shape; in float32, if they
@@ -74,7 +76,6 @@ def check_parity(
         _check_finite(in_pytorch, "the network in PyTorch")
         _check_finite(answer, "the deployed network", partial(_overflowing, model, x, precision))
         largest = max(largest, _difference(in_pytorch, answer, x.shape[-1]))
-    result = {"largest_difference": largest}
     exported = deployed.file is not None
     limit = largest_allowed(device)
     if precision == "fp32" and not largest <= limit:
@@ -84,13 +85,14 @@ def check_parity(
         )
     if validate is not None and (exported or (backend == "eager" and precision != "fp32")):
         expected = validate(reference)
-        result["map50_95"], result["pytorch_map50_95"] = validate(deployed.network), expected
-        if exported and not abs(result["map50_95"] - expected) <= MAP_DIFFERENCE[precision]:
+        found = validate(deployed.network)
+        if exported and not abs(found - expected) <= MAP_DIFFERENCE[precision]:
             raise ParityError(
-                f"{backend}: mAP50-95 of the exported network is {result['map50_95']:.4f}, in PyTorch {expected:.4f}, "
+                f"{backend}: mAP50-95 of the exported network is {found:.4f}, in PyTorch {expected:.4f}, "
                 f"more than {MAP_DIFFERENCE[precision]} apart; it is invalid and was not timed"
             )
-    return result
+        return Parity(largest, found, expected)
+    return Parity(largest)
 
 
 def largest_allowed(device: torch.device) -> float:
@@ -119,7 +121,7 @@ def validate_deployed(
             results = checked()
     finally:
         looked_up.AutoBackend = loading
-    return float(results["metrics/mAP50-95(B)"])
+    return float(results[ULTRALYTICS[MAP50_95]])
 
 
 def _check_shape(expected: Tensor, found: Tensor, backend: str) -> None:

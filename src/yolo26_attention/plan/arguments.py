@@ -11,7 +11,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import RunConfig, plain_group
 from yolo26_attention.config.schema import GraftOptimizerConfig, LatencyConfig, TrainerConfig
 from yolo26_attention.data.datasets import Dataset
-from yolo26_attention.files.record import OBJECTIVES
+from yolo26_attention.files.record import LATENCY_RATIO, OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
 from yolo26_attention.latency.precision import measured_precision
 from yolo26_attention.training.trainer import check_arguments
@@ -153,7 +153,7 @@ def check_objectives(config: RunConfig) -> None:
     for name in config.objectives:
         if name not in OBJECTIVES:
             raise ConfigError(f"objectives={config.objectives}: {name} is unknown; choose from {', '.join(OBJECTIVES)}")
-        if OBJECTIVES[name][0] == "latency" and not config.latency.enabled:
+        if name == LATENCY_RATIO and not config.latency.enabled:
             raise ConfigError(f"objectives: {name} needs latency.enabled=true")
     if not config.objectives:
         raise ConfigError(f"objectives=[]: name at least one of {', '.join(OBJECTIVES)}")

@@ -5,15 +5,20 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from yolo26_attention.config.schema import TrackingConfig
+from yolo26_attention.files.journal import Entry, epochs
+from yolo26_attention.files.latency import NoLatency
+from yolo26_attention.files.metrics import tracked
 from yolo26_attention.files.record import Record
+from yolo26_attention.files.typed import plain
 from yolo26_attention.plan.tracking_options import INSTEAD, MOST_NAME, MOST_TAG
 
 log = logging.getLogger(__name__)
@@ -60,16 +65,16 @@ class Tracker:
         """ID of the W&B run. It is not the one asked for if an agent of a W&B sweep started this process."""
         return None if self._run is None else str(self._run.id)
 
-    def follow(self, journal: list[dict[str, Any]]) -> None:
+    def follow(self, journal: Sequence[Entry]) -> None:
         """Log the epochs of the journal that are not logged yet."""
-        epochs = [entry for entry in journal if entry["event"] == "epoch"]
-        for entry in epochs[self._epochs_sent :]:
-            values = {name.replace("(B)", ""): value for name, value in entry["values"].items()}
-            scalars = {f"attention/{name}": value for name, value in entry["scalars"].items()}
-            if self._run is not None and entry["epoch"] >= self._run.starting_step:  # the server may already have it
+        completed = epochs(journal)
+        for each in completed[self._epochs_sent :]:
+            values = {tracked(name): value for name, value in each.values.items()}
+            scalars = {f"attention/{name}": value for name, value in each.scalars.items()}
+            if self._run is not None and each.epoch >= self._run.starting_step:  # the server may already have it
                 with self._dispensable():  # without `commit`, W&B sends an epoch when the next one is logged
-                    self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"], commit=True)
-        self._epochs_sent = len(epochs)
+                    self._run.log({**values, **scalars, "epoch": each.epoch}, step=each.epoch, commit=True)
+        self._epochs_sent = len(completed)
 
     def finish(self, record: Record, plots: Path, samples: Path | None = None) -> None:
         """Write the results as plain numbers into the summary, and log plots and distributions.
@@ -86,14 +91,14 @@ class Tracker:
     def _finish(self, record: Record, plots: Path, samples: Path | None) -> None:
         import wandb
 
-        numbers = {**record.metrics, **record.model}
-        timed = {key: value for key, value in record.latency.items() if key != "options"}  # which the configuration has
-        numbers.update(_numbers(timed, "latency"))
+        numbers: dict[str, Any] = {**record.metrics, **(plain(record.model) or {})}
+        if record.timed is not None:  # without its options, which the configuration has
+            numbers |= _numbers(plain(replace(record.timed, options=None)), "latency")
         self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})
         self._run.summary.update({"run_id": record.run_id, "seconds": record.seconds})
         words = {
-            "latency_error": record.latency.get("error"),
-            "not_counted": "; ".join(record.model.get("not_counted", [])),
+            "latency_error": record.latency.error if isinstance(record.latency, NoLatency) else None,
+            "not_counted": "" if record.model is None else "; ".join(record.model.not_counted),
         }
         self._run.summary.update({key: text for key, text in words.items() if text})
         if samples is not None and samples.exists():

@@ -1,15 +1,14 @@
 """How far a study is, from its runs and their journals; torch is not needed for that."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.record import Record
-from yolo26_attention.study.runs import find_run
+from yolo26_attention.study.runs import StudyEntry, find_run
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class RunState:
     `problem` says why a record cannot be read.
     """
 
-    entry: Mapping[str, Any]
+    entry: StudyEntry
     state: str
     record: Record | None = None
     epoch: int = 0
@@ -62,31 +61,30 @@ class TimeLeft:
         return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
 
 
-def run_state(output_dir: Path, entry: Mapping[str, Any]) -> RunState:
+def run_state(output_dir: Path, entry: StudyEntry) -> RunState:
     """What a run is at, and how many epochs it has if it is not finished."""
-    found = find_run(output_dir, entry["run"])
+    found = find_run(output_dir, entry.run)
     epoch = 0
     if found.state in {"running", "interrupted"}:
-        epochs = [line["epoch"] for line in read_journal(RunFolder(found.folder).journal) if line["event"] == "epoch"]
-        epoch = max(epochs, default=0)
+        epoch = max((each.epoch for each in epochs(read_journal(RunFolder(found.folder).journal))), default=0)
     return RunState(entry, found.state, found.record, epoch, found.problem)
 
 
-def run_states(output_dir: Path, entries: Iterable[Mapping[str, Any]]) -> list[RunState]:
+def run_states(output_dir: Path, entries: Iterable[StudyEntry]) -> list[RunState]:
     """What each run of a study is at; a run that two points share is there twice."""
     known: dict[str, RunState] = {}
     states = []
     for entry in entries:
-        if entry["run"] not in known:
-            known[entry["run"]] = run_state(output_dir, entry)
-        found = known[entry["run"]]
+        if entry.run not in known:
+            known[entry.run] = run_state(output_dir, entry)
+        found = known[entry.run]
         states.append(RunState(entry, found.state, found.record, found.epoch, found.problem))
     return states
 
 
 def distinct(states: Iterable[RunState]) -> list[RunState]:
     """Each run once."""
-    return list({state.entry["run"]: state for state in states}.values())
+    return list({state.entry.run: state for state in states}.values())
 
 
 def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_once: int = 1) -> TimeLeft:
@@ -103,7 +101,7 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_on
     runs = distinct(states)
     # A run that was continued knows only how long its last process took.
     measured = [
-        (state.entry["variant"], state.record.seconds)
+        (state.entry.variant, state.record.seconds)
         for state in runs
         if state.state == "finished" and state.record is not None and state.record.attempts == 1
     ]
@@ -115,7 +113,7 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_on
         return TimeLeft(None, 0)
     seconds = 0.0
     for state in todo:
-        own = [seconds for variant, seconds in measured if variant == state.entry["variant"]]
+        own = [seconds for variant, seconds in measured if variant == state.entry.variant]
         seconds += mean(own or known) * (1.0 - state.done)
     return TimeLeft(seconds, len(known), min(at_once, len(todo)))
 
