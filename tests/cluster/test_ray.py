@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import psutil
 import pytest
@@ -23,7 +25,8 @@ def cluster(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("ray")
     before = dict(os.environ)
-    os.environ.update(environment(folder, RAY_AUTH_MODE="disabled"))
+    short = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # the path of a socket has 107 bytes at most
+    os.environ.update(environment(folder, RAY_AUTH_MODE="disabled", RAY_TMPDIR=short))
     try:
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         nodes.add_node(num_cpus=1)
@@ -34,6 +37,7 @@ def cluster(tmp_path_factory):
         os.environ.update(before)
         wait_for(lambda: not processes_of(folder), "Ray's processes end", 30)
         left = end_all(folder)
+        shutil.rmtree(short, ignore_errors=True)
     assert left == []
 
 
