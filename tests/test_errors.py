@@ -80,7 +80,7 @@ ELSEWHERE = {
         for part in ("trainer.device=", "hydra.launcher.{key}=")
     },
     ("hydra_plugins/study_launchers/ray.py", "hydra/launcher=ray needs Ray"): "is installed here",
-    ("hydra_plugins/study_launchers/ray.py", ": there is no Ray cluster"): "tests/cluster/test_ray.py",
+    ("hydra_plugins/study_launchers/ray.py", ": there is no Ray cluster"): "tests/run/test_batch.py",
     **{
         ("hydra_plugins/study_sweepers/optuna.py", part): "tests/test_search.py"
         for part in ("hydra.sweeper.{key}=", ": a search has hydra.sweeper.maximize=")
