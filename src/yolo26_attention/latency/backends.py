@@ -175,7 +175,7 @@ def export(
         imgsz: side of the image, or its height and width, in pixels.
         folder: output folder.
         name: file name without its extension.
-        fixed_maps: whether the graft takes only maps of this image size, which is faster; None: unless `dynamic` is true.
+        fixed_maps: whether the graft takes only this image size, which is faster; None: unless `dynamic` is true.
         options: as for `export_arguments`.
 
     Raises:

@@ -42,7 +42,7 @@ def check_parity(
         precision: precision of its computation.
         images: prepared images, (B, C, H, W) each.
         validate: returns mAP50-95 of a network on the validation images; None for an untrained network. It is called
-            for both networks, because the training's own mAP may be that of another image size or precision.
+            for both networks, as the training's own mAP may be that of another image size or precision.
 
     Returns:
         `largest_difference` over scores and boxes (as a fraction of the image's side); for a trained network that is
@@ -50,8 +50,8 @@ def check_parity(
 
     Raises:
         ParityError: if either outputs non-finite values, or if their predictions differ in shape; in float32, if they
-            differ by more than 0.001 (0.01 on a GPU, unless exported); if the mAPs of an exported network differ, unless
-            its weights have 8 bits.
+            differ by more than 0.001 (0.01 on a GPU, unless exported); if the mAPs of an exported network differ and
+            its weights do not have 8 bits.
     """
     if (backend, precision) == ("eager", "fp32"):
         for x in images:
