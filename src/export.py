@@ -8,7 +8,6 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.hydra_errors import job_values
-from yolo26_attention.config.registration import own_folders, register_configs
+from yolo26_attention.config.hydra_errors import job_config
+from yolo26_attention.config.registration import export_config, own_folders, register_configs
+from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record, replaced_best
@@ -62,7 +62,7 @@ def find_run(run: str, output_dir: str) -> Path:
     return folder.absolute()
 
 
-def export_run(options: Mapping[str, Any]) -> str:
+def export_run(options: ExportConfig) -> str:
     """Export and compare; returns the result as lines of text.
 
     Args:
@@ -77,15 +77,15 @@ def export_run(options: Mapping[str, Any]) -> str:
     from yolo26_attention.detector.sites import channels_of, largest_stride
     from yolo26_attention.detector.trust import Trust, known_classes_only
     from yolo26_attention.latency.backends import check_format, load_export
-    from yolo26_attention.latency.measure import EndToEnd, validation_images
+    from yolo26_attention.latency.end_to_end import EndToEnd, validation_images
     from yolo26_attention.latency.parity import check_parity, validate_deployed
     from yolo26_attention.latency.trained import fused, load_best
     from yolo26_attention.run.ownership import other_network
     from yolo26_attention.training.state import damage
 
-    folder = find_run(options["run"], options["output_dir"])
+    folder = find_run(options.run, options.output_dir)
     arguments = yaml.safe_load(RunFolder(folder).arguments.read_text(encoding="utf-8"))
-    fmt = options["format"]
+    fmt = options.format
     try:
         device = check_format(fmt)
     except ValueError as error:
@@ -93,28 +93,28 @@ def export_run(options: Mapping[str, Any]) -> str:
     best, record = RunFolder(folder).best, Record.read(folder)
     assert record is not None, "find_run has read it"
     if problem := damage(best) or replaced_best(record, folder):
-        raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
-    trust = Trust(options["trust"], tuple(own_folders()))
+        raise ConfigError(f"run={options.run}: {problem}; train it again with force=true")
+    trust = Trust(options.trust, tuple(own_folders()))
     try:
         changed = _code_changed(folder, trust)
         with known_classes_only("best.pt", best, trust):
             model = load_best(best, device)
     except (ValueError, pickle.UnpicklingError) as error:
-        raise ConfigError(f"run={options['run']}: {error}") from error
+        raise ConfigError(f"run={options.run}: {error}") from error
     if "best" not in record.checkpoints and (problem := other_network(record, best, model, fused(model))):
-        raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
-    if changed is not None and options["check"]:
+        raise ConfigError(f"run={options.run}: {problem}; train it again with force=true")
+    if changed is not None and options.check:
         raise ConfigError(
-            f"run={options['run']}: {changed}, so the export would be another network than the run measured; put the "
+            f"run={options.run}: {changed}, so the export would be another network than the run measured; put the "
             "code back, train it again, or export it with today's code and without a comparison: check=false"
         )
-    if options["check"] and options["nms"] is not None:
+    if options.check and options.nms is not None:
         raise ConfigError(
-            f"nms={str(options['nms']).lower()} changes the output, which is compared before suppression; "
+            f"nms={str(options.nms).lower()} changes the output, which is compared before suppression; "
             "leave it out, or skip the comparison: check=false"
         )
-    sides = _sides(options["imgsz"] or arguments["imgsz"], largest_stride(model))
-    how = {key: options[key] for key in ("batch", "dynamic", "half", "int8", "simplify", "nms", "opset")}
+    sides = _sides(options.imgsz or arguments["imgsz"], largest_stride(model))
+    how = {key: getattr(options, key) for key in ("batch", "dynamic", "half", "int8", "simplify", "nms", "opset")}
     try:
         file = _exported(model, best.parent, fmt, imgsz=sides, data=arguments["data"], **how)
     except (ImportError, AssertionError, ValueError) as error:
@@ -122,10 +122,10 @@ def export_run(options: Mapping[str, Any]) -> str:
     lines = [f"exported  {file}"]
     if changed is not None:
         lines.append(f"WARNING: {changed}; this is not the network that the run measured")
-    if options["check"]:
+    if options.check:
         if not Path(arguments["data"]).is_file():
             raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; restore it, or use check=false")
-        deployed = load_export(file, device, half=options["half"])
+        deployed = load_export(file, device, half=options.half)
         end = EndToEnd(deployed.network, max(sides), device)
         end.predictor.imgsz = sides
         try:
@@ -136,23 +136,23 @@ def export_run(options: Mapping[str, Any]) -> str:
 
             def validate(network: "AutoBackend") -> float:
                 # A graph of one size takes no other.
-                imgsz = arguments["imgsz"] if options["dynamic"] else sides[0]
+                imgsz = arguments["imgsz"] if options.dynamic else sides[0]
                 single_cls = arguments.get("single_cls", False)
-                return validate_deployed(network, arguments["data"], imgsz, options["batch"], scratch, single_cls)
+                return validate_deployed(network, arguments["data"], imgsz, options.batch, scratch, single_cls)
 
             found = check_parity(
                 deployed,
                 model,
                 fmt,
-                "int8" if options["int8"] else "fp16" if options["half"] else "fp32",
-                [end.prepare([image] * (1 if options["dynamic"] else options["batch"])) for image in images],
+                "int8" if options.int8 else "fp16" if options.half else "fp32",
+                [end.prepare([image] * (1 if options.dynamic else options.batch)) for image in images],
                 # Ultralytics' validator knows only squares.
                 None if sides[0] != sides[1] else validate,
             )
         if found is not None:
-            lines.append(f"largest difference from PyTorch on validation images  {found['largest_difference']:.1e}")
-            if "map50_95" in found:
-                lines.append(f"mAP50-95  {found['map50_95']:.4f}, in PyTorch {found['pytorch_map50_95']:.4f}")
+            lines.append(f"largest difference from PyTorch on validation images  {found.largest_difference:.1e}")
+            if found.map50_95 is not None:
+                lines.append(f"mAP50-95  {found.map50_95:.4f}, in PyTorch {found.pytorch_map50_95:.4f}")
     return "\n".join(lines)
 
 
@@ -209,7 +209,7 @@ def main(config: DictConfig) -> None:
     try:
         if OmegaConf.is_missing(config, "run"):
             raise ConfigError("run=NAME is missing: the name, hash or folder of a finished run")
-        print(export_run(job_values(config)))
+        print(export_run(job_config(config, export_config)))
     except (ConfigError, ParityError) as error:
         sys.exit(f"error: {error}")
 

@@ -1,17 +1,29 @@
 """Shared fixtures: composed configurations, and runs small enough for the default suite."""
 
+import atexit
+import getpass
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
+# Processes that a test kills leave W&B's temporary folders behind, and W&B copies reports that are logged offline into
+# the user's home: all of it lies in one folder, which is removed at the end. pytest's own folders and the kernels that
+# PyTorch compiled stay where they are.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}")
+SCRATCH = Path(tempfile.mkdtemp(prefix="yolo26-tests-"))
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+os.environ["TMPDIR"] = tempfile.tempdir = str(SCRATCH)
 # Importing ultralytics writes a settings file: not the user's own, nor that of the test process beside this one, and
 # before anything here imports it.
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-config-")
 # What this machine says to W&B is no part of a test.
 for name in [name for name in os.environ if name.startswith("WANDB_")]:
     del os.environ[name]
+for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+    os.environ[name] = str(SCRATCH)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the test process beside this one needs a core, too
 
@@ -24,9 +36,10 @@ import jaxtyping
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.run_config import RunConfig
 
 CONF = Path(__file__).parent.parent / "conf"
 # One epoch on 16 images of 64 px: about a second of training.
@@ -80,14 +93,12 @@ def compose_config(output_dir: Path) -> Callable[..., DictConfig]:
 
 
 @pytest.fixture(scope="session")
-def composed(compose_config: Callable[..., DictConfig]) -> Callable[..., dict[str, Any]]:
-    """Compose a configuration from overrides, as plain values."""
-    return lambda *overrides: OmegaConf.to_container(
-        compose_config(*overrides), resolve=True, throw_on_missing=True, enum_to_str=True
-    )
+def composed(compose_config: Callable[..., DictConfig]) -> Callable[..., RunConfig]:
+    """Compose the configuration of a run from overrides."""
+    return lambda *overrides: run_config(compose_config(*overrides))
 
 
 @pytest.fixture(scope="session")
-def tiny(composed: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def tiny(composed: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
     """Like `composed`, for a run of about a second."""
     return lambda *overrides: composed(*TINY, *overrides)

@@ -1,6 +1,5 @@
 """Exporting a finished run: found by name, hash or folder, refused clearly, compared with PyTorch."""
 
-import dataclasses
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.digest import file_digest
+from yolo26_attention.files.latency import Parity
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.parity import ParityError
@@ -68,7 +68,7 @@ def test_no_runs_at_all(tmp_path):
 
 
 def test_unknown_format(runs):
-    options = {**dataclasses.asdict(ExportConfig(run="aaa")), "format": "onxx", "output_dir": str(runs)}
+    options = ExportConfig(run="aaa", format="onxx", output_dir=str(runs))
     with pytest.raises(ConfigError, match=r"format=onxx is unknown; Ultralytics exports to"):
         export_run(options)
 
@@ -139,19 +139,21 @@ def asked_for(runs, tmp_path, monkeypatch):
         "yolo26_attention.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx"))
     )
     monkeypatch.setattr(
-        "yolo26_attention.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
+        "yolo26_attention.latency.end_to_end.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
     )
-    monkeypatch.setattr("yolo26_attention.latency.measure.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
+    monkeypatch.setattr(
+        "yolo26_attention.latency.end_to_end.EndToEnd.prepare", lambda self, images: self.predictor.imgsz
+    )
 
     def check_parity(deployed, model, fmt, precision, images, validate):
         seen.update(precision=precision, images=images)
-        return {"largest_difference": 1e-5, "map50_95": 0.25, "pytorch_map50_95": 0.5}
+        return Parity(1e-5, 0.25, 0.5)
 
     monkeypatch.setattr("yolo26_attention.latency.parity.check_parity", check_parity)
 
     def export(*how, **options):
         seen.update(dict.fromkeys(how))
-        text = export_run({**dataclasses.asdict(ExportConfig(run="aaa", output_dir=str(runs))), **options})
+        text = export_run(ExportConfig(run="aaa", output_dir=str(runs), **options))
         return text, seen
 
     return export
@@ -235,7 +237,7 @@ def test_export_that_differs_is_one_line(monkeypatch):
         raise ParityError("onnx: the deployed network differs")
 
     monkeypatch.setattr("src.export.export_run", fail)
-    monkeypatch.setattr("src.export.job_values", dict)
+    monkeypatch.setattr("src.export.job_config", lambda config, convert: config)
     with pytest.raises(SystemExit, match=r"^error: onnx: the deployed network differs$"):
         main.__wrapped__(OmegaConf.create({"run": "aaa"}))
 
@@ -244,9 +246,7 @@ def test_a_checkpoint_that_the_run_did_not_train_is_not_exported(runs):
     folder = runs / "runs" / "acmix-s0-aaa"
     best = folder / "train" / "weights" / "best.pt"
     record = Record.read(folder)
-    options = OmegaConf.to_container(
-        OmegaConf.structured(ExportConfig(run="aaa", output_dir=str(runs))), enum_to_str=True
-    )
+    options = ExportConfig(run="aaa", output_dir=str(runs))
     torch.save({"model": build_stock("yolo26n", 10, 3), "train_args": {}}, best)
     record.checkpoints = {"best": "0" * 64}
     record.write(folder)

@@ -29,8 +29,8 @@ def placebo(tiny, tmp_path_factory):
         "attention=placebo", "placement=neck", "trainer.fraction=4", f"output_dir={tmp_path_factory.mktemp('o')}"
     )
     plan = check(given)
-    run(plan, OmegaConf.to_yaml(OmegaConf.create(given)))
-    return given, plan
+    run(plan, OmegaConf.to_yaml(OmegaConf.create(given.plain())))
+    return given.plain(), plan
 
 
 def test_what_was_given_and_what_it_was_resolved_to_are_both_kept(placebo):
@@ -38,7 +38,7 @@ def test_what_was_given_and_what_it_was_resolved_to_are_both_kept(placebo):
     record = Record.read(plan.folder)
     read = {name: yaml.safe_load((plan.folder / name).read_text()) for name in ("config.yaml", "resolved.yaml")}
     assert record.given == read["config.yaml"] == given
-    assert record.config == read["resolved.yaml"] == json.loads(json.dumps(plan.config))
+    assert record.config == read["resolved.yaml"] == json.loads(json.dumps(plan.config.plain()))
     assert given["placebo"]["options"] is None
     assert record.config["placebo"]["options"]["kernel_att"] == 7
     assert (given["placement"]["sites"], record.config["placement"]["sites"]) == (["neck"], ["p3", "p4", "p5"])
@@ -92,7 +92,7 @@ def test_another_seed_is_no_run_of_an_earlier_version(plan_old):
 
 def test_force_keeps_the_run_of_an_earlier_version_aside(plan_old, tmp_path, monkeypatch):
     plan = plan_old("force=true")
-    monkeypatch.setattr("yolo26_attention.run.runner._recorded", lambda *_: None)
+    monkeypatch.setattr("yolo26_attention.run.runner.attempt", lambda *_: None)
     _, trained = run(plan, "")
     assert trained
     assert plan.folder.name != NAME
@@ -111,7 +111,7 @@ def test_a_run_of_an_earlier_version_goes_on_where_it_stopped(tiny, tmp_path, mo
     at_epoch(monkeypatch, 1, stop)
     with pytest.raises(KeyboardInterrupt):
         run(plan, "")
-    earlier_id = identity_v0(plan.config, plan.dataset.sizes_identity, None)
+    earlier_id = identity_v0(plan.config.plain(), plan.dataset.sizes_identity, None)
     earlier = plan.folder.rename(plan.folder.with_name(f"{readable_name(plan.config)}-{earlier_id}"))
     dataclasses.replace(Record.read(earlier), run_id=earlier_id, identity_version=0, checkpoints={}).write(earlier)
     for state in earlier.glob("state*.pt"):  # which did not name its run then
@@ -120,7 +120,7 @@ def test_a_run_of_an_earlier_version_goes_on_where_it_stopped(tiny, tmp_path, mo
     assert (again.folder, again.run_id, again.identity_version) == (earlier, earlier_id, 0)
     record, _ = run(again, "")
     assert (record.status, record.attempts, record.run_id, record.identity_version) == ("finished", 2, earlier_id, 0)
-    events = [(entry["event"], entry.get("epoch")) for entry in read_journal(earlier / "journal.jsonl")]
+    events = [(entry.event, entry.details.get("epoch")) for entry in read_journal(earlier / "journal.jsonl")]
     assert ("resume", 2) in events
     assert not plan.folder.exists()
 
@@ -143,9 +143,9 @@ def plan(tiny, tmp_path):
 def test_a_run_that_goes_on_is_the_same_run_for_weights_and_biases(plan, monkeypatch):
     ids = []
     monkeypatch.setattr(
-        "yolo26_attention.run.runner._recorded", lambda plan, record, tracking_id, tags: ids.append(tracking_id)
+        "yolo26_attention.run.runner.attempt", lambda plan, record, tracking_id, tags: ids.append(tracking_id)
     )
-    before = Record(plan.run_id, plan.folder.name, "s", 0, dict(plan.config), "interrupted", tracking_id="kept")
+    before = Record(plan.run_id, plan.folder.name, "s", 0, plan.config.plain(), "interrupted", tracking_id="kept")
     plan.folder.mkdir(parents=True)
     before.write(plan.folder)
     record, _ = run(plan, "")
@@ -156,7 +156,7 @@ def test_no_password_of_an_address_gets_into_the_record(plan, monkeypatch):
     def fail(*_):
         raise ConnectionError("https://me:secret@mirror/yolo26n.pt")
 
-    monkeypatch.setattr("yolo26_attention.run.runner._train", fail)
+    monkeypatch.setattr("yolo26_attention.run.attempt._train", fail)
     with pytest.raises(ConnectionError):
         run(plan, "")
     record = Record.read(plan.folder)
@@ -171,12 +171,12 @@ def test_weights_are_uploaded_when_that_is_asked_for(upload, tiny, tmp_path, mon
     uploaded = []
     monkeypatch.setattr(Tracker, "upload", lambda self, path, name, kind="model": uploaded.append((path, name, kind)))
     monkeypatch.setattr(
-        "yolo26_attention.run.runner._train",
+        "yolo26_attention.run.attempt._train",
         lambda *_: dict.fromkeys(
             ("metrics/mAP50-95(B)", "metrics/mAP50(B)", "metrics/precision(B)", "metrics/recall(B)"), 0.5
         ),
     )
-    monkeypatch.setattr("yolo26_attention.run.runner._measure", lambda *_: None)
+    monkeypatch.setattr("yolo26_attention.run.attempt._measure", lambda *_: None)
     run(plan, "")
     best = plan.folder / "train" / "weights" / "best.pt"
     assert uploaded == ([(best, plan.folder.name, "model")] if upload else [])

@@ -151,8 +151,8 @@ def test_what_a_training_wrote_starts_another_one(tiny, tmp_path):
     record, _ = run(
         check(tiny("attention=acmix", "placement=p3", f"output_dir={tmp_path}", f"model.weights={best}")), ""
     )
-    assert record.model["stock_tensors_loaded"] == 708
-    assert record.model["graft_tensors_loaded"] > 0
+    assert record.model.stock_tensors_loaded == 708
+    assert record.model.graft_tensors_loaded > 0
 
 
 def test_a_class_of_ones_own_loads_if_its_folder_was_given(tmp_path, monkeypatch, stock):
@@ -192,7 +192,7 @@ def test_it_is_refused_before_it_is_imported(tiny, tmp_path, monkeypatch, marker
     assert "own_hostile" not in sys.modules
     plan = check(tiny("attention._target_=own_hostile.Damped", "attention.name=mine", "trust=true"))
     assert marker.exists()
-    assert plan.config["attention"]["source"], "its code is part of the run"
+    assert plan.config.attention["source"], "its code is part of the run"
 
 
 def test_trust_does_not_make_another_run(tiny):

@@ -1,5 +1,6 @@
 """Every run of every shipped study composes, builds, and is the run that the command line would start."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 from tests.conftest import CONF
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import Record
+from yolo26_attention.plan import networks
 from yolo26_attention.plan.checks import check
 from yolo26_attention.study.definition import load_study, study_names
 from yolo26_attention.study.plan import measured_elsewhere, plan_runs, refusals
@@ -73,14 +75,10 @@ def test_a_run_that_two_points_share_is_one_run(composer):
 
 
 def test_what_is_shared_is_looked_up_once(composer, monkeypatch):
-    built = []
-    from yolo26_attention.plan import checks
-
-    monkeypatch.setattr(checks, "_stock", lambda *network, real=checks._stock: built.append(network) or real(*network))
-    grafted = []
-    monkeypatch.setattr(
-        checks, "_grafted_sites", lambda *given, real=checks._grafted_sites: grafted.append(given) or real(*given)
-    )
+    built, grafted = [], []
+    build, prepare = networks.build_stock, networks.prepare
+    monkeypatch.setattr(networks, "build_stock", lambda *network: built.append(network) or build(*network))
+    monkeypatch.setattr(networks, "prepare", lambda *given: grafted.append(given) or prepare(*given))
     plan_runs(load_study("kernel_att").with_seeds(tuple(range(20))).points(), composer)
     assert (len(built), len(grafted)) == (1, 5)
 
@@ -92,13 +90,13 @@ def test_overrides_that_hydra_refuses(composer):
 
 def test_seconds_of_the_same_training_elsewhere(composer, tmp_path):
     planned = plan_runs(load_study("kernel_att").with_seeds((0,)).points(), composer)
-    other = {**planned[0].config, "trainer": {**planned[0].config["trainer"], "epochs": 99}}
+    other = replace(planned[0].config, trainer=replace(planned[0].config.trainer, epochs=99))
     for number, (config, status, attempts) in enumerate(
         [(planned[1].config, "finished", 1), (planned[1].config, "failed", 1), (other, "finished", 1)]
     ):
         folder = tmp_path / "runs" / str(number)
         folder.mkdir(parents=True)
-        Record("1", "a", "s", 0, dict(config), status=status, attempts=attempts, seconds=12.5).write(folder)
+        Record("1", "a", "s", 0, config.plain(), status=status, attempts=attempts, seconds=12.5).write(folder)
     assert measured_elsewhere(tmp_path, planned) == [12.5]
 
 

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from ultralytics.utils.torch_utils import unset_deterministic
 
+from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.grafting import Graft, graft_parts
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
 from yolo26_attention.training.decided import decided
-from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import GraftTrainer
 
 
@@ -22,12 +22,12 @@ def begin(tiny, tmp_path):
 
     def built(*overrides, spec=None, frozen=False, **arguments):
         plan = check(tiny("placement=p3", "trainer.val=false", *overrides))
-        options = GraftOptions(frozen=True) if frozen else plan.graft_options
+        options = GraftOptimizerConfig(frozen=True) if frozen else plan.config.optimizer.attention
         configured = GraftTrainer.configured(
             spec or plan.graft,
             tmp_path / "journal.jsonl",
             graft_options=options,
-            steps=plan.config["trainer"]["steps"],
+            steps=plan.config.trainer.steps,
         )
         trainer = configured(overrides={**plan.arguments, "save_dir": str(tmp_path / "train"), **arguments})
         trainer._setup_train()
@@ -146,12 +146,12 @@ def test_who_is_frozen_is_said(begin):
     assert frozen["attention"] == ["model.16.attention.fixed"]
     assert frozen["layers"]["0"] == 3
     assert set(frozen["layers"]) == {"0", "16"}
-    (entry,) = [entry for entry in read_journal(trainer.journal) if entry["event"] == "optimizer"]
-    listed = [name for group in entry["groups"] for name in group["attention"]]
+    (entry,) = [entry for entry in read_journal(trainer.journal) if entry.event == "optimizer"]
+    listed = [name for group in entry.details["groups"] for name in group["attention"]]
     assert "p3.fixed" not in listed
     assert "p3.dfl.weight" in listed
     learning = sum(p.requires_grad for p in trainer.model.parameters())
-    assert sum(group["parameters"] for group in entry["groups"]) == learning
+    assert sum(group["parameters"] for group in entry.details["groups"]) == learning
 
 
 def test_a_frozen_graft_keeps_its_running_means_too(begin):

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.grafting import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
-from yolo26_attention.training.param_groups import GraftOptions, regroup
+from yolo26_attention.training.param_groups import regroup
 from yolo26_attention.training.trainer import GraftTrainer
 
 
@@ -30,7 +31,9 @@ def groups(tiny, tmp_path):
 
     def run(*overrides):
         plan = check(tiny("placement=p3", "trainer.val=false", "trainer.warmup_epochs=0", *overrides))
-        trainer = GraftTrainer.configured(plan.graft, tmp_path / "journal.jsonl", graft_options=plan.graft_options)
+        trainer = GraftTrainer.configured(
+            plan.graft, tmp_path / "journal.jsonl", graft_options=plan.config.optimizer.attention
+        )
         training = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")})
         before = {}
         training.add_callback(
@@ -38,8 +41,8 @@ def groups(tiny, tmp_path):
             lambda t: before.update({k: v.clone() for k, v in t.model.model[16].attention.state_dict().items()}),
         )
         training.train()
-        (entry,) = [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry["event"] == "optimizer"]
-        return entry["groups"], before, training.model.model[16].attention.state_dict()
+        (entry,) = [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry.event == "optimizer"]
+        return entry.details["groups"], before, training.model.model[16].attention.state_dict()
 
     return run
 
@@ -92,14 +95,14 @@ def test_a_weight_decay_of_its_own_outlives_a_halved_batch():
         for kind, parameter in zip(("weight", "bias"), site.attention.parameters(), strict=True)
     ]
     optimizer = torch.optim.SGD(groups, lr=0.1)
-    regroup(optimizer, model, GraftOptions(weight_decay=0.0))
+    regroup(optimizer, model, GraftOptimizerConfig(weight_decay=0.0))
     assert [group["param_group"] for group in optimizer.param_groups if group["params"]] == ["attention", "bias"]
 
 
 def test_a_frozen_graft_keeps_the_buffers_that_it_changes_itself(tiny, tmp_path):
     plan = check(tiny("placement=p3", "trainer.val=false", "trainer.epochs=2", "trainer.nbs=4"))
     spec = Graft(f"{__name__}.Running", {}, ("p3",))
-    trainer = GraftTrainer.configured(spec, tmp_path / "journal.jsonl", graft_options=GraftOptions(frozen=True))
+    trainer = GraftTrainer.configured(spec, tmp_path / "journal.jsonl", graft_options=GraftOptimizerConfig(frozen=True))
     training, seen = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")}), []
 
     def look(t):

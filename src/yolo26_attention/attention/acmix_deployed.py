@@ -171,7 +171,7 @@ class DeployedACmix(nn.Module):
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What is added to the projections, the convolution, and the logits of a small map; None for a larger one."""
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-        key = tuple(x.shape[2:]), dtype, x.device
+        key = (x.shape[2], x.shape[3]), dtype, x.device
         if self._size != key:
             with torch.no_grad():
                 self._offset_map, self._edge_map = self._offset(x, dtype), self._edge(x, dtype)
@@ -205,7 +205,7 @@ class DeployedACmix(nn.Module):
 
     def _apply(self, *args: Any, **kwargs: Any) -> "DeployedACmix":
         self._size = None  # the maps are computed again where the constants are now
-        moved: DeployedACmix = super()._apply(*args, **kwargs)
+        moved: DeployedACmix = super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
         return moved
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,23 +1,33 @@
-"""Register schemas and launchers with Hydra, and convert composed configurations to plain values."""
+"""Register schemas and plugins with Hydra, and convert composed configurations to typed ones."""
 
 import sys
 from importlib import import_module
-from typing import Any
+from typing import cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.compat.hydra import share_schemas
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig
+
+PLUGINS = (
+    "study_launchers.in_turn",
+    "study_launchers.local",
+    "study_launchers.ray",
+    "study_launchers.slurm",
+    "study_sweepers.optuna",
+)
 
 
 def register_configs() -> None:
     """Store the schemas in Hydra's ConfigStore under `schema/GROUP/NAME`, separate from the options that users pick."""
-    _register_launchers()
+    _register_plugins()
     share_schemas()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
@@ -27,30 +37,46 @@ def register_configs() -> None:
             store.store(group=f"schema/{group}", name=name, node=node)
 
 
-def _register_launchers() -> None:
-    """Register our launchers, because Hydra's folder search for plugins does not find an editable install."""
+def _register_plugins() -> None:
+    """Register our launchers and sweepers, because Hydra's search of folders does not find an editable install."""
     plugins = Plugins.instance()
-    for name in ("in_turn", "ray", "slurm"):
-        module = import_module(f"hydra_plugins.study_launchers.{name}")
+    for name in PLUGINS:
+        module = import_module(f"hydra_plugins.{name}")
         for found in vars(module).values():
-            if isinstance(found, type) and issubclass(found, Launcher) and found.__module__ == module.__name__:
+            if (
+                isinstance(found, type)
+                and issubclass(found, Launcher | Sweeper)
+                and found.__module__ == module.__name__
+            ):
                 plugins.register(found)
 
 
-def plain_values(config: DictConfig) -> dict[str, Any]:
-    """Resolve the configuration to plain values, and make the folder given with -cd importable.
+def run_config(config: DictConfig) -> RunConfig:
+    """Convert the composed configuration of a run, and make the folder given with -cd importable.
 
     Raises:
         ConfigError: for a key that `+key=value` added outside the schema.
     """
+    _refuse_added_keys(config)
+    sys.path += [folder for folder in own_folders() if folder not in sys.path]
+    return RunConfig.from_omegaconf(config)
+
+
+def export_config(config: DictConfig) -> ExportConfig:
+    """Convert the composed configuration of an export, and make the folder given with -cd importable.
+
+    Raises:
+        ConfigError: for a key that `+key=value` added outside the schema.
+    """
+    _refuse_added_keys(config)
+    sys.path += [folder for folder in own_folders() if folder not in sys.path]
+    return cast(ExportConfig, OmegaConf.to_object(config))
+
+
+def _refuse_added_keys(config: DictConfig) -> None:
     if added := added_keys(config):
         value = OmegaConf.select(config, added[0])
         raise ConfigError(f"+{added[0]}={value}: there is no option {added[0]}; see the options with --cfg job")
-    sys.path += [folder for folder in own_folders() if folder not in sys.path]
-    values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
-        config, resolve=True, throw_on_missing=True, enum_to_str=True
-    )
-    return values
 
 
 def own_folders() -> list[str]:

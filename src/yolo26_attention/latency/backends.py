@@ -136,7 +136,7 @@ def deploy(
         The network in Ultralytics' wrapper for its predictor and validator: (B, C, H, W) in [0, 1] to predictions.
     """
     if backend in EXPORTED:
-        how = {"dynamic": True, "batch": batch, "half": precision == "fp16"}
+        how: dict[str, Any] = {"dynamic": True, "batch": batch, "half": precision == "fp16"}
         file = export(model, EXPORTED[backend], imgsz=imgsz, folder=folder, fixed_maps=True, **how)
         exported = load_export(file, device, half=precision == "fp16")
         _configure(exported.network, backend, precision, file)
@@ -175,7 +175,7 @@ def export(
         imgsz: side of the image, or its height and width, in pixels.
         folder: output folder.
         name: file name without its extension.
-        fixed_maps: whether the graft takes only this image size, which is faster; None: unless `dynamic` is true.
+        fixed_maps: whether the graft takes only maps of this image size, which is faster; None: unless `dynamic`.
         options: as for `export_arguments`.
 
     Raises:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,10 +14,13 @@ from torch import nn
 from ultralytics.nn.tasks import BaseModel, load_checkpoint
 
 from yolo26_attention.compat.ultralytics import fuse_grafts
+from yolo26_attention.config.schema import LatencyConfig, TrainerConfig
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.atomic import atomic
+from yolo26_attention.files.latency import Latency
 from yolo26_attention.latency.backends import EXPORTED
-from yolo26_attention.latency.measure import measure, validation_images
+from yolo26_attention.latency.end_to_end import validation_images
+from yolo26_attention.latency.measure import measure
 from yolo26_attention.latency.parity import validate_deployed
 
 if TYPE_CHECKING:
@@ -38,13 +41,12 @@ def fused(model: BaseModel) -> nn.Module:
     return copied
 
 
-def measurement_options(config: Mapping[str, Any]) -> dict[str, Any]:
+def measurement_options(latency: LatencyConfig, trainer: TrainerConfig) -> LatencyConfig:
     """The `latency` group, with the training's CPU threads if it gives none."""
-    threads = config["latency"].get("threads") or config["trainer"]["threads"]
-    return {**config["latency"], "threads": threads}
+    return replace(latency, threads=latency.threads or trainer.threads)
 
 
-def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dict[str, Any]:
+def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> Latency:
     """Measure a trained network and write all times to the run's folder.
 
     Args:
@@ -57,24 +59,24 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dic
         ParityError: if an export does not match PyTorch.
     """
     channels = plan.dataset.channels
-    stock = build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval()
+    stock = build_stock(plan.config.model.name, len(plan.dataset.names), channels).eval()
     # An exported network takes only images of the size at which it is timed.
-    exported = plan.config["latency"]["backend"] in EXPORTED
+    exported = plan.config.latency.backend.value in EXPORTED
     data, validated_at = str(plan.dataset.yaml), imgsz if exported else plan.arguments["imgsz"]
     single_cls = plan.arguments["single_cls"]
-    batch = max([plan.config["latency"]["batch"], *plan.config["latency"]["throughput_batches"]])
+    batch = max([plan.config.latency.batch, *plan.config.latency.throughput_batches])
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(
             trained,
             stock,
-            measurement_options(plan.config),
+            measurement_options(plan.config.latency, plan.config.trainer),
             images=validation_images(plan.dataset.yaml, channels),
             imgsz=imgsz,
             device=plan.device,
             validate=lambda network: validate_deployed(network, data, validated_at, batch, folder, single_cls),
         )
     write_samples(plan.folder / samples, measured.samples)
-    return measured.record
+    return measured.latency
 
 
 def write_samples(path: Path, samples: dict[str, np.ndarray]) -> None:

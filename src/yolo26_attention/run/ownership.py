@@ -14,7 +14,7 @@ from yolo26_attention.plan.checks import Plan
 
 def foreign_record(plan: Plan, record: Record) -> str | None:
     """Describe a record in the run's folder that is another run's, with the way out; None if it is this run's."""
-    found, expected = (record.run_id, record.seed), (plan.run_id, plan.config["seed"])
+    found, expected = (record.run_id, record.seed), (plan.run_id, plan.config.seed)
     if found == expected:
         return None
     return (
@@ -40,7 +40,7 @@ def other_network(record: Record, best: Path, trained: nn.Module, deployed: nn.M
     found, expected = graft_of(trained).target, target and current_name(target)
     if found != expected:
         return f"{best} has {found or 'no attention'}, but this run trained {expected or 'no attention'}"
-    found_size, size = count_parameters(deployed), record.model.get("parameters")
+    found_size, size = count_parameters(deployed), None if record.model is None else record.model.parameters
     if size is not None and found_size != size:
         return f"{best} has {found_size:,} parameters, but this run trained {size:,}"
     return None

@@ -6,10 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yolo26_attention.config.errors import ConfigError
 
+if TYPE_CHECKING:
+    from yolo26_attention.study.runs import StudyEntry
+
+# The largest difference of mAP50-95 that does not matter, unless the study or the report gives another.
+MARGIN = 0.005
 KEYS = ("seeds", "margin", "looks", "stop")
 
 
@@ -20,7 +25,7 @@ class Declaration:
     Attributes:
         seeds: of each variant, in the order in which they are trained.
         baseline_seeds: those of the baselines, which serve every variant.
-        margin: the largest difference of mAP50-95 that does not matter; None leaves it to the report.
+        margin: the largest difference of mAP50-95 that does not matter; None for MARGIN, unless the report has another.
         looks: numbers of seeds after which the study may be decided; empty for one look at all seeds.
         stop: whether variants that are decided, or cannot be decided any more, are trained no further.
     """
@@ -31,27 +36,16 @@ class Declaration:
     looks: tuple[int, ...] = ()
     stop: bool = False
 
+    @property
+    def margin_or_default(self) -> float:
+        """The declared margin, or MARGIN."""
+        return MARGIN if self.margin is None else self.margin
+
     def seeds_at(self, look: int, baseline: bool) -> tuple[int, ...]:
         """The seeds that are trained when each variant has `look` of them; the baseline's in proportion."""
         if not baseline:
             return self.seeds[:look]
         return self.baseline_seeds[: -(-len(self.baseline_seeds) * look // len(self.seeds))]
-
-    @property
-    def plain(self) -> dict[str, Any]:
-        """As plain values, for study.json."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Declaration":
-        """From the plain values of study.json."""
-        return cls(
-            seeds=tuple(plain["seeds"]),
-            baseline_seeds=tuple(plain["baseline_seeds"]),
-            margin=plain["margin"],
-            looks=tuple(plain["looks"]),
-            stop=plain["stop"],
-        )
 
 
 def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
@@ -77,16 +71,16 @@ def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
     return Declaration(seeds, baseline, margin, looks, stop)
 
 
-def declaration_hash(declaration: Declaration, question: str, points: Sequence[Mapping[str, Any]]) -> str:
+def declaration_hash(declaration: Declaration, question: str, runs: Sequence["StudyEntry"]) -> str:
     """Eight digits that change with anything that was declared.
 
     Args:
         declaration: of the study.
         question: that it answers.
-        points: entries of study.json, of which the variants, seeds and options count.
+        runs: its runs, of which the variants, seeds and options count.
     """
-    kept = [[point["variant"], point["seed"], point["overrides"]] for point in points]
-    return hashlib.sha256(json.dumps([declaration.plain, question, kept]).encode()).hexdigest()[:8]
+    kept = [[run.variant, run.seed, run.overrides] for run in runs]
+    return hashlib.sha256(json.dumps([asdict(declaration), question, kept]).encode()).hexdigest()[:8]
 
 
 def parse_seeds(value: Any) -> tuple[int, ...]:
