@@ -228,7 +228,7 @@ def export_arguments(fmt: str, options: Mapping[str, Any]) -> dict[str, Any]:
             given["quantize"] = bits
     if given.get("quantize") != 8:
         given.pop("data", None)  # the images that calibrate 8-bit weights
-    return given
+    return {"batch": 1, **given}  # the exporter's own default is 16, to which it would fill up every batch
 
 
 def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:
