@@ -163,6 +163,7 @@ def test_options_are_those_of_ultralytics():
     assert backends.export_arguments("onnx", asked | {"int8": False, "half": True}) == {
         "simplify": False,
         "quantize": 16,
+        "batch": 1,
     }
 
 
