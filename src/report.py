@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import RunFolder
@@ -47,6 +48,11 @@ class Options:
         default=1000,
         metadata={"help": "random halves of the images; 0: no intervals over images", "least": 0},
     )
+    columns: str = field(
+        default="default",
+        metadata={"help": "of the tables: paper, all, or names such as [map50,recall,fps]; default: table.tex and "
+                  "table.html as in papers, the others with all that was measured"},
+    )  # fmt: skip
     looks: bool = field(default=True, metadata={"help": "draw where ACmix looks and what changed, from checkpoints"})
     tracking: str = field(
         default="as_runs",
@@ -60,17 +66,23 @@ def report(options: Options) -> str:
 
     Raises:
         StudyError: if there is no such study.
+        ConfigError: if there is no such column.
     """
     from yolo26_attention.reporting.answer import answer
+    from yolo26_attention.reporting.choice import chosen_columns
     from yolo26_attention.reporting.comparison import compare
     from yolo26_attention.reporting.curves import draw_curves
     from yolo26_attention.reporting.figures import draw_all
     from yolo26_attention.reporting.over_images import with_images
     from yolo26_attention.reporting.page import page
-    from yolo26_attention.reporting.tables import comma_separated, latex, markdown, terminal
+    from yolo26_attention.reporting.paper import document, latex
+    from yolo26_attention.reporting.tables import comma_separated, markdown, terminal
 
     study = read_study(options.study, Path(options.output_dir))
-    results = with_images(compare(study, options.margin), options.resamples)
+    results = compare(study, options.margin)
+    choice = options.columns
+    chosen_columns(results, choice)  # an unknown column is refused before the images are resampled
+    results = with_images(results, options.resamples)
     said = answer(results)
     pictures = [*draw_all(results), *draw_curves(results)]
     pictures += [picture for picture in _looks(results, said) if picture is not None] if options.looks else []
@@ -79,18 +91,23 @@ def report(options: Options) -> str:
         command += f" output_dir={options.output_dir}"
     if options.margin is not None:
         command += f" margin={options.margin:g}"
+    if choice != "default":
+        command += f" 'columns={choice}'"
     folder = study.folder / "report"
     files = {
-        "report.md": markdown(results, said, pictures),
-        "table.csv": comma_separated(results),
-        "table.tex": latex(results),
-        "index.html": page(results, said, pictures, command, time.strftime("%Y-%m-%d %H:%M")),
+        "report.md": markdown(results, said, pictures, choice),
+        "table.csv": comma_separated(results, choice),
+        "table.tex": latex(results, choice),
+        "table.html": document(results, choice),
+        "index.html": page(results, said, pictures, command, time.strftime("%Y-%m-%d %H:%M"), choice),
     }
-    _write(folder, files, {f"{picture.key}.{picture.suffix}": picture.content for picture in pictures})
+    figures = {f"{picture.key}.svg": picture.svg for picture in pictures}
+    figures |= {f"{picture.key}.pdf": picture.pdf for picture in pictures}
+    _write(folder, files, figures)
     written = [f"written to {folder}: {', '.join(files)}, figures/"]
     if options.tracking == "as_runs":
         written += _log(results, folder, Path(options.output_dir))
-    return terminal(results, said, written)
+    return terminal(results, said, written, choice)
 
 
 def _looks(results: "Results", said: "Answer") -> list["Picture | None"]:
@@ -122,7 +139,6 @@ def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     options = tracking_of(results.study)
     if options is None or options["mode"] == "disabled":
         return []
-    from yolo26_attention.config.errors import ConfigError
     from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
     from yolo26_attention.reporting.workspace import swept_points
     from yolo26_attention.run.tracking import log_report
@@ -145,7 +161,7 @@ def main() -> None:
     options = parse_arguments(Options, "python -m src.report", __doc__.splitlines()[0].removeprefix("Entry: "))
     try:
         print(report(options))
-    except StudyError as error:
+    except (ConfigError, StudyError) as error:
         sys.exit(f"error: {error}")
 
 

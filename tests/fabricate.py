@@ -87,9 +87,11 @@ def write_run(
     rest = {"map50": 0.8, "precision": 0.7 + config["seed"] / 1000, "recall": 0.6}  # no seed is a copy of another
     metrics = {} if map50_95 is None else {"map50_95": map50_95, **rest}
     latency = {"p50_ms": 9.0 * ratio, "p95_ms": 9.9 * ratio, "stock_p50_ms": 9.0, "ratio_to_stock": ratio, "pairs": 200}
+    latency |= {"batch": 1, "imgsz": 128, "precision": "fp32", "throughput": {"8": {"images_per_second": 240 / ratio}}}
+    model = {"parameters": int(2_500_000 * ratio), "gflops": 0.2 * ratio, "flops_imgsz": 128, "placebo": {}}
     values = {
         "metrics": metrics if finished else {},
-        "model": {"parameters": int(2_500_000 * ratio), "gflops": 0.2 * ratio, "placebo": {}} if finished else {},
+        "model": model if finished else {},
         "latency": latency | {"ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01} if finished else {},
         "environment": ENVIRONMENT,
         "optimizer": GROUPS,

@@ -16,7 +16,7 @@ from yolo26_attention.evaluation.detections import Detections, read_matches
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.study import StudyRun
-from yolo26_attention.reporting.style import INK, Picture, new_figure, styled, svg
+from yolo26_attention.reporting.style import INK, Picture, new_figure, rendered, styled
 from yolo26_attention.reporting.variant import Variant
 
 SHOWN_CONFIDENCE = 0.25  # what Ultralytics shows by default
@@ -53,16 +53,16 @@ def draw_detections(said: Answer) -> Picture | None:
             panels[0].set_ylabel("variant better" if gain[index] > 0 else "baseline better", color=INK)
         for panel, title in zip(axes, ("objects", reference.label, label), strict=False):
             panel.set_title(title)
-        content = svg(figure)
-    files = ", ".join(Path(str(baseline.images[index])).name for index in chosen)
+        files = rendered(figure)
+    shown = ", ".join(Path(str(baseline.images[index])).name for index in chosen)
     return Picture(
         "detections",
         "Where the detections differ most",
         f"Detections with a confidence of at least {SHOWN_CONFIDENCE:g}, seed {seed}: blue matches an object at "
         f"IoU 0.5, orange does not. These are the images where one network gains most over the other, both ways: "
-        f"{files}.",
+        f"{shown}.",
         f"Validation images with objects, detections of {reference.label} and of {label} side by side.",
-        content,
+        files,
     )
 
 

@@ -31,7 +31,7 @@ from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import data_of, kept_matches, show
 from yolo26_attention.reporting.study import StudyRun
-from yolo26_attention.reporting.style import INK, Picture, new_figure, styled, svg
+from yolo26_attention.reporting.style import INK, Picture, new_figure, rendered, styled
 
 log = logging.getLogger(__name__)
 IMAGES = 3
@@ -91,7 +91,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         )  # fmt: skip
         bar.ax.set_xticklabels(["1/4", "1/2", "1", "2", "4"])
         bar.set_label("weight / weight of an even look", color=INK)
-        content = svg(figure)
+        files = rendered(figure)
     spread = "On average a pixel spreads its attention over " + ", ".join(
         f"{np.mean([own[site].spread for _, own in looks]):.0f} of {looks[0][1][site].window} pixels at {site}"
         for site in sites
@@ -102,7 +102,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         "The window (dotted) of the pixel in the middle of an image's smallest object (framed), averaged over heads: "
         f"orange pixels are looked at more than evenly, purple ones less. {spread}. Seed {run.seed}.",
         f"Validation images with the attention windows of {run.variant} drawn over them. {spread}.",
-        content,
+        files,
     )
 
 
