@@ -146,13 +146,18 @@ def write_matches(folder: Path, seed: int, right: float, images: int = 8) -> Non
     boxes = np.tile(np.array([[4, 4, 24, 24], [34, 30, 60, 60]], dtype=np.float32), (images, 1))
     found = generator.random(2 * images) < right
     order = np.argsort(-generator.random(2 * images))
+    seen, as_cls = boxes.copy(), cls.copy()
+    wrong = np.flatnonzero(~found)
+    seen[wrong[::3]] += 8  # overlaps too little
+    as_cls[wrong[1::3]] = 1 - cls[wrong[1::3]]
+    seen[wrong[2::3]] = (26, 2, 33, 22)  # nothing is there
     Detections(
         images=names,
         shapes=np.full((images, 2), 64),
         image=of[order],
-        cls=cls[order],
+        cls=as_cls[order],
         conf=np.linspace(0.9, 0.3, 2 * images).astype(np.float32),
-        boxes=boxes[order],
+        boxes=seen[order],
         tp=np.repeat(found[order, None], 10, axis=1),
         object_image=of,
         object_cls=cls,

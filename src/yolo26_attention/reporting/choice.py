@@ -38,11 +38,16 @@ def chosen_columns(results: Results, choice: str, default: Sequence[str] = ()) -
     return [every[name] for name in wanted if any(every[name].fill(variant).text for variant in results.variants)]
 
 
+def named_list(text: str) -> list[str]:
+    """The names in a list as on a command line: `[map50,recall]` or `map50,recall`."""
+    return [name.strip() for name in text.strip("[]").split(",") if name.strip()]
+
+
 def _named(choice: str, every: Mapping[str, Column]) -> list[str] | None:
     """Names of columns; None for one of the sets."""
     if choice in SETS:
         return None
-    names = [name.strip() for name in choice.strip("[]").split(",") if name.strip()]
+    names = named_list(choice)
     unknown = [name for name in names if name not in every]
     if unknown or not names:
         close = get_close_matches(unknown[0], [*SETS, *every], n=1) if unknown else []

@@ -86,7 +86,7 @@ def _scores(results: Results) -> list[Column]:
         found += [
             Column(name, header, what, mean_of(results, number, 1, headline), best="highest", number=number),
             Column(
-                f"{name}_percent", short, f"{what}, in %", mean_of(results, number, 100, headline),
+                f"{name}_percent", short, f"in %, {what}", mean_of(results, number, 100, headline),
                 latex=latex, best="highest", number=number,
             ),
         ]  # fmt: skip

@@ -24,6 +24,7 @@ def latex(results: Results, choice: str = "default") -> str:
             "  \\centering",
             "  \\footnotesize",
             "  \\setlength{\\tabcolsep}{3pt}",
+            "  \\setlength{\\belowcaptionskip}{6pt}",
             f"  \\caption{{{in_latex(_seeds(results))} {' '.join(_latex_sentences(results, chosen))}}}",
             f"  \\label{{tab:{latex_label(results.study.name)}}}",
             f"  \\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in chosen)}}}",

@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -88,6 +89,11 @@ def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, 
     """An empty figure, so many inches high, and its axes row by row; call it and draw inside `styled`."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=rows == 1 and columns > 1).flat)
+
+
+def folded(label: str, panels: int) -> str:
+    """A label in as many lines as it needs above one of several panels abreast."""
+    return textwrap.fill(label, max(10, 50 // panels))
 
 
 def styled() -> AbstractContextManager[None]:
