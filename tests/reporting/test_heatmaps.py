@@ -25,7 +25,7 @@ def model():
         parameter.requires_grad_(False)
     for module in network.model[-1].modules():  # an untrained head has next to no gradient
         if isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.normal_(module.weight, std=0.5)
+            torch.nn.init.normal_(module.weight, std=3)
     return network
 
 
