@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from yolo26_attention.detector.building import find_class
 from yolo26_attention.detector.grafting import Graft, graft, grafted_attention
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.plan.checks import check
 from yolo26_attention.training.trainer import GraftTrainer

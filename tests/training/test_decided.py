@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from ultralytics.utils.torch_utils import unset_deterministic
 
+from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.grafting import Graft, graft_parts
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
 from yolo26_attention.training.decided import decided
-from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import GraftTrainer
 
 
@@ -22,12 +22,12 @@ def begin(tiny, tmp_path):
 
     def built(*overrides, spec=None, frozen=False, **arguments):
         plan = check(tiny("placement=p3", "trainer.val=false", *overrides))
-        options = GraftOptions(frozen=True) if frozen else plan.graft_options
+        options = GraftOptimizerConfig(frozen=True) if frozen else plan.config.optimizer.attention
         configured = GraftTrainer.configured(
             spec or plan.graft,
             tmp_path / "journal.jsonl",
             graft_options=options,
-            steps=plan.config["trainer"]["steps"],
+            steps=plan.config.trainer.steps,
         )
         trainer = configured(overrides={**plan.arguments, "save_dir": str(tmp_path / "train"), **arguments})
         trainer._setup_train()

@@ -12,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from yolo26_attention.compat.former_names import current_name
-from yolo26_attention.detector.building import Place, build, like, probe_place
-from yolo26_attention.detector.modes import GATES, MODES, AttentionConv, Gated, Replacement, bottleneck_convolutions
+from yolo26_attention.config.schema import Gate, Mode
+from yolo26_attention.detector.building import build, like, probe_place
+from yolo26_attention.detector.modes import AttentionConv, Gated, Replacement, bottleneck_convolutions
+from yolo26_attention.detector.place import Place
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.sites import Site, choose_sites, find_sites, largest_stride, layers_of
@@ -134,9 +136,9 @@ def graft(model: nn.Module, spec: Graft) -> list[Site]:
 
 
 def _check_mode(spec: Graft) -> None:
-    for key, value, known in (("mode", spec.mode, MODES), ("gate", spec.gate, GATES)):
-        if value not in known:
-            raise ValueError(f"placement.{key}={value} is unknown; choose one of {', '.join(known)}")
+    for key, value, known in (("mode", spec.mode, Mode), ("gate", spec.gate, Gate)):
+        if value not in known.__members__:
+            raise ValueError(f"placement.{key}={value} is unknown; choose one of {', '.join(known.__members__)}")
     if spec.gate != "none" and spec.mode != "append":
         raise ValueError(
             f"placement.gate={spec.gate} blends attention into the output of a block, but "

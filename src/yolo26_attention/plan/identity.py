@@ -16,6 +16,8 @@ from typing import Any
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.run_config import RunConfig
+from yolo26_attention.config.schema import Gate, Mode
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
 
 VERSION = 1
@@ -29,7 +31,7 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
     """Compute the twelve hexadecimal digits that identify an experiment.
 
     Args:
-        config: the resolved configuration as plain values.
+        config: the resolved configuration as plain values, which the records of every version have.
         data: fingerprint of the data set, in place of its path.
         weights: fingerprint of the starting checkpoint, in place of its path; None for a random start.
     """
@@ -132,28 +134,28 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def readable_name(config: Mapping[str, Any]) -> str:
+def readable_name(config: RunConfig) -> str:
     """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed.
 
     Raises:
         ConfigError: if the name of the attention or of the data set cannot be part of a folder's name.
     """
-    attention, placement = config["attention"]["name"], config["placement"]
+    attention, placement = config.attention["name"], config.placement
     if attention is None or not re.fullmatch(r"[\w.-]+", str(attention)):
         allowed = re.sub(r"[^\w.-]+", "_", str(attention or "")).strip("._") or "mine"
         raise ConfigError(
             f"attention.name={attention}: it becomes part of a folder's name, so it takes letters, digits, _, - and . "
             f"only; write name: {allowed}"
         )
-    if re.search(r"[/\\\0]", str(config["data"]["name"])):
+    if re.search(r"[/\\\0]", str(config.data.name)):
         raise ConfigError(
-            f"data.name={config['data']['name']}: it becomes part of a folder's name; choose one without / and \\"
+            f"data.name={config.data.name}: it becomes part of a folder's name; choose one without / and \\"
         )
     if attention == "placebo":
-        attention = f"placebo_of_{config['placebo']['matches']}"
+        attention = f"placebo_of_{config.placebo.matches}"
     where = []
     if attention != "baseline":
-        where = ["+".join(placement["sites"])]
-        where += [placement["mode"]] if placement["mode"] != "append" else []
-        where += [f"gate_{placement['gate']}"] if placement["gate"] != "none" else []
-    return "-".join([attention, *where, config["model"]["name"], config["data"]["name"], f"s{config['seed']}"])
+        where = ["+".join(placement.sites)]
+        where += [placement.mode.value] if placement.mode != Mode.append else []
+        where += [f"gate_{placement.gate}"] if placement.gate != Gate.none else []
+    return "-".join([attention, *where, config.model.name, config.data.name, f"s{config.seed}"])

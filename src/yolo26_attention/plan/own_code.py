@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.detector.own_imports import differs_from_imported, is_foreign
 from yolo26_attention.files.digest import file_digest
 

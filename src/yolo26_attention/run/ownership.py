@@ -14,7 +14,7 @@ from yolo26_attention.plan.checks import Plan
 
 def foreign_record(plan: Plan, record: Record) -> str | None:
     """Describe a record in the run's folder that is another run's, with the way out; None if it is this run's."""
-    found, expected = (record.run_id, record.seed), (plan.run_id, plan.config["seed"])
+    found, expected = (record.run_id, record.seed), (plan.run_id, plan.config.seed)
     if found == expected:
         return None
     return (
