@@ -75,7 +75,7 @@ def export_run(options: ExportConfig) -> str:
     from yolo26_attention.detector.sites import channels_of, largest_stride
     from yolo26_attention.detector.trust import Trust, known_classes_only
     from yolo26_attention.latency.backends import check_format, load_export
-    from yolo26_attention.latency.measure import EndToEnd, validation_images
+    from yolo26_attention.latency.end_to_end import EndToEnd, validation_images
     from yolo26_attention.latency.parity import check_parity, validate_deployed
     from yolo26_attention.latency.trained import fused, load_best
     from yolo26_attention.run.ownership import other_network
@@ -147,8 +147,8 @@ def export_run(options: ExportConfig) -> str:
             )
         if found is not None:
             lines += [
-                f"largest difference from PyTorch on validation images  {found['largest_difference']:.1e}",
-                f"mAP50-95  {found['map50_95']:.4f}, in PyTorch {found['pytorch_map50_95']:.4f}",
+                f"largest difference from PyTorch on validation images  {found.largest_difference:.1e}",
+                f"mAP50-95  {found.map50_95:.4f}, in PyTorch {found.pytorch_map50_95:.4f}",
             ]
     return "\n".join(lines)
 

@@ -35,7 +35,6 @@ from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.plan.checks import check
 from yolo26_attention.study.points import register_points
-from yolo26_attention.study.search import register_search
 
 ROOT = CONF.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
@@ -55,7 +54,8 @@ SMALL = (
 # Not run to their end, and why.
 NOT_RUN = {
     "hydra/launcher=slurm": "needs a Slurm: make test-cluster",
-    "hydra/launcher=ray": "needs Ray in an environment of its own: make test-cluster",
+    "hydra/launcher=ray": "needs a Ray: make test-cluster",
+    "hydra/launcher=local": "tests/test_local.py runs it",
     "tracking=online": "needs W&B's server",
     "hydra/sweeper=optuna": "tests/test_search.py runs it",
 }
@@ -169,7 +169,6 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
 
 def _composed(name, arguments):
     register_configs()
-    register_search()
     check_command_line(arguments)
     register_points(arguments)
     GlobalHydra.instance().clear()

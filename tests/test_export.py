@@ -18,6 +18,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.digest import file_digest
+from yolo26_attention.files.latency import Parity
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.parity import ParityError
@@ -144,7 +145,7 @@ def asked_for(runs, tmp_path, monkeypatch):
 
     def check_parity(deployed, model, fmt, precision, images, validate):
         seen.update(precision=precision, images=images)
-        return {"largest_difference": 1e-5, "map50_95": 0.25, "pytorch_map50_95": 0.5}
+        return Parity(1e-5, 0.25, 0.5)
 
     monkeypatch.setattr("yolo26_attention.latency.parity.check_parity", check_parity)
 

@@ -90,7 +90,7 @@ def test_bf16_answers_in_float32_and_nearly_the_same(grafted, images, tmp_path):
     with torch.no_grad():
         assert predictions(deployed.network(x)).dtype == torch.float32
         parity = check_parity(deployed, grafted, "eager", "bf16", [x], None)
-    assert 1e-4 < parity["largest_difference"] < 0.1
+    assert 1e-4 < parity.largest_difference < 0.1
     assert isinstance(deployed.network.backend.model, InPrecision)
 
 
@@ -135,7 +135,7 @@ def test_backend_computes_what_pytorch_does_at_other_sizes_too(backend, precisio
     deployed = deploy(copy.deepcopy(grafted), backend, precision, CPU, imgsz=64, batch=2, folder=tmp_path)
     with torch.no_grad():
         parity = check_parity(deployed, grafted, backend, precision, inputs, None)
-    assert 0 < parity["largest_difference"] < largest
+    assert 0 < parity.largest_difference < largest
 
 
 @pytest.mark.slow
@@ -164,7 +164,7 @@ def test_backend_on_a_gpu(backend, precision, largest, grafted, tmp_path):
         parity = check_parity(
             deployed, grafted, backend, precision, [x.half() if precision == "fp16" else x for x in inputs], None
         )
-    assert parity is None or parity["largest_difference"] < largest
+    assert parity is None or parity.largest_difference < largest
 
 
 @pytest.mark.gpu

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from src.report import Options, report
-from tests.fabricate import config_of, write_run, write_study
+from tests.fabricate import config_of, model_of, write_run, write_study
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.choice import chosen_columns, rows_of
@@ -88,8 +88,8 @@ def test_the_page_shows_the_chosen_columns(tmp_path):
 def test_a_column_chosen_by_name_is_shown_even_if_it_is_empty(tmp_path):
     write_study(tmp_path, {"baseline": (BASELINE, 0.5), "acmix": (ACMIX, 0.6)})
     found = read(tmp_path)
-    assert "memory_mb" not in [column.name for column in chosen_columns(found, "all")]
-    assert [column.name for column in chosen_columns(found, "memory_mb")] == ["variant", "memory_mb"]
+    assert "over_images" not in [column.name for column in chosen_columns(found, "all")]
+    assert [column.name for column in chosen_columns(found, "over_images")] == ["variant", "over_images"]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_the_best_is_bold_in_every_format(results):
 
 def test_exact_costs_need_no_seeds_and_a_tie_has_no_best(tmp_path):
     for name, parameters in (("baseline", 100), ("acmix", 90), ("cbam", 90)):
-        model = {"parameters": parameters, "gflops": parameters / 7, "placebo": {}}
-        write_run(tmp_path, config_of({"name": name}, 0), 0.5, model=model | {"gflops": len(name)})
+        model = model_of(parameters=parameters, gflops=float(len(name)))
+        write_run(tmp_path, config_of({"name": name}, 0), 0.5, model=model)
     found = read(tmp_path)
     assert bold(found, "parameters_m") == []
     assert bold(found, "gflops") == ["cbam"]

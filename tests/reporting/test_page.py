@@ -61,7 +61,7 @@ def test_page_is_one_document_whose_links_lead_somewhere(page):
 
 def test_every_picture_has_an_alternative_text(page):
     pictures = [a for tag, a in Tags(page.read_text()).tags if tag == "img"]
-    assert len(pictures) == 7
+    assert len(pictures) == 10
     assert all(len(a["alt"]) > 60 for a in pictures)
 
 

@@ -1,7 +1,8 @@
 """Windowed attention as a function with several equivalent implementations."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -14,12 +15,13 @@ from yolo26_attention.attention import window_shifted, window_tiled
 from yolo26_attention.attention.options import Implementation
 from yolo26_attention.attention.window_border import reflect_pad
 
-__all__ = ["IMPLEMENTATIONS", "check_heads", "reflect_pad", "window_attention"]
+__all__ = ["IMPLEMENTATIONS", "check_heads", "noted_choices", "reflect_pad", "window_attention"]
 
 # In the order in which "auto" tries them.
 IMPLEMENTATIONS = tuple(choice.value for choice in Implementation if choice != Implementation.auto)
 
 logger = logging.getLogger(__name__)
+_noted: list[list[str]] = []
 
 
 def window_attention(
@@ -114,9 +116,22 @@ def _choose(implementation: str, *arguments: Any) -> Callable[..., Tensor]:
         if reason is None:
             if not torch.compiler.is_compiling():
                 _log_once(name, device, dtype)
+                for chosen in _noted:
+                    chosen.append(name)
             return _module(name).run
     able = [name for name in offered if _module(name).can_run(*arguments) is None]
     raise ValueError(f"{implementation=} cannot run: {reason}; try {' or '.join(able)}")
+
+
+@contextmanager
+def noted_choices() -> Iterator[list[str]]:
+    """Give a list to which each call of window_attention in the block adds the name of its implementation."""
+    chosen: list[str] = []
+    _noted.append(chosen)
+    try:
+        yield chosen
+    finally:
+        _noted.pop()
 
 
 @cache

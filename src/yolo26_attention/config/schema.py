@@ -230,7 +230,7 @@ class LatencyConfig:
 
     enabled: bool = True
     backend: Backend = Backend.eager
-    precision: Precision = Precision.fp32
+    precision: Precision | None = None  # null: fp16 on a GPU, fp32 on a CPU
     batch: int = 1
     imgsz: int | None = None  # null: trainer.imgsz
     threads: int | None = None  # CPU threads; null: those of the training

@@ -6,7 +6,7 @@ import copy
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from ultralytics.nn.tasks import BaseModel, load_checkpoint
 from yolo26_attention.config.schema import LatencyConfig, TrainerConfig
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.atomic import atomic
-from yolo26_attention.latency.measure import measure, validation_images
+from yolo26_attention.files.latency import Latency
+from yolo26_attention.latency.end_to_end import validation_images
+from yolo26_attention.latency.measure import measure
 from yolo26_attention.latency.parity import validate_deployed
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def measurement_options(latency: LatencyConfig, trainer: TrainerConfig) -> Laten
     return replace(latency, threads=latency.threads or trainer.threads)
 
 
-def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dict[str, Any]:
+def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> Latency:
     """Measure a trained network and write all times to the run's folder.
 
     Args:
@@ -69,7 +71,7 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dic
             validate=lambda network: validate_deployed(network, data, validated_at, batch, folder, single_cls),
         )
     write_samples(plan.folder / samples, measured.samples)
-    return measured.record
+    return measured.latency
 
 
 def write_samples(path: Path, samples: dict[str, np.ndarray]) -> None:

@@ -182,24 +182,23 @@ def _costs(results: Results) -> list[Column]:
 
 def _flops_size(results: Results) -> str:
     """The image sizes at which FLOPs were counted; records of earlier versions do not have them."""
-    sizes = {record.model.get("flops_imgsz") for variant in results.variants for record in variant.records}
-    return " and ".join(map(str, sorted(size for size in sizes if size is not None)))
+    models = [record.model for variant in results.variants for record in variant.records]
+    known = {model.flops_imgsz for model in models if model is not None and model.flops_imgsz is not None}
+    return " and ".join(map(str, sorted(known)))
 
 
 def _largest_batch(results: Results) -> int:
     """The largest batch whose throughput was measured; 0 if none was."""
-    known = [int(size) for v in results.variants for r in v.records for size in r.latency.get("throughput") or ()]
-    return max(known, default=0)
+    timed = [record.timed for variant in results.variants for record in variant.records]
+    return max((int(size) for latency in timed if latency is not None for size in latency.throughput), default=0)
 
 
 def _timed(results: Results) -> str:
     """How forward passes were timed, if all runs agree."""
     kinds = {
-        (r.latency.get("batch"), r.latency.get("imgsz"), r.environment.get("device"), r.latency.get("precision"))
-        for v in results.variants
-        for r in v.records
-        if "p50_ms" in r.latency
+        f" (batch {timed.batch}, {timed.imgsz} px, {record.environment.get('device')}, {timed.precision})"
+        for variant in results.variants
+        for record in variant.records
+        if (timed := record.timed) is not None
     }
-    if len(kinds) != 1 or None in (kind := next(iter(kinds))):
-        return ""
-    return f" (batch {kind[0]}, {kind[1]} px, {kind[2]}, {kind[3]})"
+    return kinds.pop() if len(kinds) == 1 else ""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from yolo26_attention.files.record import Record
+from yolo26_attention.files.typed import plain
 from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside, unequal
 from yolo26_attention.reporting.declared import compare_at_looks, on_declaration
 from yolo26_attention.reporting.study import (
@@ -178,8 +179,8 @@ def plain_numbers(record: Record) -> dict[str, float]:
 
     `latency.fps` is the number of images per second of a forward pass, `latency.throughput.8` that in batches of 8.
     """
-    latency = record.latency
-    groups: dict[str, Any] = {"metrics": record.metrics, "model": record.model, "latency": latency}
+    latency: dict[str, Any] = plain(record.timed) or {}
+    groups: dict[str, Any] = {"metrics": record.metrics, "model": plain(record.model) or {}, "latency": latency}
     groups |= {f"latency.{part}": latency.get(part) or {} for part in ("end_to_end", "memory")}
     groups["ap_by_size"] = record.ap_by_size
     groups["latency.throughput"] = {
@@ -198,10 +199,10 @@ def plain_numbers(record: Record) -> dict[str, float]:
 
 def _ratio(records: Sequence[Record], level: float) -> Estimate:
     """Latency over the stock model's: over seeds; of a single run its own interval over pairs."""
-    timings = [record.latency for record in records if "ratio_to_stock" in record.latency]
-    estimate = mean_interval([timing["ratio_to_stock"] for timing in timings], level)
-    if len(timings) == 1 and "ratio_low" in timings[0]:
-        return replace(estimate, low=timings[0]["ratio_low"], high=timings[0]["ratio_high"])
+    timings = [timed for record in records if (timed := record.timed) is not None]
+    estimate = mean_interval([timing.ratio_to_stock for timing in timings], level)
+    if len(timings) == 1:
+        return replace(estimate, low=timings[0].ratio_low, high=timings[0].ratio_high)
     return estimate
 
 

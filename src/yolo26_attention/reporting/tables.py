@@ -11,6 +11,7 @@ from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
 from yolo26_attention.reporting.columns import TERMINAL, Column
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.escapes import in_csv, in_markdown
+from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
@@ -68,7 +69,7 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
     lines += ["", "## Runs", "", _markdown_row(header)]
     lines.append(_markdown_row(["---", "---", "---:", "---", "---:", "---"]))
     for run in results.study.runs:
-        value = f"{run.record.metrics['map50_95']:.4f}" if run.counts and run.record is not None else ""
+        value = f"{run.record.metrics[METRIC]:.4f}" if run.counts and run.record is not None else ""
         row = [run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]
         lines.append(_markdown_row(map(in_markdown, row)))
     lines += ["", "## Notes", "", *(f"- {in_markdown(note)}" for note in results.notes)] if results.notes else []

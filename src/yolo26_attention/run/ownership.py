@@ -40,7 +40,7 @@ def other_network(record: Record, best: Path, trained: nn.Module, deployed: nn.M
     found, expected = graft_of(trained).target, target and current_name(target)
     if found != expected:
         return f"{best} has {found or 'no attention'}, but this run trained {expected or 'no attention'}"
-    found_size, size = count_parameters(deployed), record.model.get("parameters")
+    found_size, size = count_parameters(deployed), None if record.model is None else record.model.parameters
     if size is not None and found_size != size:
         return f"{best} has {found_size:,} parameters, but this run trained {size:,}"
     return None
