@@ -271,7 +271,8 @@ class Config:
 class ExportConfig:
     """Options of `python -m src.export`."""
 
-    run: str = MISSING  # name, hash or folder
+    run: str = MISSING  # name, hash or folder; STUDY/VARIANT, or best
+    study: str | None = None  # of run=best
     format: str = "onnx"
     imgsz: int | None = None  # null: that of the training
     batch: int = 1  # largest batch of a TensorRT engine

@@ -97,7 +97,7 @@ def _draw(
                 heat = layer_cam(networks[label], image, sites)
                 panel = axes[row * len(labels) + column]
                 show(panel, visible(image))
-                panel.imshow(heat, cmap=COLOURS, vmin=0, vmax=1, alpha=0.2 + 0.55 * heat, interpolation="nearest")
+                panel.imshow(heat, cmap=COLOURS, vmin=0, vmax=1, alpha=0.75 * heat, interpolation="nearest")
             axes[row * len(labels)].set_ylabel(reason, color=INK)
         for panel, label in zip(axes, labels, strict=False):
             panel.set_title(folded(label, len(labels)))

@@ -1,6 +1,7 @@
 """How every picture looks: one size, one set of colours, and SVG with the colours of a light or a dark page."""
 
 import io
+import logging
 import re
 import textwrap
 from collections.abc import Sequence
@@ -109,6 +110,7 @@ def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
 
 def rendered(figure: Figure) -> Rendered:
     """The figure as SVG and PDF without a date, so that the files change only with its numbers."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells how it makes each font of a PDF smaller
     svg, pdf = io.BytesIO(), io.BytesIO()
     with styled():
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
