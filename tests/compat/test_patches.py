@@ -1,5 +1,6 @@
 """Each patch of Ultralytics is needed, and does what it says."""
 
+import copy
 import pickle
 import random
 from types import SimpleNamespace
@@ -15,11 +16,15 @@ from ultralytics.utils import LOGGER, checks, downloads, torch_utils
 
 from yolo26_attention.compat.ultralytics import (
     amp_check_at_hand,
+    fuse_grafts,
     keep_random_stream,
     replace_label_cache,
     restricted_loading,
     without_flops_line,
 )
+from yolo26_attention.detector.grafting import Graft, graft, grafted_attention
+from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.evaluation.flops import count_parameters
 
 
 def test_a_network_is_described_without_its_flops(monkeypatch):
@@ -142,3 +147,16 @@ def test_a_look_for_room_draws_no_random_number(monkeypatch):
     BaseDataset.check_cache_ram(None)
     BaseDataset.check_cache_disk(None)
     assert random.random() == expected
+
+
+def test_fusing_a_network_folds_the_constants_of_its_graft():
+    model = build_stock("yolo26n", classes=3, channels=3).eval()
+    graft(model, Graft("yolo26_attention.attention.acmix.ACmix", {"kernel_att": 3}, ("p3",)))
+    fuse_grafts()
+    parameters = count_parameters(grafted_attention(model)["p3"])
+    fused = copy.deepcopy(model).fuse(verbose=False)
+    assert hasattr(grafted_attention(fused)["p3"], "deployed")
+    assert count_parameters(grafted_attention(fused)["p3"]) == parameters
+    x = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(fused(x)[0], model(x)[0], rtol=1e-3, atol=1e-3)

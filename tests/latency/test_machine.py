@@ -167,9 +167,9 @@ def test_what_other_tenants_of_a_divided_gpu_do_is_not_ours(found_by, card, monk
     watched.sample()
     seen = watched.stop()
     assert watched.gpu.joules() is None
-    assert seen["busy"] is False
-    assert (seen["gpu"]["mig"], seen["gpu"]["watts"], seen["gpu"]["processes"]) == (True, None, None)
-    assert seen["gpu"]["sm_clock_mhz"] is not None
+    assert seen.busy is False
+    assert (seen.use.gpu.mig, seen.use.gpu.watts, seen.use.gpu.processes) == (True, None, None)
+    assert seen.use.gpu.sm_clock_mhz is not None
 
 
 def test_a_gpu_that_cannot_be_divided_is_ours(card, monkeypatch):

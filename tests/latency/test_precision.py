@@ -30,9 +30,9 @@ def test_precision_is_that_of_the_device_unless_it_is_given(asked, gpu, used):
 
 
 def test_a_measurement_is_looked_up_by_the_precision_that_it_had(composed):
-    assert measuring.asked(composed(), "A Card")["precision"] == "fp16"
-    assert measuring.asked(composed(), "cpu")["precision"] == "fp32"
-    assert measuring.asked(composed("latency.precision=bf16"), "A Card")["precision"] == "bf16"
+    assert measuring.asked(composed().plain(), "A Card")["precision"] == "fp16"
+    assert measuring.asked(composed().plain(), "cpu")["precision"] == "fp32"
+    assert measuring.asked(composed("latency.precision=bf16").plain(), "A Card")["precision"] == "bf16"
 
 
 @pytest.mark.parametrize("backend", ["eager", "compiled", "cuda_graph"])
@@ -56,10 +56,10 @@ def test_nothing_is_rounded_to_tf32_while_networks_are_measured(stock, grafted, 
     monkeypatch.setattr(module, "compare", watched)
     before = rounding()
     assert before[1], "PyTorch rounds convolutions unless told otherwise"
-    found = measure(grafted, stock, options, images=images, imgsz=64, device=CPU).record
+    found = measure(grafted, stock, options, images=images, imgsz=64, device=CPU).latency
     assert set(seen) == {(False, False)}
     assert rounding() == before
-    assert found["implementations"] == {"p3": ["tiled"]}
+    assert found.implementations == {"p3": ["tiled"]}
 
 
 def test_rounding_is_restored_after_an_error():

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from yolo26_attention.attention import window_shifted, window_tiled
+from yolo26_attention.attention import window_gathered, window_shifted, window_tiled
 from yolo26_attention.attention.options import Implementation
 from yolo26_attention.attention.window_border import reflect_pad
 
@@ -34,6 +34,7 @@ def window_attention(
     stride: int = 1,
     dilation: int = 1,
     implementation: str = "auto",
+    fixed_size: bool = False,
 ) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
     """Attend from every query to the window of keys around it.
 
@@ -50,6 +51,7 @@ def window_attention(
         stride: keys between neighbouring queries.
         dilation: keys between neighbouring keys of one window.
         implementation: "auto", or a name from IMPLEMENTATIONS.
+        fixed_size: whether a trace may hold the height and the width of the maps, which makes it faster.
 
     Returns:
         One result for each query, in the dtype of v.
@@ -60,6 +62,8 @@ def window_attention(
     Source: Ramachandran et al. 2019, eq. 2; the reflected border is that of the code of Pan et al. 2022.
     """
     _check(q, k, v, heads, window, stride, dilation)
+    if fixed_size and torch.jit.is_tracing() and implementation in ("auto", "tiled"):
+        return window_gathered.run(q, k, v, heads, window, stride, dilation)
     run = _choose(implementation, q, k, v, heads, window, stride, dilation)
     # Each implementation keeps the precision of q, k and v, to which autocast has already applied.
     with torch.autocast(q.device.type, enabled=False):

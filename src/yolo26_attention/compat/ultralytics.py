@@ -75,6 +75,26 @@ def keep_random_stream() -> None:
             setattr(BaseDataset, name, _keeping_it(method))
 
 
+def fuse_grafts() -> None:
+    """Make `fuse()` of a network also fold the constants of its grafted attention.
+
+    Ultralytics fuses only its own classes. A module takes part by a method `fold_constants()`.
+    """
+    fuse = tasks.BaseModel.fuse
+    if hasattr(fuse, "__wrapped__"):
+        return
+
+    @functools.wraps(fuse)
+    def fuse_all(network: Any, *args: Any, **kwargs: Any) -> Any:
+        fused = fuse(network, *args, **kwargs)  # type: ignore[no-untyped-call]
+        for module in list(fused.modules()):
+            if callable(getattr(type(module), "fold_constants", None)):
+                module.fold_constants()
+        return fused
+
+    tasks.BaseModel.fuse = fuse_all  # type: ignore[method-assign,assignment]
+
+
 def _keeping_it(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def look(*args: Any, **kwargs: Any) -> Any:

@@ -22,7 +22,7 @@ from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from yolo26_attention.compat.pytorch import guard_hooks
-from yolo26_attention.compat.ultralytics import amp_check_at_hand, keep_random_stream, without_flops_line
+from yolo26_attention.compat.ultralytics import amp_check_at_hand, fuse_grafts, keep_random_stream, without_flops_line
 from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.freezing import (
@@ -88,6 +88,7 @@ class Grafting(Resuming):
             end_with_run(self.run_process)
         restrict_label_caches()
         keep_random_stream()
+        fuse_grafts()  # before the final validation, so that it is the same whatever ran earlier in this process
         super().__init__(*args, **kwargs)
         if self.args.compile:
             guard_hooks()
