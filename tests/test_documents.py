@@ -24,12 +24,14 @@ from src.dashboard import dashboard
 from src.export import find_run
 from src.report import Options as ReportOptions
 from src.report import report
+from src.runs import Options as RunsOptions
+from src.runs import runs
 from src.sweep import main as sweep_main
 from tests.conftest import CONF
 from tests.fabricate import declare, write_study
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.registration import export_config, register_configs, run_config
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.stock import build_stock
@@ -106,7 +108,7 @@ def workspace(tmp_path_factory):
 def _arguments(command: str, workspace: Path) -> list[str]:
     """The command's own, with data sets that cannot be downloaded here in the shape of the one that is there."""
     run = sorted((workspace / "outputs" / "runs").iterdir())[0].name
-    arguments = [argument.replace("run=RUN", f"run={run}") for argument in shlex.split(command)[3:]]
+    arguments = [re.sub("^(run|show)=RUN$", rf"\1={run}", argument) for argument in shlex.split(command)[3:]]
     if any(re.match(r"data=(coco|voc|visdrone)", argument) for argument in arguments):
         arguments += ["data.yaml=my/data.yaml", "data.download=false"]
     return arguments
@@ -155,11 +157,14 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
         kinds = {name: field.metadata.get("kind", type(field.default)) for name, field in fields}
         assert do(options(arguments[0], **{key: kinds[key](value) for key, value in given.items()}))
     elif module == "src.export":
-        values = _composed("export", arguments)
-        weights = workspace / "outputs" / "runs" / values["run"] / "train" / "weights"
-        weights.mkdir(parents=True, exist_ok=True)
-        (weights / "best.pt").touch()
-        assert find_run(values["run"], values["output_dir"]).name == values["run"]
+        options = _composed("export", arguments)
+        for folder in (workspace / "outputs" / "runs").iterdir():
+            (folder / "train" / "weights").mkdir(parents=True, exist_ok=True)
+            (folder / "train" / "weights" / "best.pt").touch()
+        found = find_run(options.run, options.output_dir, options.study)
+        assert found.name == options.run or options.study == "kernel_att"
+    elif module == "src.runs":
+        assert runs(RunsOptions(**dict(argument.split("=") for argument in arguments)))
     else:
         assert module in {"src.train", "src.describe", "src.profile"}, f"nothing here knows how to run {module}"
         name = "profile" if module == "src.profile" else "config"
@@ -173,7 +178,7 @@ def _composed(name, arguments):
     register_points(arguments)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments):
-        return run_config(compose(name, arguments))
+        return (export_config if name == "export" else run_config)(compose(name, arguments))
 
 
 def _points(arguments):

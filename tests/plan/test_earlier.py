@@ -211,6 +211,7 @@ def test_a_run_whose_identity_left_out_what_a_function_imports_is_recognised_whi
 
 def test_a_run_keeps_the_folder_that_was_named_after_data_yaml(composed, tmp_path):
     config = composed("attention=acmix", "placement=p3", "data.yaml=/my/fruits/data.yaml")
+    config = replace(config, data=replace(config.data, name="data"))
     run_id = identity(config.plain(), "content", None)
     assert place_of(tmp_path, config, dataset(), None).folder.name == f"acmix-p3-yolo26n-fruits-s0-{run_id}"
     old = tmp_path / f"acmix-p3-yolo26n-data-s0-{run_id}"

@@ -9,6 +9,7 @@ from ultralytics.utils import plotting
 
 from src.report import Options, report
 from tests.fabricate import config_of, write_matches, write_run
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
@@ -106,3 +107,8 @@ def test_the_report_draws_the_variant_that_is_asked_for(study):
     report(Options("made_up", str(study), variant="placebo of acmix", sites="[p4]", resamples=0))
     text = (study / "studies" / "made_up" / "report" / "report.md").read_text()
     assert "heatmaps at p4 of baseline, placebo of acmix side by side" in text
+
+
+def test_a_variant_that_is_not_compared_is_refused_with_the_labels(study):
+    with pytest.raises(ConfigError, match=r"variant=nosuch: .*; choose placebo of acmix, acmix"):
+        report(Options("made_up", str(study), variant="nosuch", resamples=0))

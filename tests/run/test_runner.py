@@ -146,7 +146,7 @@ def test_a_failed_run_keeps_one_state_to_resume_from(plan, undisturbed, monkeypa
     assert Record.read(plan.folder).status == "failed"
     assert [path.name for path in plan.folder.glob("state*")] == ["state.pt"]
     record = assert_ends_as(undisturbed, plan)
-    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 3)]
+    assert [(event.event, event.details["epoch"]) for event in record.events] == [("resume", 3)]
 
 
 def test_a_failed_run_keeps_the_previous_state_where_the_newest_is_damaged(plan, monkeypatch):
