@@ -76,6 +76,23 @@ ELSEWHERE = {
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",
     **{
+        ("runs.py", part): "tests/test_runs.py"
+        for part in (": there is no such state", ": give one of the two", "yes=true has no effect", "remove={")
+    },
+    **{
+        ("study/inventory.py", part): "tests/test_runs.py"
+        for part in (
+            "study={study} has no effect",
+            "run=best: of which",
+            " has no variant ",
+            "{asked}",
+            "remove={name}",
+        )
+    },
+    ("report.py", "variant={label}"): "tests/reporting/test_heatmaps.py",
+    ("reporting/choice.py", "columns={choice}"): "tests/reporting/test_columns.py",
+    ("reporting/heatmaps.py", ": the network has no site "): "tests/reporting/test_heatmaps.py",
+    **{
         ("hydra_plugins/study_launchers/local.py", part): "tests/test_local.py"
         for part in ("trainer.device=", "hydra.launcher.{key}=")
     },

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
@@ -25,6 +26,8 @@ VERSION = 1
 ABOUT_CLASS = ("name", "_target_", "source")
 # Options whose type matters: fraction=1 is one image, fraction=1.0 are all.
 TYPED = ("fraction",)
+# Names of YAML files that do not tell one data set from another.
+SAY_NOTHING = ("data", "dataset")
 
 
 def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
@@ -134,8 +137,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def readable_name(config: RunConfig) -> str:
+def readable_name(config: RunConfig, data: str | None = None) -> str:
     """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed.
+
+    Args:
+        config: the resolved configuration.
+        data: name of the data set; None for `data_name`.
 
     Raises:
         ConfigError: if the name of the attention or of the data set cannot be part of a folder's name.
@@ -158,4 +165,12 @@ def readable_name(config: RunConfig) -> str:
         where = ["+".join(placement.sites)]
         where += [placement.mode.value] if placement.mode != Mode.append else []
         where += [f"gate_{placement.gate}"] if placement.gate != Gate.none else []
-    return "-".join([attention, *where, config.model.name, config.data.name, f"s{config.seed}"])
+    return "-".join([attention, *where, config.model.name, data or data_name(config), f"s{config.seed}"])
+
+
+def data_name(config: RunConfig) -> str:
+    """Name of a run's data set: that of the folder if the YAML has a name that says nothing, such as data.yaml."""
+    name, yaml = config.data.name, config.data.yaml
+    if yaml is None or name not in SAY_NOTHING:
+        return name
+    return Path(yaml).absolute().parent.name or name
