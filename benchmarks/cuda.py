@@ -13,7 +13,8 @@ from torch import Tensor
 from benchmarks.measure import in_turns, milliseconds, ratios, spread
 from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.attention.window import reflect_pad, window_attention
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.latency.measure import measure
 from yolo26_attention.latency.text import machine_text, ratio_text

@@ -68,7 +68,7 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     stock, model = (
         build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval() for _ in range(2)
     )
-    graft(model, plan.graft)
+    graft(model, *plan.grafts)
     deployed = fused(model)
     images = validation_images(plan.dataset.yaml, channels)
     return {

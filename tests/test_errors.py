@@ -38,7 +38,8 @@ from yolo26_attention.data.datasets import resolve_dataset
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.data.splits import read_image
 from yolo26_attention.detector import stock
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.locks import run_lock

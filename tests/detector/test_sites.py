@@ -12,8 +12,9 @@ from ultralytics.nn.tasks import (
     SegmentationModel,
 )
 
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.sites import choose_sites, find_sites
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import MODELS, build_stock
 
 SE = "yolo26_attention.attention.from_timm.se"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from yolo26_attention.detector.grafting import Graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
 from yolo26_attention.training.param_groups import GraftOptions, regroup
@@ -30,7 +30,7 @@ def groups(tiny, tmp_path):
 
     def run(*overrides):
         plan = check(tiny("placement=p3", "trainer.val=false", "trainer.warmup_epochs=0", *overrides))
-        trainer = GraftTrainer.configured(plan.graft, tmp_path / "journal.jsonl", graft_options=plan.graft_options)
+        trainer = GraftTrainer.configured(plan.grafts, tmp_path / "journal.jsonl", graft_options=plan.graft_options)
         training = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")})
         before = {}
         training.add_callback(
@@ -99,7 +99,7 @@ def test_a_weight_decay_of_its_own_outlives_a_halved_batch():
 def test_a_frozen_graft_keeps_the_buffers_that_it_changes_itself(tiny, tmp_path):
     plan = check(tiny("placement=p3", "trainer.val=false", "trainer.epochs=2", "trainer.nbs=4"))
     spec = Graft(f"{__name__}.Running", {}, ("p3",))
-    trainer = GraftTrainer.configured(spec, tmp_path / "journal.jsonl", graft_options=GraftOptions(frozen=True))
+    trainer = GraftTrainer.configured((spec,), tmp_path / "journal.jsonl", graft_options=GraftOptions(frozen=True))
     training, seen = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")}), []
 
     def look(t):

@@ -48,6 +48,7 @@ class Place:
         neighbour: the module whose device, dtype and training mode it adopts.
         in_channels: channels of its input.
         channels: required channels of its output.
+        position: number of attention modules that join the site before it.
     """
 
     site: Site
@@ -55,6 +56,13 @@ class Place:
     neighbour: nn.Module
     in_channels: int
     channels: int
+    position: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its part in the seed of its generator; the first attention of a site draws as if it were alone."""
+        site = f"{self.site.name}#{self.position}" if self.position else self.site.name
+        return f"{site}/{self.path}" if self.path else site
 
     def __str__(self) -> str:
         return f"{self.site.name} ({self.path})" if self.path else self.site.name
@@ -88,7 +96,7 @@ def build(
         ValueError: if the class cannot be imported or built, rejects its options, or changes the map's shape.
     """
     attention_class = find_class(target)
-    key = f"{seed}/{place.site.name}/{place.path}" if place.path else f"{seed}/{place.site.name}"
+    key = f"{seed}/{place.key}"
     matched = None
     if match is not None:
         sizes, matched = _matched_sizes(match, place, key, scale)
@@ -100,7 +108,7 @@ def build(
         _check_map(Replacement(tried, project), attention_class, place, mode)
     if matched is not None:
         placebo: Any = attention
-        placebo.matched = matched  # read by yolo26_attention.detector.grafting.placebo_matches
+        placebo.matched = matched  # read by yolo26_attention.detector.grafted.placebo_matches
     return like(attention, place.neighbour), None if project is None else like(project, place.neighbour)
 
 

@@ -28,13 +28,15 @@ from yolo26_attention.data.dependent_images import GroupsError, check_groups
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.building import find_class
 from yolo26_attention.detector.freezing import check_freeze
-from yolo26_attention.detector.grafting import Graft, graft, graft_of, prepare, probe_sites
+from yolo26_attention.detector.grafted import graft_of
+from yolo26_attention.detector.grafting import graft, prepare, probe_sites
 from yolo26_attention.detector.own_imports import compile_from_source
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.probe.deployment import RUNTIMES
 from yolo26_attention.detector.same_graft import graft_difference
 from yolo26_attention.detector.sites import Site, largest_stride
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import MODELS, build_stock, check_weights, find_weights
 from yolo26_attention.detector.trust import Trust, check_target, is_shipped
 from yolo26_attention.files.digest import file_digest
@@ -73,7 +75,7 @@ class Plan:
     run_id: str
     folder: Path
     dataset: Dataset
-    graft: Graft
+    grafts: tuple[Graft, ...]
     graft_options: GraftOptions
     arguments: dict[str, Any]
     device: torch.device
@@ -121,14 +123,15 @@ class Checker:
         dataset = self._once(_dataset, data, output_dir, trainer["single_cls"], trainer["fraction"])
         config = {**config, "data": data}
         config["attention"] = dict(self._once(_own_class, config["attention"], trust))
-        spec = _graft(config, trust)
-        if spec.match is not None:
-            config["placebo"] = _placebo(config["placebo"], spec.match)
+        grafts = _grafts(config, trust)
+        for one in grafts:
+            if one.match is not None:
+                config["placebo"] = _placebo(config["placebo"], one.match)
         check_objectives(config)
         arguments = training_arguments(config, dataset, weights)
         check_training_options(config, device.type, dataset.yaml)
         self._once(check_latency, config["latency"], device)
-        sites = self._build(config, spec, dataset, weights, trust, device)
+        sites = self._build(config, grafts, dataset, weights, trust, device)
         if sites:  # [neck] and [p5,p3,p4] are the same experiment
             config["placement"] = {**config["placement"], "sites": list(sites)}
         place = place_of(output_dir / "runs", config, dataset, weights and self._once(file_digest, weights))
@@ -137,7 +140,7 @@ class Checker:
             run_id=place.run_id,
             folder=place.folder,
             dataset=dataset,
-            graft=spec,
+            grafts=grafts,
             graft_options=GraftOptions(**config["optimizer"]["attention"]),
             arguments=arguments | {"save_dir": str(RunFolder(place.folder).train), "exist_ok": True},
             device=device,
@@ -151,7 +154,7 @@ class Checker:
     def _build(
         self,
         config: Mapping[str, Any],
-        spec: Graft,
+        grafts: tuple[Graft, ...],
         dataset: Dataset,
         weights: Path | None,
         trust: Trust,
@@ -168,12 +171,12 @@ class Checker:
         check_lone_image(lone, config["trainer"], largest_stride(stock))
         run_use = Use(str(device), config["trainer"]["amp"] is not False, _runtime(config["latency"]), lone)
         # The seed does not affect whether the graft fits.
-        spec = dataclasses.replace(spec, seed=0)
-        grafted: list[str] = self._once(_grafted_sites, spec, network, run_use, use=(stock, sites))
+        grafts = tuple(dataclasses.replace(one, seed=0) for one in grafts)
+        grafted: list[str] = self._once(_grafted_sites, grafts, network, run_use, use=(stock, sites))
         if source is not None:
-            self._once(_keeps_graft, weights, spec, network, use=(source, stock))
+            self._once(_keeps_graft, weights, grafts, network, use=(source, stock))
         if (freeze := config["trainer"]["freeze"]) is not None:
-            self._once(_freezable, freeze, config["optimizer"]["attention"]["frozen"], spec, network, use=(stock,))
+            self._once(_freezable, freeze, config["optimizer"]["attention"]["frozen"], grafts, network, use=(stock,))
         return grafted
 
     def _once(self, function: Callable[..., Any], *arguments: Any, use: tuple[Any, ...] = ()) -> Any:
@@ -331,18 +334,24 @@ def _trusted(key: str, target: Any, trust: Trust) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _graft(config: Mapping[str, Any], trust: Trust) -> Graft:
+def _grafts(config: Mapping[str, Any], trust: Trust) -> tuple[Graft, ...]:
     attention = {key: value for key, value in config["attention"].items() if key != "source"}
     name, target = attention.pop("name"), attention.pop("_target_", None)
+    if target is None:
+        return ()
     placement = config["placement"]
-    return Graft(
-        target,
-        attention,
-        tuple(placement["sites"]),
-        config["seed"],
-        placement["mode"],
-        placement["gate"],
-        _match(config, trust) if name == "placebo" else None,
+    called = str(name)
+    return (
+        Graft(
+            target,
+            attention,
+            tuple(placement["sites"]),
+            config["seed"],
+            placement["mode"],
+            placement["gate"],
+            _match(config, trust) if name == "placebo" else None,
+            called,
+        ),
     )
 
 
@@ -372,9 +381,9 @@ def _fits(weights: Path, network: tuple[str, int, int], trust: Trust, stock: nn.
 
 
 def _keeps_graft(
-    weights: Path, spec: Graft, network: tuple[str, int, int], source: nn.Module, stock: nn.Module
+    weights: Path, grafts: tuple[Graft, ...], network: tuple[str, int, int], source: nn.Module, stock: nn.Module
 ) -> None:
-    if graft_of(source).target is not None and (difference := graft_difference(_joined(stock, spec), source)):
+    if graft_of(source) and (difference := graft_difference(_joined(stock, grafts), source)):
         raise ConfigError(
             f"model.weights={weights}: {difference}; its learned values would be lost, so choose the attention, "
             "placement and options of the checkpoint, or give a checkpoint without attention"
@@ -392,26 +401,28 @@ def _code_changed(weights: Path) -> str | None:
     return None
 
 
-def _freezable(freeze: Any, graft_frozen: bool, spec: Graft, network: tuple[str, int, int], stock: nn.Module) -> None:
+def _freezable(
+    freeze: Any, graft_frozen: bool, grafts: tuple[Graft, ...], network: tuple[str, int, int], stock: nn.Module
+) -> None:
     try:
-        check_freeze(_joined(stock, spec), freeze, graft_frozen)
+        check_freeze(_joined(stock, grafts), freeze, graft_frozen)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-def _joined(stock: nn.Module, spec: Graft) -> nn.Module:
+def _joined(stock: nn.Module, grafts: tuple[Graft, ...]) -> nn.Module:
     """A copy of the stock model with the graft in it."""
     model = copy.deepcopy(stock)
-    graft(model, spec)
+    graft(model, *grafts)
     return model
 
 
 def _grafted_sites(
-    spec: Graft, network: tuple[str, int, int], use: Use, stock: nn.Module, sites: Mapping[str, Site]
+    grafts: tuple[Graft, ...], network: tuple[str, int, int], use: Use, stock: nn.Module, sites: Mapping[str, Site]
 ) -> list[str]:
     """Names of the sites that the graft occupies; the stock model is not changed."""
     try:
-        return [site.name for site in prepare(stock, spec, sites, use).sites]
+        return [site.name for site in prepare(stock, *grafts, sites=sites, use=use).sites]
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

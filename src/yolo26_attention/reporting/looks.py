@@ -21,7 +21,7 @@ from ultralytics.data.augment import LetterBox
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.attention.window_border import fold_reflection
 from yolo26_attention.data.splits import read_image
-from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.detector.modes import Gated
 from yolo26_attention.detector.sites import channels_of, largest_stride
 from yolo26_attention.detector.trust import Trust, known_classes_only

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from yolo26_attention.compat.former_names import current_name
-from yolo26_attention.detector.grafting import graft_of
+from yolo26_attention.detector.grafted import graft_of
 from yolo26_attention.evaluation.flops import count_parameters
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record
@@ -37,9 +37,10 @@ def other_network(record: Record, best: Path, trained: nn.Module, deployed: nn.M
         deployed: a fused copy of it.
     """
     target = record.config.get("attention", {}).get("_target_")
-    found, expected = graft_of(trained).target, target and current_name(target)
+    found, expected = [one.target for one in graft_of(trained)], [] if target is None else [current_name(target)]
     if found != expected:
-        return f"{best} has {found or 'no attention'}, but this run trained {expected or 'no attention'}"
+        has, trained_with = (", ".join(names) or "no attention" for names in (found, expected))
+        return f"{best} has {has}, but this run trained {trained_with}"
     found_size, size = count_parameters(deployed), record.model.get("parameters")
     if size is not None and found_size != size:
         return f"{best} has {found_size:,} parameters, but this run trained {size:,}"
