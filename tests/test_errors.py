@@ -132,7 +132,7 @@ ELSEWHERE = {
     ("detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
     ("plan/training_options.py", " cannot be divided among "): "needs several GPUs",
     ("training/trainer.py", " because of its name, so its values"): "as above",
-    ("detector/sites.py", "this model has no YOLO26 block to graft"): "as above",
+    ("detector/sites.py", "this model has no block to graft"): "as above",
     ("detector/trust.py", " is not a dotted path"): "tests/detector: needs a folder given with -cd",
     (
         "latency/backends.py",

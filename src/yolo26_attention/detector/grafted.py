@@ -63,7 +63,8 @@ def graft_of(model: nn.Module) -> tuple[Graft, ...]:
     found: Any = getattr(model, "grafted_spec", [])
     stored: list[dict[str, Any]] = found
     if isinstance(found, dict):  # written when a network had one graft, perhaps with the name of a set of sites
-        stored = [{**found, "sites": tuple(getattr(model, "grafted_sites", found["sites"]))}]
+        sites: Any = getattr(model, "grafted_sites", found["sites"])
+        stored = [{**found, "sites": tuple(sites)}]
     return tuple(_current(dict(values)) for values in stored)
 
 

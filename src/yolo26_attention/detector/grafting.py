@@ -70,9 +70,9 @@ def prepare(
     resolved: list[Graft] = []
     built: list[Built] = []
     for graft in grafts:
+        chosen = choose_sites(graft.sites, there, graft.key)
         with graft.blamed():
             check_joining(graft)
-            chosen = choose_sites(graft.sites, there)
             if graft.mode == "bottleneck":
                 _check_bottlenecks(model, graft, there, chosen)
             for site in chosen:
