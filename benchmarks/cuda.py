@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.measure import in_turns, milliseconds, ratios, spread
 from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.attention.window import reflect_pad, window_attention
+from yolo26_attention.config.schema import Backend, LatencyConfig, Precision
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
@@ -91,20 +92,17 @@ def deployed_tables(seconds: float) -> Iterator[str]:
         if name != "baseline":
             target, options = resolve_options(name, {})
             graft(model, Graft(target, options, ("neck",)))
-        for backend in ("eager", "compiled", "cuda_graph"):
+        for backend in (Backend.eager, Backend.compiled, Backend.cuda_graph):
             found = measure(
                 model,
                 stock,
-                {
-                    "backend": backend,
-                    "precision": "fp16",
-                    "batch": 1,
-                    "threads": None,
-                    "seconds": seconds,
-                    "max_pairs": 100_000,
-                    "width": 0.01,
-                    "throughput_batches": [32],
-                },
+                LatencyConfig(
+                    backend=backend,
+                    precision=Precision.fp16,
+                    seconds=seconds,
+                    max_pairs=100_000,
+                    throughput_batches=[32],
+                ),
                 images=images,
                 imgsz=640,
                 device=device,

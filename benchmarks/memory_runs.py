@@ -10,9 +10,8 @@ from pathlib import Path
 
 import psutil
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
 
@@ -46,8 +45,7 @@ def main() -> None:
     ):
         for seed in range(RUNS):
             config = compose("config", [*OVERRIDES, f"seed={seed}", f"output_dir={folder}"])
-            values = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-            run(check(values), "")
+            run(check(run_config(config)), "")
             rows.append(megabytes())
     print("\nrun   resident MB   peak MB")
     for number, (resident, peak) in enumerate(rows, 1):

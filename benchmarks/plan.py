@@ -14,7 +14,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from yolo26_attention.config.registration import plain_values, register_configs
+from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.plan.checks import check
 from yolo26_attention.study.definition import Point, Study
 from yolo26_attention.study.plan import Composer, plan_runs, refusals
@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(CONF), version_base="1.3"):
         shared = [f"output_dir={folder}"]
         HydraConfig.instance().set_config(compose("config", shared, return_hydra_config=True))
-        check(plain_values(compose("config", shared)))  # makes the data set, imports everything
+        check(run_config(compose("config", shared)))  # makes the data set, imports everything
         print("study                           runs    planned in   per run   one by one, per run   ratio")
         for name, (seeds, grid) in STUDIES.items():
             todo = points(seeds, grid)
@@ -58,7 +58,7 @@ def main() -> None:
             assert not refusals(planned)
             start = time.perf_counter()
             for point in todo[:: len(todo) // SAMPLE]:
-                check(plain_values(compose("config", [*shared, *point.overrides])))
+                check(run_config(compose("config", [*shared, *point.overrides])))
             alone = (time.perf_counter() - start) / SAMPLE
             print(
                 f"{name:<30} {len(todo):>5}  {together * len(todo):>9.1f} s  {together * 1e3:>5.1f} ms  "

@@ -26,7 +26,7 @@ from omegaconf import OmegaConf
 
 from benchmarks.first_batch import REACHED
 from benchmarks.measure import ratios, relative, spread
-from yolo26_attention.config.registration import plain_values, register_configs
+from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.plan.checks import Plan, check
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +50,7 @@ def configured(output_dir: Path, *overrides: str) -> tuple[Plan, str]:
     register_configs()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", [f"output_dir={output_dir}", *overrides])
-    return check(plain_values(config)), OmegaConf.to_yaml(config, resolve=True)
+    return check(run_config(config)), OmegaConf.to_yaml(config, resolve=True)
 
 
 def cost(command: Sequence[str], environment: Mapping[str, str], status: int = 0) -> tuple[float, float]:

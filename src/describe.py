@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from yolo26_attention.columns import aligned
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.hydra_errors import job_values
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.hydra_errors import job_config
+from yolo26_attention.config.registration import register_configs, run_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +35,11 @@ def describe(plan: "Plan") -> str:
     from yolo26_attention.detector.stock import build_stock
     from yolo26_attention.evaluation.flops import count_operators, count_parameters
 
-    name, imgsz = plan.config["model"]["name"], plan.arguments["imgsz"]
+    name, imgsz = plan.config.model.name, plan.arguments["imgsz"]
     stock = build_stock(name, len(plan.dataset.names), plan.dataset.channels).eval()
     grafted = copy.deepcopy(stock)
     graft(grafted, *plan.grafts)
-    attention, grafts = plan.config["attention"]["name"], graft_of(grafted)
+    attention, grafts = plan.config.attention["name"], graft_of(grafted)
     rows = [("site", "layer", "channels", "map", "attention", "parameters", "GFLOPs")]
     for cost in site_costs(stock, grafted, imgsz):
         added = ("-", "", "")
@@ -84,7 +84,7 @@ def main(config: DictConfig) -> None:
     from yolo26_attention.plan.checks import check
 
     try:
-        print(describe(check(job_values(config))))
+        print(describe(check(job_config(config, run_config))))
     except ConfigError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise

@@ -8,7 +8,6 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.hydra_errors import job_values
-from yolo26_attention.config.registration import own_folders, register_configs
+from yolo26_attention.config.hydra_errors import job_config
+from yolo26_attention.config.registration import export_config, own_folders, register_configs
+from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record, replaced_best
@@ -60,7 +60,7 @@ def find_run(run: str, output_dir: str) -> Path:
     return folder.absolute()
 
 
-def export_run(options: Mapping[str, Any]) -> str:
+def export_run(options: ExportConfig) -> str:
     """Export and compare; returns the result as lines of text.
 
     Args:
@@ -81,9 +81,9 @@ def export_run(options: Mapping[str, Any]) -> str:
     from yolo26_attention.run.ownership import other_network
     from yolo26_attention.training.state import damage
 
-    folder = find_run(options["run"], options["output_dir"])
+    folder = find_run(options.run, options.output_dir)
     arguments = yaml.safe_load(RunFolder(folder).arguments.read_text(encoding="utf-8"))
-    fmt = options["format"]
+    fmt = options.format
     try:
         device = check_format(fmt)
     except ValueError as error:
@@ -91,22 +91,22 @@ def export_run(options: Mapping[str, Any]) -> str:
     best, record = RunFolder(folder).best, Record.read(folder)
     assert record is not None, "find_run has read it"
     if problem := damage(best) or replaced_best(record, folder):
-        raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
-    trust = Trust(options["trust"], tuple(own_folders()))
+        raise ConfigError(f"run={options.run}: {problem}; train it again with force=true")
+    trust = Trust(options.trust, tuple(own_folders()))
     try:
         changed = _code_changed(folder, trust)
         with known_classes_only("best.pt", best, trust):
             model = load_best(best, device)
     except (ValueError, pickle.UnpicklingError) as error:
-        raise ConfigError(f"run={options['run']}: {error}") from error
+        raise ConfigError(f"run={options.run}: {error}") from error
     if "best" not in record.checkpoints and (problem := other_network(record, best, model, fused(model))):
-        raise ConfigError(f"run={options['run']}: {problem}; train it again with force=true")
-    if changed is not None and options["check"]:
+        raise ConfigError(f"run={options.run}: {problem}; train it again with force=true")
+    if changed is not None and options.check:
         raise ConfigError(
-            f"run={options['run']}: {changed}, so the export would be another network than the run measured; put the "
+            f"run={options.run}: {changed}, so the export would be another network than the run measured; put the "
             "code back, train it again, or export it with today's code and without a comparison: check=false"
         )
-    imgsz = options["imgsz"] or arguments["imgsz"]
+    imgsz = options.imgsz or arguments["imgsz"]
     stride = largest_stride(model)
     if imgsz < stride or imgsz % stride:
         raise ConfigError(
@@ -114,16 +114,16 @@ def export_run(options: Mapping[str, Any]) -> str:
             f"try {max(round(imgsz / stride), 1) * stride}"
         )
     try:
-        file = _exported(model, best.parent, fmt, imgsz=imgsz, batch=options["batch"], half=options["half"])
+        file = _exported(model, best.parent, fmt, imgsz=imgsz, batch=options.batch, half=options.half)
     except (ImportError, AssertionError, ValueError) as error:
         raise ConfigError(f"format={fmt}: Ultralytics refuses: {error}") from error
     lines = [f"exported  {file}"]
     if changed is not None:
         lines.append(f"WARNING: {changed}; this is not the network that the run measured")
-    if options["check"]:
+    if options.check:
         if not Path(arguments["data"]).is_file():
             raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; restore it, or use check=false")
-        deployed = load_export(file, device, half=options["half"])
+        deployed = load_export(file, device, half=options.half)
         prepare = EndToEnd(deployed.network, imgsz, device).prepare
         try:
             images = validation_images(Path(arguments["data"]), channels_of(model))
@@ -134,13 +134,13 @@ def export_run(options: Mapping[str, Any]) -> str:
                 deployed,
                 model,
                 fmt,
-                "fp16" if options["half"] else "fp32",
+                "fp16" if options.half else "fp32",
                 [prepare([image]) for image in images],
                 lambda network: validate_deployed(
                     network,
                     arguments["data"],
                     arguments["imgsz"],
-                    options["batch"],
+                    options.batch,
                     scratch,
                     arguments.get("single_cls", False),
                 ),
@@ -159,12 +159,14 @@ def _code_changed(folder: Path, trust: "Trust") -> str | None:
     Raises:
         ValueError: if the class cannot be imported.
     """
+    from yolo26_attention.detector.mix import attention_groups
     from yolo26_attention.plan.own_code import code_changed
 
     record = Record.read(folder)
     attention = {} if record is None else record.config.get("attention", {})
-    may_run = trust.everything or trust.covers(str(attention.get("_target_")))
-    return code_changed(attention) if may_run else None
+    groups = attention_groups(attention)
+    may_run = [one for one in groups if trust.everything or trust.covers(str(one.get("_target_")))]
+    return next(filter(None, map(code_changed, may_run)), None)
 
 
 def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:
@@ -190,7 +192,7 @@ def main(config: DictConfig) -> None:
     try:
         if OmegaConf.is_missing(config, "run"):
             raise ConfigError("run=NAME is missing: the name, hash or folder of a finished run")
-        print(export_run(job_values(config)))
+        print(export_run(job_config(config, export_config)))
     except (ConfigError, ParityError) as error:
         sys.exit(f"error: {error}")
 

@@ -23,8 +23,8 @@ from omegaconf import DictConfig
 from yolo26_attention.columns import aligned
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.hydra_errors import job_values
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.hydra_errors import job_config
+from yolo26_attention.config.registration import register_configs, run_config
 
 if TYPE_CHECKING:
     from yolo26_attention.plan.checks import Plan
@@ -58,16 +58,14 @@ def measure_plan(plan: "Plan") -> dict[str, Any]:
     from yolo26_attention.latency.trained import fused, measurement_options
     from yolo26_attention.run.measuring import network_costs
 
-    options = measurement_options(plan.config)
-    if not options["enabled"]:
+    options = measurement_options(plan.config.latency, plan.config.trainer)
+    if not options.enabled:
         raise ConfigError(
             "latency.enabled=false leaves nothing to profile; use python -m src.describe to count without timing"
         )
     channels = plan.dataset.channels
-    imgsz = options["imgsz"] or plan.arguments["imgsz"]
-    stock, model = (
-        build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval() for _ in range(2)
-    )
+    imgsz = options.imgsz or plan.arguments["imgsz"]
+    stock, model = (build_stock(plan.config.model.name, len(plan.dataset.names), channels).eval() for _ in range(2))
     graft(model, *plan.grafts)
     deployed = fused(model)
     images = validation_images(plan.dataset.yaml, channels)
@@ -158,7 +156,7 @@ def profile(config: DictConfig) -> None:
     job = HydraConfig.get()
     result: dict[str, Any] = {"overrides": list(job.overrides.task)}
     try:
-        plan = check(job_values(config))
+        plan = check(job_config(config, run_config))
         result |= measure_plan(plan)
         print(report(plan, result), flush=True)
     except (ConfigError, ParityError) as error:

@@ -18,6 +18,7 @@ from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
+from yolo26_attention.study.declaration import MARGIN
 
 if TYPE_CHECKING:
     from yolo26_attention.reporting.answer import Answer
@@ -37,7 +38,7 @@ class Options:
         default=None,
         metadata={
             "help": "the largest difference of mAP50-95 that does not matter",
-            "shown": "the study's, or 0.005",
+            "shown": f"the study's, or {MARGIN}",
             "kind": float,
             "least": 1e-9,
             "below": 1,
@@ -119,18 +120,20 @@ def _write(folder: Path, files: dict[str, str], figures: dict[str, bytes]) -> No
 
 def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     """Log the report in the study's group, with the tracking of its latest run."""
-    options = tracking_of(results.study)
-    if options is None or options["mode"] == "disabled":
+    recorded = tracking_of(results.study)
+    if recorded is None or recorded["mode"] == "disabled":
         return []
     from yolo26_attention.config.errors import ConfigError
+    from yolo26_attention.config.run_config import typed_group
+    from yolo26_attention.config.schema import TrackingConfig
     from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
     from yolo26_attention.reporting.workspace import swept_points
     from yolo26_attention.run.tracking import log_report
 
     try:
-        options = follow_environment(options, [])
+        options = follow_environment(typed_group(recorded, TrackingConfig), [])
         check_tracking(options, results.study.name, output_dir.absolute())
-        if options["mode"] == "disabled":
+        if options.mode == "disabled":
             return []
         place = log_report(options, results.study.name, folder, output_dir.absolute(), swept_points(results))
     except (ConfigError, RuntimeError) as error:

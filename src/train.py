@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.hydra_errors import job_values
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.hydra_errors import job_config
+from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.files.record import ObjectiveError, RunSkippedError
 from yolo26_attention.study.points import register_points
 from yolo26_attention.study.search import register_search
@@ -48,7 +48,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        plan = check(job_values(config))
+        plan = check(job_config(config, run_config))
         if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
             log.info("\n%s", line)
         if warning := left_out(Path(config.output_dir), config.study, plan.folder.name):

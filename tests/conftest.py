@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 # Importing ultralytics writes a settings file: not the user's own, nor that of the test process beside this one, and
 # before anything here imports it.
@@ -24,9 +23,10 @@ import jaxtyping
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.run_config import RunConfig
 
 CONF = Path(__file__).parent.parent / "conf"
 # One epoch on 16 images of 64 px: about a second of training.
@@ -80,14 +80,12 @@ def compose_config(output_dir: Path) -> Callable[..., DictConfig]:
 
 
 @pytest.fixture(scope="session")
-def composed(compose_config: Callable[..., DictConfig]) -> Callable[..., dict[str, Any]]:
-    """Compose a configuration from overrides, as plain values."""
-    return lambda *overrides: OmegaConf.to_container(
-        compose_config(*overrides), resolve=True, throw_on_missing=True, enum_to_str=True
-    )
+def composed(compose_config: Callable[..., DictConfig]) -> Callable[..., RunConfig]:
+    """Compose the configuration of a run from overrides."""
+    return lambda *overrides: run_config(compose_config(*overrides))
 
 
 @pytest.fixture(scope="session")
-def tiny(composed: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+def tiny(composed: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
     """Like `composed`, for a run of about a second."""
     return lambda *overrides: composed(*TINY, *overrides)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.conftest import CONF, TINY, beside
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.config.registration import plain_values, register_configs
+from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.config.schema import SCHEMAS, Config
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.stock import build_stock
@@ -143,13 +143,13 @@ def outcome(tmp_path_factory):
         start = time.process_time()
         try:
             with config_errors(asked):
-                config = plain_values(compose("config", [*shared, *asked]))
+                config = run_config(compose("config", [*shared, *asked]))
             plan = checker.check(config)
         except ConfigError as error:
             assert time.process_time() - start < 3
             return str(error)
         torch.manual_seed(0)
-        model = build_stock(config["model"]["name"], len(plan.dataset.names), plan.dataset.channels)
+        model = build_stock(config.model.name, len(plan.dataset.names), plan.dataset.channels)
         graft(model, *plan.grafts)
         with torch.inference_mode():
             model.eval()(torch.zeros(1, plan.dataset.channels, 64, 64))

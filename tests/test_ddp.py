@@ -20,13 +20,13 @@ from ultralytics.nn.tasks import load_checkpoint
 from ultralytics.utils import dist
 from ultralytics.utils.dist import ddp_cleanup, generate_ddp_command, generate_ddp_file
 
+from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import ConfigError, check
 from yolo26_attention.run.runner import run
-from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import GraftTrainer
 
 ON_CPU = """
@@ -129,7 +129,7 @@ def journal(folder):
 
 @pytest.mark.slow
 def test_a_fresh_process_trains_what_the_launcher_hands_it(trainer, tmp_path):
-    training = trainer(graft_options=GraftOptions(lr_factor=0.5), steps=3)
+    training = trainer(graft_options=GraftOptimizerConfig(lr_factor=0.5), steps=3)
     file = generate_ddp_file(training)
     start([sys.executable, file], tmp_path)
     ddp_cleanup(training, file)

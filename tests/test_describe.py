@@ -91,6 +91,6 @@ def test_sites_add_up_to_the_difference(mode, sites, tiny):
     stock, grafted = (build_stock("yolo26n", classes=10, channels=3).eval() for _ in range(2))
     graft(grafted, *plan.grafts)
     costs = [cost for cost in site_costs(stock, grafted, 64) if cost.parameters is not None]
-    assert len(costs) == len(plan.config["placement"]["sites"])
+    assert len(costs) == len(plan.config.placement.sites)
     before, after = (count_parameters(model.fuse(verbose=False)) for model in (stock, grafted))
     assert sum(cost.parameters for cost in costs) == after - before

@@ -29,7 +29,7 @@ from tests.conftest import CONF
 from tests.fabricate import declare, write_study
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.config.registration import plain_values, register_configs
+from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.stock import build_stock
@@ -174,7 +174,7 @@ def _composed(name, arguments):
     register_points(arguments)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments):
-        return plain_values(compose(name, arguments))
+        return run_config(compose(name, arguments))
 
 
 def _points(arguments):

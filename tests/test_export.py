@@ -1,6 +1,5 @@
 """Exporting a finished run: found by name, hash or folder, refused clearly, compared with PyTorch."""
 
-import dataclasses
 import re
 import shutil
 import subprocess
@@ -68,7 +67,7 @@ def test_no_runs_at_all(tmp_path):
 
 
 def test_unknown_format(runs):
-    options = {**dataclasses.asdict(ExportConfig(run="aaa")), "format": "onxx", "output_dir": str(runs)}
+    options = ExportConfig(run="aaa", format="onxx", output_dir=str(runs))
     with pytest.raises(ConfigError, match=r"format=onxx is unknown; Ultralytics exports to"):
         export_run(options)
 
@@ -151,7 +150,7 @@ def asked_for(runs, tmp_path, monkeypatch):
 
     def export(*how, **options):
         seen.update(dict.fromkeys(how))
-        text = export_run({**dataclasses.asdict(ExportConfig(run="aaa", output_dir=str(runs))), **options})
+        text = export_run(ExportConfig(run="aaa", output_dir=str(runs), **options))
         return text, seen
 
     return export
@@ -219,7 +218,7 @@ def test_export_that_differs_is_one_line(monkeypatch):
         raise ParityError("onnx: the deployed network differs")
 
     monkeypatch.setattr("src.export.export_run", fail)
-    monkeypatch.setattr("src.export.job_values", dict)
+    monkeypatch.setattr("src.export.job_config", lambda config, convert: config)
     with pytest.raises(SystemExit, match=r"^error: onnx: the deployed network differs$"):
         main.__wrapped__(OmegaConf.create({"run": "aaa"}))
 
@@ -228,9 +227,7 @@ def test_a_checkpoint_that_the_run_did_not_train_is_not_exported(runs):
     folder = runs / "runs" / "acmix-s0-aaa"
     best = folder / "train" / "weights" / "best.pt"
     record = Record.read(folder)
-    options = OmegaConf.to_container(
-        OmegaConf.structured(ExportConfig(run="aaa", output_dir=str(runs))), enum_to_str=True
-    )
+    options = ExportConfig(run="aaa", output_dir=str(runs))
     torch.save({"model": build_stock("yolo26n", 10, 3), "train_args": {}}, best)
     record.checkpoints = {"best": "0" * 64}
     record.write(folder)

@@ -38,7 +38,7 @@ def test_what_was_given_and_what_it_was_resolved_to_are_both_kept(placebo):
     record = Record.read(plan.folder)
     read = {name: yaml.safe_load((plan.folder / name).read_text()) for name in ("config.yaml", "resolved.yaml")}
     assert record.given == read["config.yaml"] == given
-    assert record.config == read["resolved.yaml"] == json.loads(json.dumps(plan.config))
+    assert record.config == read["resolved.yaml"] == json.loads(json.dumps(plan.config.plain()))
     assert given["placebo"]["options"] is None
     assert record.config["placebo"]["options"]["kernel_att"] == 7
     assert (given["placement"]["sites"], record.config["placement"]["sites"]) == (["neck"], ["p3", "p4", "p5"])
@@ -111,7 +111,7 @@ def test_a_run_of_an_earlier_version_goes_on_where_it_stopped(tiny, tmp_path, mo
     at_epoch(monkeypatch, 1, stop)
     with pytest.raises(KeyboardInterrupt):
         run(plan, "")
-    earlier_id = identity_v0(plan.config, plan.dataset.sizes_identity, None)
+    earlier_id = identity_v0(plan.config.plain(), plan.dataset.sizes_identity, None)
     earlier = plan.folder.rename(plan.folder.with_name(f"{readable_name(plan.config)}-{earlier_id}"))
     dataclasses.replace(Record.read(earlier), run_id=earlier_id, identity_version=0, checkpoints={}).write(earlier)
     for state in earlier.glob("state*.pt"):  # which did not name its run then
@@ -145,7 +145,7 @@ def test_a_run_that_goes_on_is_the_same_run_for_weights_and_biases(plan, monkeyp
     monkeypatch.setattr(
         "yolo26_attention.run.runner._recorded", lambda plan, record, tracking_id, tags: ids.append(tracking_id)
     )
-    before = Record(plan.run_id, plan.folder.name, "s", 0, dict(plan.config), "interrupted", tracking_id="kept")
+    before = Record(plan.run_id, plan.folder.name, "s", 0, plan.config.plain(), "interrupted", tracking_id="kept")
     plan.folder.mkdir(parents=True)
     before.write(plan.folder)
     record, _ = run(plan, "")

@@ -145,11 +145,13 @@ def _attention(
 ) -> Graft | None:
     """A graft without its placement; None for the baseline."""
     if attention in ("placebo", PLACEBO):
-        wanted = {"by": "parameters", "imgsz": 640, **(match or {})}
+        wanted = match or {}
         if set(wanted) - {"matches", "options", "by", "imgsz"} or "matches" not in wanted:
             raise ValueError(f"match={match}: needs matches, and may have options, by and imgsz, but no others")
         target, resolved = resolve_options(wanted["matches"], wanted.get("options") or {})
-        found = Match(wanted["matches"], target, resolved, wanted["by"], wanted["imgsz"])
+        found = Match(
+            wanted["matches"], target, resolved, **{key: wanted[key] for key in ("by", "imgsz") if key in wanted}
+        )
         return Graft(PLACEBO, {"shortcut": True, **options}, match=found)
     if match is not None:
         raise ValueError(f"match={match} is for a placebo, but attention={attention} is none")

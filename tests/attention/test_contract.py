@@ -16,8 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from torch import nn
 
-from yolo26_attention.attention.options import ATTENTION_SCHEMAS, Implementation
-from yolo26_attention.attention.window import IMPLEMENTATIONS
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 
 NAMES = [pytest.param(name, id=name) for name in ATTENTION_SCHEMAS if name != "baseline"]
 SIZES = [pytest.param(size, id="x".join(map(str, size))) for size in ((20, 20), (13, 17), (3, 1), (1, 1))]
@@ -116,10 +115,6 @@ def test_channels_last_changes_nothing(name):
         expected = module(x)
         found = module.to(memory_format=torch.channels_last)(x)
     torch.testing.assert_close(found, expected)
-
-
-def test_implementations_are_those_of_the_window():
-    assert {choice.value for choice in Implementation} == {"auto", *IMPLEMENTATIONS}
 
 
 @pytest.mark.parametrize(

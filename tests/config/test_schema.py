@@ -15,7 +15,14 @@ from ultralytics.utils import DEFAULT_CFG_DICT
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import added_keys
-from yolo26_attention.config.schema import DigitsConfig, TrainerConfig, TunedOptimizerConfig
+from yolo26_attention.config.schema import (
+    DigitsConfig,
+    ModelConfig,
+    PlacementConfig,
+    TrackingMode,
+    TrainerConfig,
+    TunedOptimizerConfig,
+)
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = [
@@ -39,16 +46,16 @@ OTHER_EXPERIMENTS = {"distill_model", "dis", "quantize"}
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option, composed):
     group = option.split("=")[0]
-    assert composed(option)[group]
+    assert getattr(composed(option), group)
 
 
 def test_defaults_are_the_main_job(composed):
     config = composed()
-    assert config["attention"]["name"] == "acmix"
-    assert config["attention"]["heads"] == 4
-    assert config["placement"] == {"sites": ["neck"], "mode": "append", "gate": "none"}
-    assert (config["model"]["name"], config["model"]["weights"]) == ("yolo26n", None)
-    assert config["tracking"]["mode"] == "offline"
+    assert config.attention["name"] == "acmix"
+    assert config.attention["heads"] == 4
+    assert config.placement == PlacementConfig(["neck"])
+    assert config.model == ModelConfig("yolo26n")
+    assert config.tracking.mode == TrackingMode.offline
 
 
 @pytest.mark.parametrize(
@@ -104,14 +111,7 @@ def test_defaults_of_trainer_are_those_of_ultralytics():
 
 
 def test_digits_options_have_the_defaults_of_the_generator(composed):
-    data = composed()["data"]
-    assert {key: data[key] for key in ("train_images", "val_images", "imgsz", "seed")} == {
-        "train_images": 512,
-        "val_images": 128,
-        "imgsz": 160,
-        "seed": 0,
-    }
-    assert DigitsConfig().yaml is None
+    assert composed().data == DigitsConfig(train_images=512, val_images=128, imgsz=160, seed=0, yaml=None)
 
 
 @pytest.mark.parametrize(

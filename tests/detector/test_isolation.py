@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.detector.isolation import kept_settings, surroundings
 
 CHANGES = (

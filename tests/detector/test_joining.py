@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from yolo26_attention.detector.building import find_class
 from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.plan.checks import check

@@ -193,7 +193,7 @@ def test_it_is_refused_before_it_is_imported(tiny, tmp_path, monkeypatch, marker
     assert "own_hostile" not in sys.modules
     plan = check(tiny("attention._target_=own_hostile.Damped", "attention.name=mine", "trust=true"))
     assert marker.exists()
-    assert plan.config["attention"]["source"], "its code is part of the run"
+    assert plan.config.attention["source"], "its code is part of the run"
 
 
 def test_trust_does_not_make_another_run(tiny):

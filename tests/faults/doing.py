@@ -13,10 +13,10 @@ from unittest import mock
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
 
 from tests.conftest import CONF, beside
-from yolo26_attention.config.registration import register_configs
+from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import ConfigError, check
 from yolo26_attention.run.runner import run
@@ -45,15 +45,15 @@ class Fault:
     slow: bool = False
 
 
-def configuration(folder: Path, *overrides: str) -> dict[str, Any]:
-    """A small run's configuration as plain values; outputs go to the folder."""
+def configuration(folder: Path, *overrides: str) -> RunConfig:
+    """A small run's configuration; outputs go to the folder."""
     own = any(override.startswith("data.yaml=") for override in overrides)
     register_configs()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         small = [option for option in beside(overrides) if not own or not option.startswith("data.")]
         config = compose("config", [f"output_dir='{folder}/outputs'", *small, *overrides])
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True, enum_to_str=True)
+    return run_config(config)
 
 
 def checked(folder: Path, *overrides: str) -> str:

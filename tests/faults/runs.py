@@ -70,7 +70,7 @@ def own_labels(folder: Path) -> str:
 
     yaml = pets(folder)
     plan = check(configuration(folder, "attention=baseline", f"data.yaml={yaml}"))
-    old = f"{readable_name(plan.config)}-{identity_v0(plan.config, plan.dataset.sizes_identity, None)}"
+    old = f"{readable_name(plan.config)}-{identity_v0(plan.config.plain(), plan.dataset.sizes_identity, None)}"
     earlier = folder / "outputs" / "runs" / old
     earlier.mkdir(parents=True)
     (earlier / "record.json").write_text("{}")

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 
+from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
@@ -34,15 +35,4 @@ def images():
 @pytest.fixture
 def options():
     """The latency group, for a fraction of a second."""
-    return {
-        "enabled": True,
-        "backend": "eager",
-        "precision": "fp32",
-        "batch": 1,
-        "imgsz": None,
-        "threads": 1,
-        "seconds": 0.2,
-        "max_pairs": 10,
-        "width": 0.01,
-        "throughput_batches": [2],
-    }
+    return LatencyConfig(threads=1, seconds=0.2, max_pairs=10, width=0.01, throughput_batches=[2])

@@ -1,6 +1,7 @@
 """The whole measurement, on real networks and in a fraction of a second."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.latency.backends import deploy
 from yolo26_attention.latency.clocks import event_clock, wall_clock
@@ -20,8 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def measured(stock, grafted, images):
-    settings = {"enabled": True, "backend": "eager", "precision": "fp32", "batch": 1, "threads": 1}
-    settings |= {"seconds": 1.0, "max_pairs": 60, "width": 0.0, "throughput_batches": [2, 4]}
+    settings = LatencyConfig(threads=1, seconds=1.0, max_pairs=60, width=0.0, throughput_batches=[2, 4])
     before = {name: tensor.clone() for name, tensor in grafted.state_dict().items()}
     found = measure(grafted, stock, settings, images=images, imgsz=64, device=CPU)
     assert all(torch.equal(tensor, before[name]) for name, tensor in grafted.state_dict().items())
@@ -68,9 +69,7 @@ def test_peak_memory_by_hand():
 def test_slower_network_is_told_from_the_stock_network(stock, grafted, images, options):
     slow = copy.deepcopy(grafted)
     slow.model[0].register_forward_hook(_burn)
-    record = measure(
-        slow, stock, {**options, "max_pairs": 20, "seconds": 5}, images=images, imgsz=64, device=CPU
-    ).record
+    record = measure(slow, stock, replace(options, max_pairs=20, seconds=5), images=images, imgsz=64, device=CPU).record
     assert record["ratio_to_stock"] > 2
     assert record["end_to_end"]["ratio_to_stock"] > 1.5
 

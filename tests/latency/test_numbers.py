@@ -1,5 +1,6 @@
 """Which number stands under which name: on made-up times, so that no two of them can be exchanged."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from yolo26_attention.config.schema import Backend, LatencyConfig
 from yolo26_attention.latency import measure as module
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.measure import _compare, _memory, _throughput, measure
@@ -65,7 +67,7 @@ def test_batch_that_does_not_fit_costs_only_its_own_number(both):
 
 
 def test_alone_is_the_network_and_whole_is_from_image_to_boxes(both):
-    options = {"backend": "onnxruntime", "seconds": 0.01, "max_pairs": 50, "width": 0.0}
+    options = LatencyConfig(backend=Backend.onnxruntime, seconds=0.01, max_pairs=50, width=0.0)
     alone, whole = _compare(*both, [["image"]], options, CPU, watch())
     assert (alone.ratio, whole.ratio) == (pytest.approx(4.0), pytest.approx(5.0))
     assert (alone.times[0], alone.stock_times[0], whole.times[0], whole.stock_times[0]) == (20.0, 5.0, 30.0, 6.0)
@@ -88,7 +90,7 @@ def recorded(stock, images, options, monkeypatch):
     ]
     monkeypatch.setattr(module, "_compare", lambda *_: compared)
     monkeypatch.setattr(module, "_throughput", lambda both, ends, images, size, *_: {"size": size})
-    return measure(stock, stock, {**options, "throughput_batches": [2, 4]}, images=images, imgsz=64, device=CPU)
+    return measure(stock, stock, replace(options, throughput_batches=[2, 4]), images=images, imgsz=64, device=CPU)
 
 
 def test_quantiles_stand_under_their_names(recorded):
@@ -126,7 +128,7 @@ def test_networks_compute_with_the_threads_asked_for_and_images_have_the_size_as
 
     monkeypatch.setattr(module, "_compare", compare)
     with pytest.raises(RuntimeError, match="enough"):
-        measure(stock, stock, {**options, "threads": asked, "batch": 2}, images=images, imgsz=96, device=CPU)
+        measure(stock, stock, replace(options, threads=asked, batch=2), images=images, imgsz=96, device=CPU)
     assert seen == [(asked, (1, 3, 96, 96), 2)]
     assert torch.get_num_threads() == before
 
@@ -177,7 +179,7 @@ def test_throughput_takes_its_share_of_the_time(both, monkeypatch):
 def test_eager_networks_are_moved_about_in_memory_and_others_stay(backend, moved, both, monkeypatch):
     moves = []
     monkeypatch.setattr(module, "Relocation", lambda networks, calls: lambda: moves.append(networks))
-    options = {"backend": backend, "seconds": 10.0, "max_pairs": 25, "width": 0.0}
+    options = LatencyConfig(backend=Backend[backend], max_pairs=25, width=0.0)
     _compare(*both, [["image"]], options, CPU, watch())
     assert len(moves) == moved
 
@@ -191,7 +193,7 @@ def test_networks_are_deployed_for_the_largest_batch(stock, images, options, mon
 
     monkeypatch.setattr(module, "deploy", deploy)
     with pytest.raises(RuntimeError, match="enough"):
-        measure(stock, stock, {**options, "throughput_batches": [2, 16]}, images=images, imgsz=64, device=CPU)
+        measure(stock, stock, replace(options, throughput_batches=[2, 16]), images=images, imgsz=64, device=CPU)
     assert seen == [16]
 
 

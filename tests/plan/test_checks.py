@@ -3,20 +3,24 @@
 import importlib
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
+from yolo26_attention.config.run_config import OwnPlaceboConfig
+from yolo26_attention.config.schema import PlaceboConfig, PlacementConfig
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.record import Record
-from yolo26_attention.plan.checks import Checker, ConfigError, _placebo, check
+from yolo26_attention.plan.attention_options import resolve_placebo
+from yolo26_attention.plan.checks import Checker, ConfigError, check
 
 
 def test_latency_that_is_not_measured_is_not_refused(tiny):
-    assert check(tiny("latency.backend=cuda_graph")).config["latency"]["enabled"] is False
+    assert check(tiny("latency.backend=cuda_graph")).config.latency.enabled is False
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
@@ -59,12 +63,12 @@ def test_own_data_set_is_the_one_that_is_trained_on(tiny, output_dir):
     digits = check(tiny()).dataset.yaml
     plan = check(tiny(f"data.yaml={digits}", "data.train_images=512", "data.val_images=128", "data.imgsz=160"))
     assert plan.dataset.yaml == digits
-    assert plan.config["data"]["name"] == "data"
+    assert plan.config.data.name == "data"
 
 
 def test_sites_by_another_name_are_the_same_run(tiny):
     plan, same = check(tiny("placement=neck")), check(tiny("placement.sites=[p5,p3,p4,p3]"))
-    assert plan.config["placement"] == {"sites": ["p3", "p4", "p5"], "mode": "append", "gate": "none"}
+    assert plan.config.placement == PlacementConfig(["p3", "p4", "p5"])
     assert (same.run_id, same.folder) == (plan.run_id, plan.folder)
 
 
@@ -142,7 +146,7 @@ def test_a_last_batch_of_one_image_where_the_stock_network_takes_none(tiny):
 
 def test_locks_that_other_machines_do_not_see_are_said_once(tiny, monkeypatch, caplog):
     monkeypatch.setattr(
-        "yolo26_attention.plan.checks.only_within_this_machine", lambda folder: "/data is mounted as nfs with nolock"
+        "yolo26_attention.plan.machine.only_within_this_machine", lambda folder: "/data is mounted as nfs with nolock"
     )
     checker = Checker()
     for seed in (0, 1):
@@ -155,13 +159,14 @@ def test_locks_that_other_machines_do_not_see_are_said_once(tiny, monkeypatch, c
 
 
 def test_a_placebo_of_a_class_from_elsewhere_counts_with_its_source():
-    placebo = {"matches": "x", "options": None, "by": "parameters"}
+    placebo = PlaceboConfig("x")
     elsewhere = Match("x", "timm.layers.squeeze_excite.SEModule", {"rd_ratio": 0.5}, "parameters", 64)
-    found = _placebo(placebo, elsewhere)
-    assert found["options"] == {"rd_ratio": 0.5}
-    assert len(found["source"]) == 64
+    found = resolve_placebo(placebo, elsewhere)
+    assert isinstance(found, OwnPlaceboConfig)
+    assert found.options == {"rd_ratio": 0.5}
+    assert len(found.source) == 64
     shipped = Match("acmix", "yolo26_attention.attention.acmix.ACmix", {"heads": 4}, "parameters", 64)
-    assert _placebo(placebo, shipped) == {**placebo, "options": {"heads": 4}}
+    assert resolve_placebo(placebo, shipped) == PlaceboConfig("x", {"heads": 4})
 
 
 CLASS = """
@@ -187,7 +192,7 @@ def mine(tiny, tmp_path, monkeypatch):
     (tmp_path / "checks_part.py").write_text("SCALE = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     config = tiny("trust=true", "placement=p3")
-    yield {**config, "attention": {"name": "mine", "_target_": "checks_mine.Mine"}}, tmp_path
+    yield replace(config, attention={"name": "mine", "_target_": "checks_mine.Mine"}), tmp_path
     for name in ("checks_mine", "checks_part"):
         sys.modules.pop(name, None)
 
@@ -213,9 +218,9 @@ def test_a_run_after_an_edit_is_refused_because_the_process_still_has_the_former
 def test_an_option_called_source_is_refused_instead_of_dropped(mine):
     config, folder = mine
     (folder / "checks_mine.py").write_text(CLASS.format(options=", source=1"))
-    attention = {**config["attention"], "source": 2}
+    attention = {**config.attention, "source": 2}
     with pytest.raises(ConfigError, match=r"attention.source=2: source is reserved .* rename this option"):
-        check({**config, "attention": attention})
+        check(replace(config, attention=attention))
 
 
 @pytest.mark.parametrize("name", ["name", "source", "_target_"])
@@ -235,9 +240,9 @@ def test_weights_of_a_class_whose_code_changed_are_loaded_and_that_is_said(chang
     model = build_stock("yolo26n", len(plan.dataset.names), plan.dataset.channels)
     graft(model, Graft("checks_mine.Mine", {}, ("p3",)))
     torch.save({"model": model, "train_args": {}}, weights)
-    source = "another" if changed else plan.config["attention"]["source"]
-    trained = {**plan.config, "attention": {**plan.config["attention"], "source": source}}
+    source = "another" if changed else plan.config.attention["source"]
+    trained = replace(plan.config, attention={**plan.config.attention, "source": source}).plain()
     Record("1", "mine-1", "s", 0, trained, "finished").write(run)
-    assert check({**config, "model": {**config["model"], "weights": str(weights)}}).run_id != plan.run_id
+    assert check(replace(config, model=replace(config.model, weights=str(weights)))).run_id != plan.run_id
     said = f"model.weights={weights}: the code of checks_mine.Mine ("
     assert (said in caplog.text) is changed

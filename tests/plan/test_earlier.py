@@ -4,10 +4,12 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from yolo26_attention.config.run_config import OwnPlaceboConfig
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.earlier import place_of
@@ -23,7 +25,7 @@ def dataset(identity="content", sizes="sizes", changed_at=BEGAN - 1):
 
 def put_old(runs, config, sizes="sizes", began=BEGAN):
     """A run of an earlier version, with a journal that begins at a time."""
-    folder = runs / f"{readable_name(config)}-{identity_v0(config, sizes, None)}"
+    folder = runs / f"{readable_name(config)}-{identity_v0(config.plain(), sizes, None)}"
     folder.mkdir(parents=True)
     (folder / "record.json").write_text("{}")
     if began is not None:
@@ -42,7 +44,7 @@ def own(composed):
 
 
 def new_folder(runs, config, data="content"):
-    return runs / f"{readable_name(config)}-{identity(config, data, None)}"
+    return runs / f"{readable_name(config)}-{identity(config.plain(), data, None)}"
 
 
 def test_a_new_run_has_a_folder_by_its_identity(config, tmp_path):
@@ -58,7 +60,7 @@ def test_an_old_run_stands_for_the_same_experiment(config, tmp_path):
     assert (place.folder, place.identity_version) == (old, 0)
     assert old.name.endswith(place.run_id)
     assert "earlier version" in place.remark
-    assert place_of(tmp_path, {**config, "seed": 1}, dataset(), None).identity_version == VERSION
+    assert place_of(tmp_path, replace(config, seed=1), dataset(), None).identity_version == VERSION
 
 
 def test_a_run_that_is_there_goes_before_an_old_one(config, tmp_path):
@@ -74,7 +76,7 @@ def test_an_old_folder_without_a_record_is_no_run(config, tmp_path):
 
 def test_an_old_run_that_is_trained_anew_makes_place_for_one_under_the_new_identity(config, tmp_path):
     old = put_old(tmp_path, config)
-    place = place_of(tmp_path, {**config, "force": True}, dataset(), None)
+    place = place_of(tmp_path, replace(config, force=True), dataset(), None)
     assert (place.folder, place.replaces) == (new_folder(tmp_path, config), old)
 
 
@@ -101,7 +103,7 @@ def test_a_set_of_ones_own_and_a_journal_that_does_not_say_when_it_began(own, tm
 
 
 def test_other_weights_are_another_run(config, tmp_path):
-    earlier = tmp_path / f"{readable_name(config)}-{identity_v0(config, 'sizes', 'of weights')}"
+    earlier = tmp_path / f"{readable_name(config)}-{identity_v0(config.plain(), 'sizes', 'of weights')}"
     earlier.mkdir()
     (earlier / "record.json").write_text("{}")
     assert place_of(tmp_path, config, dataset(), "of weights").folder == earlier
@@ -111,8 +113,8 @@ def test_other_weights_are_another_run(config, tmp_path):
 @pytest.mark.parametrize(("cache", "taken"), [("ram", False), (True, False), ("disk", True), (False, True)])
 def test_a_run_that_kept_its_images_in_memory_is_not_taken_for_one_that_does_not(cache, taken, config, tmp_path):
     old = put_old(tmp_path, config)
-    trained = {**config, "trainer": {**config["trainer"], "cache": cache}}
-    Record("1", old.name, "s", 0, trained, "finished").write(old)
+    trained = replace(config, trainer=replace(config.trainer, cache=cache))
+    Record("1", old.name, "s", 0, trained.plain(), "finished").write(old)
     place = place_of(tmp_path, config, dataset(), None)
     assert (place.folder == old) is taken
     assert taken or "trainer.cache=ram" in place.remark
@@ -147,14 +149,14 @@ def mine(config, tmp_path, monkeypatch):
         os.utime(path, (BEGAN - 1, BEGAN - 1))
     monkeypatch.syspath_prepend(folder)
     attention = {"name": "mine", "_target_": "earlier_mine.Mine", "scale": 2.0}
-    yield {**config, "attention": {**attention, "source": "of all files"}}, folder
+    yield replace(config, attention={**attention, "source": "of all files"}), folder
     for name in ("earlier_mine", "earlier_parts"):
         sys.modules.pop(name, None)
 
 
 def put_old_mine(runs, config, folder):
     source = file_digest(folder / "earlier_mine.py")
-    return put_old(runs, {**config, "attention": {**config["attention"], "source": source}})
+    return put_old(runs, replace(config, attention={**config.attention, "source": source}))
 
 
 def test_a_class_of_ones_own_is_recognised_by_its_file(mine, tmp_path):
@@ -175,7 +177,7 @@ def test_a_class_whose_imports_changed_after_the_run_began_is_not(mine, tmp_path
 def test_a_placebo_of_a_class_of_ones_own_asks_for_its_file_too(composed, mine, tmp_path):
     _, folder = mine
     config = composed("attention=placebo", "placement=p3")
-    config["placebo"] |= {"matches": "earlier_mine.Mine", "options": {}, "source": "of all files"}
+    config = replace(config, placebo=OwnPlaceboConfig("earlier_mine.Mine", {}, source="of all files"))
     put_old(tmp_path, config)
     assert place_of(tmp_path, config, dataset(), None).identity_version == 0
     os.utime(folder / "earlier_mine.py", (BEGAN + 1, BEGAN + 1))
@@ -188,7 +190,7 @@ def put_run_by_imports_at_import(runs, config, folder, began=BEGAN):
     for path in folder.glob("*.py"):
         os.utime(path, (BEGAN - 1, BEGAN - 1))
     source = file_digest(folder / "earlier_mine.py")
-    run = new_folder(runs, {**config, "attention": {**config["attention"], "source": source}})
+    run = new_folder(runs, replace(config, attention={**config.attention, "source": source}))
     run.mkdir(parents=True)
     (run / "record.json").write_text("{}")
     (run / "journal.jsonl").write_text(json.dumps({"event": "weights", "time": began}) + "\n")

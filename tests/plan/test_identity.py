@@ -3,12 +3,15 @@
 import copy
 import dataclasses
 import json
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import SCHEMAS, Config, PlaceboConfig
 from yolo26_attention.plan.identity import defining, differing, identity, identity_content, readable_name
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
@@ -38,6 +41,12 @@ CHANGED_DEFAULTS: dict[str, object] = {}
 
 def named(config, data="abc", weights=None):
     return identity(config, data, weights)
+
+
+@pytest.fixture
+def recorded(composed):
+    """Compose a configuration as records have it: plain values."""
+    return lambda *overrides: composed(*overrides).plain()
 
 
 def plain(value):
@@ -125,8 +134,8 @@ def leaves(values, prefix=""):
             yield f"{prefix}{key}"
 
 
-def test_each_option_of_a_run_changes_its_identity_or_is_declared_not_to(composed):
-    config = composed("attention=acmix", "placement=p3")
+def test_each_option_of_a_run_changes_its_identity_or_is_declared_not_to(recorded):
+    config = recorded("attention=acmix", "placement=p3")
     out = {key for key, entry in PROGRAM.items() if entry is OUT}
     unexpected = []
     for key in leaves(config):
@@ -140,8 +149,8 @@ def test_each_option_of_a_run_changes_its_identity_or_is_declared_not_to(compose
     assert unexpected == []
 
 
-def test_each_option_of_a_placebo_counts(composed):
-    config = composed("attention=placebo", "placement=p3", "placebo.options={kernel_att: 5}")
+def test_each_option_of_a_placebo_counts(recorded):
+    config = recorded("attention=placebo", "placement=p3", "placebo.options={kernel_att: 5}")
     for key in ("attention.shortcut", "placebo.matches", "placebo.by", "placebo.options.kernel_att"):
         assert named(with_value(config, key, other)) != named(config), key
 
@@ -159,9 +168,9 @@ def test_each_option_of_a_placebo_counts(composed):
         pytest.param({"attention._target_": "src.a.ACmix"}, {"attention._target_": "lib.b.ACmix"}, id="moved"),
     ],
 )  # fmt: skip
-def test_values_equal_in_meaning_are_one_experiment(one, same, composed):
+def test_values_equal_in_meaning_are_one_experiment(one, same, recorded):
     def given(values):
-        config = composed("attention=acmix", "placement=p3")
+        config = recorded("attention=acmix", "placement=p3")
         for key, value in values.items():
             config = with_value(config, key, lambda _, value=value: value)
         return named(config)
@@ -169,30 +178,30 @@ def test_values_equal_in_meaning_are_one_experiment(one, same, composed):
     assert given(one) == given(same)
 
 
-def test_an_enumeration_and_its_name_are_one_experiment(composed):
-    config = composed("attention=acmix", "placement=p3", "placement.gate=zero", "attention.paths=attention")
+def test_an_enumeration_and_its_name_are_one_experiment(recorded):
+    config = recorded("attention=acmix", "placement=p3", "placement.gate=zero", "attention.paths=attention")
     gate = SCHEMAS["placement"]["sites"].__dataclass_fields__["gate"].type
     paths = SCHEMAS["attention"]["acmix"].__dataclass_fields__["paths"].type
     as_enums = with_value(
-        with_value(config, "placement.gate", lambda name: gate[name]), "attention.paths", paths.__getitem__
+        with_value(config, "placement.gate", lambda name: gate[name]), "attention.paths", lambda name: paths[name]
     )
     assert named(as_enums) == named(config)
 
 
-def test_options_of_a_placebo_at_their_defaults_are_none(composed):
-    config = composed("attention=placebo", "placement=p3")
+def test_options_of_a_placebo_at_their_defaults_are_none(recorded):
+    config = recorded("attention=placebo", "placement=p3")
     spelt_out = with_value(config, "placebo.options", lambda _: {**ATTENTION["acmix"]})
     assert named(spelt_out) == named(config)
 
 
-def test_one_image_is_not_all_images(composed):
-    config = composed("attention=acmix", "placement=p3")
+def test_one_image_is_not_all_images(recorded):
+    config = recorded("attention=acmix", "placement=p3")
     one, everything = (with_value(config, "trainer.fraction", lambda _, value=value: value) for value in (1, 1.0))
     assert named(one) != named(everything)
 
 
-def test_a_new_option_at_its_default_changes_nothing(composed, monkeypatch):
-    config = composed("attention=acmix", "placement=p3")
+def test_a_new_option_at_its_default_changes_nothing(recorded, monkeypatch):
+    config = recorded("attention=acmix", "placement=p3")
     for table, group in (
         (TRAINER, "trainer"),
         (ATTENTION["acmix"], "attention"),
@@ -204,8 +213,8 @@ def test_a_new_option_at_its_default_changes_nothing(composed, monkeypatch):
         assert named(with_value(config, key, lambda _: 0.6)) != named(config)
 
 
-def test_an_option_that_nobody_entered_counts(composed):
-    config = composed("attention=acmix", "placement=p3")
+def test_an_option_that_nobody_entered_counts(recorded):
+    config = recorded("attention=acmix", "placement=p3")
     assert named(with_value(config, "trainer.new", lambda _: 0.5)) != named(config)
     assert named({**config, "new": 1}) != named(config)
 
@@ -213,8 +222,8 @@ def test_an_option_that_nobody_entered_counts(composed):
 MINE = {"name": "mine", "_target_": "attentions.mine.Mine", "scale": 2.0, "source": "1"}
 
 
-def test_a_class_of_ones_own_counts_by_name_class_options_and_source_not_by_its_module(composed):
-    config = composed("attention=acmix", "placement=p3")
+def test_a_class_of_ones_own_counts_by_name_class_options_and_source_not_by_its_module(recorded):
+    config = recorded("attention=acmix", "placement=p3")
 
     def mine(**changes):
         return named({**config, "attention": {**MINE, **changes}})
@@ -225,36 +234,36 @@ def test_a_class_of_ones_own_counts_by_name_class_options_and_source_not_by_its_
     assert mine(scale=2) != mine()  # which a class may take for something else
 
 
-def test_a_shipped_class_under_another_name_counts_by_the_options_that_differ(composed):
-    config = composed("attention=acmix", "placement=p3")
+def test_a_shipped_class_under_another_name_counts_by_the_options_that_differ(recorded):
+    config = recorded("attention=acmix", "placement=p3")
     renamed = {**config, "attention": {**config["attention"], "name": "tuned"}}
     assert identity_content(renamed, "", None)["attention"] == {"name": "tuned", "options": {}, "class": "acmix"}
 
 
-def test_data_and_weights_count_by_content(composed):
-    config = composed()
+def test_data_and_weights_count_by_content(recorded):
+    config = recorded()
     assert named(config, "abc") != named(config, "abd")
     assert named(config, weights="1") != named(config, weights=None)
-    assert named(composed("data.yaml=/a.yaml"), "abc") == named(composed("data.yaml=/b.yaml"), "abc")
+    assert named(recorded("data.yaml=/a.yaml"), "abc") == named(recorded("data.yaml=/b.yaml"), "abc")
     assert named(with_value(config, "model.weights", lambda _: "/b.pt"), weights="1") == named(config, weights="1")
 
 
-def test_one_baseline_serves_every_placement_and_every_treatment_of_the_graft(composed):
-    baseline = named(composed("attention=baseline"))
+def test_one_baseline_serves_every_placement_and_every_treatment_of_the_graft(recorded):
+    baseline = named(recorded("attention=baseline"))
     for override in ("placement=p3", "placebo.matches=cbam", "optimizer.attention.lr_factor=0.1"):
-        assert named(composed("attention=baseline", override)) == baseline
+        assert named(recorded("attention=baseline", override)) == baseline
 
 
-def test_what_defines_a_run_of_an_earlier_version_is_complete(composed):
-    config = composed("attention=acmix", "placement=p3")
+def test_what_defines_a_run_of_an_earlier_version_is_complete(recorded):
+    config = recorded("attention=acmix", "placement=p3")
     old = copy.deepcopy(config)
     del old["trainer"]["cls_pw"], old["attention"]["position"], old["placement"]["gate"]
     assert defining(old) == defining(config)
     assert "workers" not in defining(config)["trainer"]
 
 
-def test_an_optimizer_that_chooses_its_own_rate_has_no_momentum(composed):
-    assert "momentum" not in defining(composed("optimizer=auto"))["optimizer"]
+def test_an_optimizer_that_chooses_its_own_rate_has_no_momentum(recorded):
+    assert "momentum" not in defining(recorded("optimizer=auto"))["optimizer"]
 
 
 def test_only_what_differs_is_kept():
@@ -267,15 +276,16 @@ def test_only_what_differs_is_kept():
 def test_identities_stay_what_they_are(run):
     assert identity(run["config"], run["data"], run["weights"]) == run["identity_1"]
     assert identity_v0(run["config"], run["data"], run["weights"]) == run["run_id"]
-    assert f"{readable_name(run['config'])}-{run['run_id']}" == run["folder"]
+    config = RunConfig.from_omegaconf(OmegaConf.create(run["config"]))
+    assert f"{readable_name(config)}-{run['run_id']}" == run["folder"]
 
 
 @pytest.mark.parametrize("run", GOLDEN[:14], ids=[" ".join(run["overrides"]) for run in GOLDEN[:14]])
-def test_the_configuration_of_today_has_the_identities_of_then(run, composed):
+def test_the_configuration_of_today_has_the_identities_of_then(run, recorded):
     """Composed by today's schemas and conf/; resolving sites and a placebo's options is left to the stored one."""
     from tests.conftest import TINY, beside
 
-    config = composed(*beside(run["overrides"], base=TINY), *run["overrides"])
+    config = recorded(*beside(run["overrides"], base=TINY), *run["overrides"])
     config = {**config, "placement": run["config"]["placement"], "placebo": run["config"]["placebo"]}
     assert identity(config, run["data"], run["weights"]) == run["identity_1"]
     assert identity_v0(config, run["data"], run["weights"]) == run["run_id"]
@@ -287,8 +297,8 @@ def old_identity(config, **changes):
     return identity_v0(config, "abc", None)
 
 
-def test_the_old_identity_takes_no_notice_of_options_that_came_later(composed, monkeypatch):
-    config = composed("attention=acmix", "placement=p3")
+def test_the_old_identity_takes_no_notice_of_options_that_came_later(recorded, monkeypatch):
+    config = recorded("attention=acmix", "placement=p3")
     monkeypatch.setitem(TRAINER, "new", 0.5)
     monkeypatch.setitem(PROGRAM, "new", None)
     assert old_identity(config, trainer__new=0.5, new=None) == old_identity(config)
@@ -297,15 +307,15 @@ def test_the_old_identity_takes_no_notice_of_options_that_came_later(composed, m
     assert old_identity(config, trainer__workers=3) == old_identity(config)
 
 
-def test_the_old_identity_knows_moved_classes_and_removed_options(composed):
-    config = composed("attention=acmix", "placement=p3")
+def test_the_old_identity_knows_moved_classes_and_removed_options(recorded):
+    config = recorded("attention=acmix", "placement=p3")
     moved = old_identity(config, attention___target_="library.acmix.ACmix")
     del config["trainer"]["cls_pw"]
     assert moved == old_identity(config) is not None
 
 
-def test_the_old_identity_is_none_where_the_same_options_meant_another_training(composed):
-    acmix, baseline = composed("attention=acmix", "placement=p3"), composed("attention=baseline")
+def test_the_old_identity_is_none_where_the_same_options_meant_another_training(recorded):
+    acmix, baseline = recorded("attention=acmix", "placement=p3"), recorded("attention=baseline")
     assert old_identity(acmix, trainer__freeze=10) is None
     assert old_identity(baseline, trainer__freeze=10) is not None
     for batch in (-1, 0, 0.7):
@@ -319,16 +329,16 @@ def test_names_a_person_can_read(composed):
     assert readable_name(composed("attention=baseline")) == "baseline-yolo26n-digits-s0"
 
 
-def test_images_in_memory_make_another_run_and_images_on_disk_do_not(composed):
-    config = composed("attention=baseline")
+def test_images_in_memory_make_another_run_and_images_on_disk_do_not(recorded):
+    config = recorded("attention=baseline")
     ids = [named(with_value(config, "trainer.cache", lambda _, value=value: value)) for value in (False, "disk")]
     held = [named(with_value(config, "trainer.cache", lambda _, value=value: value)) for value in (True, "ram")]
     assert ids[0] == ids[1]
     assert held[0] == held[1] != ids[0]
 
 
-def test_a_run_of_then_is_not_found_for_images_in_memory(composed):
-    config = composed("attention=baseline")
+def test_a_run_of_then_is_not_found_for_images_in_memory(recorded):
+    config = recorded("attention=baseline")
     assert identity_v0(config, "data", None) is not None
     assert identity_v0(with_value(config, "trainer.cache", lambda _: "ram"), "data", None) is None
 
@@ -337,12 +347,12 @@ def test_a_run_of_then_is_not_found_for_images_in_memory(composed):
 def test_an_attention_whose_name_cannot_be_part_of_a_folder_s_is_refused(name, composed):
     config = composed("attention=acmix", "placement=p3")
     with pytest.raises(ConfigError, match=r"attention.name=.* takes letters, digits, _, - and \. only; write name: "):
-        readable_name({**config, "attention": {**MINE, "name": name}})
-    assert readable_name({**config, "attention": {**MINE, "name": "a-b_C.1"}}).startswith("a-b_C.1-p3-")
+        readable_name(replace(config, attention={**MINE, "name": name}))
+    assert readable_name(replace(config, attention={**MINE, "name": "a-b_C.1"})).startswith("a-b_C.1-p3-")
 
 
 def test_a_data_set_whose_name_leads_elsewhere_is_refused(composed):
     config = composed("attention=acmix", "placement=p3")
     with pytest.raises(ConfigError, match=r"data.name=\.\./x: .* choose one without /"):
-        readable_name({**config, "data": {**config["data"], "name": "../x"}})
-    assert "-my pets-" in readable_name({**config, "data": {**config["data"], "name": "my pets"}})
+        readable_name(replace(config, data=replace(config.data, name="../x")))
+    assert "-my pets-" in readable_name(replace(config, data=replace(config.data, name="my pets")))

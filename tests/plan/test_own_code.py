@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.plan.own_code import code_changed, imported_fingerprint, own_code
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,19 +14,24 @@ import pytest
 
 from tests.conftest import TINY
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
 from yolo26_attention.run.runner import METRICS, run
 from yolo26_attention.run.tracking import Tracker, open_tracker
 
 ROOT = Path(__file__).parents[2]
-DEFAULT = {"mode": "offline", "project": "yolo26-attention", "entity": None, "tags": [], "upload_weights": False}
+DEFAULT = TrackingConfig()
 LONG = "a_data_set_with_a_name_that_says_everything_about_it_and_then_some_more_v2"
+
+
+def with_values(mode="offline", **changes):
+    return replace(DEFAULT, mode=TrackingMode(mode), **changes)
 
 
 def refused(tmp_path, study="s", **changes):
     with pytest.raises(ConfigError) as caught:
-        check_tracking({**DEFAULT, **changes}, study, tmp_path)
+        check_tracking(with_values(**changes), study, tmp_path)
     return str(caught.value)
 
 
@@ -48,12 +54,12 @@ def test_what_wandb_refuses_is_refused_by_key_and_value(changes, study, said, tm
 
 
 def test_at_the_limits_nothing_is_refused(tmp_path):
-    check_tracking({**DEFAULT, "tags": ["x" * 64], "project": "p" * 128, "entity": "my-team_1"}, "s" * 128, tmp_path)
+    check_tracking(with_values(tags=["x" * 64], project="p" * 128, entity="my-team_1"), "s" * 128, tmp_path)
 
 
 def test_disabled_asks_nothing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    check_tracking({**DEFAULT, "mode": "disabled", "tags": ["x" * 65]}, "", tmp_path)
+    check_tracking(with_values(mode="disabled", tags=["x" * 65]), "", tmp_path)
 
 
 def test_a_wandb_that_cannot_be_imported_is_said(tmp_path, monkeypatch):
@@ -91,7 +97,7 @@ def test_online_without_a_usable_key_is_refused_and_nobody_is_asked(netrc, key, 
     if key is not None:
         monkeypatch.setenv("WANDB_API_KEY", key)
     if said is None:
-        check_tracking({**DEFAULT, "mode": "online"}, "s", tmp_path)
+        check_tracking(with_values(mode="online"), "s", tmp_path)
     else:
         text = refused(tmp_path, mode="online")
         assert text.startswith("tracking.mode=online needs an API key for https://wandb.example.org")
@@ -120,7 +126,7 @@ def test_an_address_that_is_none_is_refused(tmp_path, monkeypatch):
 )
 def test_the_environment_stands_above_defaults(environment, changes, given, expected, caplog):
     caplog.set_level(logging.INFO)
-    assert follow_environment({**DEFAULT, **changes}, given, environment) == {**DEFAULT, **changes, **expected}
+    assert follow_environment(with_values(**changes), given, environment) == with_values(**{**changes, **expected})
     assert len(caplog.records) == len(expected)
     assert all("says" in record.message for record in caplog.records)
 
@@ -143,7 +149,7 @@ def test_the_environment_stands_above_defaults(environment, changes, given, expe
     ],
 )
 def test_what_is_given_stands_above_the_environment_and_that_is_said(environment, changes, given, said, caplog):
-    options = {**DEFAULT, **changes}
+    options = with_values(**changes)
     assert follow_environment(options, given, environment) == options
     (record,) = caplog.records
     assert said in record.message
@@ -152,7 +158,7 @@ def test_what_is_given_stands_above_the_environment_and_that_is_said(environment
 
 def test_an_agent_of_a_sweep_says_where_its_runs_belong(caplog):
     agent = {"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "r", "WANDB_PROJECT": "p", "WANDB_ENTITY": "e", "WANDB_DIR": "/d"}
-    options = {**DEFAULT, "mode": "online"}
+    options = with_values(mode="online")
     assert follow_environment(options, ["tracking=online"], agent) == options
     assert caplog.records == []
 
@@ -166,7 +172,7 @@ def test_a_plan_follows_the_environment(composed, monkeypatch):
     overrides = [option for option in TINY if not option.startswith("tracking")]
     monkeypatch.setenv("WANDB_MODE", "disabled")
     plan = check(composed(*overrides, "attention=baseline"))
-    assert plan.config["tracking"]["mode"] == "disabled"
+    assert plan.config.tracking.mode == "disabled"
     monkeypatch.delenv("WANDB_MODE")
     assert check(composed(*overrides, "attention=baseline")).run_id == plan.run_id
 
@@ -240,9 +246,7 @@ def test_online_a_run_that_wandb_refuses_ends_before_training(tmp_path, monkeypa
     begun = []
     with (
         pytest.raises(RuntimeError, match=r"could not begin the run \(cannot start its service\); check login"),
-        open_tracker(
-            {**DEFAULT, "mode": "online"}, run_id="a", name="a", group="g", tags=[], config={}, folder=tmp_path
-        ),
+        open_tracker(with_values(mode="online"), run_id="a", name="a", group="g", tags=[], config={}, folder=tmp_path),
     ):
         begun.append(True)
     assert begun == []
@@ -276,7 +280,7 @@ def test_only_a_server_can_go_on_with_a_run(mode, resume, tmp_path, monkeypatch)
     asked = {}
     monkeypatch.setattr("wandb.init", lambda **options: asked.update(options))
     with open_tracker(
-        {**DEFAULT, "mode": mode},
+        with_values(mode=mode),
         run_id="a",
         name="a",
         group="g",

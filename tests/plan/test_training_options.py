@@ -1,5 +1,7 @@
 """Options that have an effect are taken; tests/errors.txt has those that are refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from yolo26_attention.plan.checks import ConfigError, check
@@ -14,7 +16,7 @@ def refused(tiny):
         config = tiny(*overrides)
         try:
             check_training_options(
-                {**config, "trainer": {**config["trainer"], **trainer}}, device, check(tiny()).dataset.yaml
+                replace(config, trainer=replace(config.trainer, **trainer)), device, check(tiny()).dataset.yaml
             )
         except ConfigError as error:
             return str(error)

@@ -73,7 +73,7 @@ def counted(finished, monkeypatch):
     def measure_run(plan, trained, imgsz, samples):
         calls.append(imgsz)
         (plan.folder / samples).write_bytes(b"times")
-        return {"ratio_to_stock": float(len(calls)), "backend": plan.config["latency"]["backend"]}
+        return {"ratio_to_stock": float(len(calls)), "backend": plan.config.latency.backend.value}
 
     monkeypatch.setattr(measuring, "measure_run", measure_run)
     return finished, calls
@@ -212,22 +212,22 @@ def test_interrupted_measurement_leaves_the_record_as_it_was(counted, monkeypatc
 
 def test_measurement_of_an_earlier_version_is_recognised_by_the_configuration(composed):
     """It has no options of its own, and the configuration lacks what came later."""
-    config = composed("attention=baseline", "latency.batch=2")
+    config = composed("attention=baseline", "latency.batch=2").plain()
     del config["latency"]["again"], config["latency"]["max_pairs"]
     record = Record("a", "a", "s", 0, config, latency={"ratio_to_stock": 1.5}, environment={"device": "cpu"})
-    assert find(record, asked(composed("latency.batch=2"), "cpu")) == record.latency
-    assert find(record, asked(composed("latency.batch=1"), "cpu")) == {}
-    assert find(record, asked(composed("latency.batch=2"), "A Card")) == {}
+    assert find(record, asked(composed("latency.batch=2").plain(), "cpu")) == record.latency
+    assert find(record, asked(composed("latency.batch=1").plain(), "cpu")) == {}
+    assert find(record, asked(composed("latency.batch=2").plain(), "A Card")) == {}
 
 
 def test_threads_are_those_of_the_training_where_latency_names_none(composed):
-    assert asked(composed("trainer.threads=3"), "cpu")["threads"] == 3
-    assert asked(composed("trainer.threads=3", "latency.threads=2"), "cpu")["threads"] == 2
+    assert asked(composed("trainer.threads=3").plain(), "cpu")["threads"] == 3
+    assert asked(composed("trainer.threads=3", "latency.threads=2").plain(), "cpu")["threads"] == 2
 
 
 def test_size_is_that_of_the_training_where_latency_names_none(composed):
-    assert asked(composed("trainer.imgsz=96"), "cpu")["imgsz"] == 96
-    assert asked(composed("trainer.imgsz=96", "latency.imgsz=64"), "cpu")["imgsz"] == 64
+    assert asked(composed("trainer.imgsz=96").plain(), "cpu")["imgsz"] == 96
+    assert asked(composed("trainer.imgsz=96", "latency.imgsz=64").plain(), "cpu")["imgsz"] == 64
 
 
 def test_costs_that_cannot_be_counted_are_none_and_say_why():

@@ -127,7 +127,7 @@ def test_a_finished_run_loses_a_state_left_by_its_last_moment(plan):
 
 def test_a_run_whose_record_has_no_tracking_id_gets_one(plan, monkeypatch):
     plan.folder.mkdir(parents=True)
-    config = dict(plan.config)
+    config = plan.config.plain()
     Record(plan.run_id, plan.folder.name, config["study"], config["seed"], config, "interrupted").write(plan.folder)
     monkeypatch.setattr("yolo26_attention.run.runner._recorded", lambda *_: None)
     record, _ = run(plan, "")
@@ -165,7 +165,7 @@ def other(tiny, tmp_path):
 
 @pytest.mark.parametrize("status", ["finished", "interrupted", "failed"])
 def test_a_folder_that_was_copied_under_the_name_of_another_run_is_refused(status, plan, other):
-    config = dict(plan.config)
+    config = plan.config.plain()
     plan.folder.mkdir(parents=True)
     Record(plan.run_id, plan.folder.name, "s", 0, config, status, metrics={"map50_95": 0.5}).write(plan.folder)
     shutil.copytree(plan.folder, other.folder)
@@ -195,7 +195,7 @@ def test_the_state_of_another_run_is_refused_and_kept(plan, other, monkeypatch):
 @pytest.mark.parametrize("field", ["metrics", "model"])
 def test_a_finished_record_without_results_is_refused_as_damaged(field, plan):
     whole = {"metrics": dict.fromkeys(("map50_95", "map50", "precision", "recall"), 0.5), "model": {}}
-    damaged = Record(plan.run_id, plan.folder.name, "s", 0, dict(plan.config), "finished", **{**whole, field: {}})
+    damaged = Record(plan.run_id, plan.folder.name, "s", 0, plan.config.plain(), "finished", **{**whole, field: {}})
     plan.folder.mkdir(parents=True)
     damaged.write(plan.folder)
     said = (
@@ -203,7 +203,7 @@ def test_a_finished_record_without_results_is_refused_as_damaged(field, plan):
     )
     with pytest.raises(RunSkippedError, match=said):
         run(plan, "")
-    forced = dataclasses.replace(plan, config={**plan.config, "force": True})
+    forced = dataclasses.replace(plan, config=dataclasses.replace(plan.config, force=True))
     assert run(forced, "")[0].status == "finished"
 
 

@@ -132,13 +132,15 @@ def test_values_as_hydra_reads_them(value, text):
     ("changes", "message"),
     [
         pytest.param({"typo": 1}, r"needs the keys question, seeds and variants", id="unknown-key"),
-        pytest.param({"variants": ["a"]}, r"hold options by name", id="list"),
+        pytest.param({"variants": ["a"]}, r"holds options by name", id="list"),
         pytest.param({"variants": {"baseline": None}}, r"baseline holds no options", id="empty-variant"),
+        pytest.param({"variants": {"a": {"attention": "acmix"}}}, r"a alone compares nothing", id="one-variant"),
+        pytest.param({"components": {"a": {"attention": "acmix"}}}, r"either variants or components", id="both"),
+        pytest.param({"design": "full"}, r"design=full combines components", id="design-of-variants"),
         pytest.param(
-            {"variants": {"a": {"attention": "acmix"}}}, r"every study needs the variant `base", id="baseline"
-        ),
-        pytest.param(
-            {"variants": {"baseline": {"attention": "baseline", "model": ["a", "b"]}}}, r"and only one", id="baselines"
+            {"variants": {"baseline": {"attention": "baseline", "model": ["a", "b"]}}},
+            r"is one configuration",
+            id="baselines",
         ),
         pytest.param(
             {"variants": {"baseline": {"attention": "baseline"}, "a": {"seed": 1}}}, r"seeds has a place", id="seed"
@@ -169,3 +171,21 @@ def test_unknown_study_lists_those_there_are():
 def test_an_override_of_what_the_study_varies(tmp_path):
     with pytest.raises(ConfigError, match=r"attention.heads=8: mine varies attention.heads itself"):
         study(tmp_path, content()).points(overrides=["attention.heads=8"])
+
+
+def test_without_a_variant_called_baseline_the_first_one_is_it(tmp_path):
+    text = content(variants={"sgd": {"optimizer": "sgd"}, "musgd": {"optimizer": "musgd"}, "auto": {}})
+    points = study(tmp_path, text).with_seeds((0,)).points()
+    assert {point.variant: point.baseline for point in points} == {"sgd": "sgd", "musgd": "sgd", "auto": "sgd"}
+
+
+def test_a_grid_of_stock_models_is_compared_with_its_first_cell(tmp_path):
+    text = content(variants={"stock": {"attention": "baseline", "optimizer": ["sgd", "musgd"]}})
+    points = study(tmp_path, text).with_seeds((0,)).points()
+    assert [point.baseline for point in points] == ["stock optimizer=sgd"] * 2
+
+
+def test_common_options_may_be_overridden_for_a_pilot(tmp_path):
+    text = content(common={"data": "digits", "trainer.epochs": 9})
+    points = study(tmp_path, text).points(["trainer.epochs=1"])
+    assert points[0].settings == ("data=digits", "attention=baseline", "trainer.epochs=1")

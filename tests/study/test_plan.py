@@ -1,5 +1,6 @@
 """Every run of every shipped study composes, builds, and is the run that the command line would start."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -92,13 +93,13 @@ def test_overrides_that_hydra_refuses(composer):
 
 def test_seconds_of_the_same_training_elsewhere(composer, tmp_path):
     planned = plan_runs(load_study("kernel_att").with_seeds((0,)).points(), composer)
-    other = {**planned[0].config, "trainer": {**planned[0].config["trainer"], "epochs": 99}}
+    other = replace(planned[0].config, trainer=replace(planned[0].config.trainer, epochs=99))
     for number, (config, status, attempts) in enumerate(
         [(planned[1].config, "finished", 1), (planned[1].config, "failed", 1), (other, "finished", 1)]
     ):
         folder = tmp_path / "runs" / str(number)
         folder.mkdir(parents=True)
-        Record("1", "a", "s", 0, dict(config), status=status, attempts=attempts, seconds=12.5).write(folder)
+        Record("1", "a", "s", 0, config.plain(), status=status, attempts=attempts, seconds=12.5).write(folder)
     assert measured_elsewhere(tmp_path, planned) == [12.5]
 
 

@@ -79,8 +79,8 @@ def test_a_point_of_no_study():
 def test_points_compose_together_with_options_of_ones_own(composer):
     register_points(["point=kernel_att/acmix-kernel_att-3"])
     config = composer(["point=kernel_att/acmix-kernel_att-3", "attention.heads=8", "placement=p3"])
-    assert (config["attention"]["kernel_att"], config["attention"]["heads"]) == (3, 8)
-    assert config["placement"]["sites"] == ["p3"]
+    assert (config.attention["kernel_att"], config.attention["heads"]) == (3, 8)
+    assert config.placement.sites == ["p3"]
 
 
 def test_a_study_whose_runs_depend_on_its_results_is_none_for_agents():

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from ultralytics.utils.torch_utils import unset_deterministic
 
+from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.grafted import graft_parts
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
 from yolo26_attention.training.decided import decided
-from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import GraftTrainer
 
 
@@ -23,12 +23,12 @@ def begin(tiny, tmp_path):
 
     def built(*overrides, spec=None, frozen=False, **arguments):
         plan = check(tiny("placement=p3", "trainer.val=false", *overrides))
-        options = GraftOptions(frozen=True) if frozen else plan.graft_options
+        options = GraftOptimizerConfig(frozen=True) if frozen else plan.config.optimizer.attention
         configured = GraftTrainer.configured(
             spec or plan.grafts,
             tmp_path / "journal.jsonl",
             graft_options=options,
-            steps=plan.config["trainer"]["steps"],
+            steps=plan.config.trainer.steps,
         )
         trainer = configured(overrides={**plan.arguments, "save_dir": str(tmp_path / "train"), **arguments})
         trainer._setup_train()

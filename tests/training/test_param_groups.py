@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
-from yolo26_attention.training.param_groups import GraftOptions, regroup
+from yolo26_attention.training.param_groups import regroup
 from yolo26_attention.training.trainer import GraftTrainer
 
 
@@ -92,14 +93,16 @@ def test_a_weight_decay_of_its_own_outlives_a_halved_batch():
         for kind, parameter in zip(("weight", "bias"), site.attention.parameters(), strict=True)
     ]
     optimizer = torch.optim.SGD(groups, lr=0.1)
-    regroup(optimizer, model, GraftOptions(weight_decay=0.0))
+    regroup(optimizer, model, GraftOptimizerConfig(weight_decay=0.0))
     assert [group["param_group"] for group in optimizer.param_groups if group["params"]] == ["attention", "bias"]
 
 
 def test_a_frozen_graft_keeps_the_buffers_that_it_changes_itself(tiny, tmp_path):
     plan = check(tiny("placement=p3", "trainer.val=false", "trainer.epochs=2", "trainer.nbs=4"))
     spec = Graft(f"{__name__}.Running", {}, ("p3",))
-    trainer = GraftTrainer.configured((spec,), tmp_path / "journal.jsonl", graft_options=GraftOptions(frozen=True))
+    trainer = GraftTrainer.configured(
+        (spec,), tmp_path / "journal.jsonl", graft_options=GraftOptimizerConfig(frozen=True)
+    )
     training, seen = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")}), []
 
     def look(t):

@@ -46,8 +46,8 @@ def build(tiny):
         configured = trainer.configured(
             plan.grafts,
             folder / "journal.jsonl",
-            graft_options=plan.graft_options,
-            steps=plan.config["trainer"]["steps"],
+            graft_options=plan.config.optimizer.attention,
+            steps=plan.config.trainer.steps,
             state_file=folder / "state.pt",
         )
         return configured(overrides={**plan.arguments, "save_dir": str(folder / "train")})

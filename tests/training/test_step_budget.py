@@ -30,7 +30,7 @@ def test_by_hand(steps, batches, accumulate, warmup_epochs, epochs, last):
 def count_steps(config, folder):
     """Train, and count the calls of the optimizer's step and the batches."""
     plan = check(config)
-    trainer = GraftTrainer.configured(plan.grafts, steps=config["trainer"]["steps"])(
+    trainer = GraftTrainer.configured(plan.grafts, steps=config.trainer.steps)(
         overrides={**plan.arguments, "save_dir": str(folder)}
     )
     counted = {"steps": 0, "batches": 0}

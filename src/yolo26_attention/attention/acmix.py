@@ -8,16 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from yolo26_attention.attention.acmix_convolution import ShiftConv, compose, dense, grouped
-from yolo26_attention.attention.options import LARGEST_KERNEL
-from yolo26_attention.attention.window import IMPLEMENTATIONS, check_heads, window_attention
+from yolo26_attention.attention.options import LARGEST_KERNEL, ACmixConfig, Combine, Implementation, Paths, Shift
+from yolo26_attention.attention.window import check_heads, window_attention
 from yolo26_attention.attention.window_shifted import window_weights
 
 # Shape legend: B batch, C channels, H height, W width, N heads, D channels per head
 
 MOST_DENSE_CHANNELS = 96
-PATHS = ("both", "attention", "convolution")
-COMBINE = ("learned", "complement", "sum", "fixed")
-SHIFT = ("learned", "fixed", "random")
 
 
 class ACmix(nn.Module):
@@ -66,18 +63,18 @@ class ACmix(nn.Module):
         in_channels: int,
         out_channels: int | None = None,
         *,
-        heads: int = 4,
-        kernel_att: int = 7,
-        kernel_conv: int = 3,
+        heads: int = ACmixConfig.heads,
+        kernel_att: int = ACmixConfig.kernel_att,
+        kernel_conv: int = ACmixConfig.kernel_conv,
         stride: int = 1,
-        dilation: int = 1,
-        paths: str = "both",
-        combine: str = "learned",
-        rate1: float = 0.5,
-        rate2: float = 0.5,
-        shift: str = "learned",
-        position: bool = True,
-        implementation: str = "auto",
+        dilation: int = ACmixConfig.dilation,
+        paths: str = ACmixConfig.paths.value,
+        combine: str = ACmixConfig.combine.value,
+        rate1: float = ACmixConfig.rate1,
+        rate2: float = ACmixConfig.rate2,
+        shift: str = ACmixConfig.shift.value,
+        position: bool = ACmixConfig.position,
+        implementation: str = ACmixConfig.implementation.value,
     ):
         super().__init__()
         self.in_channels = in_channels
@@ -105,41 +102,32 @@ class ACmix(nn.Module):
             if side > LARGEST_KERNEL:
                 raise ValueError(f"{name}={side} is wider than {LARGEST_KERNEL}; try less")
         choices = {
-            "paths": PATHS,
-            "combine": COMBINE,
-            "shift": SHIFT,
-            "implementation": ("auto", *IMPLEMENTATIONS),
+            "paths": tuple(Paths),
+            "combine": tuple(Combine),
+            "shift": tuple(Shift),
+            "implementation": tuple(Implementation),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)} is unknown; try {', '.join(allowed)}")
 
     def _check_effect(self, rate1: float, rate2: float) -> None:
-        # name: (value, the default)
-        convolution = {"kernel_conv": (self.kernel_conv, 3), "shift": (self.shift, "learned")}
-        attention = {
-            "kernel_att": (self.kernel_att, 7),
-            "dilation": (self.dilation, 1),
-            "position": (self.position, True),
-            "implementation": (self.implementation, "auto"),
-        }
-        idle = {}
+        convolution = ("kernel_conv", "shift")
+        attention = ("kernel_att", "dilation", "position", "implementation")
+        idle: tuple[str, ...] = ()
         if self.paths != "both":
-            idle = {
-                "combine": (self.combine, "learned"),
-                "rate1": (rate1, 0.5),
-                "rate2": (rate2, 0.5),
-            }
-            idle |= convolution if self.paths == "attention" else attention
+            idle = ("combine", "rate1", "rate2", *(convolution if self.paths == "attention" else attention))
         elif self.combine == "sum":
-            idle = {"rate1": (rate1, 0.5), "rate2": (rate2, 0.5)}
+            idle = ("rate1", "rate2")
         elif self.combine == "complement":
-            idle = {"rate2": (rate2, 0.5)}
-        for name, (value, nothing) in idle.items():
-            if value != nothing:
+            idle = ("rate2",)
+        given = {**vars(self), "rate1": rate1, "rate2": rate2}
+        for name in idle:
+            default = getattr(ACmixConfig, name)
+            if given[name] != default:
                 raise ValueError(
-                    f"{name}={value} has no effect with paths={self.paths}, combine={self.combine}; "
-                    f"leave it at {nothing}"
+                    f"{name}={given[name]} has no effect with paths={self.paths}, combine={self.combine}; "
+                    f"leave it at {default}"
                 )
 
     rate1: nn.Parameter | float

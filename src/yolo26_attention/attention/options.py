@@ -10,7 +10,7 @@ indexing), except fused attention over the whole map: see Attention2dConfig.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -22,7 +22,7 @@ from yolo26_attention.attention.options_timm import TIMM_SCHEMAS
 LARGEST_KERNEL = 255
 
 
-class Paths(Enum):
+class Paths(StrEnum):
     """The paths of ACmix that contribute."""
 
     both = "both"
@@ -30,7 +30,7 @@ class Paths(Enum):
     convolution = "convolution"
 
 
-class Combine(Enum):
+class Combine(StrEnum):
     """How ACmix adds its two paths: the strategies in the ablation of Pan et al. (2022)."""
 
     learned = "learned"
@@ -39,7 +39,7 @@ class Combine(Enum):
     fixed = "fixed"
 
 
-class Shift(Enum):
+class Shift(StrEnum):
     """Initial values of ACmix's shift convolution, and whether it is learned."""
 
     learned = "learned"
@@ -47,12 +47,12 @@ class Shift(Enum):
     random = "random"
 
 
-class Implementation(Enum):
-    """Implementation of the windowed attention; auto uses the first that can run."""
+class Implementation(StrEnum):
+    """Implementation of the windowed attention; auto uses the first of the others that can run."""
 
     auto = "auto"
-    tiled = "tiled"
     triton = "triton"
+    tiled = "tiled"
     shifted = "shifted"
 
 

@@ -11,12 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from yolo26_attention.attention import window_shifted, window_tiled
+from yolo26_attention.attention.options import Implementation
 from yolo26_attention.attention.window_border import reflect_pad
 
 __all__ = ["IMPLEMENTATIONS", "check_heads", "reflect_pad", "window_attention"]
 
 # In the order in which "auto" tries them.
-IMPLEMENTATIONS = ("triton", "tiled", "shifted")
+IMPLEMENTATIONS = tuple(choice.value for choice in Implementation if choice != Implementation.auto)
 
 logger = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 import enum
 import re
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING
 from difflib import get_close_matches
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException, SearchPathException
@@ -22,9 +22,9 @@ from omegaconf.errors import (
 )
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.registration import plain_values
 from yolo26_attention.config.schema import SCHEMAS
 
+Converted = TypeVar("Converted")
 SHOWN = "see the options with --cfg job"
 FLAGS = ("Only one of --run", "The --resolve flag")  # --cfg job -m
 EXAMPLES = {
@@ -74,15 +74,19 @@ def _no_name(value: str) -> bool:
         return value.strip().lower() in {"null", "true", "false"} or value.startswith(("[", "{"))
 
 
-def job_values(config: DictConfig) -> dict[str, Any]:
-    """Return the values of Hydra's current job.
+def job_config(config: DictConfig, convert: Callable[[DictConfig], Converted]) -> Converted:
+    """Convert the configuration of Hydra's current job.
+
+    Args:
+        config: as composed by Hydra.
+        convert: `run_config` or `export_config`.
 
     Raises:
         ConfigError: also for errors that OmegaConf finds only now, such as a dangling interpolation.
     """
     overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     with config_errors(list(map(str, overrides or ()))):
-        return plain_values(config)
+        return convert(config)
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
-"""Register schemas and launchers with Hydra, and convert composed configurations to plain values."""
+"""Register schemas and launchers with Hydra, and convert composed configurations to typed ones."""
 
 import sys
 from importlib import import_module
-from typing import Any
+from typing import cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.compat.hydra import share_schemas
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig
 
 
@@ -37,20 +38,32 @@ def _register_launchers() -> None:
                 plugins.register(found)
 
 
-def plain_values(config: DictConfig) -> dict[str, Any]:
-    """Resolve the configuration to plain values, and make the folder given with -cd importable.
+def run_config(config: DictConfig) -> RunConfig:
+    """Convert the composed configuration of a run, and make the folder given with -cd importable.
 
     Raises:
         ConfigError: for a key that `+key=value` added outside the schema.
     """
+    _refuse_added_keys(config)
+    sys.path += [folder for folder in own_folders() if folder not in sys.path]
+    return RunConfig.from_omegaconf(config)
+
+
+def export_config(config: DictConfig) -> ExportConfig:
+    """Convert the composed configuration of an export, and make the folder given with -cd importable.
+
+    Raises:
+        ConfigError: for a key that `+key=value` added outside the schema.
+    """
+    _refuse_added_keys(config)
+    sys.path += [folder for folder in own_folders() if folder not in sys.path]
+    return cast(ExportConfig, OmegaConf.to_object(config))
+
+
+def _refuse_added_keys(config: DictConfig) -> None:
     if added := added_keys(config):
         value = OmegaConf.select(config, added[0])
         raise ConfigError(f"+{added[0]}={value}: there is no option {added[0]}; see the options with --cfg job")
-    sys.path += [folder for folder in own_folders() if folder not in sys.path]
-    values: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
-        config, resolve=True, throw_on_missing=True, enum_to_str=True
-    )
-    return values
 
 
 def own_folders() -> list[str]:

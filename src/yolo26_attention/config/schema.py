@@ -6,7 +6,7 @@ fast. Ultralytics' arguments keep their names (`lr0`, `close_mosaic`), so its do
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 from omegaconf import MISSING
@@ -24,7 +24,15 @@ class PlaceboAttentionConfig:
     shortcut: bool = True  # add the input to the output
 
 
-class MatchBy(Enum):
+@dataclass
+class MixConfig:
+    """Several attention modules in one network: by site a name, a mapping with name and options, or a list of these."""
+
+    name: str = "mix"
+    grafts: Any = None  # such as {p3: acmix, p5: {name: cbam, mode: replace}}; Any, as Hydra adds no key to a dict
+
+
+class MatchBy(StrEnum):
     """The quantity in which a placebo equals the attention that it matches."""
 
     parameters = "parameters"
@@ -40,7 +48,7 @@ class PlaceboConfig:
     by: MatchBy = MatchBy.parameters  # flops: counted at trainer.imgsz
 
 
-class Mode(Enum):
+class Mode(Enum):  # no StrEnum, because `replace` is a method of str
     """How attention joins a site: after its block, instead of it, or instead of the 3x3 convolutions inside it."""
 
     append = "append"
@@ -48,7 +56,7 @@ class Mode(Enum):
     bottleneck = "bottleneck"
 
 
-class Gate(Enum):
+class Gate(StrEnum):
     """Initial weight of appended attention: full, or zero, by a learned scalar that starts at 0."""
 
     none = "none"
@@ -98,7 +106,7 @@ class PublicDataConfig:
 
 @dataclass
 class GraftOptimizerConfig:
-    """How the optimizer treats the graft's parameters; the defaults are Ultralytics' behaviour.
+    """How the optimizer treats the graft's parameters; the defaults leave Ultralytics' groups as they are.
 
     MuSGD applies Muon to all parameters with 2 or 4 dimensions, including ACmix's shift kernels, and weight decay to
     all except biases and norms, including ACmix's two rates.
@@ -186,7 +194,7 @@ class TrainerConfig:
     copy_paste_mode: str = "flip"
 
 
-class TrackingMode(Enum):
+class TrackingMode(StrEnum):
     """Mode of the Weights & Biases run."""
 
     offline = "offline"
@@ -205,7 +213,7 @@ class TrackingConfig:
     upload_weights: bool = False  # log best.pt as an artifact
 
 
-class Backend(Enum):
+class Backend(StrEnum):
     """The runtime for the trained and the stock model."""
 
     eager = "eager"
@@ -216,7 +224,7 @@ class Backend(Enum):
     tensorrt = "tensorrt"
 
 
-class Precision(Enum):
+class Precision(StrEnum):
     """Precision of the deployed model."""
 
     fp32 = "fp32"
@@ -282,7 +290,7 @@ class ExportConfig:
 
 
 SCHEMAS: dict[str, dict[str, type]] = {
-    "attention": {**ATTENTION_SCHEMAS, "placebo": PlaceboAttentionConfig},
+    "attention": {**ATTENTION_SCHEMAS, "placebo": PlaceboAttentionConfig, "mix": MixConfig},
     "placement": {"sites": PlacementConfig},
     "model": {"yolo26": ModelConfig},
     "data": {"digits": DigitsConfig, "public": PublicDataConfig},

@@ -1,26 +1,19 @@
 """Build the attention of one place in the network and check that it fits."""
 
-import copy
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.nn.parameter import is_lazy
-from ultralytics.nn.modules import Conv
-from ultralytics.utils.torch_utils import initialize_weights
 
-from yolo26_attention.detector.blame import defined, last_line
+from yolo26_attention.detector.blame import last_line
+from yolo26_attention.detector.construction import construct
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.detector.isolation import kept_settings, own_generator
+from yolo26_attention.detector.late_parameters import copied_module, make_parameters
 from yolo26_attention.detector.modes import Replacement
-from yolo26_attention.detector.own_imports import compile_from_source
+from yolo26_attention.detector.place import Place
 from yolo26_attention.detector.placebo_size import Match, match_placebo
 from yolo26_attention.detector.probe import (
     Candidate,
@@ -32,40 +25,8 @@ from yolo26_attention.detector.probe import (
     check_ties,
     probe,
 )
-from yolo26_attention.detector.sites import Site, inference
+from yolo26_attention.detector.sites import inference
 from yolo26_attention.detector.trust import is_shipped
-
-MOST_PARAMETERS = 100_000_000  # at one place; all of yolo26x has 60 million
-
-
-@dataclass(frozen=True)
-class Place:
-    """The place of one attention module.
-
-    Args:
-        site: its site; height and width are those of the map at the image size at which sites were found.
-        path: path of the convolution in the site's block that it replaces; "" if it joins the block as a whole.
-        neighbour: the module whose device, dtype and training mode it adopts.
-        in_channels: channels of its input.
-        channels: required channels of its output.
-        position: number of attention modules that join the site before it.
-    """
-
-    site: Site
-    path: str
-    neighbour: nn.Module
-    in_channels: int
-    channels: int
-    position: int = 0
-
-    @property
-    def key(self) -> str:
-        """Its part in the seed of its generator; the first attention of a site draws as if it were alone."""
-        site = f"{self.site.name}#{self.position}" if self.position else self.site.name
-        return f"{site}/{self.path}" if self.path else site
-
-    def __str__(self) -> str:
-        return f"{self.site.name} ({self.path})" if self.path else self.site.name
 
 
 def build(
@@ -104,33 +65,12 @@ def build(
     with own_generator(key), kept_settings():
         attention, project = _complete(target, options, place)
     with own_generator(f"check/{key}"), kept_settings():
-        tried = attention if is_shipped(target) else _copied(attention)
+        tried = attention if is_shipped(target) else copied_module(attention)
         _check_map(Replacement(tried, project), attention_class, place, mode)
     if matched is not None:
         placebo: Any = attention
         placebo.matched = matched  # read by yolo26_attention.detector.grafted.placebo_matches
     return like(attention, place.neighbour), None if project is None else like(project, place.neighbour)
-
-
-def find_class(target: str) -> Callable[..., nn.Module]:
-    """Import the class that a dotted path names.
-
-    Raises:
-        ValueError: with the last line of the traceback and the folders searched, if it cannot be imported.
-    """
-    module_name, _, class_name = target.rpartition(".")
-    compile_from_source()
-    try:
-        with own_generator(f"import/{module_name}"), kept_settings():
-            found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)
-    except (Exception, SystemExit) as error:
-        prefixes = (sys.prefix, sys.base_prefix)
-        own = [os.path.abspath(folder) for folder in sys.path if not os.path.abspath(folder).startswith(prefixes)]
-        raise ValueError(
-            f"attention._target_={target} cannot be imported ({last_line(error)}); write MODULE.CLASS; searched "
-            f"{', '.join(dict.fromkeys(own))} and in the installed packages"
-        ) from error
-    return found
 
 
 def _matched_sizes(match: Match, place: Place, key: str, scale: float) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -175,8 +115,8 @@ def _named(place: Place) -> Iterator[None]:
 
 
 def _complete(target: str, options: Mapping[str, Any], place: Place) -> tuple[nn.Module, nn.Module | None]:
-    """As `_construct`, and create the parameters that a user's class creates in its first forward pass."""
-    attention, project = _construct(find_class(target), options, place)
+    """As `construct`, and create the parameters that a user's class creates in its first forward pass."""
+    attention, project = construct(find_class(target), options, place)
     if not is_shipped(target):
         channels = place.in_channels if project is None else place.channels
         candidate = Candidate(attention, channels, place.channels, 1)
@@ -184,120 +124,13 @@ def _complete(target: str, options: Mapping[str, Any], place: Place) -> tuple[nn
             check_modes(candidate)
 
         def again() -> nn.Module:
-            return _construct(find_class(target), options, place)[0]
+            return construct(find_class(target), options, place)[0]
 
-        _make_parameters(attention, again, place, channels)
+        make_parameters(attention, again, place, channels)
         with _named(place):
             check_ties(candidate)
             with own_generator("trial"):
                 check_shared(candidate, again())
-    return attention, project
-
-
-def _make_parameters(attention: nn.Module, again: Callable[[], nn.Module], place: Place, channels: int) -> None:
-    """Run once a module that creates parameters in its first forward pass, with the current random generator.
-
-    Args:
-        attention: the new module.
-        again: builds another instance.
-        place: its place.
-        channels: channels of its input.
-
-    Raises:
-        ValueError: if the shapes of these parameters depend on the size of the first map.
-    """
-    shapes = []
-    for extra in (0, 1):
-        with own_generator("trial"):
-            trial = again() if extra else _copied(attention)
-            _run_blank(trial, place, channels, extra)
-        shapes.append(_shapes(trial))
-        if shapes[0] == _shapes(attention):
-            return
-    changed = [name for name, shape in shapes[0].items() if shapes[1].get(name) != shape]
-    if changed:
-        raise ValueError(
-            f"attention at site {place}: {type(attention).__name__} takes the size of {changed[0]} from the first map "
-            f"({defined(type(attention).forward)}), but maps have many sizes: create it in __init__, from an "
-            "option of the class"
-        )
-    _run_blank(attention, place, channels, 0)
-
-
-def _run_blank(module: nn.Module, place: Place, channels: int, extra: int) -> None:
-    # The check that follows reports the failure.
-    with suppress(Exception), inference(module):
-        module(torch.zeros(1, channels, place.site.height + extra, place.site.width + extra))
-
-
-def _shapes(module: nn.Module) -> dict[str, torch.Size | None]:
-    """Shapes of the parameters and buffers in its state dict; None for those without a shape yet."""
-    tensors = module.state_dict(keep_vars=True).items()
-    return {
-        name: None if is_lazy(tensor) else tensor.shape for name, tensor in tensors if isinstance(tensor, torch.Tensor)
-    }
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """Copy a module, so that trials leave no trace; the probe refuses modules that cannot be copied."""
-    try:
-        return copy.deepcopy(module)
-    except Exception:  # noqa: BLE001
-        return module
-
-
-@contextmanager
-def _limited(name: str, options: Mapping[str, Any]) -> Iterator[Callable[[nn.Module], nn.Module]]:
-    """Refuse more parameters than any network here has, as soon as they are registered, while a class is built.
-
-    torch's meta device would tell their number without allocating them, but a class may keep what it builds there.
-    Gives a function that passes a built module on, after the same check: copied parts are not registered one by one.
-    """
-    registered: dict[tuple[int, str], int] = {}
-
-    def refuse(parameters: int) -> None:
-        if parameters > MOST_PARAMETERS:
-            given = ", ".join(f"{key}={value}" for key, value in options.items()) or name
-            raise ValueError(f"{given} gives more than {MOST_PARAMETERS:,} parameters; try smaller sizes")
-
-    def count(module: nn.Module, name: str, parameter: Any) -> None:
-        if isinstance(parameter, nn.Parameter) and not is_lazy(parameter):
-            registered[id(module), name] = parameter.numel()
-            refuse(sum(registered.values()))
-
-    def counted(module: nn.Module) -> nn.Module:
-        if isinstance(module, nn.Module):
-            refuse(sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter)))
-        return module
-
-    handle = register_module_parameter_registration_hook(count)
-    try:
-        yield counted
-    finally:
-        handle.remove()
-
-
-def _construct(
-    attention_class: Callable[..., nn.Module], options: Mapping[str, Any], place: Place
-) -> tuple[nn.Module, nn.Module | None]:
-    """Build attention from in_channels to channels if it can; otherwise attention after a 1x1 convolution that does."""
-    try:
-        with _limited(attention_class.__name__, options) as counted:
-            if place.in_channels == place.channels:
-                return counted(attention_class(place.channels, **options)), None
-            if "out_channels" in inspect.signature(attention_class).parameters:
-                return counted(attention_class(place.in_channels, out_channels=place.channels, **options)), None
-            attention = counted(attention_class(place.channels, **options))
-    except ValueError as error:
-        raise ValueError(f"attention at site {place}: {error}") from error
-    except (Exception, SystemExit) as error:
-        called = ", ".join([str(place.channels), *(f"{key}={value!r}" for key, value in options.items())])
-        raise ValueError(
-            f"attention at site {place}: {attention_class.__module__}.{attention_class.__name__}({called}) failed: "
-            f"{last_line(error)}"
-        ) from error
-    project = Conv(place.in_channels, place.channels, 1)
-    initialize_weights(project)  # Ultralytics' constants for batch norms
     return attention, project
 
 

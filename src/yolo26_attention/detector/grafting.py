@@ -11,9 +11,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from yolo26_attention.detector.building import Place, build, like, probe_place
+from yolo26_attention.detector.building import build, like, probe_place
 from yolo26_attention.detector.grafted import graft_of, grafts_at, remember
 from yolo26_attention.detector.modes import AttentionConv, Gated, Replacement, Series, bottleneck_convolutions
+from yolo26_attention.detector.place import Place
 from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.sites import Site, choose_sites, find_sites, largest_stride, layers_of
 from yolo26_attention.detector.specification import Graft, check_joining, check_order

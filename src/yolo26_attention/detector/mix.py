@@ -41,6 +41,14 @@ class Entry:
     matching: Mapping[str, Any] = field(default_factory=dict)
 
 
+def attention_groups(attention: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The attention groups of a record: the group itself, or the entries of a mix."""
+    grafts = attention.get("grafts") if attention.get("name") == "mix" else None
+    if not isinstance(grafts, Mapping):
+        return [attention]
+    return [entry for entries in grafts.values() for entry in entries]
+
+
 def read_mix(given: Any) -> list[Entry]:
     """Read a mix, in the order in which it is written.
 
@@ -70,7 +78,8 @@ def _entry(key: str, site: str, value: Any) -> Entry:
         name = target.rpartition(".")[2]
     if not isinstance(name, str):
         raise ValueError(f"{key}={value} names no attention; write {key}=acmix, or {key}={{name: acmix, heads: 8}}")
-    values.pop("source", None)
+    for recorded in ("source", "matched_source"):  # a record has them
+        values.pop(recorded, None)
     joining = {option: str(values.pop(option)) for option in JOINING if option in values}
     if name == "placebo" and target in (None, PLACEBO):
         matching = {option: values.pop(option) for option in MATCHING if option in values}

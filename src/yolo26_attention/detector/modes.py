@@ -5,9 +5,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from ultralytics.nn.modules import Bottleneck, Conv
 
-MODES = ("append", "replace", "bottleneck")
-GATES = ("none", "zero")
-
 
 class Gated(nn.Module):
     """Blend attention in by a learned scalar that starts at 0; (B, C, H, W) to the same.

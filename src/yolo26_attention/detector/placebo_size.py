@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from yolo26_attention.attention.placebo import placebo_flops, placebo_parameters
+from yolo26_attention.config.schema import PlaceboConfig
 from yolo26_attention.evaluation.flops import count_parameters, count_without_computing
 
 TOLERANCE = 0.02
@@ -24,14 +25,14 @@ class Match:
         name: name of the attention, for messages.
         target: dotted path of its class.
         options: keyword arguments of that class.
-        by: "parameters" or "flops".
+        by: the value of a `MatchBy`; plain, because checkpoints hold it.
         imgsz: side of the square image at which FLOPs are counted, in pixels.
     """
 
     name: str
     target: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    by: str = "parameters"
+    by: str = PlaceboConfig.by.value
     imgsz: int = 640
 
 

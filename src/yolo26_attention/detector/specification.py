@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolo26_attention.attention.options import mechanism_of
-from yolo26_attention.detector.modes import GATES, MODES
+from yolo26_attention.config.schema import Gate, Mode
 from yolo26_attention.detector.placebo_size import Match
 
 
@@ -71,10 +71,12 @@ def check_joining(graft: Graft) -> None:
     Raises:
         ValueError: if one is unknown, or if they exclude each other.
     """
-    for key, value, known in (("mode", graft.mode, MODES), ("gate", graft.gate, GATES)):
-        if value not in known:
+    for key, value, known in (("mode", graft.mode, Mode), ("gate", graft.gate, Gate)):
+        if value not in known.__members__:
             own = f", or write options: {{{key}: {value}}} for an option of {graft.name}" if graft.key else ""
-            raise ValueError(f"{graft.option(key, value)} is unknown; choose one of {', '.join(known)}{own}")
+            raise ValueError(
+                f"{graft.option(key, value)} is unknown; choose one of {', '.join(known.__members__)}{own}"
+            )
     if graft.gate != "none" and graft.mode != "append":
         raise ValueError(
             f"{graft.option('gate', graft.gate)} blends attention into the output of a block, but "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from ultralytics.models.yolo.detect import DetectionPredictor
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
+from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.data.splits import read_image, split_images
 from yolo26_attention.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
 from yolo26_attention.latency.clocks import Clock, event_clock, wall_clock
@@ -41,7 +42,7 @@ class Measurement:
 def measure(
     model: BaseModel,
     stock: BaseModel,
-    options: Mapping[str, Any],
+    options: LatencyConfig,
     *,
     images: Sequence[np.ndarray],
     imgsz: int,
@@ -53,7 +54,7 @@ def measure(
     Args:
         model: unfused, in evaluation mode; it is not changed.
         stock: likewise.
-        options: the `latency` group as plain values, already checked.
+        options: the `latency` group, already checked.
         images: real images as read from disk, (H, W, C) in BGR, 8 bits.
         imgsz: side of the square into which images are fitted, in pixels.
         device: device to run on.
@@ -62,9 +63,9 @@ def measure(
     Raises:
         ParityError: if an exported network does not match PyTorch; nothing is timed then.
     """
-    backend, precision, batch = options["backend"], options["precision"], options["batch"]
-    largest = max([batch, *options["throughput_batches"]])
-    with tempfile.TemporaryDirectory() as folder, cpu_threads(options["threads"]), torch.inference_mode():
+    backend, precision, batch = options.backend.value, options.precision.value, options.batch
+    largest = max([batch, *options.throughput_batches])
+    with tempfile.TemporaryDirectory() as folder, cpu_threads(options.threads), torch.inference_mode():
         with torch.inference_mode(False):
             both = [
                 deploy(
@@ -97,8 +98,8 @@ def measure(
             **alone.summary(),
             "end_to_end": whole.summary(),
             "throughput": {
-                str(size): _throughput(both, ends, images, size, options["seconds"], device, machine)
-                for size in options["throughput_batches"]
+                str(size): _throughput(both, ends, images, size, options.seconds, device, machine)
+                for size in options.throughput_batches
             },
             "memory": _memory(both, ends, images, batch, backend, device),
             "parity": parity,
@@ -167,14 +168,14 @@ def _compare(
     both: Sequence[Deployed],
     ends: Sequence[EndToEnd],
     batches: Sequence[list[np.ndarray]],
-    options: Mapping[str, Any],
+    options: LatencyConfig,
     device: torch.device,
     machine: Machine,
 ) -> tuple[Comparison, Comparison]:
     """Compare the networks alone on prepared images, then from images to boxes."""
     alone = [deployed.network for deployed in both]
     relocation = Relocation(alone, [partial(end, batches[0]) for end in ends])
-    moves = options["backend"] == "eager" and device.type == "cpu"
+    moves = options.backend == "eager" and device.type == "cpu"
 
     def between() -> None:
         machine.sample()
@@ -183,12 +184,12 @@ def _compare(
 
     timed = partial(
         compare,
-        seconds=options["seconds"],
-        max_pairs=options["max_pairs"],
-        width=options["width"],
+        seconds=options.seconds,
+        max_pairs=options.max_pairs,
+        width=options.width,
         between=between,
     )
-    clock = event_clock(device) if _on_stream(options["backend"], device) else wall_clock(device)
+    clock = event_clock(device) if _on_stream(options.backend, device) else wall_clock(device)
     prepared = [ends[0].prepare(batch) for batch in batches]
     return (
         timed(alone[0], alone[1], prepared, clock),

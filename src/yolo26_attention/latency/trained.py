@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from ultralytics.nn.tasks import BaseModel, load_checkpoint
 
+from yolo26_attention.config.schema import LatencyConfig, TrainerConfig
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.atomic import atomic
 from yolo26_attention.latency.measure import measure, validation_images
@@ -35,10 +36,9 @@ def fused(model: BaseModel) -> nn.Module:
     return copied
 
 
-def measurement_options(config: Mapping[str, Any]) -> dict[str, Any]:
+def measurement_options(latency: LatencyConfig, trainer: TrainerConfig) -> LatencyConfig:
     """The `latency` group, with the training's CPU threads if it gives none."""
-    threads = config["latency"].get("threads") or config["trainer"]["threads"]
-    return {**config["latency"], "threads": threads}
+    return replace(latency, threads=latency.threads or trainer.threads)
 
 
 def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dict[str, Any]:
@@ -54,15 +54,15 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dic
         ParityError: if an export does not match PyTorch.
     """
     channels = plan.dataset.channels
-    stock = build_stock(plan.config["model"]["name"], len(plan.dataset.names), channels).eval()
+    stock = build_stock(plan.config.model.name, len(plan.dataset.names), channels).eval()
     data, validated_at = str(plan.dataset.yaml), plan.arguments["imgsz"]
     single_cls = plan.arguments["single_cls"]
-    batch = max([plan.config["latency"]["batch"], *plan.config["latency"]["throughput_batches"]])
+    batch = max([plan.config.latency.batch, *plan.config.latency.throughput_batches])
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(
             trained,
             stock,
-            measurement_options(plan.config),
+            measurement_options(plan.config.latency, plan.config.trainer),
             images=validation_images(plan.dataset.yaml, channels),
             imgsz=imgsz,
             device=plan.device,

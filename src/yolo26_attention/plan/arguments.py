@@ -1,58 +1,58 @@
 """Checks of the training and measurement options, made before either starts."""
 
-import dataclasses
 import math
-from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.run_config import RunConfig, plain_group
+from yolo26_attention.config.schema import GraftOptimizerConfig, LatencyConfig, TrainerConfig
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.files.record import OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
-from yolo26_attention.training.param_groups import GraftOptions
 from yolo26_attention.training.trainer import check_arguments
 
 OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
 
 
-def training_arguments(config: Mapping[str, Any], dataset: Dataset, weights: Path | None) -> dict[str, Any]:
+def training_arguments(config: RunConfig, dataset: Dataset, weights: Path | None) -> dict[str, Any]:
     """Build the arguments of Ultralytics' trainer; check them by its rules and by those that it lacks.
 
     Args:
-        config: the resolved configuration as plain values.
+        config: the resolved configuration.
         dataset: training data set.
         weights: starting checkpoint; None for a random start.
 
     Raises:
         ConfigError: naming the key, the value and a way out.
     """
-    trainer = {key: value for key, value in config["trainer"].items() if key not in {"threads", "steps"}}
-    optimizer = {key: value for key, value in config["optimizer"].items() if key != "attention"}
-    name = optimizer.pop("name")
+    trainer = {key: value for key, value in plain_group(config.trainer).items() if key not in {"threads", "steps"}}
+    optimizer = {key: value for key, value in plain_group(config.optimizer).items() if key not in {"name", "attention"}}
+    name = config.optimizer.name
     if name not in OPTIMIZERS:
         raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
-    if trainer["epochs"] < 1:
-        raise ConfigError(f"trainer.epochs={trainer['epochs']} must be at least 1")
+    if config.trainer.epochs < 1:
+        raise ConfigError(f"trainer.epochs={config.trainer.epochs} must be at least 1")
     arguments = {
         **trainer,
         **optimizer,
         "task": "detect",
         "mode": "train",
         "optimizer": name,
-        "model": f"{config['model']['name']}.yaml",
+        "model": f"{config.model.name}.yaml",
         "pretrained": False if weights is None else str(weights),
         "data": str(dataset.yaml),
-        "seed": config["seed"],
+        "seed": config.seed,
     }
-    if config["trainer"]["threads"] is not None and config["trainer"]["threads"] < 1:
+    if config.trainer.threads is not None and config.trainer.threads < 1:
         raise ConfigError(
-            f"trainer.threads={config['trainer']['threads']} must be at least 1, or null for Ultralytics' choice"
+            f"trainer.threads={config.trainer.threads} must be at least 1, or null for Ultralytics' choice"
         )
-    _budget(config["trainer"])
-    _graft_options(config["optimizer"]["attention"], name)
+    _budget(config.trainer)
+    _graft_options(config.optimizer.attention, name)
     try:
         check_arguments(arguments)
     except ValueError as error:
@@ -60,50 +60,51 @@ def training_arguments(config: Mapping[str, Any], dataset: Dataset, weights: Pat
     return arguments
 
 
-def _budget(trainer: Mapping[str, Any]) -> None:
-    if trainer["steps"] is None:
+def _budget(trainer: TrainerConfig) -> None:
+    if trainer.steps is None:
         return
-    if trainer["steps"] < 1:
-        raise ConfigError(f"trainer.steps={trainer['steps']} must be at least 1, or null for trainer.epochs")
-    if trainer["time"] is not None:
+    if trainer.steps < 1:
+        raise ConfigError(f"trainer.steps={trainer.steps} must be at least 1, or null for trainer.epochs")
+    if trainer.time is not None:
         raise ConfigError(
-            f"trainer.steps={trainer['steps']} and trainer.time={trainer['time']} both end the training; give one"
+            f"trainer.steps={trainer.steps} and trainer.time={trainer.time} both end the training; give one"
         )
 
 
-def _graft_options(options: Mapping[str, Any], optimizer: str) -> None:
+def _graft_options(options: GraftOptimizerConfig, optimizer: str) -> None:
     """Refuse options that have no effect."""
     key = "optimizer.attention"
-    if not options["muon"] and optimizer not in {"MuSGD", "auto"}:
+    if not options.muon and optimizer not in {"MuSGD", "auto"}:
         raise ConfigError(
             f"{key}.muon=false has no effect on optimizer.name={optimizer}, which has no Muon; leave it out"
         )
-    defaults = dataclasses.asdict(GraftOptions())
-    changed = [name for name, value in options.items() if name != "frozen" and value != defaults[name]]
-    if options["frozen"] and changed:
+    names = [field.name for field in fields(options) if field.name != "frozen"]
+    changed = [name for name in names if getattr(options, name) != getattr(GraftOptimizerConfig, name)]
+    if options.frozen and changed:
         raise ConfigError(
-            f"{key}.{changed[0]}={options[changed[0]]} has no effect on {key}.frozen=true; leave one of them out"
+            f"{key}.{changed[0]}={getattr(options, changed[0])} has no effect on {key}.frozen=true; leave one of them "
+            "out"
         )
 
 
-def lone_image(trainer: Mapping[str, Any], images: int) -> str:
+def lone_image(trainer: TrainerConfig, images: int) -> str:
     """Describe which batch has a single image; "" if none does, or if the batch size is chosen later.
 
     Args:
         trainer: options of the training.
         images: number of training images.
     """
-    batch, processes = trainer["batch"], str(trainer["device"]).count(",") + 1
+    batch, processes = trainer.batch, str(trainer.device).count(",") + 1
     if not isinstance(batch, int) or batch < 1:
         return ""
     if max(batch // processes, 1) == 1:
         return f"trainer.batch={batch} makes batches of one image"
-    if -(-images // processes) % (batch // processes) == 1 and not trainer["compile"]:
+    if -(-images // processes) % (batch // processes) == 1 and not trainer.compile:
         return f"trainer.batch={batch} leaves one of the {images} images for the last batch of an epoch"
     return ""
 
 
-def check_lone_image(lone: str, trainer: Mapping[str, Any], stride: int) -> None:
+def check_lone_image(lone: str, trainer: TrainerConfig, stride: int) -> None:
     """Refuse a batch of one image if the network's coarsest map has a single pixel, because batch norm fails on it.
 
     Args:
@@ -114,7 +115,7 @@ def check_lone_image(lone: str, trainer: Mapping[str, Any], stride: int) -> None
     Raises:
         ConfigError: if the training would fail.
     """
-    smallest = max(stride, int(trainer["imgsz"] * (1 - trainer["multi_scale"]))) // stride * stride
+    smallest = max(stride, int(trainer.imgsz * (1 - trainer.multi_scale))) // stride * stride
     if lone and smallest < 2 * stride:
         raise ConfigError(
             f"{lone}, and at {smallest} px the coarsest map is one pixel, on which batch norm fails; choose "
@@ -142,46 +143,43 @@ def check_image_size(key: str, imgsz: int | None, model: str, stride: int) -> No
         )
 
 
-def check_objectives(config: Mapping[str, Any]) -> None:
+def check_objectives(config: RunConfig) -> None:
     """Refuse unknown objectives and those that this run does not measure.
 
     Raises:
         ConfigError: naming the objective.
     """
-    for name in config["objectives"]:
+    for name in config.objectives:
         if name not in OBJECTIVES:
-            raise ConfigError(
-                f"objectives={config['objectives']}: {name} is unknown; choose from {', '.join(OBJECTIVES)}"
-            )
-        if OBJECTIVES[name][0] == "latency" and not config["latency"]["enabled"]:
+            raise ConfigError(f"objectives={config.objectives}: {name} is unknown; choose from {', '.join(OBJECTIVES)}")
+        if OBJECTIVES[name][0] == "latency" and not config.latency.enabled:
             raise ConfigError(f"objectives: {name} needs latency.enabled=true")
-    if not config["objectives"]:
+    if not config.objectives:
         raise ConfigError(f"objectives=[]: name at least one of {', '.join(OBJECTIVES)}")
 
 
-def check_latency(latency: Mapping[str, Any], device: torch.device) -> None:
+def check_latency(latency: LatencyConfig, device: torch.device) -> None:
     """Refuse latency options that cannot be measured, before anything is trained.
 
     Raises:
         ConfigError: naming the key, the value and a way out.
     """
-    if not latency["enabled"]:
+    if not latency.enabled:
         return
-    sizes = [("batch", latency["batch"]), ("max_pairs", latency["max_pairs"])]
-    sizes += [("threads", latency["threads"])] if latency["threads"] is not None else []
-    sizes += [("throughput_batches", size) for size in latency["throughput_batches"]]
+    sizes = [("batch", latency.batch), ("max_pairs", latency.max_pairs)]
+    sizes += [("threads", latency.threads)] if latency.threads is not None else []
+    sizes += [("throughput_batches", size) for size in latency.throughput_batches]
     for key, value in sizes:
         if value < 1:
             raise ConfigError(f"latency.{key}={value} must be at least 1")
-    for key in ("seconds", "width"):
-        if not 0 <= latency[key] < math.inf:
-            raise ConfigError(f"latency.{key}={latency[key]} must be a finite number of at least 0")
-    if latency["threads"] is not None and device.type != "cpu":
+    for key, number in (("seconds", latency.seconds), ("width", latency.width)):
+        if not 0 <= number < math.inf:
+            raise ConfigError(f"latency.{key}={number} must be a finite number of at least 0")
+    if latency.threads is not None and device.type != "cpu":
         raise ConfigError(
-            f"latency.threads={latency['threads']} has no effect on {device.type}; leave it out, or use "
-            "trainer.device=cpu"
+            f"latency.threads={latency.threads} has no effect on {device.type}; leave it out, or use trainer.device=cpu"
         )
     try:
-        check_backend(latency["backend"], latency["precision"], device)
+        check_backend(latency.backend, latency.precision, device)
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -6,16 +6,15 @@ began. The same holds for runs by an identity of today that left out files which
 Its folder keeps its place and its name, which study.json refers to.
 """
 
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from glob import escape
 from pathlib import Path
-from typing import Any
 
+from yolo26_attention.config.run_config import OwnPlaceboConfig, RunConfig
 from yolo26_attention.data.datasets import Dataset
-from yolo26_attention.detector.building import find_class
+from yolo26_attention.detector.importing import find_class
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import read_journal
@@ -44,37 +43,39 @@ class Place:
     remark: str | None = None
 
 
-def place_of(runs: Path, config: Mapping[str, Any], dataset: Dataset, weights: str | None) -> Place:
+def place_of(runs: Path, config: RunConfig, dataset: Dataset, weights: str | None) -> Place:
     """Find the identity and the folder of a run.
 
     Args:
         runs: the folder with all runs.
-        config: the resolved configuration as plain values.
+        config: the resolved configuration.
         dataset: data set of the run.
         weights: fingerprint of the starting checkpoint; None for a random start.
     """
     name = readable_name(config)
-    run_id = identity(config, dataset.identity, weights)
+    run_id = identity(config.plain(), dataset.identity, weights)
     place = Place(run_id, VERSION, runs / f"{name}-{run_id}")
     if place.folder.exists():
         return place
-    if config["data"]["yaml"] is not None and not any(runs.glob(f"{escape(name)}-*")):
+    if config.data.yaml is not None and not any(runs.glob(f"{escape(name)}-*")):
         return place  # early, to save another pass over a large data set
+    if config.attention["name"] == "mix":
+        return place  # no earlier version had it
     code = _code(config)
     earlier_id, version = _identity_at_import(config, code, dataset, weights), VERSION
     if earlier_id is None or not RunFolder(runs / f"{name}-{earlier_id}").record.exists():
         version = 0
         try:
-            earlier_id = identity_v0(_as_then(config, code), dataset.sizes_identity, weights)
+            earlier_id = identity_v0(_as_then(config, code).plain(), dataset.sizes_identity, weights)
         except (OSError, ValueError):  # the earlier version could not read this data set
             return place
     earlier = runs / f"{name}-{earlier_id}"
     if earlier_id is None or not RunFolder(earlier).record.exists():
         return place
-    by_sizes = version == 0 and config["data"]["yaml"] is not None  # else by content
+    by_sizes = version == 0 and config.data.yaml is not None  # else by content
     if problem := _changed_since(earlier, dataset if by_sizes else None, code, version):
         return Place(run_id, VERSION, place.folder, remark=f"{earlier} is not reused for this run: {problem}")
-    if config["force"]:
+    if config.force:
         return Place(run_id, VERSION, place.folder, replaces=earlier)
     remark = "a run of an earlier version of this program is reused"
     if by_sizes:
@@ -82,31 +83,35 @@ def place_of(runs: Path, config: Mapping[str, Any], dataset: Dataset, weights: s
     return Place(earlier_id, version, earlier, remark=remark)
 
 
-def _code(config: Mapping[str, Any]) -> OwnCode | None:
+def _code(config: RunConfig) -> OwnCode | None:
     """The user's code that a run depends on."""
-    if "source" in config["attention"]:
-        return own_code(find_class(config["attention"]["_target_"]))
-    if config["attention"]["name"] == "placebo" and "source" in config["placebo"]:
-        return own_code(find_class(config["placebo"]["matches"]))
+    if "source" in config.attention:
+        return own_code(find_class(config.attention["_target_"]))
+    if config.attention["name"] == "placebo" and isinstance(config.placebo, OwnPlaceboConfig):
+        return own_code(find_class(config.placebo.matches))
     return None
 
 
-def _identity_at_import(
-    config: Mapping[str, Any], code: OwnCode | None, dataset: Dataset, weights: str | None
-) -> str | None:
+def _identity_at_import(config: RunConfig, code: OwnCode | None, dataset: Dataset, weights: str | None) -> str | None:
     """The identity without the files that only functions import, which covered them only once they were imported."""
     if code is None or code.at_import == code.imported:
         return None
-    group = "attention" if "source" in config["attention"] else "placebo"
-    then = {**config, group: {**config[group], "source": code.earlier_fingerprint}}
-    return identity(then, dataset.identity, weights)
+    if isinstance(config.placebo, OwnPlaceboConfig):
+        then = replace(config, placebo=replace(config.placebo, source=code.earlier_fingerprint))
+    else:
+        then = _with_source(config, code.earlier_fingerprint)
+    return identity(then.plain(), dataset.identity, weights)
 
 
-def _as_then(config: Mapping[str, Any], code: OwnCode | None) -> Mapping[str, Any]:
+def _as_then(config: RunConfig, code: OwnCode | None) -> RunConfig:
     """The configuration with the source of a class as the earlier version had it: the class's file alone."""
-    if code is None or "source" not in config["attention"]:
+    if code is None or "source" not in config.attention:
         return config
-    return {**config, "attention": {**config["attention"], "source": file_digest(code.file)}}
+    return _with_source(config, file_digest(code.file))
+
+
+def _with_source(config: RunConfig, source: str | None) -> RunConfig:
+    return replace(config, attention={**config.attention, "source": source})
 
 
 def _changed_since(folder: Path, dataset: Dataset | None, code: OwnCode | None, version: int) -> str | None:

@@ -16,9 +16,12 @@ from typing import Any
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.run_config import RunConfig
+from yolo26_attention.config.schema import Gate, Mode
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
 
 VERSION = 1
+LONGEST_MIX = 80  # characters of a mix in a folder's name
 # Keys of the attention group that are not options of the class.
 ABOUT_CLASS = ("name", "_target_", "source")
 # Options whose type matters: fraction=1 is one image, fraction=1.0 are all.
@@ -29,7 +32,7 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
     """Compute the twelve hexadecimal digits that identify an experiment.
 
     Args:
-        config: the resolved configuration as plain values.
+        config: the resolved configuration as plain values, which the records of every version have.
         data: fingerprint of the data set, in place of its path.
         weights: fingerprint of the starting checkpoint, in place of its path; None for a random start.
     """
@@ -42,7 +45,7 @@ def identity_content(config: Mapping[str, Any], data: str, weights: str | None) 
     defined = defining(config)
     content: dict[str, Any] = differing(defined, {**PROGRAM, "optimizer": {**OPTIMIZER, **TUNED}, "trainer": TRAINER})
     content |= {"version": VERSION, "data": data, "model": {"name": config["model"]["name"], "weights": weights}}
-    content["attention"] = _attention(config["attention"])
+    content["attention"] = _mix(config["attention"]) if attention_is_mix(config) else _attention(config["attention"])
     if "placement" in content:
         content["placement"]["sites"] = sorted(set(config["placement"]["sites"]))
     if "placebo" in content:
@@ -72,6 +75,8 @@ def defining(config: Mapping[str, Any]) -> dict[str, Any]:
     content["trainer"]["cache"] = "ram" if images_in_memory(config["trainer"]) else False
     if attention != "placebo":
         content.pop("placebo", None)  # it describes what the placebo matches
+    if attention == "mix":
+        content.pop("placement", None)  # each attention has its own
     if attention == "baseline":
         # No effect on the baseline: one serves all placements and all graft options.
         content.pop("placement", None)
@@ -119,6 +124,30 @@ def _attention(values: Mapping[str, Any]) -> dict[str, Any]:
     return content if known == name else {**content, "class": known}
 
 
+def attention_is_mix(config: Mapping[str, Any]) -> bool:
+    """Whether a resolved configuration has several attention modules."""
+    return bool(config["attention"]["name"] == "mix")
+
+
+def _mix(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Identify each attention of a mix as one alone, with its placement; the order of sites has no effect."""
+    grafts = {site: [_entry(entry) for entry in entries] for site, entries in values["grafts"].items()}
+    return {"name": "mix", "grafts": grafts}
+
+
+def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    placement, placebo = PROGRAM["placement"], PROGRAM["placebo"]
+    about = {key: value for key, value in entry.items() if key in ABOUT_CLASS}
+    joining = differing({key: entry[key] for key in ("mode", "gate")}, placement)
+    if entry["name"] != "placebo":
+        return {"attention": _attention({**about, **entry["options"]}), **joining}
+    own = {key: value for key, value in entry.items() if key in ATTENTION["placebo"]}
+    matched = differing({key: entry[key] for key in ("matches", "options", "by")}, placebo)
+    matched["options"] = differing(entry["options"] or {}, ATTENTION.get(entry["matches"], {}))
+    source = {"source": entry["matched_source"]} if "matched_source" in entry else {}
+    return {"attention": _attention({**about, **own}), **joining, "placebo": {**matched, **source}}
+
+
 def _plain(value: Any) -> Any:
     """Canonical form of a value: 1 for 1.0, the name of an enum member, lists for tuples."""
     if isinstance(value, Enum):
@@ -132,28 +161,36 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def readable_name(config: Mapping[str, Any]) -> str:
+def readable_name(config: RunConfig) -> str:
     """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed.
 
     Raises:
         ConfigError: if the name of the attention or of the data set cannot be part of a folder's name.
     """
-    attention, placement = config["attention"]["name"], config["placement"]
+    attention, placement = config.attention["name"], config.placement
     if attention is None or not re.fullmatch(r"[\w.-]+", str(attention)):
         allowed = re.sub(r"[^\w.-]+", "_", str(attention or "")).strip("._") or "mine"
         raise ConfigError(
             f"attention.name={attention}: it becomes part of a folder's name, so it takes letters, digits, _, - and . "
             f"only; write name: {allowed}"
         )
-    if re.search(r"[/\\\0]", str(config["data"]["name"])):
+    if re.search(r"[/\\\0]", str(config.data.name)):
         raise ConfigError(
-            f"data.name={config['data']['name']}: it becomes part of a folder's name; choose one without / and \\"
+            f"data.name={config.data.name}: it becomes part of a folder's name; choose one without / and \\"
         )
     if attention == "placebo":
-        attention = f"placebo_of_{config['placebo']['matches']}"
+        attention = f"placebo_of_{config.placebo.matches}"
     where = []
-    if attention != "baseline":
-        where = ["+".join(placement["sites"])]
-        where += [placement["mode"]] if placement["mode"] != "append" else []
-        where += [f"gate_{placement['gate']}"] if placement["gate"] != "none" else []
-    return "-".join([attention, *where, config["model"]["name"], config["data"]["name"], f"s{config['seed']}"])
+    if attention == "mix":
+        where = [_sites_of_mix(config.attention["grafts"])]
+    elif attention != "baseline":
+        where = ["+".join(placement.sites)]
+        where += [placement.mode.value] if placement.mode != Mode.append else []
+        where += [f"gate_{placement.gate}"] if placement.gate != Gate.none else []
+    return "-".join([attention, *where, config.model.name, config.data.name, f"s{config.seed}"])
+
+
+def _sites_of_mix(grafts: Mapping[str, Any]) -> str:
+    """The attentions of a mix by site, or their number if that is long."""
+    named = "+".join(f"{site}_{'_'.join(entry['name'] for entry in entries)}" for site, entries in grafts.items())
+    return named if len(named) <= LONGEST_MIX else f"{len(grafts)}_sites"

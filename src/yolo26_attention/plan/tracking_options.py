@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,11 @@ MOST_TAG = 64
 MOST_NAME = 128
 # W&B's variables that replace an option left at its default.
 VARIABLES = {"project": "WANDB_PROJECT", "entity": "WANDB_ENTITY", "tags": "WANDB_TAGS"}
-MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
+MODES = {
+    **{mode.value: mode for mode in TrackingMode},
+    "run": TrackingMode.online,
+    "dryrun": TrackingMode.offline,
+}
 TRUE = {"1", "true", "yes", "on"}
 # W&B's variables whose value this program takes from the configuration instead.
 INSTEAD = {
@@ -32,24 +37,24 @@ INSTEAD = {
 
 
 def follow_environment(
-    options: Mapping[str, Any], given: Sequence[str], environ: Mapping[str, str] = os.environ
-) -> dict[str, Any]:
+    options: TrackingConfig, given: Sequence[str], environ: Mapping[str, str] = os.environ
+) -> TrackingConfig:
     """Return the `tracking` group with options at their default replaced by W&B's environment variables.
 
     The command line and values other than the default take precedence over the environment; conflicts are
     logged.
 
     Args:
-        options: the group as plain values.
+        options: the group.
         given: command-line overrides.
         environ: the environment.
 
     Raises:
         ConfigError: if WANDB_MODE is unknown.
     """
-    followed = dict(options)
     keys = {override.partition("=")[0].lstrip("+~") for override in given}
     wanted: dict[str, tuple[str, Any]] = {}
+    followed: dict[str, Any] = {}
     if (mode := _mode(environ)) is not None:
         wanted["mode"] = mode
     # The agent of a W&B sweep sets where its runs belong, and `wandb.init` follows it.
@@ -57,10 +62,11 @@ def follow_environment(
     for option, variable in VARIABLES.items():
         if (text := environ.get(variable)) and not agent:
             wanted[option] = (variable, text.split(",") if option == "tags" else text)
-    defaults = _defaults()
+    default = TrackingConfig()
     for option, (variable, value) in wanted.items():
-        explicit = f"tracking.{option}" in keys or options[option] != defaults[option]
-        if options[option] == value:
+        here = getattr(options, option)
+        explicit = f"tracking.{option}" in keys or here != getattr(default, option)
+        if here == value:
             continue
         if explicit or (option == "mode" and "tracking" in keys):
             log.warning(
@@ -68,73 +74,69 @@ def follow_environment(
                 variable,
                 environ[variable],
                 option,
-                options[option],
+                here,
             )
         else:
             log.info("tracking.%s=%s, as %s says", option, value, variable)
             followed[option] = value
-    if followed["mode"] != "disabled" and not agent:
+    options = replace(options, **followed)
+    if options.mode != "disabled" and not agent:
         for variable in INSTEAD:
             if environ.get(variable):
                 log.warning("%s=%s is ignored: %s", variable, environ[variable], INSTEAD[variable])
-    return followed
+    return options
 
 
-def _defaults() -> dict[str, Any]:
-    default = TrackingConfig()
-    return {"mode": default.mode.value, "project": default.project, "entity": default.entity, "tags": []}
-
-
-def _mode(environ: Mapping[str, str]) -> tuple[str, str] | None:
+def _mode(environ: Mapping[str, str]) -> tuple[str, TrackingMode] | None:
     """The variable that sets a mode, and the mode."""
     if environ.get("WANDB_DISABLED", "").lower() in TRUE:
-        return "WANDB_DISABLED", "disabled"
+        return "WANDB_DISABLED", TrackingMode.disabled
     name = environ.get("WANDB_MODE", "")
     if not name:
         return None
     if name.lower() not in MODES:
-        modes = ", ".join(mode.value for mode in TrackingMode)
+        modes = ", ".join(TrackingMode)
         raise ConfigError(f"WANDB_MODE={name} is unknown; unset it, or choose one of {modes}")
     return "WANDB_MODE", MODES[name.lower()]
 
 
-def check_tracking(options: Mapping[str, Any], study: str, output_dir: Path) -> None:
+def check_tracking(options: TrackingConfig, study: str, output_dir: Path) -> None:
     """Refuse options that W&B would refuse when the run begins.
 
     Args:
-        options: the `tracking` group as plain values, after `follow_environment`.
+        options: the `tracking` group, after `follow_environment`.
         study: group in W&B.
         output_dir: W&B writes to `output_dir`/wandb.
 
     Raises:
         ConfigError: naming the key, the value and a way out.
     """
-    if options["mode"] == "disabled":
+    if options.mode == "disabled":
         return
-    wandb = _import_wandb(options["mode"])
-    for key, name in (("tracking.project", options["project"]), ("study", study)):
+    wandb = _import_wandb(options.mode)
+    for key, name in (("tracking.project", options.project), ("study", study)):
         if not name.strip() or len(name) > MOST_NAME:
             raise ConfigError(
                 f"{key}={name} has {len(name)} characters, but Weights & Biases takes names of 1 to {MOST_NAME}; "
                 "choose another, or tracking=disabled"
             )
-    for tag in options["tags"]:
+    for tag in options.tags:
         if not tag.strip() or len(tag) > MOST_TAG:
             raise ConfigError(
                 f"tracking.tags: {tag!r} has {len(tag)} characters, but Weights & Biases takes tags of 1 to "
                 f"{MOST_TAG}; choose a shorter one"
             )
-    entity = options["entity"]
+    entity = options.entity
     if entity is not None and (not entity or set(entity) & set(" \t/\\#?%:")):
         raise ConfigError(f"tracking.entity={entity} is not a user or team name; use the one in your W&B address")
     try:
-        settings = wandb.Settings(project=options["project"], entity=entity, run_group=study, run_tags=options["tags"])
+        settings = wandb.Settings(project=options.project, entity=entity, run_group=study, run_tags=options.tags)
         if address := os.environ.get("WANDB_BASE_URL"):
             settings.base_url = address
     except (ValueError, wandb.Error) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"tracking.project={options['project']}: Weights & Biases refuses its settings ({reason}); change them, "
+            f"tracking.project={options.project}: Weights & Biases refuses its settings ({reason}); change them, "
             "or tracking=disabled"
         ) from error
     folder = output_dir / "wandb"
@@ -143,7 +145,7 @@ def check_tracking(options: Mapping[str, Any], study: str, output_dir: Path) -> 
             f"output_dir={output_dir}: its wandb is not a writable folder, and Weights & Biases would write to "
             "a temporary one; move it away, or tracking=disabled"
         )
-    if options["mode"] == "online":
+    if options.mode == "online":
         _check_key(settings.base_url)
 
 

@@ -4,12 +4,14 @@ Read from ultralytics/engine/trainer.py, cfg/__init__.py and data/dataset.py (8.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
+from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import OptimizerConfig, TrainerConfig, TunedOptimizerConfig
 from yolo26_attention.data.splits import has_polygons
 
@@ -43,11 +45,11 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 MIXES = ("mosaic", "mixup", "cutmix")
 
 
-def check_training_options(config: Mapping[str, Any], device: str, data: Path) -> None:
+def check_training_options(config: RunConfig, device: str, data: Path) -> None:
     """Refuse invalid values of the trainer's and the optimizer's options.
 
     Args:
-        config: the resolved configuration as plain values.
+        config: the resolved configuration.
         device: type of the training device: cpu, cuda, ...
         data: YAML of the data set.
 
@@ -70,16 +72,16 @@ def check_training_options(config: Mapping[str, Any], device: str, data: Path) -
         if _value(config, key) not in choices:
             known = ", ".join(as_override(choice) for choice in choices)
             raise ConfigError(f"{key}={as_override(_value(config, key))} is unknown; choose one of {known}")
-    trainer = config["trainer"]
-    if trainer["save_period"] < 1 and trainer["save_period"] != -1:
-        raise ConfigError(f"trainer.save_period={trainer['save_period']} must be at least 1, or -1 for never")
+    trainer = config.trainer
+    if trainer.save_period < 1 and trainer.save_period != -1:
+        raise ConfigError(f"trainer.save_period={trainer.save_period} must be at least 1, or -1 for never")
     _check_batch(trainer, device)
     for key, reason in _without_effect(config, device, data):
         raise ConfigError(f"{key}={as_override(_value(config, key))} has no effect {reason}")
 
 
-def _check_batch(trainer: Mapping[str, Any], device: str) -> None:
-    batch, gpus = trainer["batch"], str(trainer["device"]).count(",") + 1
+def _check_batch(trainer: TrainerConfig, device: str) -> None:
+    batch, gpus = trainer.batch, str(trainer.device).count(",") + 1
     key = f"trainer.batch={batch}"
     if batch != -1 and not 0 < batch < 1 and not (isinstance(batch, int) and batch >= 1):
         raise ConfigError(
@@ -93,39 +95,36 @@ def _check_batch(trainer: Mapping[str, Any], device: str) -> None:
         raise ConfigError(f"{key} cannot be divided among {gpus} GPUs; try {max(batch // gpus, 1) * gpus}")
 
 
-def _without_effect(config: Mapping[str, Any], device: str, data: Path) -> Iterator[tuple[str, str]]:
+def _without_effect(config: RunConfig, device: str, data: Path) -> Iterator[tuple[str, str]]:
     """Yield the changed options that Ultralytics ignores or overrides in this training, each with the reason."""
-    trainer, optimizer = config["trainer"], config["optimizer"]
-    if trainer["rect"]:
-        if str(trainer["device"]).count(","):
+    trainer, optimizer = config.trainer, config.optimizer
+    if trainer.rect:
+        if str(trainer.device).count(","):
             yield "trainer.rect", "on several GPUs; leave it out"
         for mix in MIXES:
-            if trainer[mix] > 0:
+            if getattr(trainer, mix) > 0:
                 yield f"trainer.{mix}", f"with trainer.rect=true; give trainer.{mix}=0, or leave trainer.rect out"
-    if trainer["channels_last"] and device != "cuda":
+    if trainer.channels_last and device != "cuda":
         yield "trainer.channels_last", f"on {device}; leave it out"
-    if str(trainer["amp"]).lower() == "fp16" and device == "cpu":
+    if str(trainer.amp).lower() == "fp16" and device == "cpu":
         yield "trainer.amp", "on cpu, which trains in 32 bits; leave it out, or give bf16"
-    if not trainer["cls_remap"] and config["model"]["weights"] is None:
+    if not trainer.cls_remap and config.model.weights is None:
         yield "trainer.cls_remap", "without model.weights; leave it out"
-    if not trainer["val"] and trainer["patience"] != TrainerConfig.patience:
+    if not trainer.val and trainer.patience != TrainerConfig.patience:
         yield "trainer.patience", "with trainer.val=false; leave one of them out"
-    if trainer["copy_paste"] > 0 and not has_polygons(data, trainer["fraction"]):
+    if trainer.copy_paste > 0 and not has_polygons(data, trainer.fraction):
         yield "trainer.copy_paste", "on labels that are boxes, as it copies polygons; leave it out"
-    if trainer["copy_paste"] == 0 and trainer["copy_paste_mode"] != TrainerConfig.copy_paste_mode:
+    if trainer.copy_paste == 0 and trainer.copy_paste_mode != TrainerConfig.copy_paste_mode:
         yield "trainer.copy_paste_mode", "with trainer.copy_paste=0; leave one of them out"
-    if optimizer["warmup_momentum"] != OptimizerConfig.warmup_momentum:
-        if trainer["warmup_epochs"] == 0:
+    if optimizer.warmup_momentum != OptimizerConfig.warmup_momentum:
+        if trainer.warmup_epochs == 0:
             yield "optimizer.warmup_momentum", "with trainer.warmup_epochs=0; leave one of them out"
-        if optimizer["name"] == "AdamW":
+        if optimizer.name == "AdamW":
             yield "optimizer.warmup_momentum", "on optimizer.name=AdamW, whose beta stays; leave it out"
-    bias = TunedOptimizerConfig.warmup_bias_lr
-    if trainer["warmup_epochs"] == 0 and optimizer.get("warmup_bias_lr", bias) != bias:
-        yield "optimizer.warmup_bias_lr", "with trainer.warmup_epochs=0; leave one of them out"
+    if isinstance(optimizer, TunedOptimizerConfig) and trainer.warmup_epochs == 0:
+        if optimizer.warmup_bias_lr != TunedOptimizerConfig.warmup_bias_lr:
+            yield "optimizer.warmup_bias_lr", "with trainer.warmup_epochs=0; leave one of them out"
 
 
-def _value(config: Mapping[str, Any], key: str) -> Any:
-    value: Any = config
-    for name in key.split("."):
-        value = value[name]
-    return value
+def _value(config: RunConfig, key: str) -> Any:
+    return reduce(getattr, key.split("."), config)

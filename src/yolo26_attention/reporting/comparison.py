@@ -31,7 +31,7 @@ from yolo26_attention.statistics import (
     indistinguishable,
     mean_interval,
 )
-from yolo26_attention.study.standing import MARGIN
+from yolo26_attention.study.declaration import MARGIN
 
 # Comparing every two of more variants is slow, and nobody reads it.
 MOST_GROUPED = 12
@@ -120,7 +120,7 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
         level: of all intervals.
     """
     if margin is None:
-        margin = MARGIN if study.plan is None or study.plan.margin is None else study.plan.margin
+        margin = MARGIN if study.plan is None else study.plan.margin_or_default
     study = set_doubtful_runs_aside(study)
     by_label = defaultdict(list)
     for run in study.runs:

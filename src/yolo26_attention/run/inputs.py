@@ -74,7 +74,7 @@ def _data_now(plan: Plan) -> Dataset:
         plan.dataset.yaml,
         single_cls=plan.arguments["single_cls"],
         fraction=plan.arguments["fraction"],
-        cache=Path(plan.config["output_dir"]).absolute() / "data",
+        cache=Path(plan.config.output_dir).absolute() / "data",
     )
 
 

@@ -15,7 +15,7 @@ from yolo26_attention.detector.trust import known_classes_only
 from yolo26_attention.evaluation.flops import count_flops_by_thop, count_operators, count_parameters
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record, replaced_best, without_passwords
-from yolo26_attention.latency.trained import fused, load_best, measure_run, measurement_options
+from yolo26_attention.latency.trained import fused, load_best, measure_run
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.run.environment import device_name, environment
 from yolo26_attention.run.interrupts import interruptible
@@ -47,10 +47,10 @@ def network_costs(model: Any, channels: int, imgsz: int) -> dict[str, Any]:
 
 def measure_costs(plan: Plan, record: Record) -> None:
     """Count and time best.pt of a training that has just finished, as deployed."""
-    imgsz = asked(plan.config, "")["imgsz"]
+    imgsz = plan.config.latency.imgsz or plan.config.trainer.imgsz
     trained = load_best(RunFolder(plan.folder).best, plan.device)
     record.model |= network_costs(fused(trained), plan.dataset.channels, imgsz)
-    if plan.config["latency"]["enabled"]:
+    if plan.config.latency.enabled:
         record.latency = _measured(plan, trained, RunFolder(plan.folder).samples.name)
 
 
@@ -62,12 +62,12 @@ def measure_again(plan: Plan, record: Record) -> Record:
     Returns:
         The record, with the requested measurement as its `latency`.
     """
-    options = plan.config["latency"]
-    if not options["enabled"]:
+    options = plan.config.latency
+    if not options.enabled:
         return record
-    wanted = asked(plan.config, device_name(plan.device))
+    wanted = _asked(plan)
     known = find(record, wanted)
-    if known and not options["again"]:
+    if known and not options.again:
         return dataclasses.replace(record, latency=known)
     first = find(record, wanted, record.latency) or not record.latency or "error" in record.latency
     samples = RunFolder(plan.folder).samples.name if first else f"latency-{_digest(wanted)}.npz"
@@ -88,9 +88,20 @@ def measure_again(plan: Plan, record: Record) -> Record:
 
 
 def asked(config: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """Key of a measurement: its resolved options, and the name of the device."""
-    options = {key: value for key, value in measurement_options(config).items() if key not in SWITCHES}
-    return {**options, "imgsz": options.get("imgsz") or config["trainer"]["imgsz"], "device": device}
+    """Key of a measurement: its resolved options, and the name of the device.
+
+    Args:
+        config: a run's configuration as plain values, also of a record of an earlier version, which lacks options.
+        device: name of the device.
+    """
+    trainer = config["trainer"]
+    options = {key: value for key, value in config["latency"].items() if key not in SWITCHES}
+    options["threads"] = options.get("threads") or trainer["threads"]
+    return {**options, "imgsz": options.get("imgsz") or trainer["imgsz"], "device": device}
+
+
+def _asked(plan: Plan) -> dict[str, Any]:
+    return asked(plan.config.plain(), device_name(plan.device))
 
 
 def find(record: Record, wanted: Mapping[str, Any], *among: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +143,7 @@ def _measured_from_disk(plan: Plan, record: Record, samples: str) -> dict[str, A
 
 def _measured(plan: Plan, trained: Any, samples: str) -> dict[str, Any]:
     """A measurement, or the text of its error, with the requested options."""
-    wanted = asked(plan.config, device_name(plan.device))
+    wanted = _asked(plan)
     try:
         return {**measure_run(plan, trained, wanted["imgsz"], samples), "options": wanted}
     except (Exception, SystemExit) as error:
@@ -141,7 +152,7 @@ def _measured(plan: Plan, trained: Any, samples: str) -> dict[str, Any]:
 
 
 def _failed(plan: Plan, error: str) -> dict[str, Any]:
-    return {"error": without_passwords(error), "options": asked(plan.config, device_name(plan.device))}
+    return {"error": without_passwords(error), "options": _asked(plan)}
 
 
 def _text(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from torch import nn
 
 from yolo26_attention.compat.former_names import current_name
 from yolo26_attention.detector.grafted import graft_of
+from yolo26_attention.detector.mix import attention_groups
 from yolo26_attention.evaluation.flops import count_parameters
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record
@@ -14,7 +15,7 @@ from yolo26_attention.plan.checks import Plan
 
 def foreign_record(plan: Plan, record: Record) -> str | None:
     """Describe a record in the run's folder that is another run's, with the way out; None if it is this run's."""
-    found, expected = (record.run_id, record.seed), (plan.run_id, plan.config["seed"])
+    found, expected = (record.run_id, record.seed), (plan.run_id, plan.config.seed)
     if found == expected:
         return None
     return (
@@ -36,8 +37,9 @@ def other_network(record: Record, best: Path, trained: nn.Module, deployed: nn.M
         trained: the network of best.pt.
         deployed: a fused copy of it.
     """
-    target = record.config.get("attention", {}).get("_target_")
-    found, expected = [one.target for one in graft_of(trained)], [] if target is None else [current_name(target)]
+    targets = [group.get("_target_") for group in attention_groups(record.config.get("attention", {}))]
+    expected = sorted({current_name(target) for target in targets if target is not None})
+    found = sorted({one.target for one in graft_of(trained)})
     if found != expected:
         has, trained_with = (", ".join(names) or "no attention" for names in (found, expected))
         return f"{best} has {has}, but this run trained {trained_with}"

@@ -77,7 +77,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         DiskFullError: if the disk is full; a restart resumes after the last completed epoch.
         Exception: any other error of the training; the record then says failed or interrupted.
     """
-    output_dir, files = Path(plan.config["output_dir"]), RunFolder(plan.folder)
+    output_dir, files = Path(plan.config.output_dir), RunFolder(plan.folder)
     if plan.remark is not None:
         log.info("%s: %s", plan.folder.name, plan.remark)
     with run_lock(lock_file(output_dir, plan.folder.name)):
@@ -88,7 +88,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         if previous is not None and (problem := foreign_record(plan, previous)):
             raise RunSkippedError(problem)
         if previous is not None and previous.status == "finished":
-            if not plan.config["force"]:
+            if not plan.config.force:
                 if gaps := missing_results(previous):
                     raise RunSkippedError(
                         f"{files.record} says finished, but is damaged: it has no {', '.join(gaps)}; move "
@@ -103,7 +103,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             previous = None
         if plan.replaces is not None and plan.replaces.exists():
             log.info("force=true: the finished run was moved to %s", set_aside(plan.replaces, output_dir))
-        if previous is not None and previous.status == "failed" and not plan.config["retry"]:
+        if previous is not None and previous.status == "failed" and not plan.config.retry:
             raise RunSkippedError(f"it failed before, see error in {files.record}; retry=true tries again")
         kept_id = None if previous is None else previous.tracking_id
         tracking_id = kept_id or f"{plan.run_id}-{int(time.time())}"
@@ -113,14 +113,14 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
         except ForeignStateError as error:
             raise RunSkippedError(str(error)) from error
         write_atomically(files.config, config_yaml)
-        write_atomically(files.resolved, yaml.safe_dump(plan.config, sort_keys=False, allow_unicode=True))
+        write_atomically(files.resolved, yaml.safe_dump(plan.config.plain(), sort_keys=False, allow_unicode=True))
         record = Record(
             run_id=plan.run_id,
             name=plan.folder.name,
-            study=plan.config["study"],
-            seed=plan.config["seed"],
-            config=plan.config,
-            given=plan.given,
+            study=plan.config.study,
+            seed=plan.config.seed,
+            config=plan.config.plain(),
+            given=plan.given.plain(),
             identity_version=plan.identity_version,
             attempts=1 if previous is None else previous.attempts + 1,
             environment=environment(plan.device),
@@ -151,18 +151,23 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
     start, files = time.monotonic(), RunFolder(plan.folder)
     try:
         with open_tracker(
-            plan.config["tracking"],
+            plan.config.tracking,
             run_id=tracking_id,
             name=readable_name(plan.config),
             group=record.study,
             tags=[
-                plan.config["attention"]["name"],
-                plan.config["model"]["name"],
-                plan.config["data"]["name"],
+                plan.config.attention["name"],
+                plan.config.model.name,
+                plan.config.data.name,
                 *tags,
             ],
-            config={**plan.config, "run_id": plan.run_id, "attempt": record.attempts, "git": record.environment["git"]},
-            folder=Path(plan.config["output_dir"]).absolute(),
+            config={
+                **record.config,
+                "run_id": plan.run_id,
+                "attempt": record.attempts,
+                "git": record.environment["git"],
+            },
+            folder=Path(plan.config.output_dir).absolute(),
         ) as tracker:
             record.tracking = None if tracker.folder is None else str(tracker.folder)
             metrics = _train(plan, tracker)
@@ -171,7 +176,7 @@ def _recorded(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str])
             _measure(plan, record)
             record.seconds = time.monotonic() - start
             tracker.finish(record, files.train, files.samples)
-            if plan.config["tracking"]["upload_weights"]:
+            if plan.config.tracking.upload_weights:
                 tracker.upload(files.best, plan.folder.name)
         if tracker.lost is not None:
             append_entry(files.journal, "tracking_lost", problem=tracker.lost)
@@ -212,16 +217,16 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     """Train, or resume, to the end; returns Ultralytics' metrics of best.pt on the validation images."""
     files = RunFolder(plan.folder)
     journal, state = files.journal, files.state
-    options = plan.config["trainer"]
+    options = plan.config.trainer
     trainer = GraftTrainer.configured(
         plan.grafts,
         journal,
-        options["threads"],
-        plan.graft_options,
-        options["steps"],
+        options.threads,
+        plan.config.optimizer.attention,
+        options.steps,
         state,
         plan.trust,
-        Path(plan.config["output_dir"]) / "batches",
+        Path(plan.config.output_dir) / "batches",
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks are pickled for the workers of a multi-GPU run, and an open W&B run cannot be
         trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py disables it

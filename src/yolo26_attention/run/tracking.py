@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from yolo26_attention.config.schema import TrackingConfig
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.tracking_options import INSTEAD, MOST_NAME, MOST_TAG
 
@@ -159,7 +160,7 @@ def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 @contextmanager
 def open_tracker(
-    options: Mapping[str, Any],
+    options: TrackingConfig,
     *,
     run_id: str,
     name: str,
@@ -172,7 +173,7 @@ def open_tracker(
     """Open the W&B run of a run; an exception inside the block marks it as failed.
 
     Args:
-        options: the `tracking` group as plain values.
+        options: the `tracking` group.
         run_id: ID in W&B, the same for a resumed run. Offline runs cannot be resumed: the files of an earlier process
             under this ID are removed, and the caller must log the whole journal again.
         name: name in W&B's table.
@@ -186,7 +187,7 @@ def open_tracker(
         RuntimeError: if the server is unreachable or refuses (mode online). Offline, the run continues without W&B, and
             `lost` of the tracker gives the reason.
     """
-    if options["mode"] == "disabled":
+    if options.mode == "disabled":
         yield Tracker()
         return
     import wandb
@@ -199,15 +200,15 @@ def open_tracker(
     try:
         tracker = Tracker(
             wandb.init(
-                mode=options["mode"],
-                resume="allow" if options["mode"] == "online" else None,
-                project=options["project"],
-                entity=options["entity"],
+                mode=options.mode.value,
+                resume="allow" if options.mode == "online" else None,
+                project=options.project,
+                entity=options.entity,
                 id=run_id,
                 name=shorten(name, MOST_NAME),
                 group=group,
                 job_type=job_type,
-                tags=list(dict.fromkeys([*map(_fitting_tag, tags), *options["tags"]])),
+                tags=list(dict.fromkeys([*map(_fitting_tag, tags), *options.tags])),
                 config=dict(config),
                 dir=str(folder),
                 # The URL of a git remote may contain a token, and a patch anything; the record has the commit.
@@ -215,7 +216,7 @@ def open_tracker(
             )
         )
     except Exception as error:
-        if options["mode"] == "online":
+        if options.mode == "online":
             raise RuntimeError(
                 f"tracking.mode=online: Weights & Biases could not begin the run ({error}); check login and network, "
                 "or tracking=offline"
@@ -231,7 +232,7 @@ def open_tracker(
 
 
 def log_report(
-    options: Mapping[str, Any], study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
+    options: TrackingConfig, study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
 ) -> str:
     """Log a study's report in the study's group: its folder as an artifact, and the swept values as a history.
 
@@ -261,7 +262,7 @@ def log_report(
         place = tracker.folder
     if tracker.lost is not None:
         return f"nowhere ({tracker.lost})"
-    return f"wandb sync {place}" if options["mode"] == "offline" else f"artifact {name}"
+    return f"wandb sync {place}" if options.mode == "offline" else f"artifact {name}"
 
 
 def save_workspace(workspace: Any) -> str:

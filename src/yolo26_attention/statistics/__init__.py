@@ -1,13 +1,14 @@
 """Estimates with intervals: NumPy and SciPy only, arrays in, dataclasses out, nothing of ours imported.
 
-Two sources of chance are kept apart: the seeds of the training (`paired`, `seeds`, `groups`, `blocks`) and the
-validation images (`ap`, `images`).
+Two sources of chance are kept apart: the seeds of the training (`paired`, `seeds`, `groups`, `blocks`, `factors`) and
+the validation images (`ap`, `images`).
 """
 
 from yolo26_attention.statistics.anytime import AnytimeInterval, anytime_interval
 from yolo26_attention.statistics.ap import Matches, average_precision, mean_average_precision
 from yolo26_attention.statistics.blocks import Contrast, StudyModel, compare
 from yolo26_attention.statistics.both import BothDifference, BothInterval, compare_both
+from yolo26_attention.statistics.factors import Effect, Effects, interactions, main_effects
 from yolo26_attention.statistics.groups import indistinguishable
 from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
 from yolo26_attention.statistics.needed import Needed, seeds_needed
@@ -25,6 +26,8 @@ __all__ = [
     "Comparison",
     "Contrast",
     "Decision",
+    "Effect",
+    "Effects",
     "Estimate",
     "Futility",
     "ImageDifference",
@@ -44,6 +47,8 @@ __all__ = [
     "decide",
     "futility",
     "indistinguishable",
+    "interactions",
+    "main_effects",
     "mean_average_precision",
     "mean_interval",
     "pair_seeds",

@@ -8,20 +8,10 @@ variants has 2.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
-import scipy  # its parts are imported when they are first used
-from jaxtyping import Float64
-from numpy.typing import NDArray
-
-from yolo26_attention.statistics.designs import Design, block_p, fit, project
-from yolo26_attention.statistics.multivariate_t import max_t_p, max_t_quantile
+from yolo26_attention.statistics.estimation import AskedForm, Estimates, Form, estimate, runs_of
+from yolo26_attention.statistics.multivariate_t import max_t_quantile
 from yolo26_attention.statistics.paired import check_level
-from yolo26_attention.statistics.robust import BLOCK_P, Calibration, calibrate, paired
-
-# paired: one variant, the paired t test; shared: one error for all runs; robust: own spreads, calibrated.
-Form = Literal["paired", "shared", "robust"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +96,7 @@ def compare(
     baseline: str,
     level: float = 0.95,
     pairs: bool = False,
-    form: Literal["auto", "shared", "robust"] = "auto",
+    form: AskedForm = "auto",
 ) -> StudyModel:
     """Compare the variants of a study by one model of all its runs.
 
@@ -131,97 +121,42 @@ def compare(
     Source: Dunnett (1955); Cochran and Cox (1957), Experimental Designs, chapter 4, for the blocks.
     """
     check_level(level)
-    names, design, values = _study(scores, baseline, pairs)
-    alone = paired(design)
-    p_blocks = None if alone else float(block_p(design, values)[0])
-    blocks = alone or (p_blocks is not None and p_blocks < BLOCK_P)
-    projection = project(design, blocks)
-    if projection is None:
-        raise ValueError("no error can be estimated: give at least two variants two seeds each")
-    fitted = fit(design, projection, values)
-    if not fitted.variance[0] > (1e-12 * max(1.0, float(np.abs(values).max()))) ** 2:
-        raise ValueError("the scores do not vary over the seeds: no error can be estimated from them")
-    chosen: Form = "paired"
-    df, reason = float(projection.df), "paired t test: one variant, with the baseline's seeds"
-    if not alone:
-        calibration = calibrate(design, level)
-        chosen, reason = _form(calibration, float(fitted.spread[0]), blocks, level, form)
-        df = calibration.df[blocks] if chosen == "robust" else df
-        reason += f"; seeds are {'' if blocks else 'not '}blocks (F test of their effects: p {p_blocks:.2g})"
-    critical = max_t_quantile(level, projection.correlation, df)
-    se = (fitted.robust if chosen == "robust" else fitted.shared)[0]
+    finite = finite_scores(scores)
+    if baseline not in finite:
+        raise ValueError(f"baseline={baseline!r} has no finite score; there are {', '.join(scores) or 'none'}")
+    if len(finite) < 2:
+        raise ValueError(f"no variant to compare with {baseline!r}: give at least one a finite score")
+    ordered = {baseline: finite[baseline], **finite}
+    design, values = runs_of(ordered, pairs=pairs)
+    found = estimate(design, values, level, form)
+    names = list(ordered)
     return StudyModel(
         baseline=baseline,
-        comparisons=_contrasts(
-            names, design.comparisons, fitted.difference[0], se, projection.correlation, df, critical
-        ),
-        form=chosen,
-        reason=reason,
-        blocks=blocks,
-        block_p=p_blocks,
-        sd=math.sqrt(fitted.variance[0]),
-        df=df,
-        critical=critical,
+        comparisons=_contrasts(names, design.comparisons, found),
+        form=found.form,
+        reason=found.reason,
+        blocks=found.blocks,
+        block_p=found.block_p,
+        sd=math.sqrt(found.variance),
+        df=found.df,
+        critical=found.critical,
         level=level,
-        correlation=tuple(tuple(row) for row in projection.correlation.tolist()),
+        correlation=tuple(tuple(row) for row in found.correlation.tolist()),
         runs=dict(zip(names, design.counts.tolist(), strict=True)),
         left_out=tuple(name for name in scores if name not in names),
     )
 
 
-def _study(
-    scores: Mapping[str, Mapping[int, float]], baseline: str, pairs: bool
-) -> tuple[list[str], Design, Float64[NDArray[np.float64], "1 runs"]]:
-    """Names of what has finite scores, the baseline first, their runs, and scores about their mean."""
+def finite_scores(scores: Mapping[str, Mapping[int, float]]) -> dict[str, dict[int, float]]:
+    """The finite scores of every variant that has any."""
     finite = {name: {s: v for s, v in own.items() if math.isfinite(v)} for name, own in scores.items()}
-    if not finite.get(baseline):
-        raise ValueError(f"baseline={baseline!r} has no finite score; there are {', '.join(scores) or 'none'}")
-    names = [baseline, *(name for name, own in finite.items() if own and name != baseline)]
-    if len(names) < 2:
-        raise ValueError(f"no variant to compare with {baseline!r}: give at least one a finite score")
-    runs = [(group, seed, finite[name][seed]) for group, name in enumerate(names) for seed in sorted(finite[name])]
-    number = {seed: index for index, seed in enumerate(sorted({seed for _, seed, _ in runs}))}
-    values = np.array([[value for _, _, value in runs]])
-    design = Design(tuple(group for group, _, _ in runs), tuple(number[seed] for _, seed, _ in runs), pairs)
-    return names, design, values - values.mean()
+    return {name: own for name, own in finite.items() if own}
 
 
-def _contrasts(
-    names: list[str],
-    comparisons: list[tuple[int, int]],
-    difference: Float64[NDArray[np.float64], " comparisons"],
-    se: Float64[NDArray[np.float64], " comparisons"],
-    correlation: Float64[NDArray[np.float64], "comparisons comparisons"],
-    df: float,
-    critical: float,
-) -> tuple[Contrast, ...]:
-    t = np.abs(difference / se)
-    low, high = difference - critical * se, difference + critical * se
-    p, adjusted = 2 * scipy.special.stdtr(df, -t), max_t_p(t, correlation, df)
-    columns = zip(
-        difference.tolist(), se.tolist(), low.tolist(), high.tolist(), p.tolist(), adjusted.tolist(), strict=True
-    )
+def _contrasts(names: list[str], comparisons: list[tuple[int, int]], found: Estimates) -> tuple[Contrast, ...]:
+    arrays = (found.difference, found.se, found.low, found.high, found.p, found.p_adjusted)
+    columns = zip(*(array.tolist() for array in arrays), strict=True)
     return tuple(
-        Contrast(names[first], names[second], estimate, error, df, *rest)
-        for (first, second), (estimate, error, *rest) in zip(comparisons, columns, strict=True)
-    )
-
-
-def _form(
-    calibration: Calibration, spread: float, blocks: bool, level: float, asked: Literal["auto", "shared", "robust"]
-) -> tuple[Form, str]:
-    """The form of the error, and why."""
-    if asked != "auto":
-        return asked, f"{asked} error: asked for"
-    limit = calibration.spread_limit[blocks]
-    if not calibration.shared_holds:
-        return "robust", (
-            f"robust error: with one shared error {calibration.false_equal:.3f} of studies like this without any "
-            f"difference would show one at {1 - level:.2g}, and {calibration.false_doubled:.3f} with one spread doubled"
-        )
-    if spread > limit:
-        return "robust", f"robust error: the largest variance is {spread:.1f} times the shared one, above {limit:.1f}"
-    return "shared", (
-        f"shared error: with one spread doubled {calibration.false_doubled:.3f} of studies like this without any "
-        f"difference would show one at {1 - level:.2g}"
+        Contrast(names[first], names[second], difference, se, found.df, *rest)
+        for (first, second), (difference, se, *rest) in zip(comparisons, columns, strict=True)
     )

@@ -30,11 +30,13 @@ class Design:
         groups: (N,) variant of each run, 0 for the baseline, each of 0 to k - 1 at least once.
         seeds: (N,) seed of each run.
         pairs: whether all pairs of variants are compared, or each with the baseline.
+        contrasts: (C, k) weights of the variants' means in each comparison; empty for those that `pairs` names.
     """
 
     groups: tuple[int, ...]
     seeds: tuple[int, ...]
     pairs: bool = False
+    contrasts: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(cls, counts: tuple[int, ...], pairs: bool = False) -> "Design":
@@ -49,11 +51,26 @@ class Design:
 
     @property
     def comparisons(self) -> list[tuple[int, int]]:
-        """The C pairs compared: of (a, b), the difference is a minus b."""
+        """The pairs compared, unless there are contrasts: of (a, b), the difference is a minus b."""
         variants = len(self.counts)
         if self.pairs:
             return [(b, a) for a, b in combinations(range(variants), 2)]
         return [(variant, 0) for variant in range(1, variants)]
+
+    @property
+    def weights(self) -> Float64[NDArray[np.float64], "comparisons variants"]:
+        """Weights of the variants' means in each comparison."""
+        if self.contrasts:
+            return np.array(self.contrasts, dtype=np.float64)
+        weights = np.zeros((len(self.comparisons), len(self.counts)))
+        for row, (first, second) in zip(weights, self.comparisons, strict=True):
+            row[first], row[second] = 1, -1
+        return weights
+
+    @property
+    def one_baseline(self) -> bool:
+        """Whether the baseline enters every comparison."""
+        return not self.pairs and not self.contrasts
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +105,8 @@ def project(design: Design, blocked: bool) -> Projection | None:
     inverse = np.linalg.pinv(columns)
     residual = np.eye(len(columns)) - columns @ inverse
     df = round(float(np.trace(residual)))
-    contrasts = np.zeros((len(design.comparisons), columns.shape[1]))
-    for row, (first, second) in zip(contrasts, design.comparisons, strict=True):
-        row[first], row[second] = 1, -1
+    wanted = design.weights
+    contrasts = np.pad(wanted, ((0, 0), (0, columns.shape[1] - wanted.shape[1])))
     if df < 1 or not np.allclose(contrasts @ inverse @ columns, contrasts, atol=1e-8):
         return None
     weights = contrasts @ inverse
@@ -144,11 +160,11 @@ def fit(
     own[:, design.counts < 2] = 0
     spread = own.max(axis=1) / np.maximum(variance, 1e-300)
     prior = np.full(own.shape[1], PRIOR)
-    if not design.pairs:
+    if design.one_baseline:
         prior[0] = BASELINE_PRIOR
     share = prior / (prior + design.counts - 1)
     drawn = share * variance[:, None] + (1 - share) * own
-    if not design.pairs:
+    if design.one_baseline:
         drawn[:, 0] = np.maximum(drawn[:, 0], variance)
     robust = np.sqrt(drawn @ (weights**2 @ projection.membership).T)
     return Fit(difference, shared, robust, variance, spread)

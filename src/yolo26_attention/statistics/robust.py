@@ -176,7 +176,7 @@ def judge(
     alone = paired(design)
     calibration = None if alone else calibrate(design, level)
     blocks = np.ones(len(scores), dtype=bool) if alone else block_p(design, scores) < BLOCK_P
-    shape = len(scores), len(design.comparisons)
+    shape = len(scores), len(design.weights)
     difference, se, p = np.empty(shape), np.empty(shape), np.empty(shape)
     critical, robust = np.empty(len(scores)), np.zeros(len(scores), dtype=bool)
     for blocked in (True, False):

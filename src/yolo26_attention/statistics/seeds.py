@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from yolo26_attention.statistics.blocks import Contrast, Form, StudyModel, compare
+from yolo26_attention.statistics.blocks import Contrast, StudyModel, compare
+from yolo26_attention.statistics.estimation import Form
 from yolo26_attention.statistics.needed import MOST_SEEDS, Needed, seeds_needed
 from yolo26_attention.statistics.paired import Estimate, check_level, check_margin, mean_interval, paired_t, sign_flip
 

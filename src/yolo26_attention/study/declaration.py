@@ -10,6 +10,8 @@ from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 
+# The largest difference of mAP50-95 that does not matter, unless the study or the report gives another.
+MARGIN = 0.005
 KEYS = ("seeds", "margin", "looks", "stop")
 
 
@@ -20,7 +22,7 @@ class Declaration:
     Attributes:
         seeds: of each variant, in the order in which they are trained.
         baseline_seeds: those of the baselines, which serve every variant.
-        margin: the largest difference of mAP50-95 that does not matter; None leaves it to the report.
+        margin: the largest difference of mAP50-95 that does not matter; None for MARGIN, unless the report has another.
         looks: numbers of seeds after which the study may be decided; empty for one look at all seeds.
         stop: whether variants that are decided, or cannot be decided any more, are trained no further.
     """
@@ -30,6 +32,11 @@ class Declaration:
     margin: float | None = None
     looks: tuple[int, ...] = ()
     stop: bool = False
+
+    @property
+    def margin_or_default(self) -> float:
+        """The declared margin, or MARGIN."""
+        return MARGIN if self.margin is None else self.margin
 
     def seeds_at(self, look: int, baseline: bool) -> tuple[int, ...]:
         """The seeds that are trained when each variant has `look` of them; the baseline's in proportion."""

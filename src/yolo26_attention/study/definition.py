@@ -10,25 +10,30 @@
       acmix: {attention: acmix, attention.kernel_att: [3, 5, 7, 9]}
 
 A variant is what one would write on the command line; a list is swept, several lists are a grid, and a value that is a
-list itself is a list within the list. `common` holds what all variants share. Nothing here imports torch.
+list itself is a list within the list. `common` holds what all variants share. Variants are compared with the variant
+called `baseline`, or with the first one if none is. Instead of variants, a study may have `components`, which are
+switched on and off (`study.components`). Nothing here imports torch.
 """
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override, parse_yaml
+from yolo26_attention.study.components import BASELINE as BASELINE  # re-export
+from yolo26_attention.study.components import read_components
 from yolo26_attention.study.declaration import KEYS as DECLARED
 from yolo26_attention.study.declaration import Declaration, read_declaration
 
 SWEEPS = Path(__file__).parents[3] / "sweeps"
-BASELINE = "baseline"
-KEYS = {"question", "variants", "common", *DECLARED}
+KEYS = {"question", "variants", "components", "design", "common", *DECLARED}
+# Label, options and swept values.
+Cell = tuple[str, dict[str, Any], dict[str, Any]]
 # What may differ between a variant and the baseline that it is compared with.
 TREATMENT = re.compile(r"(attention|placement|placebo|optimizer\.attention)(\.|$)")
 
@@ -42,7 +47,9 @@ class Point:
         seed: of the run.
         settings: overrides for Hydra, but for the seed.
         swept: the values that tell this point from others of its variant.
-        baseline: label of the variant that differs from this one in nothing but the attention.
+        baseline: label of the variant that differs from this one in nothing but the attention, or in a study of
+            components, of the variant without any.
+        components: of the variant; None in a study of variants.
     """
 
     variant: str
@@ -50,6 +57,7 @@ class Point:
     settings: tuple[str, ...]
     swept: Mapping[str, Any]
     baseline: str = BASELINE
+    components: tuple[str, ...] | None = None
 
     @property
     def overrides(self) -> list[str]:
@@ -61,13 +69,15 @@ class Point:
 class Study:
     """Content of a study file: `variants` maps a label to a variant's options, as they are in the file.
 
-    `declared` says how it is to be answered.
+    `declared` says how it is to be answered. `components` maps a label to the variant's components; it is empty in a
+    study of variants.
     """
 
     name: str
     question: str
     variants: Mapping[str, Mapping[str, Any]]
     declared: Declaration
+    components: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_seeds(self, seeds: Sequence[int] | None) -> "Study":
         """The study with other seeds than those of its file; None leaves it as it is.
@@ -84,8 +94,10 @@ class Study:
             )
         return replace(self, declared=replace(self.declared, seeds=tuple(seeds), baseline_seeds=tuple(seeds)))
 
-    def cells(self) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    def cells(self) -> list[Cell]:
         """Label, options and swept values of every point, as they are for each seed."""
+        if self.components:
+            return [(name, dict(options), {}) for name, options in self.variants.items()]
         return [cell for name, options in self.variants.items() for cell in _cells(name, options)]
 
     def points(self, overrides: Sequence[str] = ()) -> list[Point]:
@@ -99,24 +111,49 @@ class Study:
         Raises:
             ConfigError: if an override is of a key that the study varies.
         """
-        varied = {key for options in self.variants.values() for key in options}
+        varied = self._varied()
         for override in overrides:
-            key = override.split("=")[0].lstrip("+~")
+            key = _key(override)
             if key in varied:
                 raise ConfigError(f"{override}: {self.name} varies {key} itself; change it in a study file of your own")
+        overridden = {_key(override) for override in overrides}
         cells = self.cells()
+        compared = self._compared(cells)
         points = []
         for number, seed in enumerate(self.declared.seeds, 1):
             before = self.declared.seeds_at(number - 1, True) if number > 1 else ()
             due = [own for own in self.declared.seeds_at(number, True) if own not in before]
             for label, options, swept in cells:
-                baseline = options.get("attention") == BASELINE
-                settings = (*_overrides(options), *_fitting(overrides, options))
+                kept = {key: value for key, value in options.items() if key not in overridden}
+                settings = (*_overrides(kept), *_fitting(overrides, options))
+                components = self.components[label] if self.components else None
                 points += [
-                    Point(label, own, settings, swept, _baseline_of(options, cells))
-                    for own in (due if baseline else [seed])
+                    Point(label, own, settings, swept, compared[label], components)
+                    for own in (due if label in compared.values() else [seed])
                 ]
         return points
+
+    def _varied(self) -> set[str]:
+        """Keys in which the variants differ."""
+        cells = [options for _, options, _ in self.cells()]
+        keys = {key for options in cells for key in options}
+        return {key for key in keys if any(key not in own or own[key] != cells[0].get(key) for own in cells)}
+
+    def _compared(self, cells: Sequence[Cell]) -> dict[str, str]:
+        """Each label with that of its baseline: the stock model that agrees in all but the treatment, or the main one.
+
+        A stock model that no variant agrees with is compared with the main baseline itself.
+        """
+        labels = [label for label, _, _ in cells]
+        main = BASELINE if BASELINE in labels else labels[0]
+        if self.components:
+            return dict.fromkeys(labels, main)
+        stock = [(label, _rest(options)) for label, options, _ in cells if options.get("attention") == BASELINE]
+        treated = {label: _rest(options) for label, options, _ in cells if options.get("attention") != BASELINE}
+        agreeing = {
+            label: next((name for name, other in stock if other == rest), main) for label, rest in treated.items()
+        }
+        return {label: agreeing.get(label, label if label in agreeing.values() else main) for label in labels}
 
 
 def load_study(name: str) -> Study:
@@ -153,36 +190,53 @@ def study_names() -> list[str]:
 
 
 def _study(path: Path, content: Any) -> Study:
-    needed = {"question", "variants"}
-    if not isinstance(content, dict) or not needed <= set(content) or set(content) - KEYS:
+    if not isinstance(content, dict) or "question" not in content or set(content) - KEYS:
         raise ConfigError(
-            f"{path} needs the keys question, seeds and variants, and may have common, margin, looks and stop, but no "
-            "others"
+            f"{path} needs the keys question, seeds and variants (or components), and may have common, design, margin, "
+            "looks and stop, but no others"
         )
+    if ("variants" in content) == ("components" in content):
+        raise ConfigError(f"{path} needs either variants or components")
+    if "design" in content and "components" not in content:
+        raise ConfigError(f"{path}: design={content['design']} combines components, but there are none; leave it out")
     if not {"seeds", "looks"} & set(content):
         raise ConfigError(f"{path} has no seeds; give their numbers, such as seeds: [0, 1, 2], or looks: [3, 5, 10]")
-    variants, common = content["variants"], content.get("common") or {}
-    if not isinstance(common, dict) or not isinstance(variants, dict):
-        raise ConfigError(f"{path}: variants and common hold options by name")
+    common = content.get("common") or {}
+    if not isinstance(common, dict):
+        raise ConfigError(f"{path}: common holds options by name")
+    given = content.get("variants", content.get("components"))
+    for options in (common, *(given.values() if isinstance(given, dict) else ())):
+        if isinstance(options, dict) and (refused := {"seed", "study", "output_dir"} & set(options)):
+            raise ConfigError(f"{path}: {refused.pop()} is no option of a variant; seeds has a place of its own")
+    declared = read_declaration(str(path), content)
+    question = str(content["question"])
+    if "components" in content:
+        variants, components = read_components(str(path), given, content.get("design"), common)
+        return Study(path.stem, question, variants, declared, components)
+    return Study(path.stem, question, _variants(path, given, common), declared)
+
+
+def _variants(path: Path, variants: Any, common: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Options of every variant, by label."""
+    if not isinstance(variants, dict) or not variants:
+        raise ConfigError(f"{path}: variants holds options by name, such as baseline: {{attention: baseline}}")
     if wrong := [label for label, options in variants.items() if not isinstance(options, dict)]:
         raise ConfigError(f"{path}: variant {wrong[0]} holds no options; write {wrong[0]}: {{attention: acmix}}")
-    for options in (common, *variants.values()):
-        if refused := {"seed", "study", "output_dir"} & set(options):
-            raise ConfigError(f"{path}: {refused.pop()} is no option of a variant; seeds has a place of its own")
     if empty := [f"{label}: {key}" for label, options in variants.items() for key, v in options.items() if v == []]:
         raise ConfigError(f"{path}: variant {empty[0]} sweeps over nothing; give at least one value")
-    variants = {str(label): {**common, **options} for label, options in variants.items()}
-    baseline = variants.get(BASELINE, {})
-    if baseline.get("attention") != BASELINE or any(isinstance(value, list) for value in baseline.values()):
-        raise ConfigError(f"{path}: every study needs the variant `baseline: {{attention: baseline}}`, and only one")
-    labels = [label for name, options in variants.items() for label, _, _ in _cells(name, options)]
-    slugs = [slug(label) for label in labels]
-    if twice := [label for label, short in zip(labels, slugs, strict=True) if slugs.count(short) > 1]:
+    joined = {str(label): {**common, **options} for label, options in variants.items()}
+    if any(isinstance(value, list) for value in joined.get(BASELINE, {}).values()):
+        raise ConfigError(f"{path}: the variant baseline is one configuration; give each of its options one value")
+    cells = [cell for name, options in joined.items() for cell in _cells(name, options)]
+    if len(cells) < 2:
+        raise ConfigError(f"{path}: {cells[0][0]} alone compares nothing; add a variant")
+    slugs = [slug(label) for label, _, _ in cells]
+    if twice := [label for (label, _, _), short in zip(cells, slugs, strict=True) if slugs.count(short) > 1]:
         raise ConfigError(f"{path}: two variants are called {twice[0]}; give them other names")
-    return Study(path.stem, str(content["question"]), variants, read_declaration(str(path), content))
+    return joined
 
 
-def _cells(name: str, options: Mapping[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+def _cells(name: str, options: Mapping[str, Any]) -> list[Cell]:
     """Label, options and swept values of every cell of a variant's grid."""
     swept = {key: value for key, value in options.items() if isinstance(value, list)}
     short = {key: key.rpartition(".")[2] for key in swept}
@@ -196,13 +250,13 @@ def _cells(name: str, options: Mapping[str, Any]) -> list[tuple[str, dict[str, A
     return cells
 
 
-def _baseline_of(options: Mapping[str, Any], cells: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> str:
-    """Label of the stock model that agrees with these options in all but the treatment; `baseline` if there is none."""
-    rest = {key: value for key, value in options.items() if not TREATMENT.match(key)}
-    for label, others, _ in cells:
-        if others.get("attention") == BASELINE and rest == {k: v for k, v in others.items() if not TREATMENT.match(k)}:
-            return label
-    return BASELINE
+def _rest(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are no part of the treatment."""
+    return {key: value for key, value in options.items() if not TREATMENT.match(key)}
+
+
+def _key(override: str) -> str:
+    return override.split("=")[0].lstrip("+~")
 
 
 def _overrides(options: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 from yolo26_attention.compat.hydra import apply_overrides
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.config.registration import plain_values
+from yolo26_attention.config.registration import run_config
+from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.definition import Point
@@ -25,14 +26,14 @@ class PlannedRun:
 
     Args:
         point: of the study.
-        config: its configuration as plain values; None if it does not compose.
+        config: its configuration; None if it does not compose.
         run: name of the run's folder; None if it cannot be run.
         refusal: why not.
         notes: what one should know about its data set, and of a run of an earlier version, a line each.
     """
 
     point: Point
-    config: Mapping[str, Any] | None
+    config: RunConfig | None
     run: str | None
     refusal: str | None = None
     notes: tuple[str, ...] = ()
@@ -63,8 +64,8 @@ class Composer:
         self._shared = list(shared)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
-    def __call__(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """The resolved configuration as plain values.
+    def __call__(self, overrides: Sequence[str]) -> RunConfig:
+        """The configuration of overrides.
 
         Raises:
             ConfigError: if Hydra refuses the overrides.
@@ -76,20 +77,20 @@ class Composer:
                 self._composed[groups] = compose("config", [*self._shared, *groups])
             config = copy.deepcopy(self._composed[groups])
             apply_overrides(config, values)
-            return plain_values(config)
+            return run_config(config)
 
 
-def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], dict[str, Any]]) -> list[PlannedRun]:
+def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], RunConfig]) -> list[PlannedRun]:
     """Compose and check every point; what seeds and points share is done once.
 
     Args:
         points: of a study.
-        compose_point: gives the configuration of overrides as plain values.
+        compose_point: gives the configuration of overrides.
     """
     from yolo26_attention.plan.checks import Checker  # imports torch
 
     checker = Checker()
-    composed: dict[tuple[str, ...], dict[str, Any] | ConfigError] = {}
+    composed: dict[tuple[str, ...], RunConfig | ConfigError] = {}
     planned = []
     for point in points:
         config = None
@@ -99,7 +100,7 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
             found = composed[point.settings]
             if isinstance(found, ConfigError):
                 raise found
-            config = {**found, "seed": point.seed}
+            config = replace(found, seed=point.seed)
             plan = checker.check(config)
             notes = (*plan.dataset.notes, *([plan.remark] if plan.remark else []))
             planned.append(PlannedRun(point, config, plan.folder.name, notes=notes))
@@ -108,9 +109,7 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
     return planned
 
 
-def _composed(
-    compose_point: Callable[[Sequence[str]], dict[str, Any]], settings: Sequence[str]
-) -> dict[str, Any] | ConfigError:
+def _composed(compose_point: Callable[[Sequence[str]], RunConfig], settings: Sequence[str]) -> RunConfig | ConfigError:
     try:
         return compose_point(settings)
     except ConfigError as error:
@@ -128,7 +127,7 @@ def refusals(planned: Sequence[PlannedRun]) -> list[str]:
 
 def measured_elsewhere(output_dir: Path, planned: Sequence[PlannedRun]) -> list[float]:
     """Seconds of finished runs whose model, data and training are those of a planned one."""
-    wanted = {_training(run.config) for run in planned if run.config is not None}
+    wanted = {_training(run.config.plain()) for run in planned if run.config is not None}
     seconds = []
     for path in sorted((output_dir / "runs").glob("*/record.json")):
         try:

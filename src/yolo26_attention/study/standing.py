@@ -7,8 +7,6 @@ from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
 from yolo26_attention.study.progress import RunState
 
-# The largest difference of mAP50-95 that does not matter, where neither the study nor the report says another.
-MARGIN = 0.005
 ENDED = {"finished", "failed", "unreadable"}
 
 
@@ -29,11 +27,10 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
             scores[variant][seed] = state.score
         if state.state in ENDED:
             ended.add((variant, seed))
-    margin = MARGIN if declared.margin is None else declared.margin
     found = {}
     for baseline, variants in families([state.entry for state in states]).items():
         family = {variant: scores[variant] for variant in [baseline, *variants]}
-        found[baseline] = replay(family, lambda v, s: (v, s) in ended, baseline, declared, margin)
+        found[baseline] = replay(family, lambda v, s: (v, s) in ended, baseline, declared, declared.margin_or_default)
     return found
 
 

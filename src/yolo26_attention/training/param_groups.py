@@ -1,38 +1,21 @@
 """Parameter groups of the graft: shows and changes what the optimizer receives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
+from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.grafted import grafted_attention
 
 
-@dataclass(frozen=True)
-class GraftOptions:
-    """How the graft's parameters are optimized; the defaults leave Ultralytics' groups as they are.
-
-    Args:
-        lr_factor: factor on the learning rate of the group that Ultralytics chose.
-        muon: if False, MuSGD updates the graft's parameters by SGD alone, without Muon.
-        weight_decay: replaces the group's weight decay; None keeps it.
-        frozen: whether the graft keeps its initial values.
-    """
-
-    lr_factor: float = 1.0
-    muon: bool = True
-    weight_decay: float | None = None
-    frozen: bool = False
-
-
-def regroup(optimizer: Optimizer, model: nn.Module, options: GraftOptions) -> None:
+def regroup(optimizer: Optimizer, model: nn.Module, options: GraftOptimizerConfig) -> None:
     """Move the graft's parameters into their own groups and apply the options, in place.
 
     Call it before a scheduler reads the learning rates. Default options change nothing.
     """
-    if options == GraftOptions():
+    if options == GraftOptimizerConfig():
         return
     grafted = {id(p) for module in grafted_attention(model).values() for p in module.parameters()}
     moved = []

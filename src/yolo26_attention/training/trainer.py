@@ -21,6 +21,7 @@ from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.compat.ultralytics import keep_random_stream, without_flops_line
+from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.freezing import (
     FrozenBuffers,
@@ -40,7 +41,7 @@ from yolo26_attention.files.journal import read_journal
 from yolo26_attention.training.decided import decided
 from yolo26_attention.training.finite import NotFiniteError, Watch, is_finite
 from yolo26_attention.training.gpu_workers import end_with_run
-from yolo26_attention.training.param_groups import GraftOptions, describe, regroup
+from yolo26_attention.training.param_groups import describe, regroup
 from yolo26_attention.training.resuming import Resuming
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.step_budget import epochs_of_steps
@@ -56,7 +57,7 @@ class Grafting(Resuming):
 
     grafts: tuple[Graft, ...] = ()
     threads: int | None = None
-    graft_options: GraftOptions = GraftOptions()
+    graft_options: GraftOptimizerConfig = GraftOptimizerConfig()
     steps: int | None = None
     trust: Trust = Trust()  # for classes in the starting checkpoint
     run_process: int | None = None  # ID of the process that called `configured`
@@ -91,7 +92,7 @@ class Grafting(Resuming):
         grafts: tuple[Graft, ...],
         journal: Path | None = None,
         threads: int | None = None,
-        graft_options: GraftOptions | None = None,
+        graft_options: GraftOptimizerConfig | None = None,
         steps: int | None = None,
         state_file: Path | None = None,
         trust: Trust | None = None,
@@ -110,7 +111,7 @@ class Grafting(Resuming):
             batch_folder: folder of batch sizes for a share of the GPU's memory; None stores none.
         """
         settings: dict[str, Any] = {"grafts": grafts, "journal": journal, "threads": threads, "steps": steps}
-        settings |= {"graft_options": graft_options or GraftOptions(), "state_file": state_file}
+        settings |= {"graft_options": graft_options or GraftOptimizerConfig(), "state_file": state_file}
         settings |= {"trust": trust or Trust(), "batch_folder": batch_folder}
         settings["run_process"] = os.getpid()
         return type(cls.__name__, (cls,), settings)

@@ -1,0 +1,33 @@
+"""Import the class of an attention."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+from torch import nn
+
+from yolo26_attention.detector.blame import last_line
+from yolo26_attention.detector.isolation import kept_settings, own_generator
+from yolo26_attention.detector.own_imports import compile_from_source
+
+
+def find_class(target: str) -> Callable[..., nn.Module]:
+    """Import the class that a dotted path names.
+
+    Raises:
+        ValueError: with the last line of the traceback and the folders searched, if it cannot be imported.
+    """
+    module_name, _, class_name = target.rpartition(".")
+    compile_from_source()
+    try:
+        with own_generator(f"import/{module_name}"), kept_settings():
+            found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)
+    except (Exception, SystemExit) as error:
+        prefixes = (sys.prefix, sys.base_prefix)
+        own = [os.path.abspath(folder) for folder in sys.path if not os.path.abspath(folder).startswith(prefixes)]
+        raise ValueError(
+            f"attention._target_={target} cannot be imported ({last_line(error)}); write MODULE.CLASS; searched "
+            f"{', '.join(dict.fromkeys(own))} and in the installed packages"
+        ) from error
+    return found

@@ -1,0 +1,58 @@
+"""Check the output folder and the training device."""
+
+import logging
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.locks import only_within_this_machine
+from yolo26_attention.training.trainer import find_device
+
+log = logging.getLogger(__name__)
+
+
+def writable_folder(output_dir: str) -> Path:
+    """Create the output folder; returns its absolute path.
+
+    Raises:
+        ConfigError: if it cannot be created or written to.
+    """
+    path = Path(output_dir).absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        given, found = (os.fsencode(name).decode(errors="replace") for name in (output_dir, path))
+        raise ConfigError(
+            f"output_dir={given}: {found} has characters that this locale lacks (its encoding is "
+            f"{sys.getfilesystemencoding()}); set PYTHONUTF8=1, or a UTF-8 locale, such as LC_ALL=C.UTF-8"
+        ) from error
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"output_dir={output_dir} cannot be created ({error.strerror}); choose another folder"
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"output_dir={output_dir} is not writable; choose another folder, or change its permissions")
+    if reason := only_within_this_machine(path):
+        log.warning("locks work only within this machine: %s; do not start one run on two machines at once", reason)
+    return path
+
+
+def training_device(name: str | None) -> torch.device:
+    """Find the device of `trainer.device`.
+
+    Raises:
+        ConfigError: if it does not exist, or if several GPUs lack the package that they need.
+    """
+    try:
+        device = find_device(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if name is not None and "," in name and find_spec("cloudpickle") is None:
+        raise ConfigError(f"trainer.device={name} needs cloudpickle; install with: pip install -e '.[ddp]'")
+    return device
