@@ -2,13 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-# For .venv-ray, which takes everything else from .venv: torch alone is 6 GB.
-RAY := ray==2.60.0 cloudpickle==2.2.1 joblib==1.5.3 hydra-ray-launcher==1.2.2
 # Two processes; one that is done takes over tests of the other.
 PYTEST_TWICE := -m pytest --numprocesses 2 --dist worksteal
 ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
-.PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark simulate self-test
+.PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark gpu-day simulate self-test
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,12 +35,7 @@ test-chaos: install  ## a study killed with SIGKILL at 20 random moments ends as
 test-cluster: install  ## studies on a real Slurm and a real Ray of two nodes on this machine (Debian: for a container)
 	@test "$$(id -u)" != 0 || command -v slurmctld slurmdbd mariadbd > /dev/null || { apt-get update --quiet && \
 		apt-get install --quiet --yes --no-install-recommends slurm-wlm slurmdbd mariadb-server; }
-	$(RUN) -m pytest -m cluster -rs tests/cluster/test_slurm.py
-	test -e .venv-ray/.installed || { $(PYTHON) -m venv .venv-ray && \
-		$(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-			> "$$(.venv-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_main.pth" && \
-		.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check $(RAY) && touch .venv-ray/.installed; }
-	.venv-ray/bin/python -m pytest -m cluster tests/cluster/test_ray.py
+	$(RUN) -m pytest -m cluster -rs tests/cluster
 
 test-zoo: install  ## every attention in every mode, trained, saved, exported: prints the table (half an hour)
 	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md
@@ -63,6 +56,9 @@ benchmark: install  ## ACmix against the original, the bootstrap over images, sp
 	$(RUN) -m benchmarks.acmix
 	$(RUN) -m benchmarks.bootstrap
 	$(RUN) -m benchmarks.use
+
+gpu-day: install  ## on a GPU: tests, trainings, kernels, latency in nine minutes, and a page of verdicts
+	$(RUN) -m benchmarks.gpu_day
 
 simulate: install  ## false verdicts and power of a study's comparisons, one table (a few minutes)
 	$(RUN) -m benchmarks.simulate

@@ -10,7 +10,7 @@ import torch
 import ultralytics
 from torch import nn
 
-from benchmarks import cuda, memory, models
+from benchmarks import memory, models
 from benchmarks.measure import in_turns, milliseconds, ratios, spread
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.attention.window import IMPLEMENTATIONS
@@ -130,12 +130,7 @@ def report(rounds: int, device: str) -> Iterator[str]:
     yield ""
     yield from model_table(rounds, device)
     yield ""
-    if device == "cuda":
-        yield from cuda.tables(rounds)
-        yield ""
-        yield from cuda.deployed_tables(seconds=20.0)
-    else:
-        yield "CUDA, flex_attention and the memory roofline: not yet run on this machine (no GPU)."
+    yield "Kernels beside flex_attention and a copy, and networks deployed on a GPU: python -m benchmarks.gpu_day."
 
 
 def processor() -> str:

@@ -22,8 +22,8 @@ from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.latency.backends import cpu_threads
 from yolo26_attention.latency.clocks import wall_clock
+from yolo26_attention.latency.end_to_end import EndToEnd, validation_images
 from yolo26_attention.latency.machine import Machine
-from yolo26_attention.latency.measure import EndToEnd, validation_images
 from yolo26_attention.latency.memory import Relocation
 from yolo26_attention.latency.protocol import Comparison, compare
 

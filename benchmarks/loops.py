@@ -19,7 +19,7 @@ from ultralytics.utils.callbacks import base
 
 from benchmarks.use import OURS, configured
 from yolo26_attention.run.runner import run
-from yolo26_attention.training.state import random_streams, set_random_streams
+from yolo26_attention.training.random_streams import random_streams, set_random_streams
 
 THREADS = 1
 CPU = torch.device("cpu")

@@ -24,6 +24,8 @@ from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record, replaced_best
 
 if TYPE_CHECKING:
+    from ultralytics.nn.autobackend import AutoBackend
+
     from yolo26_attention.detector.trust import Trust
 
 MOST_NAMES = 8
@@ -75,7 +77,7 @@ def export_run(options: ExportConfig) -> str:
     from yolo26_attention.detector.sites import channels_of, largest_stride
     from yolo26_attention.detector.trust import Trust, known_classes_only
     from yolo26_attention.latency.backends import check_format, load_export
-    from yolo26_attention.latency.measure import EndToEnd, validation_images
+    from yolo26_attention.latency.end_to_end import EndToEnd, validation_images
     from yolo26_attention.latency.parity import check_parity, validate_deployed
     from yolo26_attention.latency.trained import fused, load_best
     from yolo26_attention.run.ownership import other_network
@@ -106,17 +108,17 @@ def export_run(options: ExportConfig) -> str:
             f"run={options.run}: {changed}, so the export would be another network than the run measured; put the "
             "code back, train it again, or export it with today's code and without a comparison: check=false"
         )
-    imgsz = options.imgsz or arguments["imgsz"]
-    stride = largest_stride(model)
-    if imgsz < stride or imgsz % stride:
+    if options.check and options.nms is not None:
         raise ConfigError(
-            f"imgsz={imgsz} is not a multiple of {stride}, the network's largest stride; "
-            f"try {max(round(imgsz / stride), 1) * stride}"
+            f"nms={str(options.nms).lower()} changes the output, which is compared before suppression; "
+            "leave it out, or skip the comparison: check=false"
         )
+    sides = _sides(options.imgsz or arguments["imgsz"], largest_stride(model))
+    how = {key: getattr(options, key) for key in ("batch", "dynamic", "half", "int8", "simplify", "nms", "opset")}
     try:
-        file = _exported(model, best.parent, fmt, imgsz=imgsz, batch=options.batch, half=options.half)
+        file = _exported(model, best.parent, fmt, imgsz=sides, data=arguments["data"], **how)
     except (ImportError, AssertionError, ValueError) as error:
-        raise ConfigError(f"format={fmt}: Ultralytics refuses: {error}") from error
+        raise ConfigError(f"format={fmt}: the export is refused: {error}") from error
     lines = [f"exported  {file}"]
     if changed is not None:
         lines.append(f"WARNING: {changed}; this is not the network that the run measured")
@@ -124,33 +126,50 @@ def export_run(options: ExportConfig) -> str:
         if not Path(arguments["data"]).is_file():
             raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; restore it, or use check=false")
         deployed = load_export(file, device, half=options.half)
-        prepare = EndToEnd(deployed.network, imgsz, device).prepare
+        end = EndToEnd(deployed.network, max(sides), device)
+        end.predictor.imgsz = sides
         try:
             images = validation_images(Path(arguments["data"]), channels_of(model))
         except FileNotFoundError as error:
             raise ConfigError(f"{error}\nRestore the images, or skip the comparison: check=false") from error
         with tempfile.TemporaryDirectory() as scratch:
+
+            def validate(network: "AutoBackend") -> float:
+                # A graph of one size takes no other.
+                imgsz = arguments["imgsz"] if options.dynamic else sides[0]
+                single_cls = arguments.get("single_cls", False)
+                return validate_deployed(network, arguments["data"], imgsz, options.batch, scratch, single_cls)
+
             found = check_parity(
                 deployed,
                 model,
                 fmt,
-                "fp16" if options.half else "fp32",
-                [prepare([image]) for image in images],
-                lambda network: validate_deployed(
-                    network,
-                    arguments["data"],
-                    arguments["imgsz"],
-                    options.batch,
-                    scratch,
-                    arguments.get("single_cls", False),
-                ),
+                "int8" if options.int8 else "fp16" if options.half else "fp32",
+                [end.prepare([image] * (1 if options.dynamic else options.batch)) for image in images],
+                # Ultralytics' validator knows only squares.
+                None if sides[0] != sides[1] else validate,
             )
         if found is not None:
-            lines += [
-                f"largest difference from PyTorch on validation images  {found['largest_difference']:.1e}",
-                f"mAP50-95  {found['map50_95']:.4f}, in PyTorch {found['pytorch_map50_95']:.4f}",
-            ]
+            lines.append(f"largest difference from PyTorch on validation images  {found.largest_difference:.1e}")
+            if found.map50_95 is not None:
+                lines.append(f"mAP50-95  {found.map50_95:.4f}, in PyTorch {found.pytorch_map50_95:.4f}")
     return "\n".join(lines)
+
+
+def _sides(imgsz: Any, stride: int) -> list[int]:
+    """Height and width of the image.
+
+    Raises:
+        ConfigError: if they are no numbers, or do not fit the network.
+    """
+    sides = [imgsz, imgsz] if isinstance(imgsz, int) else imgsz
+    if not isinstance(sides, list) or len(sides) != 2 or not all(type(side) is int for side in sides):
+        raise ConfigError(f"imgsz={imgsz} is neither a side nor [height,width]; try imgsz=640 or imgsz=[384,640]")
+    if any(side < stride or side % stride for side in sides):
+        fitting = [max(round(side / stride), 1) * stride for side in sides]
+        way_out = fitting[0] if isinstance(imgsz, int) else f"[{fitting[0]},{fitting[1]}]"
+        raise ConfigError(f"imgsz={imgsz} is not a multiple of {stride}, the network's largest stride; try {way_out}")
+    return sides
 
 
 def _code_changed(folder: Path, trust: "Trust") -> str | None:

@@ -128,7 +128,7 @@ def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     from yolo26_attention.config.schema import TrackingConfig
     from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
     from yolo26_attention.reporting.workspace import swept_points
-    from yolo26_attention.run.tracking import log_report
+    from yolo26_attention.run.study_tracking import log_report
 
     try:
         options = follow_environment(typed_group(recorded, TrackingConfig), [])

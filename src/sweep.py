@@ -32,7 +32,7 @@ from yolo26_attention.study.outlook import outlook
 from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, parse
-from yolo26_attention.study.runs import read_study, study_file, write_study
+from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
 from yolo26_attention.study.standing import due, standings
 from yolo26_attention.study.text import counted, matrix, shown_states, status, summary
 from yolo26_attention.study.wandb_sweep import sweep_definition
@@ -128,7 +128,7 @@ def _states(output_dir: Path, planned: Sequence[PlannedRun]) -> list[RunState]:
 
 def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
     """Write the sweep's definition, create it if asked to be online, and say how to go on."""
-    from yolo26_attention.run.tracking import create_sweep
+    from yolo26_attention.run.study_tracking import create_sweep
 
     if not (SWEEPS / f"{request.study.name}.yaml").is_file():
         raise ConfigError(f"wandb=true: agents look for studies in {SWEEPS.name}/; put {request.study.name}.yaml there")
@@ -155,7 +155,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     )
     lost, stopped = _train(request, base, output_dir, entries)
     print(summary(output_dir, request.name, lost, request.command))
-    content = read_study(output_dir, request.name) or {}
+    content = read_study(output_dir, request.name) or StudyFile([])
     states = shown_states(output_dir, content)
     if request.pilot is not None:
         print("\n".join(outlook(states, declared)))
@@ -165,7 +165,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
 
 
 def _train(
-    request: Request, base: DictConfig, output_dir: Path, entries: Sequence[dict[str, Any]]
+    request: Request, base: DictConfig, output_dir: Path, entries: Sequence[StudyEntry]
 ) -> tuple[list[str], bool]:
     """Launch what is due, once, or once for each look where the study stops when it is decided.
 
@@ -184,12 +184,12 @@ def _train(
         if tried and (told := [standing.text for standing in standings(states, declared).values()]):
             log.info("study %s: %s", request.name, "; ".join(told))
         wanted = due(states, declared) if request.pilot is None else _pilot(states, request.pilot)
-        todo = [state for state in distinct(wanted) if state.state not in settled and state.entry["run"] not in tried]
+        todo = [state for state in distinct(wanted) if state.state not in settled and state.entry.run not in tried]
         if not todo:
             return lost, False
-        tried |= {state.entry["run"] for state in todo}
+        tried |= {state.entry.run for state in todo}
         try:
-            returns = launch(train_one, base, [[*state.entry["overrides"], *added] for state in todo])
+            returns = launch(train_one, base, [[*state.entry.overrides, *added] for state in todo])
         except KeyboardInterrupt:
             return lost, True
         lost += _lost(output_dir, todo, returns)
@@ -199,20 +199,20 @@ def _pilot(states: Sequence[RunState], seeds: int) -> list[RunState]:
     """The runs of a pilot: the first seeds of every baseline."""
     own: dict[str, list[RunState]] = {}
     for state in states:
-        if state.entry["variant"] == state.entry["baseline"]:
-            own.setdefault(state.entry["variant"], []).append(state)
+        if state.entry.variant == state.entry.baseline:
+            own.setdefault(state.entry.variant, []).append(state)
     return [state for runs in own.values() for state in runs[:seeds]]
 
 
-def _tell_replaced(request: Request, output_dir: Path, entries: Sequence[dict[str, Any]]) -> None:
+def _tell_replaced(request: Request, output_dir: Path, entries: Sequence[StudyEntry]) -> None:
     before = read_study(output_dir, request.name)
     if before is not None:
-        gone = {entry["run"] for entry in before["runs"]} - {entry["run"] for entry in entries}
+        gone = {entry.run for entry in before.runs} - {entry.run for entry in entries}
         if gone:
             log.info(
                 "note: %d runs of the study as it was (%s) are not part of it any more; study=NAME keeps both apart",
                 len(gone),
-                before["command"],
+                before.command,
             )
 
 
@@ -223,7 +223,7 @@ def _lost(output_dir: Path, todo: Sequence[RunState], returns: Sequence[JobRetur
         (now,) = run_states(output_dir, [state.entry])
         if job.status == JobStatus.FAILED and now.state not in {"finished", "failed"}:
             error = job._return_value
-            lines.append(f"{state.entry['variant']}, seed {state.entry['seed']}: {type(error).__name__}: {error}")
+            lines.append(f"{state.entry.variant}, seed {state.entry.seed}: {type(error).__name__}: {error}")
     return lines
 
 

@@ -22,7 +22,6 @@ from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.files.record import ObjectiveError, RunSkippedError
 from yolo26_attention.study.points import register_points
-from yolo26_attention.study.search import register_search
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +38,17 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 
 def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.plan.checks import check
+    from yolo26_attention.run.attempt import DiskFullError
     from yolo26_attention.run.inputs import DataChangedError, DataUnreadableError
-    from yolo26_attention.run.runner import DiskFullError, run
+    from yolo26_attention.run.runner import run
     from yolo26_attention.run.summary import table
+    from yolo26_attention.run.tracking import TrackingUnavailableError
     from yolo26_attention.study.runs import entry_of, left_out, shared_by
     from yolo26_attention.study.text import announcement
     from yolo26_attention.study.text import tags as study_tags
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    of_data = (DataChangedError, DataUnreadableError)
     try:
         plan = check(job_config(config, run_config))
         if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
@@ -57,11 +59,9 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
             log.info(note)
         entry = entry_of(Path(config.output_dir), config.study, plan.folder.name)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True), study_tags(entry))
-    except (ConfigError, RunSkippedError, DiskFullError, DataChangedError, DataUnreadableError) as error:
+    except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *of_data) as error:
         if sweeping:
-            log.info(
-                "%s: %s", "failed" if isinstance(error, DataChangedError | DataUnreadableError) else "skipped", error
-            )
+            log.info("%s: %s", "failed" if isinstance(error, of_data) else "skipped", error)
             raise  # the launcher continues with the other runs
         sys.exit(f"error: {error}")
     except (Exception, SystemExit) as error:
@@ -93,7 +93,6 @@ def train(config: DictConfig) -> float | tuple[float, ...]:
 def main() -> None:
     """Register the schemas and call Hydra."""
     register_configs()
-    register_search()
     with one_line_errors():
         check_command_line(sys.argv[1:])
         register_points(sys.argv[1:])

@@ -14,7 +14,7 @@ import jaxtyping
 LIBRARY = Path(__file__).parent.parent / "src" / "yolo26_attention"
 ROOMS = ("attention", "detector", "statistics")
 # Triton compiles the source of its kernels, decorators included.
-UNCHECKED = ("window_triton_kernels",)
+UNCHECKED = ("window_triton_geometry", "window_triton_kernels")
 # An int passes for a float, as it does for mypy.
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 

@@ -1,16 +1,29 @@
 """Shared fixtures: composed configurations, and runs small enough for the default suite."""
 
+import atexit
+import getpass
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+# Processes that a test kills leave W&B's temporary folders behind, and W&B copies reports that are logged offline into
+# the user's home: all of it lies in one folder, which is removed at the end. pytest's own folders and the kernels that
+# PyTorch compiled stay where they are.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}")
+SCRATCH = Path(tempfile.mkdtemp(prefix="yolo26-tests-"))
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+os.environ["TMPDIR"] = tempfile.tempdir = str(SCRATCH)
 # Importing ultralytics writes a settings file: not the user's own, nor that of the test process beside this one, and
 # before anything here imports it.
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp(prefix="yolo-config-")
 # What this machine says to W&B is no part of a test.
 for name in [name for name in os.environ if name.startswith("WANDB_")]:
     del os.environ[name]
+for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+    os.environ[name] = str(SCRATCH)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the test process beside this one needs a core, too
 

@@ -4,13 +4,18 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from yolo26_attention.evaluation.detections import Detections
+from yolo26_attention.files.latency import Latency, MachineUse, PeakMemory, Timing
+from yolo26_attention.files.model import ParameterGroup, PlaceboMatch, TrainedModel
 from yolo26_attention.files.record import Record
+
+if TYPE_CHECKING:
+    from yolo26_attention.training.state import TrainingState
 
 # The shape of a run's configuration, as far as anything reads it.
 CONFIG = {
@@ -36,10 +41,7 @@ ENVIRONMENT = {
     "cpu_count": 2,
     "device": "cpu",
 }
-GROUPS = [
-    {"group": group, "lr": 0.01, "weight_decay": 0.0005, "muon": False, "parameters": 96, "attention": []}
-    for group in ("weight", "bn", "bias", "muon") * 2
-]
+GROUPS = [ParameterGroup(group, 0.01, 0.0005, False, 96, []) for group in ("weight", "bn", "bias", "muon") * 2]
 NAMES = {"baseline": "baseline", "placebo": "placebo_of_acmix"}
 
 
@@ -54,6 +56,53 @@ def config_of(attention: Mapping[str, Any], seed: int, study: str = "made_up", *
             node = node[parent]
         node[last] = value
     return config
+
+
+def timing(ratio: float = 1.0, **changes: Any) -> Timing:
+    """Two networks timed in turn."""
+    quantiles = {"p50_ms": 9.0 * ratio, "p95_ms": 9.9 * ratio, "p99_ms": 9.99 * ratio}
+    stock = {"stock_p50_ms": 9.0, "stock_p95_ms": 9.9, "stock_p99_ms": 9.99}
+    interval = {"ratio_to_stock": ratio, "ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01}
+    return Timing(**{**quantiles, **stock, **interval, "narrow": True, "pairs": 200, "seconds": 3.0, **changes})
+
+
+def latency_of(ratio: float = 1.0, **changes: Any) -> Latency:
+    """A measurement of a network on a quiet machine."""
+    values = {
+        **vars(timing(ratio)), "backend": "eager", "precision": "fp32", "batch": 1, "imgsz": 128, "threads": 1,
+        "clock": "monotonic", "images": 8, "end_to_end": timing(ratio), "throughput": {},
+        "memory": PeakMemory(7.0 * ratio, 7.0, ratio, "PyTorch's allocator on the CPU"), "parity": None,
+        "busy": False, "throttled": None, "machine": MachineUse(0.0, 2),
+    }  # fmt: skip
+    return Latency(**{**values, **changes})
+
+
+def model_of(ratio: float = 1.0, **changes: Any) -> TrainedModel:
+    """The network of a finished run, trained from a random start."""
+    values = {
+        "parameters": int(2_500_000 * ratio), "gflops": 0.2 * ratio, "thop_gflops": 0.21 * ratio, "flops_imgsz": 128,
+        "stock_tensors_loaded": 0, "stock_tensors_total": 708, "stock_tensors_lost": [], "placebo": {},
+    }  # fmt: skip
+    return TrainedModel(**{**values, **changes})
+
+
+def match_of(mismatch: float, by: str = "parameters") -> PlaceboMatch:
+    """A placebo beside an attention of a thousand parameters or FLOPs."""
+    return PlaceboMatch(by, 1000, round(1000 * (1 + mismatch)), mismatch)
+
+
+def training_state(**changes: Any) -> "TrainingState":
+    """The state of a training of nothing."""
+    from yolo26_attention.training.state import TrainingState  # imports torch
+
+    none: dict[str, Any] = {}
+    values = {
+        "epoch": 0, "epochs": 2, "done": False, "seconds": 1.0, "batch_size": 4, "last_opt_step": -1,
+        "mosaic_closed": False, "model": none, "criterion": none, "ema": none, "updates": 0, "gradients": none,
+        "optimizer": none, "scheduler": none, "scaler": none, "stopper": none, "fitness": none, "metrics": none,
+        "loss_names": (), "best_before": False, "validator": none, "streams": None, "loader": None, "texts": none,
+    }  # fmt: skip
+    return TrainingState(**{**values, **changes})
 
 
 def write_run(
@@ -86,11 +135,10 @@ def write_run(
     finished = status == "finished"
     rest = {"map50": 0.8, "precision": 0.7 + config["seed"] / 1000, "recall": 0.6}  # no seed is a copy of another
     metrics = {} if map50_95 is None else {"map50_95": map50_95, **rest}
-    latency = {"p50_ms": 9.0 * ratio, "p95_ms": 9.9 * ratio, "stock_p50_ms": 9.0, "ratio_to_stock": ratio, "pairs": 200}
     values = {
         "metrics": metrics if finished else {},
-        "model": {"parameters": int(2_500_000 * ratio), "gflops": 0.2 * ratio, "placebo": {}} if finished else {},
-        "latency": latency | {"ratio_low": ratio - 0.01, "ratio_high": ratio + 0.01} if finished else {},
+        "model": model_of(ratio) if finished else None,
+        "latency": latency_of(ratio) if finished else None,
         "environment": ENVIRONMENT,
         "optimizer": GROUPS,
         "seconds": 60.0,
@@ -102,7 +150,7 @@ def write_run(
         run_id=folder.name, name=folder.name, study=config["study"], seed=config["seed"], config=dict(config),
         status=status, error=error, **values,
     )  # fmt: skip
-    (folder / "record.json").write_text(json.dumps(vars(record), indent=2))
+    record.write(folder)
     (folder / "config.yaml").write_text("made: up\n")
     rates = attention["name"] == "acmix"
     lines = [

@@ -29,13 +29,12 @@ from tests.conftest import CONF
 from tests.fabricate import declare, write_study
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.registration import export_config, register_configs, run_config
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.plan.checks import check
 from yolo26_attention.study.points import register_points
-from yolo26_attention.study.search import register_search
 
 ROOT = CONF.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
@@ -55,7 +54,8 @@ SMALL = (
 # Not run to their end, and why.
 NOT_RUN = {
     "hydra/launcher=slurm": "needs a Slurm: make test-cluster",
-    "hydra/launcher=ray": "needs Ray in an environment of its own: make test-cluster",
+    "hydra/launcher=ray": "needs a Ray: make test-cluster",
+    "hydra/launcher=local": "tests/test_local.py runs it",
     "tracking=online": "needs W&B's server",
     "hydra/sweeper=optuna": "tests/test_search.py runs it",
 }
@@ -155,11 +155,11 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
         kinds = {name: field.metadata.get("kind", type(field.default)) for name, field in fields}
         assert do(options(arguments[0], **{key: kinds[key](value) for key, value in given.items()}))
     elif module == "src.export":
-        values = _composed("export", arguments)
-        weights = workspace / "outputs" / "runs" / values["run"] / "train" / "weights"
+        options = _composed("export", arguments)
+        weights = workspace / "outputs" / "runs" / options.run / "train" / "weights"
         weights.mkdir(parents=True, exist_ok=True)
         (weights / "best.pt").touch()
-        assert find_run(values["run"], values["output_dir"]).name == values["run"]
+        assert find_run(options.run, options.output_dir).name == options.run
     else:
         assert module in {"src.train", "src.describe", "src.profile"}, f"nothing here knows how to run {module}"
         name = "profile" if module == "src.profile" else "config"
@@ -169,12 +169,11 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
 
 def _composed(name, arguments):
     register_configs()
-    register_search()
     check_command_line(arguments)
     register_points(arguments)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments):
-        return run_config(compose(name, arguments))
+        return (export_config if name == "export" else run_config)(compose(name, arguments))
 
 
 def _points(arguments):

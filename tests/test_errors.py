@@ -24,7 +24,7 @@ from ultralytics.utils import DATASETS_DIR, SETTINGS_FILE
 from src import dashboard, export, report, sweep
 from src.profile import measure_plan
 from tests.conftest import CONF, TINY, beside
-from tests.fabricate import config_of, declare, write_run, write_study
+from tests.fabricate import config_of, declare, training_state, write_run, write_study
 from tests.faults.data import Call
 from yolo26_attention.attention import from_timm
 from yolo26_attention.attention.acmix import ACmix
@@ -76,6 +76,38 @@ ELSEWHERE = {
     ("study/definition.py", " has no seeds; give their numbers"): "tests/study/test_definition.py",
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",
+    **{
+        ("hydra_plugins/study_launchers/local.py", part): "tests/test_local.py"
+        for part in ("trainer.device=", "hydra.launcher.{key}=")
+    },
+    ("hydra_plugins/study_launchers/ray.py", "hydra/launcher=ray needs Ray"): "is installed here",
+    ("hydra_plugins/study_launchers/ray.py", ": there is no Ray cluster"): "tests/cluster/test_ray.py",
+    **{
+        ("hydra_plugins/study_sweepers/optuna.py", part): "tests/test_search.py"
+        for part in ("hydra.sweeper.{key}=", ": a search has hydra.sweeper.maximize=")
+    },
+    **{
+        ("study/search.py", part): "tests/study/test_search_trials.py"
+        for part in (
+            "a search needs one objective",
+            "hydra.sweeper.sampler=",
+            "no trial of the search has finished",
+            " finished trials has ",
+            "hydra.sweeper.at_most.",
+            "another program made this search",
+            ": this search began with ",
+            "hydra.sweeper.{key}: ",
+        )
+    },
+    **{
+        ("study/search_storage.py", part): "tests/study/test_search_trials.py"
+        for part in ("needs Optuna 5, and ", "wrote it; upgrade it", " cannot be opened ", "is at this search")
+    },
+    ("study/search_storage.py", "needs Optuna; install with"): "is installed here",
+    **{
+        ("study/search_space.py", part): "tests/study/test_search_space.py"
+        for part in ("nothing is searched", ": this range is empty", " Give two numbers, low first")
+    },
     ("study/wandb_sweep.py", "wandb=true: agents train every point"): "tests/study/test_wandb_sweep.py",
     (
         "detector/placebo_size.py",
@@ -105,7 +137,6 @@ ELSEWHERE = {
         " from the first map ",
     ): "a user's class: tests/detector/test_probe.py",
     ("detector/building.py", "attention at site {place}: {error}"): "as above",
-    ("plan/machine.py", " needs cloudpickle; install with"): "needs several GPUs",
     (
         "plan/machine.py",
         " is not writable; choose another folder",
@@ -154,7 +185,7 @@ ELSEWHERE = {
     ("plan/tracking_options.py", "its wandb is not a writable folder"): "as above",
     ("plan/tracking_options.py", "which cannot be imported"): "as above",
     ("plan/tracking_options.py", "is another module"): "as above",
-    ("run/runner.py", " are free); "): "needs a full disk: tests/faults",
+    ("run/attempt.py", " are free); "): "needs a full disk: tests/faults",
     ("run/inputs.py", "_changed(plan, "): "needs a training: tests/run/test_inputs.py",
     ("run/inputs.py", "cannot be compared with what this run trained on"): "as above",
     ("export.py", "; train it again with force=true"): "needs two checkpoints: tests/test_export.py",
@@ -333,7 +364,7 @@ class Provoke:
             config = run_config(compose("config", [*shared, *arguments]))
         plan = self.checker.check(config)
         if module == "profile":
-            measure_plan(plan)
+            measure_plan(plan, [])
 
     def _data_set(self, change: str) -> None:
         """A data set with one thing wrong: a line of its YAML, or a file as PATH = CONTENT."""
@@ -459,7 +490,7 @@ def _state_of_another_run(folder: Path) -> None:
     plan = _planned("seed=4")
     (folder / "another").mkdir(exist_ok=True)
     plan.folder.mkdir(exist_ok=True)
-    write_state(folder / "another" / "state.pt", {"epoch": 1, "best_before": False})
+    write_state(folder / "another" / "state.pt", training_state())
     shutil.copy(folder / "another" / "state.pt", plan.folder)
     run(plan, "")
 
@@ -477,7 +508,9 @@ def _nothing_begun(folder: Path) -> None:
 
 
 def _study_elsewhere(folder: Path) -> None:
-    (folder / "mine.yaml").write_text("question: x\nseeds: [0]\nvariants: {baseline: {attention: baseline}}\n")
+    (folder / "mine.yaml").write_text(
+        "question: x\nseeds: [0]\nvariants: {baseline: {attention: baseline}, se: {attention: se}}\n"
+    )
     sys.argv[1:] = ["mine.yaml", "wandb=true", *TINY]
     GlobalHydra.instance().clear()
     sweep.main()

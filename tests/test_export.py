@@ -18,6 +18,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.digest import file_digest
+from yolo26_attention.files.latency import Parity
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.parity import ParityError
@@ -138,13 +139,15 @@ def asked_for(runs, tmp_path, monkeypatch):
         "yolo26_attention.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx"))
     )
     monkeypatch.setattr(
-        "yolo26_attention.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
+        "yolo26_attention.latency.end_to_end.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
     )
-    monkeypatch.setattr("yolo26_attention.latency.measure.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
+    monkeypatch.setattr(
+        "yolo26_attention.latency.end_to_end.EndToEnd.prepare", lambda self, images: self.predictor.imgsz
+    )
 
     def check_parity(deployed, model, fmt, precision, images, validate):
         seen.update(precision=precision, images=images)
-        return {"largest_difference": 1e-5, "map50_95": 0.25, "pytorch_map50_95": 0.5}
+        return Parity(1e-5, 0.25, 0.5)
 
     monkeypatch.setattr("yolo26_attention.latency.parity.check_parity", check_parity)
 
@@ -158,10 +161,10 @@ def asked_for(runs, tmp_path, monkeypatch):
 
 def test_size_and_precision_are_those_asked_for_and_otherwise_the_trainings(asked_for):
     text, seen = asked_for()
-    assert (seen["imgsz"], seen["half"], seen["precision"], seen["images"]) == (64, False, "fp32", [[64, 64]])
+    assert (seen["imgsz"], seen["half"], seen["precision"], seen["images"]) == ([64, 64], False, "fp32", [[64, 64]])
     assert "mAP50-95  0.2500, in PyTorch 0.5000" in text
     _, seen = asked_for(imgsz=96, half=True, batch=4)
-    assert (seen["imgsz"], seen["half"], seen["precision"], seen["images"]) == (96, True, "fp16", [[96, 96]])
+    assert (seen["imgsz"], seen["half"], seen["precision"], seen["images"]) == ([96, 96], True, "fp16", [[96, 96]])
     assert seen["batch"] == 4
 
 
@@ -170,7 +173,7 @@ def test_an_export_takes_the_place_of_an_earlier_one_only_when_it_is_whole(asked
     before = {path.name for path in weights.iterdir()}
     text, _ = asked_for()
     assert text.startswith(f"exported  {weights / 'best.onnx'}\n")
-    with pytest.raises(ConfigError, match="Ultralytics refuses: cannot be exported"):
+    with pytest.raises(ConfigError, match="the export is refused: cannot be exported"):
         asked_for("fails")
     assert (weights / "best.onnx").read_text() == "whole"
     assert {path.name for path in weights.iterdir()} == {*before, "best.onnx"}
@@ -211,6 +214,22 @@ def test_a_run_whose_code_changed_is_exported_only_where_nothing_is_compared_and
 def test_size_that_the_network_cannot_take(imgsz, way_out, asked_for):
     with pytest.raises(ConfigError, match=f"imgsz={imgsz} is not a multiple of 32, .* try {way_out}$"):
         asked_for(imgsz=imgsz)
+
+
+def test_an_image_that_is_no_square(asked_for):
+    _, seen = asked_for(imgsz=[64, 96], int8=True)
+    assert (seen["imgsz"], seen["precision"], seen["images"]) == ([64, 96], "int8", [[64, 96]])
+    with pytest.raises(ConfigError, match=r"imgsz=\[64, 100\] is not a multiple of 32, .* try \[64,96\]$"):
+        asked_for(imgsz=[64, 100])
+    with pytest.raises(ConfigError, match=r"imgsz=wide is neither a side nor \[height,width\]"):
+        asked_for(imgsz="wide")
+
+
+def test_suppression_in_the_graph_is_not_compared(asked_for):
+    with pytest.raises(ConfigError, match=r"nms=true changes the output, .* check=false"):
+        asked_for(nms=True)
+    _, seen = asked_for(nms=True, check=False)
+    assert seen["nms"] is True
 
 
 def test_export_that_differs_is_one_line(monkeypatch):

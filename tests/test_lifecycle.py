@@ -29,8 +29,8 @@ def placebo(tiny, tmp_path_factory):
         "attention=placebo", "placement=neck", "trainer.fraction=4", f"output_dir={tmp_path_factory.mktemp('o')}"
     )
     plan = check(given)
-    run(plan, OmegaConf.to_yaml(OmegaConf.create(given)))
-    return given, plan
+    run(plan, OmegaConf.to_yaml(OmegaConf.create(given.plain())))
+    return given.plain(), plan
 
 
 def test_what_was_given_and_what_it_was_resolved_to_are_both_kept(placebo):
@@ -92,7 +92,7 @@ def test_another_seed_is_no_run_of_an_earlier_version(plan_old):
 
 def test_force_keeps_the_run_of_an_earlier_version_aside(plan_old, tmp_path, monkeypatch):
     plan = plan_old("force=true")
-    monkeypatch.setattr("yolo26_attention.run.runner._recorded", lambda *_: None)
+    monkeypatch.setattr("yolo26_attention.run.runner.attempt", lambda *_: None)
     _, trained = run(plan, "")
     assert trained
     assert plan.folder.name != NAME
@@ -120,7 +120,7 @@ def test_a_run_of_an_earlier_version_goes_on_where_it_stopped(tiny, tmp_path, mo
     assert (again.folder, again.run_id, again.identity_version) == (earlier, earlier_id, 0)
     record, _ = run(again, "")
     assert (record.status, record.attempts, record.run_id, record.identity_version) == ("finished", 2, earlier_id, 0)
-    events = [(entry["event"], entry.get("epoch")) for entry in read_journal(earlier / "journal.jsonl")]
+    events = [(entry.event, entry.details.get("epoch")) for entry in read_journal(earlier / "journal.jsonl")]
     assert ("resume", 2) in events
     assert not plan.folder.exists()
 
@@ -143,7 +143,7 @@ def plan(tiny, tmp_path):
 def test_a_run_that_goes_on_is_the_same_run_for_weights_and_biases(plan, monkeypatch):
     ids = []
     monkeypatch.setattr(
-        "yolo26_attention.run.runner._recorded", lambda plan, record, tracking_id, tags: ids.append(tracking_id)
+        "yolo26_attention.run.runner.attempt", lambda plan, record, tracking_id, tags: ids.append(tracking_id)
     )
     before = Record(plan.run_id, plan.folder.name, "s", 0, plan.config.plain(), "interrupted", tracking_id="kept")
     plan.folder.mkdir(parents=True)
@@ -156,7 +156,7 @@ def test_no_password_of_an_address_gets_into_the_record(plan, monkeypatch):
     def fail(*_):
         raise ConnectionError("https://me:secret@mirror/yolo26n.pt")
 
-    monkeypatch.setattr("yolo26_attention.run.runner._train", fail)
+    monkeypatch.setattr("yolo26_attention.run.attempt._train", fail)
     with pytest.raises(ConnectionError):
         run(plan, "")
     record = Record.read(plan.folder)
@@ -171,12 +171,12 @@ def test_weights_are_uploaded_when_that_is_asked_for(upload, tiny, tmp_path, mon
     uploaded = []
     monkeypatch.setattr(Tracker, "upload", lambda self, path, name, kind="model": uploaded.append((path, name, kind)))
     monkeypatch.setattr(
-        "yolo26_attention.run.runner._train",
+        "yolo26_attention.run.attempt._train",
         lambda *_: dict.fromkeys(
             ("metrics/mAP50-95(B)", "metrics/mAP50(B)", "metrics/precision(B)", "metrics/recall(B)"), 0.5
         ),
     )
-    monkeypatch.setattr("yolo26_attention.run.runner._measure", lambda *_: None)
+    monkeypatch.setattr("yolo26_attention.run.attempt._measure", lambda *_: None)
     run(plan, "")
     best = plan.folder / "train" / "weights" / "best.pt"
     assert uploaded == ([(best, plan.folder.name, "model")] if upload else [])

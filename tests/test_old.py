@@ -60,8 +60,8 @@ def test_an_old_run_is_found_finished_by_all_who_read_runs(outputs):
 def test_an_old_journal_and_old_arrays_are_read(outputs):
     folder = outputs / "runs" / NAME
     entries = read_journal(folder / "journal.jsonl")
-    assert [entry["epoch"] for entry in entries if entry["event"] == "epoch"] == [1, 2]
-    assert {"weights", "graft", "optimizer"} <= {entry["event"] for entry in entries}
+    assert [entry.details["epoch"] for entry in entries if entry.event == "epoch"] == [1, 2]
+    assert {"weights", "graft", "optimizer"} <= {entry.event for entry in entries}
     assert len(read_matches(folder / "matches.npz").images) == 8
     with np.load(folder / "latency.npz") as arrays:
         assert all(np.isfinite(arrays[name]).all() for name in arrays.files)

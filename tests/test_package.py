@@ -28,7 +28,11 @@ def test_every_package_is_installed_and_no_command():
     setup = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     there = {".".join(path.parent.relative_to(SOURCE).parts) for path in SOURCE.rglob("*/*.py")}
     assert set(setup["packages"]) == there
-    assert set(setup["package-dir"]) == {"yolo26_attention", "hydra_plugins.study_launchers"}
+    assert set(setup["package-dir"]) == {
+        "yolo26_attention",
+        "hydra_plugins.study_launchers",
+        "hydra_plugins.study_sweepers",
+    }
 
 
 def test_no_module_of_ours_bears_a_name_that_everybody_could_use(tmp_path):

@@ -4,12 +4,15 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from src.profile import Table, table
+from src.profile import NoProfile, Profile, Table, table
 from tests.conftest import TINY, beside
+from tests.fabricate import latency_of
+from yolo26_attention.files.latency import MachineUse
 
 ROOT = Path(__file__).parent.parent
 SMALL = (*(option for option in TINY if option != "latency=disabled"), "latency.seconds=0.3", "latency.max_pairs=45")
@@ -88,31 +91,15 @@ def test_disabled_latency_is_refused(tmp_path):
 
 
 def cost(name, ratio, busy=False):
-    timed = {
-        "p50_ms": 2.0,
-        "p95_ms": 3.0,
-        "p99_ms": 4.0,
-        "ratio_to_stock": ratio,
-        "ratio_low": None,
-        "ratio_high": None,
-    }
-    latency = {**timed, "end_to_end": timed, "memory": None, "busy": busy, "throttled": None}
-    latency["machine"] = {"others_cores": 1.0}
-    return {
-        "overrides": [f"attention={name}", "seed=0"],
-        "parameters": 12,
-        "gflops": 0.5,
-        "thop_gflops": 0.4,
-        "flops_imgsz": 320,
-        "not_counted": [],
-        "latency": latency,
-    }
+    latency = latency_of(ratio, ratio_low=None, ratio_high=None, memory=None, busy=busy, machine=MachineUse(1.0, 2))
+    overrides = [f"attention={name}", "seed=0"]
+    return Profile(12, 0.5, 0.4, 320, overrides=overrides, latency=latency)
 
 
 def test_table_of_costs():
     costs = [
         cost("slow", 1.5, busy=True),
-        {"overrides": ["attention=none", "seed=0"], "error": "no"},
+        NoProfile(["attention=none", "seed=0"], "no"),
         cost("quick", 0.9),
     ]
     lines = table(costs).splitlines()
@@ -124,7 +111,7 @@ def test_table_of_costs():
 
 def test_table_has_the_image_size_and_what_is_not_counted():
     known, unknown = cost("known", 0.9), cost("unknown", 1.0)
-    unknown |= {"gflops": None, "not_counted": ["aten::_fft_r2c (site p3)"]}
+    unknown = replace(unknown, gflops=None, not_counted=["aten::_fft_r2c (site p3)"])
     header, *lines = table([known, unknown]).splitlines()
     assert header.split()[:5] == ["variant", "parameters", "GFLOPs", "thop", "px"]
     assert lines[0].split()[1:5] == ["12", "0.500", "0.400", "320"]

@@ -46,7 +46,7 @@ def study(tmp_path, monkeypatch):
 
     def start(*arguments, dies_after=None):
         def launch(task, base, jobs):
-            entries = {tuple(run["overrides"]): run for run in read_study(outputs, "which")["runs"]}
+            entries = {tuple(run.overrides): run for run in read_study(outputs, "which").runs}
             for job in jobs:
                 if len(trained) == dies_after:
                     raise KeyboardInterrupt
@@ -84,11 +84,11 @@ def test_what_a_look_decides_is_trained_no_further(study, tmp_path, capsys):
 
 def test_interrupted_and_continued_it_decides_the_same(study, tmp_path):
     assert study(dies_after=4)[0] == 130
-    plan = read_study(tmp_path / "outputs", "which")["declared"]
+    plan = read_study(tmp_path / "outputs", "which").declared
     status, trained = study()
     assert status == 0
     assert [seed for variant, seed in trained if variant == "worse"] == [0, 1]
-    assert read_study(tmp_path / "outputs", "which")["declared"] == plan
+    assert read_study(tmp_path / "outputs", "which").declared == plan
     assert len(set(trained)) == len(trained)
     assert study()[1] == trained  # nothing is left to do
 
@@ -102,7 +102,7 @@ def test_a_pilot_trains_the_baseline_alone_and_says_what_can_be_found(study, cap
 def test_the_report_says_what_was_declared_and_at_which_look_it_was_decided(study, tmp_path):
     study()
     text = report(Options("which", str(tmp_path / "outputs"), looks=False, resamples=0))
-    digest = read_study(tmp_path / "outputs", "which")["declared"]["hash"]
+    digest = read_study(tmp_path / "outputs", "which").declared.hash
     assert (
         f"declared before the first result (plan {digest}): 5 seeds, a margin of 0.01, looks at 2, 3, 5 seeds" in text
     )

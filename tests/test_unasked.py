@@ -158,3 +158,14 @@ def test_no_secret_is_written_down(fetched, tmp_path):
     assert [name for name, value in SECRETS.items() if value in said] == []
     (tmp_path / "o" / "leak").write_text(f"...{SECRETS['HF_TOKEN']}...")
     assert secrets_in(tmp_path / "o") == ["leak: HF_TOKEN"], "what is there is found"
+
+
+@pytest.mark.slow
+def test_without_tracking_a_run_needs_no_wandb(tmp_path):
+    script = "import runpy, sys; sys.modules['wandb'] = None; runpy.run_module('src.train', run_name='__main__')"
+    options = [*beside(["attention=baseline"]), "attention=baseline", f"output_dir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "tracking=disabled" in options

@@ -10,6 +10,7 @@ from ultralytics import YOLO
 
 from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.compat.pytorch import guard_hooks
+from yolo26_attention.compat.ultralytics import fuse_grafts
 from yolo26_attention.detector.grafted import graft_of
 from yolo26_attention.detector.grafting import graft, prepare
 from yolo26_attention.detector.mix import PLACEBO, Entry, read_mix
@@ -83,6 +84,7 @@ class GraftedYOLO(YOLO):
         self.trust = trust or Trust()
         super().__init__(model)
         guard_hooks()
+        fuse_grafts()
         if not isinstance(self.model, nn.Module):
             raise ValueError(f"model={model} is an exported network, which cannot be grafted; give a .pt or a .yaml")
         has = graft_of(self.model)
@@ -107,6 +109,14 @@ class GraftedYOLO(YOLO):
         base = trainer or self._smart_load("trainer")
         grafting: Any = type(f"Grafting{base.__name__}", (Grafting, base), {})
         return super().train(trainer=grafting.configured(self.grafts, trust=self.trust), **kwargs)
+
+    def export(self, **kwargs: Any) -> Any:
+        """Export as in Ultralytics; with dynamic=False the graft takes only the exported image size, and is faster."""
+        network: Any = self.model
+        for module in network.modules():
+            if callable(getattr(type(module), "prepare_export", None)):
+                module.prepare_export(dynamic=bool(kwargs.get("dynamic", False)))
+        return super().export(**kwargs)
 
     def tune(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not supported: Ultralytics' tuner starts `yolo train` in another process, which builds the stock network.

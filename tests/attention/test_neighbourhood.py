@@ -1,5 +1,7 @@
 """NeighbourhoodAttention: a projection, windowed attention, a projection."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -45,3 +47,14 @@ def test_rejects(options, message):
 
 def test_shown_options():
     assert "heads=2, kernel_att=5, dilation=3" in repr(NeighbourhoodAttention(8, heads=2, kernel_att=5, dilation=3))
+
+
+@pytest.mark.parametrize("size", [(12, 9), (24, 21)])
+def test_a_trace_of_one_size(size):
+    module, x = NeighbourhoodAttention(16).eval(), torch.randn(2, 16, *size)
+    twin = copy.deepcopy(module)
+    twin.prepare_export(dynamic=False)
+    traced = torch.jit.trace(twin, x)
+    with torch.no_grad():
+        torch.testing.assert_close(traced(x), module(x), rtol=0, atol=1e-5)
+    assert not any("as_strided" in str(node) for node in traced.graph.nodes())

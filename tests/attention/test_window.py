@@ -5,13 +5,16 @@ import logging
 import pytest
 import torch
 
-from yolo26_attention.attention import window
+from yolo26_attention.attention import window, window_batched, window_cache, window_tiled, window_whole
 from yolo26_attention.attention.window import reflect_pad, window_attention
 from yolo26_attention.attention.window_border import fold_reflection
+from yolo26_attention.compat.pytorch import FakeTensorMode
 
 from .reference import bounce, windowed
 
 CPU = ("tiled", "shifted")
+# How "tiled" computes a map: as a whole, or in tiles, strip by strip or all at once.
+FORMS = ("whole", "strips", "batched", "shifted")
 
 # height, width, heads, window, stride, dilation
 CASES = [
@@ -54,9 +57,26 @@ def gradients(out, inputs):
     return torch.autograd.grad(out, inputs, upstream)
 
 
-@pytest.mark.parametrize("implementation", CPU)
+@pytest.fixture
+def implementation_of(monkeypatch):
+    """Has "tiled" compute every map in one form; returns the name of the implementation to ask for."""
+
+    def choose(form):
+        if form == "shifted":
+            return form
+        monkeypatch.setattr(window_tiled, "whole_is_cheaper", lambda *_: form == "whole")
+        if form == "batched":
+            monkeypatch.setattr(window_tiled, "_forward", window_batched.forward)
+            monkeypatch.setattr(window_tiled, "_backward", window_batched.backward)
+        return "tiled"
+
+    return choose
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("height", "width", "heads", "side", "stride", "dilation"), CASES)
-def test_equals_definition(height, width, heads, side, stride, dilation, implementation):
+def test_equals_definition(height, width, heads, side, stride, dilation, form, implementation_of):
+    implementation = implementation_of(form)
     inputs = maps(height, width, stride)
     expected = windowed(*inputs, heads, side, stride, dilation)
     options = {"heads": heads, "window": side, "stride": stride, "dilation": dilation}
@@ -96,7 +116,9 @@ def test_layout_does_not_matter(implementation):
         pytest.param(3, 4, 3, 1, 2, id="dilation"),
     ],
 )
-def test_tiled_gradcheck(height, width, side, stride, dilation):
+@pytest.mark.parametrize("form", ["whole", "strips"])
+def test_tiled_gradcheck(height, width, side, stride, dilation, form, implementation_of):
+    implementation_of(form)
     inputs = maps(height, width, stride, channels=4, value_channels=4, batch=1)
     options = {"heads": 2, "window": side, "stride": stride, "dilation": dilation}
     assert torch.autograd.gradcheck(
@@ -108,9 +130,10 @@ def relative_error(got, wanted):
     return ((got.double() - wanted).norm() / wanted.norm()).item()
 
 
-@pytest.mark.parametrize("implementation", CPU)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_low_precision(dtype, implementation):
+def test_low_precision(dtype, form, implementation_of):
+    implementation = implementation_of(form)
     low = [x.detach().to(dtype).requires_grad_() for x in maps(12, 18)]
     exact = [x.detach().double().requires_grad_() for x in low]
     options = {"heads": 2, "window": 7, "stride": 1, "dilation": 1}
@@ -127,8 +150,9 @@ def test_low_precision(dtype, implementation):
     assert all(error <= bound for error, bound in zip(errors, allowed, strict=True)), (errors, allowed)
 
 
-@pytest.mark.parametrize("implementation", CPU)
-def test_backward_is_repeatable(implementation):
+@pytest.mark.parametrize("form", FORMS)
+def test_backward_is_repeatable(form, implementation_of):
+    implementation = implementation_of(form)
     inputs = maps(20, 23, dtype=torch.float32)
     first, second = (
         gradients(window_attention(*inputs, heads=2, window=7, implementation=implementation), inputs) for _ in range(2)
@@ -143,6 +167,72 @@ def test_keeps_no_windows():
         window_attention(*inputs, heads=4, window=7, implementation="tiled")
     kept = sum(x.numel() for x in saved)
     assert kept <= 4 * inputs[0].numel()
+
+
+@pytest.mark.parametrize("form", ["strips", "batched"])
+def test_tiles_give_the_same_in_any_form(form, implementation_of):
+    inputs = maps(30, 41, dtype=torch.float64)
+    expected = windowed(*inputs, 2, 7, 1, 1)
+    out = window_attention(*inputs, heads=2, window=7, implementation=implementation_of(form))
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+    for got, wanted in zip(gradients(out, inputs), gradients(expected, inputs), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("side", "whole"), [pytest.param(side, side <= 16, id=f"{side}x{side}") for side in (4, 8, 10, 16, 20, 40)]
+)
+def test_a_small_map_is_one_call(side, whole):
+    q, k, v = (x.detach().float() for x in maps(side, side))
+    with torch.profiler.profile() as profiled:
+        window_attention(q, k, v, heads=2, window=7, implementation="tiled")
+    calls = sum(event.name == "aten::scaled_dot_product_attention" for event in profiled.events())
+    assert (calls == 1) == (whole or side == 10)
+    assert window_tiled.whole_is_cheaper((side, side), 7, 1, 1, window_tiled.FORWARD_WEIGHT) == whole
+
+
+def test_a_pixel_that_the_border_repeats_counts_twice():
+    mask = window_whole.repetition_mask((1, 3), 3, 1, 1, torch.zeros(()))
+    times = torch.tensor([[1.0, 2.0, 0.0], [1.0, 1.0, 1.0], [0.0, 2.0, 1.0]])
+    assert torch.equal(mask, (3 * times).log())  # all three rows of the window are the only row of the map
+
+
+def test_a_large_batch_gets_the_gradients_of_its_parts(monkeypatch):
+    inputs = maps(6, 5, batch=5)
+    options = {"heads": 2, "window": 7, "implementation": "tiled"}
+    expected = gradients(window_attention(*inputs, **options), inputs)
+    monkeypatch.setattr(window_whole, "MOST_WEIGHTS", 2 * 2 * 30 * 30)  # two samples at a time
+    parts = gradients(window_attention(*inputs, **options), inputs)
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-14) for a, b in zip(parts, expected, strict=True))
+
+
+def test_masks_and_indices_are_made_once(monkeypatch):
+    monkeypatch.setattr(window_cache, "_kept", type(window_cache._kept)())
+    made = []
+    monkeypatch.setattr(window_whole, "repetitions", lambda *a, of=window_whole.repetitions: made.append(a) or of(*a))
+    inputs = maps(6, 5)
+    with torch.inference_mode():
+        window_attention(*(x.detach() for x in inputs), heads=2, window=7)
+    for _ in range(2):
+        gradients(window_attention(*inputs, heads=2, window=7), inputs)
+    assert len(made) == 2  # one for each axis
+    window_attention(*(x.float() for x in inputs), heads=2, window=7)
+    assert len(made) == 4
+
+
+def test_kept_constants_are_few(monkeypatch):
+    monkeypatch.setattr(window_cache, "_kept", type(window_cache._kept)())
+    monkeypatch.setattr(window_cache, "MOST", 2)
+    for size in range(3, 7):
+        window_attention(*maps(size, size), heads=2, window=3)
+    assert len(window_cache._kept) == 2
+
+
+def test_a_fake_tensor_leaves_nothing_behind(monkeypatch):
+    monkeypatch.setattr(window_cache, "_kept", type(window_cache._kept)())
+    with FakeTensorMode():
+        window_attention(*(torch.empty(1, 8, 6, 6) for _ in range(3)), heads=2, window=3)
+    assert not window_cache._kept
 
 
 def test_inputs_stay_as_they_are():

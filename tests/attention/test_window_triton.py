@@ -19,7 +19,7 @@ from .reference import windowed
 
 pytest.importorskip("triton")
 
-from yolo26_attention.attention import window_triton
+from yolo26_attention.attention import window_triton, window_triton_launch
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
@@ -102,10 +102,12 @@ def measure(case, dtype, blocks="large", memory_format=torch.contiguous_format):
     """Result and gradients of the kernels, as float64 arrays; "large" blocks where interpreted."""
     tensors = [x.to(DEVICE).contiguous(memory_format=memory_format) for x in case.tensors(dtype)]
     # Each program costs the interpreter milliseconds, whatever its size.
-    own = {"TILES": window_triton.TILES, "BLOCK": window_triton.BLOCK}
+    own = {"TILES": window_triton_launch.TILES, "BLOCK": window_triton_launch.BLOCK}
     sizes = own if blocks == "own" or GPU else {"TILES": ((8, 8),), "BLOCK": 128}
-    with mock.patch.multiple(window_triton, **sizes):
+    with mock.patch.multiple(window_triton_launch, **sizes):
+        window_triton_launch.plan.cache_clear()
         values = differentiate(lambda q, k, v: attend(q, k, v, case), *tensors)
+    window_triton_launch.plan.cache_clear()
     return [x.double().numpy() for x in values]
 
 

@@ -1,4 +1,4 @@
-"""Studies on a Ray cluster of two nodes on this machine (make test-cluster, in an environment of its own)."""
+"""Studies on a Ray cluster of two nodes on this machine (make test-cluster)."""
 
 import json
 import os
@@ -12,7 +12,6 @@ import pytest
 from tests.cluster.processes import ROOT, end_all, environment, processes_of, wait_for
 from tests.conftest import beside
 
-ray = pytest.importorskip("ray", reason="hydra/launcher=ray is tested in an environment of its own: make test-cluster")
 pytestmark = pytest.mark.cluster
 EPOCHS = ("trainer.epochs=4", "data.train_images=64", "trainer.fraction=1.0")
 
@@ -38,10 +37,10 @@ def cluster(tmp_path_factory):
     assert left == []
 
 
-def start(cluster, output_dir, *arguments):
+def start(cluster, output_dir, *arguments, program=("src.train", "-m")):
     nodes, variables, _ = cluster
     small = beside(arguments)
-    command = [sys.executable, "-m", "src.train", "-m", "hydra/launcher=ray", *arguments, *small]
+    command = [sys.executable, "-m", *program, "hydra/launcher=ray", *arguments, *small]
     command += [f"hydra.launcher.ray.init.address={nodes.address}", "hydra.launcher.ray.remote.num_gpus=0"]
     return subprocess.Popen(
         [*command, f"output_dir={output_dir}"],
@@ -90,6 +89,38 @@ def test_a_failing_run_does_not_look_successful(cluster, tmp_path):
     assert "1 of 2 runs did not finish" in output
     assert "attention.heads=5" in output
     assert [record["status"] for record in records(tmp_path)] == ["finished"]
+
+
+def test_ctrl_c_ends_the_runs_of_a_study_and_the_same_command_continues(cluster, tmp_path):
+    study = tmp_path / "two.yaml"
+    study.write_text("question: Does it survive?\nseeds: [0, 1]\nvariants: {baseline: {attention: baseline}}\n")
+    process = start(cluster, tmp_path, *EPOCHS, program=("src.sweep", str(study)))
+    wait_for(lambda: len(list(tmp_path.glob("runs/*/state.pt"))) == 2, "two runs save their first epoch", 300)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 130, output[-3000:]
+    assert [record["status"] for record in records(tmp_path)] == ["interrupted"] * 2
+
+    process = start(cluster, tmp_path, *EPOCHS, program=("src.sweep", str(study)))
+    output = process.communicate(timeout=580)[0]
+    assert process.returncode == 0, output[-3000:]
+    assert [(record["status"], record["attempts"]) for record in records(tmp_path)] == [("finished", 2)] * 2
+
+
+def test_an_address_without_a_cluster_is_refused_in_one_line(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "src.train",
+        "-m",
+        "hydra/launcher=ray",
+        "attention=baseline",
+        f"output_dir={tmp_path}",
+    ]
+    command += ["hydra.launcher.ray.init.address=127.0.0.1:1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "error: hydra.launcher.ray.init.address=127.0.0.1:1: there is no Ray cluster" in done.stderr
 
 
 def _files(process):

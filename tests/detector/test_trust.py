@@ -152,8 +152,8 @@ def test_what_a_training_wrote_starts_another_one(tiny, tmp_path):
     record, _ = run(
         check(tiny("attention=acmix", "placement=p3", f"output_dir={tmp_path}", f"model.weights={best}")), ""
     )
-    assert record.model["stock_tensors_loaded"] == 708
-    assert record.model["graft_tensors_loaded"] > 0
+    assert record.model.stock_tensors_loaded == 708
+    assert record.model.graft_tensors_loaded > 0
 
 
 def test_a_class_of_ones_own_loads_if_its_folder_was_given(tmp_path, monkeypatch, stock):

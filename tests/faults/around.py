@@ -23,7 +23,8 @@ from tests.faults.doing import EPOCHS, at_epoch, checked, configuration, logged,
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.plan.checks import ConfigError, check
-from yolo26_attention.run.runner import DiskFullError, run
+from yolo26_attention.run.attempt import DiskFullError
+from yolo26_attention.run.runner import run
 from yolo26_attention.training.resuming import Resuming
 
 OWN_CLASS = """
@@ -161,7 +162,7 @@ def turned_read_only(folder: Path) -> str:
         failing.stop()
     before = Record.read(plan.folder)
     record, _ = run(plan, "")
-    return f"{text}; record {before and before.status}; then {record.status}; {[e['event'] for e in record.events]}"
+    return f"{text}; record {before and before.status}; then {record.status}; {[e.event for e in record.events]}"
 
 
 def full_disk(folder: Path) -> str:
@@ -181,7 +182,11 @@ def full_disk(folder: Path) -> str:
             text = f"stopped: {re.sub(r'/[^ ]+', 'FOLDER', str(error))}"
         filler.unlink()
         record, _ = run(plan, "")
-        return f"{text}; then {record.status}; {[event['event'] for event in record.events]}"
+        return f"{text}; then {record.status}; {[event.event for event in record.events]}"
+
+
+# What says where files of the user's are; unset, it is the home.
+HOMES = ("HOME", "YOLO_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")
 
 
 def homeless(home: str | None) -> Callable[[Path], str]:
@@ -191,7 +196,7 @@ def homeless(home: str | None) -> Callable[[Path], str]:
         said = program(
             "src.train", "attention=baseline", *beside(["tracking=offline"]), "tracking=offline",
             f"output_dir={folder}/outputs",
-            environment={} if home is None else {"HOME": home}, without=("HOME", "YOLO_CONFIG_DIR"),
+            environment={} if home is None else {"HOME": home}, without=HOMES,
         )  # fmt: skip
         states = [json.loads(path.read_text())["status"] for path in folder.glob("outputs/runs/*/record.json")]
         return f"{said[: said.index(':')]}; {states}"

@@ -131,8 +131,8 @@ def damaged_after_the_check(folder: Path) -> str:
     except DataChangedError as error:
         record = Record.read(plan.folder)
         assert record is not None
-        (event,) = [entry for entry in record.events if entry["event"] == "images_dropped"]
-        return f"{record.status}; images_dropped ({event['dropped']}); {error}"
+        (event,) = [entry for entry in record.events if entry.event == "images_dropped"]
+        return f"{record.status}; images_dropped ({event.details['dropped']}); {error}"
     return "finished"
 
 
@@ -147,7 +147,7 @@ def nested(folder: Path) -> str:
     measured = ("latency=default", "latency.seconds=0.05", "latency.throughput_batches=[]")
     plan = check(configuration(folder, "attention=baseline", f"data.yaml={yaml}", "trainer.fraction=1.0", *measured))
     record, _ = run(plan, "")
-    return f"{record.status}; latency of {record.latency['images']} images"
+    return f"{record.status}; latency of {record.timed and record.timed.images} images"
 
 
 def swapped(folder: Path) -> str:

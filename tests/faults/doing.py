@@ -83,9 +83,11 @@ def outcome(folder: Path, *overrides: str) -> str:
     plan = check(configuration(folder, *overrides))
     with logged() as said:
         record, _ = run(plan, "")
-    epochs = sum(entry["event"] == "epoch" for entry in read_journal(plan.folder / "journal.jsonl"))
+    epochs = sum(entry.event == "epoch" for entry in read_journal(plan.folder / "journal.jsonl"))
     details = ("problem", "dropped", "seconds")
-    events = [f"{e['event']} ({', '.join(str(e[key]) for key in details if key in e)})" for e in record.events]
+    events = [
+        f"{e.event} ({', '.join(str(e.details[key]) for key in details if key in e.details)})" for e in record.events
+    ]
     negative = "; negative seconds" if record.seconds < 0 else ""
     return "; ".join([f"{record.status} after {epochs} epochs{negative}", *said, *events])
 

@@ -13,7 +13,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import RunSkippedError
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
-from yolo26_attention.study.runs import read_study, write_study
+from yolo26_attention.study.runs import StudyEntry, read_study, write_study
 from yolo26_attention.study.text import status
 
 
@@ -47,7 +47,7 @@ def journal_cut(folder: Path) -> str:
         os.truncate(journal, journal.stat().st_size - 9)
         cut(plan.folder / "state.pt")
     record, _ = run(plan, "")
-    return f"{record.status}; {[event['event'] for event in record.events]}"
+    return f"{record.status}; {[event.event for event in record.events]}"
 
 
 def without_locks(folder: Path) -> str:
@@ -103,7 +103,7 @@ def record_of_a_study(damage: Callable[[Path], object]) -> Callable[[Path], str]
     def happens(folder: Path) -> str:
         plan = check(configuration(folder, "attention=baseline"))
         run(plan, "")
-        entry = {"run": plan.folder.name, "variant": "baseline", "seed": 0}
+        entry = StudyEntry(plan.folder.name, "baseline", 0)
         write_study(folder / "outputs", "s", "why", "command", [entry])
         damage(plan.folder / "record.json")
         with logged():

@@ -6,26 +6,26 @@ from unittest import mock
 
 import pytest
 
-from yolo26_attention.files.journal import append_entry, read_journal, restore_journal
+from yolo26_attention.files.journal import Kind, append_entry, read_journal, restore_journal
 
 
 def test_journal_cut_short_is_read_up_to_there(tmp_path):
     path = tmp_path / "journal.jsonl"
     path.write_text(json.dumps({"event": "epoch", "epoch": 1}) + '\n{"event": "epo')
-    assert read_journal(path) == [{"event": "epoch", "epoch": 1}]
+    assert [(entry.event, dict(entry.details)) for entry in read_journal(path)] == [("epoch", {"epoch": 1})]
 
 
 def test_restored_it_forgets_later_epochs_and_keeps_what_happened_to_the_processes(tmp_path):
     path = tmp_path / "journal.jsonl"
-    append_entry(path, "epoch", epoch=1)
-    append_entry(path, "resume", epoch=2)
+    append_entry(path, Kind.EPOCH, epoch=1)
+    append_entry(path, Kind.RESUME, epoch=2)
     text = path.read_text()
-    append_entry(path, "nan_recovery", epoch=2)
-    append_entry(path, "epoch", epoch=2)
-    append_entry(path, "checkpoint_damaged", epoch=2)
-    append_entry(path, "resume", epoch=2)
+    append_entry(path, Kind.NAN_RECOVERY, epoch=2)
+    append_entry(path, Kind.EPOCH, epoch=2)
+    append_entry(path, Kind.CHECKPOINT_DAMAGED, epoch=2)
+    append_entry(path, Kind.RESUME, epoch=2)
     restore_journal(path, text)
-    assert [(entry["event"], entry["epoch"]) for entry in read_journal(path)] == [
+    assert [(entry.event, entry.details["epoch"]) for entry in read_journal(path)] == [
         ("epoch", 1),
         ("resume", 2),
         ("checkpoint_damaged", 2),
@@ -35,7 +35,7 @@ def test_restored_it_forgets_later_epochs_and_keeps_what_happened_to_the_process
 
 def test_restored_it_has_lines_that_were_lost(tmp_path):
     path = tmp_path / "journal.jsonl"
-    append_entry(path, "epoch", epoch=1)
+    append_entry(path, Kind.EPOCH, epoch=1)
     text = path.read_text()
     path.write_bytes(b"")
     restore_journal(path, text)
@@ -44,17 +44,17 @@ def test_restored_it_has_lines_that_were_lost(tmp_path):
 
 def cut_journal(folder):
     path = folder / "journal.jsonl"
-    append_entry(path, "epoch", epoch=1)
-    append_entry(path, "epoch", epoch=2)
+    append_entry(path, Kind.EPOCH, epoch=1)
+    append_entry(path, Kind.EPOCH, epoch=2)
     os.truncate(path, path.stat().st_size - 9)  # a process was killed while it wrote
     return path
 
 
 def test_the_line_behind_a_cut_one_is_not_lost(tmp_path, caplog):
     path = cut_journal(tmp_path)
-    append_entry(path, "nan_recovery", epoch=2)
-    append_entry(path, "epoch", epoch=2)
-    assert [(entry["event"], entry["epoch"]) for entry in read_journal(path)] == [
+    append_entry(path, Kind.NAN_RECOVERY, epoch=2)
+    append_entry(path, Kind.EPOCH, epoch=2)
+    assert [(entry.event, entry.details["epoch"]) for entry in read_journal(path)] == [
         ("epoch", 1),
         ("nan_recovery", 2),
         ("epoch", 2),
@@ -64,30 +64,30 @@ def test_the_line_behind_a_cut_one_is_not_lost(tmp_path, caplog):
 
 def test_a_line_that_lacks_only_its_end_counts(tmp_path):
     path = tmp_path / "journal.jsonl"
-    append_entry(path, "epoch", epoch=1)
+    append_entry(path, Kind.EPOCH, epoch=1)
     os.truncate(path, path.stat().st_size - 1)
-    append_entry(path, "epoch", epoch=2)
-    assert [entry["epoch"] for entry in read_journal(path)] == [1, 2]
+    append_entry(path, Kind.EPOCH, epoch=2)
+    assert [entry.details["epoch"] for entry in read_journal(path)] == [1, 2]
 
 
 def test_a_last_line_that_is_being_written_is_no_damage(tmp_path, caplog):
-    assert [entry["epoch"] for entry in read_journal(cut_journal(tmp_path))] == [1]
+    assert [entry.details["epoch"] for entry in read_journal(cut_journal(tmp_path))] == [1]
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("line", ["\x00" * 40, "[1]", "7", "{}", '{"no": "event"}', "\ufffd"])
 def test_a_line_that_is_no_entry_is_left_out(line, tmp_path):
     path = tmp_path / "journal.jsonl"
-    append_entry(path, "epoch", epoch=1)
+    append_entry(path, Kind.EPOCH, epoch=1)
     with path.open("a") as file:
         file.write(line + "\n\n")
-    append_entry(path, "epoch", epoch=2)
-    assert [entry["epoch"] for entry in read_journal(path)] == [1, 2]
+    append_entry(path, Kind.EPOCH, epoch=2)
+    assert [entry.details["epoch"] for entry in read_journal(path)] == [1, 2]
 
 
 def test_damage_is_said_once_though_the_journal_is_read_each_epoch(tmp_path, caplog):
     path = cut_journal(tmp_path)
-    append_entry(path, "epoch", epoch=2)
+    append_entry(path, Kind.EPOCH, epoch=2)
     for _ in range(3):
         read_journal(path)
     assert len(caplog.messages) == 1
@@ -95,13 +95,13 @@ def test_damage_is_said_once_though_the_journal_is_read_each_epoch(tmp_path, cap
 
 def test_a_line_is_flushed_to_disk(tmp_path):
     with mock.patch("yolo26_attention.files.journal.os.fsync") as flushed:
-        append_entry(tmp_path / "journal.jsonl", "epoch", epoch=1)
+        append_entry(tmp_path / "journal.jsonl", Kind.EPOCH, epoch=1)
     assert flushed.call_count == 1
 
 
 def test_a_journal_kept_with_a_damaged_line_is_restored(tmp_path):
     path = cut_journal(tmp_path)
-    append_entry(path, "epoch", epoch=2)
+    append_entry(path, Kind.EPOCH, epoch=2)
     restore_journal(path, path.read_text())
-    assert [entry["epoch"] for entry in read_journal(path)] == [1, 2]
+    assert [entry.details["epoch"] for entry in read_journal(path)] == [1, 2]
     assert path.read_text().count("\n") == 2

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from tests.fabricate import GROUPS, latency_of, match_of, model_of
 from yolo26_attention.files.digest import file_digest
+from yolo26_attention.files.journal import Entry
+from yolo26_attention.files.latency import NoLatency, NoThroughput, Throughput
 from yolo26_attention.files.record import FORMAT, NewerFormatError, Record, replaced_best, set_aside
 
 
@@ -13,7 +16,11 @@ def record(**values):
 
 
 def test_record_round_trip(tmp_path):
-    written = record(status="finished", metrics={"map50_95": 0.5}, events=[{"event": "resume", "epoch": 2}])
+    written = record(
+        status="finished", metrics={"map50_95": 0.5}, events=[Entry("resume", None, {"epoch": 2})],
+        model=model_of(placebo={"p3": match_of(0.01)}), optimizer=GROUPS, measurements=[NoLatency("no")],
+        latency=latency_of(throughput={"2": NoThroughput("no"), "4": Throughput(1.0, 2.0, 0.5, 3)}, options={"a": 1}),
+    )  # fmt: skip
     written.write(tmp_path)
     assert Record.read(tmp_path) == written
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
@@ -41,7 +48,7 @@ def test_record_is_readable_json(tmp_path):
 
 
 def test_objectives_are_values_of_the_record():
-    measured = record(metrics={"map50_95": 0.5}, latency={"ratio_to_stock": 1.25}, model={"parameters": 7})
+    measured = record(metrics={"map50_95": 0.5}, latency=latency_of(1.25), model=model_of(parameters=7))
     assert [measured.objective(name) for name in ("map50_95", "latency_ratio", "parameters")] == [0.5, 1.25, 7.0]
 
 

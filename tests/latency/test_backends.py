@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
+from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.latency import backends
 from yolo26_attention.latency.backends import check_backend, check_format, deploy
 from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision, predictions
@@ -75,6 +76,13 @@ def test_engine_without_gpu():
         check_format("engine")
 
 
+def test_a_deployed_network_has_folded_constants_and_the_given_one_has_not(grafted, tmp_path):
+    deployed = deploy(copy.deepcopy(grafted), "eager", "fp32", CPU, imgsz=64, batch=1, folder=tmp_path)
+    networks = deployed.network.backend.model, grafted
+    folded = [[hasattr(m, "deployed") for m in model.modules() if isinstance(m, ACmix)] for model in networks]
+    assert folded == [[True], [False]]
+
+
 def test_eager_computes_what_the_network_does(grafted, tmp_path):
     x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     deployed = deploy(copy.deepcopy(grafted), "eager", "fp32", CPU, imgsz=64, batch=1, folder=tmp_path)
@@ -90,7 +98,7 @@ def test_bf16_answers_in_float32_and_nearly_the_same(grafted, images, tmp_path):
     with torch.no_grad():
         assert predictions(deployed.network(x)).dtype == torch.float32
         parity = check_parity(deployed, grafted, "eager", "bf16", [x], None)
-    assert 1e-4 < parity["largest_difference"] < 0.1
+    assert 1e-4 < parity.largest_difference < 0.1
     assert isinstance(deployed.network.backend.model, InPrecision)
 
 
@@ -111,10 +119,45 @@ def test_export_leaves_the_network_as_it_was(stock, tmp_path, monkeypatch):
     assert backends.export(stock, "onnx", imgsz=64, folder=tmp_path, name="best") == tmp_path / "best.onnx"
     assert set(vars(stock)) == before
     assert torch.get_num_threads() == threads
-    assert (given[0]["format"], given[0]["imgsz"], given[0]["dynamic"]) == ("onnx", 64, True)
-    assert not {"quantize", "batch"} & set(given[0])
+    assert (given[0]["format"], given[0]["imgsz"]) == ("onnx", 64)
+    assert not {"quantize", "batch", "dynamic"} & set(given[0])
     backends.export(stock, "engine", imgsz=64, folder=tmp_path, batch=16, half=True)
     assert (given[1]["quantize"], given[1]["batch"]) == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "options", "message"),
+    [
+        pytest.param(
+            "torchscript", {"opset": 17}, r"opset=17 is not an option of format=torchscript; .* onnx", id="opset"
+        ),
+        pytest.param("ncnn", {"dynamic": True}, r"dynamic=True is not an option of format=ncnn", id="dynamic"),
+        pytest.param(
+            "torchscript", {"int8": True}, r"int8=true is not possible with format=torchscript; use", id="int8"
+        ),
+        pytest.param("onnx", {"int8": True, "half": True}, r"half=true and int8=true exclude each other", id="both"),
+    ],
+)
+def test_an_option_that_a_format_does_not_take_is_refused(fmt, options, message):
+    with pytest.raises(ValueError, match=message):
+        backends.export_arguments(fmt, options)
+
+
+def test_options_are_those_of_ultralytics():
+    asked = {
+        "dynamic": False,
+        "batch": 1,
+        "half": False,
+        "int8": True,
+        "simplify": False,
+        "nms": None,
+        "data": "d.yaml",
+    }
+    assert backends.export_arguments("onnx", asked) == {"simplify": False, "quantize": 8, "data": "d.yaml"}
+    assert backends.export_arguments("onnx", asked | {"int8": False, "half": True}) == {
+        "simplify": False,
+        "quantize": 16,
+    }
 
 
 @pytest.mark.slow
@@ -127,15 +170,15 @@ def test_export_leaves_the_network_as_it_was(stock, tmp_path, monkeypatch):
         pytest.param("compiled", "fp32", 1e-3, id="compiled"),
     ],
 )
-def test_backend_computes_what_pytorch_does_at_other_sizes_too(backend, precision, largest, grafted, tmp_path):
+def test_backend_computes_what_pytorch_does_for_other_batches_too(backend, precision, largest, grafted, tmp_path):
     if backend == "openvino":
         pytest.importorskip("openvino")
     draw = torch.Generator().manual_seed(0)
-    inputs = [torch.rand(shape, generator=draw) for shape in ((1, 3, 64, 64), (2, 3, 96, 64))]
+    inputs = [torch.rand(shape, generator=draw) for shape in ((1, 3, 64, 64), (2, 3, 64, 64))]
     deployed = deploy(copy.deepcopy(grafted), backend, precision, CPU, imgsz=64, batch=2, folder=tmp_path)
     with torch.no_grad():
         parity = check_parity(deployed, grafted, backend, precision, inputs, None)
-    assert 0 < parity["largest_difference"] < largest
+    assert 0 < parity.largest_difference < largest
 
 
 @pytest.mark.slow
@@ -164,7 +207,7 @@ def test_backend_on_a_gpu(backend, precision, largest, grafted, tmp_path):
         parity = check_parity(
             deployed, grafted, backend, precision, [x.half() if precision == "fp16" else x for x in inputs], None
         )
-    assert parity is None or parity["largest_difference"] < largest
+    assert parity is None or parity.largest_difference < largest
 
 
 @pytest.mark.gpu

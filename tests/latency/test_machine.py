@@ -42,19 +42,19 @@ def watch(monkeypatch):
 
 def test_our_own_work_is_not_busy(watch):
     seen = watch([times(user=9.0, system=0.5), times(user=9.0)], own=18.4)
-    assert (seen["busy"], seen["others_cores"]) == (False, pytest.approx(0.01))
+    assert (seen.busy, seen.use.others_cores) == (False, pytest.approx(0.01))
 
 
 def test_work_of_others_is_busy(watch):
     seen = watch([times(user=9.0), times(user=9.0, idle=1.0)], own=9.0)
-    assert (seen["busy"], seen["others_cores"]) == (True, pytest.approx(0.9))
+    assert (seen.busy, seen.use.others_cores) == (True, pytest.approx(0.9))
 
 
 @pytest.mark.parametrize(
     ("seconds", "busy"), [pytest.param(0.9, False, id="below"), pytest.param(1.1, True, id="above-a-tenth-of-a-core")]
 )
 def test_threshold(watch, seconds, busy):
-    assert watch([times(user=seconds), times()])["busy"] is busy
+    assert watch([times(user=seconds), times()]).busy is busy
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_threshold(watch, seconds, busy):
     ],
 )
 def test_kinds_of_time(watch, kind, busy):
-    assert watch([times(**{kind: 5.0}), times()])["busy"] is busy
+    assert watch([times(**{kind: 5.0}), times()]).busy is busy
 
 
 def test_cpus_that_we_may_not_use_do_not_count(watch):
     seen = watch([times(), times(user=10.0)], cpus=(0,))
-    assert (seen["busy"], seen["cpus"]) == (False, 1)
+    assert (seen.busy, seen.use.cpus) == (False, 1)
 
 
 def test_burning_process_is_seen():
@@ -83,28 +83,29 @@ def test_burning_process_is_seen():
     finally:
         burner.kill()
         burner.wait()
-    assert seen["busy"]
+    assert seen.busy
 
 
 def test_quota_of_a_container(monkeypatch, tmp_path):
     stat = tmp_path / "cpu.stat"
     monkeypatch.setattr(machine, "CGROUP", stat)
     monkeypatch.setattr(machine, "THERMAL", str(tmp_path / "none{}"))
-    assert Machine(CPU).start().stop()["throttled"] is None
+    assert Machine(CPU).start().stop().throttled is None
     stat.write_text("nr_periods 5\nnr_throttled 1\n")
     watched = Machine(CPU).start()
-    assert watched.stop()["throttled"] is False
+    assert watched.stop().throttled is False
     stat.write_text("nr_periods 9\nnr_throttled 2\n")
-    assert watched.stop()["throttled"] is True
+    assert watched.stop().throttled is True
 
 
 @pytest.fixture
 def card(monkeypatch):
     """NVML of a card whose readings a test sets."""
-    readings = SimpleNamespace(reasons=0x1, processes=[1], joules=1000, watts=250_000)
+    readings = SimpleNamespace(reasons=0x1, processes=[1], joules=1000, watts=250_000, mig=[0, 0])
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="abc"))
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda uuid: uuid)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", lambda handle: readings.mig)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetClockInfo", lambda handle, kind: 1700 + kind)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetPowerUsage", lambda handle: readings.watts)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTemperature", lambda handle, kind: 60)
@@ -134,9 +135,9 @@ def test_throttled_gpu(card, reasons, named):
     watched._sampled = -1.0
     watched.sample()
     seen = watched.stop()
-    assert (seen["gpu"]["throttle_reasons"], seen["throttled"]) == (named, bool(named))
-    assert seen["gpu"]["watts"] == 250.0
-    assert seen["gpu"]["sm_clock_mhz"] == [1700 + pynvml.NVML_CLOCK_SM] * 2
+    assert (seen.use.gpu.throttle_reasons, seen.throttled) == (named, bool(named))
+    assert seen.use.gpu.watts == 250.0
+    assert seen.use.gpu.sm_clock_mhz == [1700 + pynvml.NVML_CLOCK_SM] * 2
 
 
 def test_another_process_on_the_gpu_is_busy(card, monkeypatch):
@@ -144,7 +145,36 @@ def test_another_process_on_the_gpu_is_busy(card, monkeypatch):
     card.processes = [1, 2]
     watched = Machine(torch.device("cuda")).start()
     watched.sample()
-    assert watched.stop()["busy"] is True
+    assert watched.stop().busy is True
+
+
+def refuse(*_):
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+
+
+def by_uuid(uuid):
+    return uuid if uuid.startswith("MIG-") else refuse()
+
+
+@pytest.mark.parametrize("found_by", ["uuid_of_the_gpu", "uuid_of_the_instance"])
+def test_what_other_tenants_of_a_divided_gpu_do_is_not_ours(found_by, card, monkeypatch):
+    monkeypatch.setattr(machine, "BUSY_CORES", 100.0)
+    card.mig, card.processes = [1, 1], [1, 2, 3]
+    if found_by == "uuid_of_the_instance":
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", by_uuid)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", lambda handle: f"whole of {handle}")
+    watched = Machine(torch.device("cuda")).start()
+    watched.sample()
+    seen = watched.stop()
+    assert watched.gpu.joules() is None
+    assert seen.busy is False
+    assert (seen.use.gpu.mig, seen.use.gpu.watts, seen.use.gpu.processes) == (True, None, None)
+    assert seen.use.gpu.sm_clock_mhz is not None
+
+
+def test_a_gpu_that_cannot_be_divided_is_ours(card, monkeypatch):
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", refuse)
+    assert Gpu(torch.device("cuda")).joules() == 1.0
 
 
 def test_gpu_is_read_now_and_then_only(card):
@@ -168,8 +198,8 @@ def test_what_the_card_does_not_tell_is_none_and_said(card, monkeypatch):
     watched.sample()
     seen = watched.stop()
     assert watched.gpu.joules() is None
-    assert seen["throttled"] is None
-    assert seen["gpu"]["error"] == "Not Supported"
+    assert seen.throttled is None
+    assert seen.use.gpu.error == "Not Supported"
 
 
 def test_no_driver(card, monkeypatch):
@@ -180,4 +210,4 @@ def test_no_driver(card, monkeypatch):
     watched = Machine(torch.device("cuda")).start()
     watched.sample()
     seen = watched.stop()
-    assert (seen["throttled"], seen["gpu"]["error"]) == (None, "NVML Shared Library Not Found")
+    assert (seen.throttled, seen.use.gpu.error) == (None, "NVML Shared Library Not Found")

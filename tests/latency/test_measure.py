@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from tests.fabricate import timing
 from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.data.digits import build_digits
+from yolo26_attention.files.latency import MachineUse
 from yolo26_attention.latency.backends import deploy
 from yolo26_attention.latency.clocks import event_clock, wall_clock
-from yolo26_attention.latency.measure import EndToEnd, _batches, _joules, measure, validation_images
+from yolo26_attention.latency.end_to_end import EndToEnd, batches, validation_images
+from yolo26_attention.latency.measure import measure
 from yolo26_attention.latency.memory import RELOCATE_PAIRS, Relocation, peak_memory
 from yolo26_attention.latency.text import latency_rows, machine_text, ratio_text
+from yolo26_attention.latency.throughput import _joules
 
 CPU = torch.device("cpu")
 
@@ -30,29 +34,29 @@ def measured(stock, grafted, images):
 
 
 def test_record_says_what_was_measured_and_how(measured):
-    record = measured.record
+    record = measured.latency
     expected = {"backend": "eager", "precision": "fp32", "batch": 1, "imgsz": 64, "threads": 1, "clock": "monotonic"}
-    assert {key: record[key] for key in expected} == expected
-    assert record["parity"] is None
-    assert set(record["throughput"]) == {"2", "4"}
-    assert isinstance(record["busy"], bool)
-    assert record["end_to_end"]["ratio_to_stock"] > 0
+    assert {key: getattr(record, key) for key in expected} == expected
+    assert record.parity is None
+    assert set(record.throughput) == {"2", "4"}
+    assert isinstance(record.busy, bool)
+    assert record.end_to_end.ratio_to_stock > 0
 
 
 def test_samples_are_every_time_that_was_taken(measured):
-    record, samples = measured.record, measured.samples
-    assert len(samples["model_ms"]) == len(samples["stock_ms"]) == record["pairs"]
-    assert np.median(samples["model_ms"]) == pytest.approx(record["p50_ms"])
-    assert np.quantile(samples["end_to_end_stock_ms"], 0.99) == pytest.approx(record["end_to_end"]["stock_p99_ms"])
+    record, samples = measured.latency, measured.samples
+    assert len(samples["model_ms"]) == len(samples["stock_ms"]) == record.pairs
+    assert np.median(samples["model_ms"]) == pytest.approx(record.p50_ms)
+    assert np.quantile(samples["end_to_end_stock_ms"], 0.99) == pytest.approx(record.end_to_end.stock_p99_ms)
 
 
 def test_attention_takes_more_memory_and_the_same_each_time(measured, grafted, stock, images, tmp_path):
-    memory = measured.record["memory"]
+    memory = measured.latency.memory
     deployed = deploy(copy.deepcopy(grafted), "eager", "fp32", CPU, imgsz=64, batch=1, folder=tmp_path)
     with torch.inference_mode():
         again = peak_memory(deployed.network, EndToEnd(deployed.network, 64, CPU).prepare(images[:1]), CPU)
-    assert again / 1e6 == memory["peak_mb"] > memory["stock_peak_mb"]
-    assert memory["stock_peak_mb"] * 1e6 > 4 * sum(p.numel() for p in copy.deepcopy(stock).fuse().parameters())
+    assert again / 1e6 == memory.peak_mb > memory.stock_peak_mb
+    assert memory.stock_peak_mb * 1e6 > 4 * sum(p.numel() for p in copy.deepcopy(stock).fuse().parameters())
 
 
 def test_peak_memory_by_hand():
@@ -69,9 +73,11 @@ def test_peak_memory_by_hand():
 def test_slower_network_is_told_from_the_stock_network(stock, grafted, images, options):
     slow = copy.deepcopy(grafted)
     slow.model[0].register_forward_hook(_burn)
-    record = measure(slow, stock, replace(options, max_pairs=20, seconds=5), images=images, imgsz=64, device=CPU).record
-    assert record["ratio_to_stock"] > 2
-    assert record["end_to_end"]["ratio_to_stock"] > 1.5
+    record = measure(
+        slow, stock, replace(options, max_pairs=20, seconds=5), images=images, imgsz=64, device=CPU
+    ).latency
+    assert record.ratio_to_stock > 2
+    assert record.end_to_end.ratio_to_stock > 1.5
 
 
 def _burn(module, inputs, output):
@@ -107,8 +113,8 @@ def test_images_are_those_of_the_validation_split(tmp_path):
         pytest.param(4, [["a", "b", "c", "a"]], id="more-than-there-are"),
     ],
 )
-def test_batches(size, expected):
-    assert _batches(["a", "b", "c"], size) == expected
+def testbatches(size, expected):
+    assert batches(["a", "b", "c"], size) == expected
 
 
 def test_relocated_networks_are_equal_and_elsewhere(stock, tmp_path):
@@ -157,20 +163,20 @@ def test_event_clock_waits_for_the_stream():
 
 
 def test_text_of_a_quiet_machine_and_of_a_busy_one(measured):
-    quiet = {**measured.record, "busy": False, "throttled": None}
+    quiet = replace(measured.latency, busy=False, throttled=None)
     assert "machine" not in dict(latency_rows(quiet))
-    busy = {**quiet, "busy": True, "throttled": True, "machine": {"others_cores": 0.98}}
+    busy = replace(quiet, busy=True, throttled=True, machine=MachineUse(0.98, 2))
     assert machine_text(busy) == "BUSY: other processes used 0.98 cores; THROTTLED while it measured"
     assert dict(latency_rows(busy))["machine"] == machine_text(busy)
 
 
 def test_text_of_a_ratio_without_interval():
-    timed = {"ratio_to_stock": 1.5, "ratio_low": None, "ratio_high": None, "pairs": 3}
+    timed = timing(1.5, ratio_low=None, ratio_high=None, pairs=3)
     assert ratio_text(timed) == "1.500 (no interval; 3 pairs timed in turn)"
 
 
 def test_text_of_nothing_measured():
-    assert latency_rows({}) == [("latency", "not measured (latency.enabled=false)")]
+    assert latency_rows(None) == [("latency", "not measured (latency.enabled=false)")]
 
 
 @pytest.mark.parametrize(

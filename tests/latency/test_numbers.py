@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from yolo26_attention.config.schema import Backend, LatencyConfig
+from yolo26_attention.files.latency import MachineUse, NoThroughput
 from yolo26_attention.latency import measure as module
+from yolo26_attention.latency import throughput
 from yolo26_attention.latency.backends import Deployed
-from yolo26_attention.latency.measure import _compare, _memory, _throughput, measure
+from yolo26_attention.latency.machine import Watched
+from yolo26_attention.latency.measure import _compare, _memory, measure
 from yolo26_attention.latency.protocol import Comparison
 from yolo26_attention.latency.text import latency_rows
+from yolo26_attention.latency.throughput import measure_throughput
 
 CPU = torch.device("cpu")
 MILLISECONDS = {"model": 20.0, "stock": 5.0, "model end": 30.0, "stock end": 6.0}
@@ -35,7 +39,8 @@ class Named:
 @pytest.fixture
 def both(monkeypatch):
     """Two deployed networks and their ways from end to end, on a clock that knows each."""
-    monkeypatch.setattr(module, "wall_clock", lambda device: lambda call, argument: MILLISECONDS[call(argument)])
+    for each in (module, throughput):
+        monkeypatch.setattr(each, "wall_clock", lambda device: lambda call, argument: MILLISECONDS[call(argument)])
     deployed = [Deployed(Named(name)) for name in ("model", "stock")]
     ends = [Named(name) for name in ("model end", "stock end")]
     return deployed, ends
@@ -46,16 +51,16 @@ def watch(joules=None):
 
 
 def test_throughput_is_that_of_each_and_its_ratio_is_above_one_for_the_faster(both):
-    found = _throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch())
-    assert found["images_per_second"] == pytest.approx(4 / 0.020)
-    assert found["stock_images_per_second"] == pytest.approx(4 / 0.005)
-    assert found["ratio_to_stock"] == pytest.approx(0.25)
+    found = measure_throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch())
+    assert found.images_per_second == pytest.approx(4 / 0.020)
+    assert found.stock_images_per_second == pytest.approx(4 / 0.005)
+    assert found.ratio_to_stock == pytest.approx(0.25)
 
 
 def test_energy_is_that_of_each(both, monkeypatch):
-    monkeypatch.setattr(module, "_joules", lambda deployed, *_: {"model": 3.0, "stock": 2.0}[deployed.network.name])
-    found = _throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch())
-    assert (found["joules_per_image"], found["stock_joules_per_image"]) == (3.0, 2.0)
+    monkeypatch.setattr(throughput, "_joules", lambda deployed, *_: {"model": 3.0, "stock": 2.0}[deployed.network.name])
+    found = measure_throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch())
+    assert (found.joules_per_image, found.stock_joules_per_image) == (3.0, 2.0)
 
 
 def test_batch_that_does_not_fit_costs_only_its_own_number(both):
@@ -63,7 +68,7 @@ def test_batch_that_does_not_fit_costs_only_its_own_number(both):
         raise torch.OutOfMemoryError("no memory")
 
     both[0][0].network.__class__ = type("Large", (Named,), {"__call__": lambda self, images: exhausted(images)})
-    assert _throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch()) == {"error": "out of memory at batch 4"}
+    assert measure_throughput(*both, ["image"] * 4, 4, 0.01, CPU, watch()) == NoThroughput("out of memory at batch 4")
 
 
 def test_alone_is_the_network_and_whole_is_from_image_to_boxes(both):
@@ -76,7 +81,7 @@ def test_alone_is_the_network_and_whole_is_from_image_to_boxes(both):
 def test_memory_is_that_of_each(both, monkeypatch):
     monkeypatch.setattr(module, "peak_memory", lambda network, *_: {"model": 6e6, "stock": 2e6}[network.name])
     found = _memory(*both, ["image"], 1, "eager", CPU)
-    assert (found["peak_mb"], found["stock_peak_mb"], found["ratio_to_stock"]) == (6.0, 2.0, 3.0)
+    assert (found.peak_mb, found.stock_peak_mb, found.ratio_to_stock) == (6.0, 2.0, 3.0)
     assert _memory(*both, ["image"], 1, "onnxruntime", CPU) is None
 
 
@@ -89,17 +94,18 @@ def recorded(stock, images, options, monkeypatch):
         Comparison(series[2], series[3], 0.75, 0.7, 0.8, False, 2.0),
     ]
     monkeypatch.setattr(module, "_compare", lambda *_: compared)
-    monkeypatch.setattr(module, "_throughput", lambda both, ends, images, size, *_: {"size": size})
+    monkeypatch.setattr(module, "measure_throughput", lambda both, ends, images, size, *_: size)
     return measure(stock, stock, replace(options, throughput_batches=[2, 4]), images=images, imgsz=64, device=CPU)
 
 
 def test_quantiles_stand_under_their_names(recorded):
-    record = recorded.record
+    record = recorded.latency
     names = ("p50_ms", "p95_ms", "p99_ms", "stock_p50_ms", "stock_p95_ms", "stock_p99_ms")
-    assert [record[name] for name in names] == pytest.approx([10.5, 10.95, 10.99, 20.5, 20.95, 20.99])
-    assert [record["end_to_end"][name] for name in names] == pytest.approx([30.5, 30.95, 30.99, 40.5, 40.95, 40.99])
-    assert [record["ratio_low"], record["ratio_to_stock"], record["ratio_high"]] == [0.4, 0.5, 0.6]
-    assert record["throughput"] == {"2": {"size": 2}, "4": {"size": 4}}
+    assert [getattr(record, name) for name in names] == pytest.approx([10.5, 10.95, 10.99, 20.5, 20.95, 20.99])
+    whole = record.end_to_end
+    assert [getattr(whole, name) for name in names] == pytest.approx([30.5, 30.95, 30.99, 40.5, 40.95, 40.99])
+    assert [record.ratio_low, record.ratio_to_stock, record.ratio_high] == [0.4, 0.5, 0.6]
+    assert record.throughput == {"2": 2, "4": 4}
 
 
 def test_samples_stand_under_their_names(recorded):
@@ -108,8 +114,8 @@ def test_samples_stand_under_their_names(recorded):
 
 
 def test_text_has_each_number_in_its_row(recorded):
-    record = {**recorded.record, "throughput": {}, "memory": None, "parity": None, "busy": False, "throttled": False}
-    rows = dict(latency_rows(record))
+    quiet = replace(recorded.latency, throughput={}, memory=None, parity=None, busy=False, throttled=False)
+    rows = dict(latency_rows(quiet))
     assert rows["latency p50, p95, p99"] == "10.50 ms, 10.95 ms, 10.99 ms"
     assert rows["latency / stock"] == "0.500 (95 %: 0.400 to 0.600; 101 pairs timed in turn), stock p50 20.50 ms"
     assert rows["end to end p50, p95, p99"] == "30.50 ms, 30.95 ms, 30.99 ms"
@@ -170,8 +176,8 @@ def test_throughput_takes_its_share_of_the_time(both, monkeypatch):
         seen.append((options["seconds"], options["width"]))
         return SimpleNamespace(times=np.ones(3), stock_times=np.ones(3), ratio=1.0)
 
-    monkeypatch.setattr(module, "compare", compare)
-    _throughput(*both, ["image"], 1, 10.0, CPU, watch())
+    monkeypatch.setattr(throughput, "compare", compare)
+    measure_throughput(*both, ["image"], 1, 10.0, CPU, watch())
     assert seen == [(1.0, 0.0)]
 
 
@@ -199,6 +205,6 @@ def test_networks_are_deployed_for_the_largest_batch(stock, images, options, mon
 
 @pytest.mark.parametrize("state", [True, False])
 def test_disturbed_machine_is_in_the_record(state, stock, images, options, monkeypatch, request):
-    monkeypatch.setattr(module.Machine, "stop", lambda self: {"busy": state, "throttled": not state, "cpus": 7})
-    recorded = request.getfixturevalue("recorded").record
-    assert (recorded["busy"], recorded["throttled"], recorded["machine"]) == (state, not state, {"cpus": 7})
+    monkeypatch.setattr(module.Machine, "stop", lambda self: Watched(state, not state, MachineUse(0.5, 7)))
+    recorded = request.getfixturevalue("recorded").latency
+    assert (recorded.busy, recorded.throttled, recorded.machine) == (state, not state, MachineUse(0.5, 7))

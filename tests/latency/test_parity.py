@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from yolo26_attention.files.latency import Parity
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.parity import ParityError, check_parity
 from yolo26_attention.latency.text import _parity
@@ -45,7 +46,7 @@ def plus(row, amount):
 )
 def test_small_difference_is_reported(change, difference, stock, x):
     found = check_parity(exported(stock, change), stock, "onnxruntime", "fp32", [x], None)
-    assert found == {"largest_difference": pytest.approx(difference, rel=0.05)}
+    assert found == Parity(pytest.approx(difference, rel=0.05))
 
 
 @pytest.mark.parametrize(("amount", "refused"), [(0.00095, False), (0.00105, True)])
@@ -122,9 +123,9 @@ def test_map_that_is_not_a_number_is_refused(stock, x):
 
 
 def test_map_of_nothing_found_on_both_sides_is_said_to_say_nothing():
-    latency = {"largest_difference": 1e-5, "map50_95": 0.0, "pytorch_map50_95": 0.0}
-    assert _parity(latency).endswith("mAP50-95 0.0000 for 0.0000, which says nothing")
-    assert _parity({**latency, "map50_95": 0.5, "pytorch_map50_95": 0.5}).endswith("mAP50-95 0.5000 for 0.5000")
+    parity = Parity(1e-5, 0.0, 0.0)
+    assert _parity(parity).endswith("mAP50-95 0.0000 for 0.0000, which says nothing")
+    assert _parity(Parity(1e-5, 0.5, 0.5)).endswith("mAP50-95 0.5000 for 0.5000")
 
 
 def test_map_is_compared(stock, x):
@@ -135,9 +136,29 @@ def test_map_is_compared(stock, x):
         return lambda network: found if network is same.network else 0.5
 
     found = check_parity(same, stock, "onnx", "fp32", [x], validate(0.5009))
-    assert (found["map50_95"], found["pytorch_map50_95"]) == (0.5009, 0.5)
+    assert (found.map50_95, found.pytorch_map50_95) == (0.5009, 0.5)
     with pytest.raises(ParityError, match=r"mAP50-95 of the exported network is 0.4980, in PyTorch 0.5000"):
         check_parity(same, stock, "onnx", "fp32", [x], validate(0.498))
+
+
+def test_map_may_differ_by_more_in_half_precision(stock, x):
+    same = exported(stock, lambda answer: answer)
+
+    def validate(network):
+        return 0.497 if network is same.network else 0.5
+
+    assert check_parity(same, stock, "onnx", "fp16", [x], validate).map50_95 == 0.497
+    with pytest.raises(ParityError, match=r"more than 0.001 apart"):
+        check_parity(same, stock, "onnx", "fp32", [x], validate)
+
+
+def test_attention_that_overflows_is_named_and_not_timed(stock, grafted, x):
+    broken = copy.deepcopy(grafted)
+    with torch.no_grad():
+        broken.model[broken.grafted_sites["p3"]].attention.rate1.fill_(1e6)  # finite in float32
+    deployed = exported(broken, at(0, float("inf")))
+    with pytest.raises(ParityError, match=r"as NaN or infinite on a validation image, made by the attention at p3"):
+        check_parity(deployed, broken, "eager", "fp16", [x], None)
 
 
 def test_eager_is_not_compared_with_itself(stock, x):

@@ -29,18 +29,18 @@ class Bench:
 
 def test_ratio_and_quantiles_of_known_times():
     summary = Bench(ratio=1.5).compare(max_pairs=100).summary()
-    assert summary["ratio_to_stock"] == pytest.approx(1.5)
-    assert (summary["p50_ms"], summary["p95_ms"], summary["p99_ms"]) == pytest.approx((15, 15, 15))
-    assert (summary["stock_p50_ms"], summary["stock_p99_ms"]) == pytest.approx((10, 10))
-    assert summary["pairs"] == 100
+    assert summary.ratio_to_stock == pytest.approx(1.5)
+    assert (summary.p50_ms, summary.p95_ms, summary.p99_ms) == pytest.approx((15, 15, 15))
+    assert (summary.stock_p50_ms, summary.stock_p99_ms) == pytest.approx((10, 10))
+    assert summary.pairs == 100
 
 
 def test_tail_is_in_the_quantiles():
     bench = Bench(noise=0.3)
     measured = bench.compare(max_pairs=1000)
     summary = measured.summary()
-    assert (summary["p95_ms"], summary["p99_ms"]) == pytest.approx(tuple(np.quantile(measured.times, (0.95, 0.99))))
-    assert summary["p50_ms"] < summary["p95_ms"] < summary["p99_ms"]
+    assert (summary.p95_ms, summary.p99_ms) == pytest.approx(tuple(np.quantile(measured.times, (0.95, 0.99))))
+    assert summary.p50_ms < summary.p95_ms < summary.p99_ms
 
 
 def test_each_pair_has_one_call_of_either_on_one_input_in_an_order_that_changes():
@@ -92,8 +92,8 @@ def test_stops_when_the_time_is_up():
 
 def test_budget_of_no_time_still_measures_one_pair():
     summary = Bench().compare(seconds=0).summary()
-    assert summary["pairs"] == 1
-    assert (summary["ratio_low"], summary["ratio_high"], summary["narrow"]) == (None, None, False)
+    assert summary.pairs == 1
+    assert (summary.ratio_low, summary.ratio_high, summary.narrow) == (None, None, False)
 
 
 def test_warm_up_lasts_until_neither_gets_faster():

@@ -15,9 +15,10 @@ import pytest
 from tests.conftest import TINY
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import TrackingConfig, TrackingMode
+from yolo26_attention.files.metrics import ULTRALYTICS
 from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
-from yolo26_attention.run.runner import METRICS, run
+from yolo26_attention.run.runner import run
 from yolo26_attention.run.tracking import Tracker, open_tracker
 
 ROOT = Path(__file__).parents[2]
@@ -264,11 +265,11 @@ def test_best_weights_are_uploaded_where_that_is_asked_for(wanted, tiny, monkeyp
     def opened_by_the_run(options, **arguments):
         yield Recorder()
 
-    monkeypatch.setattr("yolo26_attention.run.runner.open_tracker", opened_by_the_run)
+    monkeypatch.setattr("yolo26_attention.run.attempt.open_tracker", opened_by_the_run)
     monkeypatch.setattr(
-        "yolo26_attention.run.runner._train", lambda plan, tracker: dict.fromkeys(METRICS.values(), 0.5)
+        "yolo26_attention.run.attempt._train", lambda plan, tracker: dict.fromkeys(ULTRALYTICS.values(), 0.5)
     )
-    monkeypatch.setattr("yolo26_attention.run.runner._measure", lambda plan, record: None)
+    monkeypatch.setattr("yolo26_attention.run.attempt._measure", lambda plan, record: None)
     plan = check(tiny("attention=baseline", f"tracking.upload_weights={str(wanted).lower()}", f"output_dir={tmp_path}"))
     run(plan, "")
     best = plan.folder / "train" / "weights" / "best.pt"

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from src.report import Options, report
-from tests.fabricate import config_of, declare, write_matches, write_run
+from tests.fabricate import config_of, declare, model_of, write_matches, write_run
+from yolo26_attention.files.journal import Entry, Kind
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.caveats import unequal
 from yolo26_attention.reporting.comparison import compare
@@ -194,7 +195,7 @@ def test_a_margin_that_is_much_of_the_score_is_remarked(margin, said, tmp_path):
 def test_events_of_the_baseline_stand_beside_the_verdict(tmp_path):
     write(tmp_path, ACMIX, BETTER)
     for seed, score in enumerate(GOOD):
-        write_run(tmp_path, config_of(BASELINE, seed), score, events=[{"event": "batch_halved"}])
+        write_run(tmp_path, config_of(BASELINE, seed), score, events=[Entry(Kind.BATCH_HALVED)])
     remark = "Something happened to runs of baseline that may have changed their numbers: batch_halved in 4."
     assert remark in answer(results_of(tmp_path)).remarks
 
@@ -209,7 +210,7 @@ def test_equal_scores_at_the_ceiling_are_no_copies(tmp_path):
 def test_events_stand_beside_the_verdict(tmp_path):
     write(tmp_path, BASELINE, GOOD)
     for seed, score in enumerate(BETTER):
-        events = [{"event": "nan_recovery"}, {"event": "nan_recovery"}] if seed < 2 else [{"event": "tracking_lost"}]
+        events = [Entry(Kind.NAN_RECOVERY)] * 2 if seed < 2 else [Entry(Kind.TRACKING_LOST)]
         write_run(tmp_path, config_of(ACMIX, seed), score, events=events)
     results = results_of(tmp_path)
     remark = "Something happened to runs of acmix that may have changed their numbers: nan_recovery in 2."
@@ -235,8 +236,8 @@ def test_runs_of_one_variant_that_differ_among_themselves_are_noted(tmp_path):
 
 def test_costs_that_only_some_seeds_have_are_no_cost_of_the_variant(tmp_path):
     write(tmp_path, BASELINE, GOOD[:2])
-    write_run(tmp_path, config_of(ACMIX, 0), 0.6, model={"parameters": 10, "gflops": 1.0})
-    write_run(tmp_path, config_of(ACMIX, 1), 0.61, model={"parameters": 30}, latency={})
+    write_run(tmp_path, config_of(ACMIX, 0), 0.6, model=model_of(parameters=10, gflops=1.0))
+    write_run(tmp_path, config_of(ACMIX, 1), 0.61, model=model_of(parameters=30, gflops=None), latency=None)
     numbers = results_of(tmp_path).variant("acmix").numbers
     assert numbers["model.parameters"] == 20
     assert not {"model.gflops", "latency.p50_ms"} & numbers.keys()

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from tests.fabricate import config_of, declare, write_matches, write_run, write_study
+from tests.fabricate import config_of, declare, latency_of, model_of, timing, write_matches, write_run, write_study
+from yolo26_attention.files.journal import Entry, Kind
+from yolo26_attention.files.latency import PeakMemory
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.over_images import with_images
@@ -173,7 +175,7 @@ def test_groups_cannot_be_told_apart(tmp_path):
 
 def test_environments_and_events_are_noted(tmp_path):
     write(tmp_path, BASELINE, [0.5])
-    write_run(tmp_path, config_of(ACMIX, 0), 0.5, environment={"device": "GPU"}, events=[{"event": "nan_recovery"}])
+    write_run(tmp_path, config_of(ACMIX, 0), 0.5, environment={"device": "GPU"}, events=[Entry(Kind.NAN_RECOVERY)])
     notes = " ".join(results_of(tmp_path).notes)
     assert "2 devices" in notes
     assert "events that may have changed the experiment, in 1 runs" in notes
@@ -207,10 +209,10 @@ def test_missing_and_unlike_matches_are_noted(tmp_path):
 
 
 def test_doubtful_and_unlike_latencies_are_noted(tmp_path):
-    timed = {"p50_ms": 9.0, "ratio_to_stock": 1.1, "ratio_low": 1.0, "ratio_high": 1.2, "pairs": 9, "busy": True}
-    timed |= {"throttled": None, "end_to_end": {"ratio_to_stock": 1.05}, "memory": {"peak_mb": 12.5}}
-    write_run(tmp_path, config_of(BASELINE, 0), 0.5, latency={**timed, "backend": "pytorch"})
-    write_run(tmp_path, config_of(ACMIX, 0), 0.5, latency={**timed, "backend": "onnx"})
+    timed = {"ratio_low": 1.0, "ratio_high": 1.2, "busy": True, "end_to_end": timing(1.05)}
+    timed["memory"] = PeakMemory(12.5, 12.0, 12.5 / 12.0, "an allocator")
+    write_run(tmp_path, config_of(BASELINE, 0), 0.5, latency=latency_of(1.1, **timed, backend="pytorch"))
+    write_run(tmp_path, config_of(ACMIX, 0), 0.5, latency=latency_of(1.1, **timed, backend="onnx"))
     results = results_of(tmp_path)
     assert "doubtful latency: the machine was busy while 2 of 2 runs were timed" in results.notes
     assert "1.10 times the latency of the stock model (1.00 to 1.20, machine busy)" in answer(results).cost
@@ -242,7 +244,7 @@ def test_of_two_placebos_of_one_attention_none_stands_for_it(tmp_path):
 
 def test_cost_is_told_as_a_change_of_the_baselines(tmp_path):
     for attention, parameters in ((BASELINE, 2_000_000), (ACMIX, 2_500_000)):
-        write_run(tmp_path, config_of(attention, 0), 0.5, model={"parameters": parameters})
+        write_run(tmp_path, config_of(attention, 0), 0.5, model=model_of(parameters=parameters))
     assert "2.5\u00a0M\u00a0parameters (+25.0%)" in answer(results_of(tmp_path)).cost
 
 

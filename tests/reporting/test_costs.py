@@ -5,7 +5,8 @@ import io
 
 import pytest
 
-from tests.fabricate import ENVIRONMENT, config_of, write_run
+from tests.fabricate import ENVIRONMENT, config_of, latency_of, model_of, write_run
+from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.study import read_study
@@ -28,8 +29,7 @@ def compared(tmp_path):
 
 
 def model(gflops, size, *not_counted):
-    values = {"parameters": 10, "gflops": gflops, "flops_imgsz": size, "not_counted": list(not_counted), "placebo": {}}
-    return {"model": values}
+    return {"model": model_of(parameters=10, gflops=gflops, flops_imgsz=size, not_counted=list(not_counted))}
 
 
 def test_image_size_stands_beside_gflops_everywhere(compared):
@@ -55,14 +55,14 @@ def test_what_is_not_counted_is_a_note(compared):
 
 
 def test_latency_that_failed_is_a_note_and_no_number(compared):
-    results = compared(latency={"error": "ParityError: differs", "options": {"batch": 1}})
+    results = compared(latency=NoLatency("ParityError: differs", {"batch": 1}))
     assert [note for note in results.notes if note.startswith("the latency of 2 runs could not be measured: acmix")]
     assert not [note for note in results.notes if "differ in how they were taken" in note]
     assert "latency" not in answer(results).cost
 
 
 def test_further_measurements_are_a_note(compared):
-    notes = compared(measurements=[{"ratio_to_stock": 2.0}]).notes
+    notes = compared(measurements=[latency_of(2.0)]).notes
     assert "2 runs have further measurements of latency, which only their records show" in notes
 
 

@@ -6,7 +6,7 @@ from tests.fabricate import config_of, write_run
 from tests.reporting.test_comparison import results_of
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.study.declaration import Declaration
-from yolo26_attention.study.runs import write_study
+from yolo26_attention.study.runs import StudyEntry, write_study
 
 NOISE = (0.001, -0.002, 0.0015, -0.0005, 0.002, 0.0, -0.0015, 0.001)
 
@@ -21,7 +21,7 @@ def put(output_dir, plan, seeds, shift=0.1, in_time=True):
             if seed < seeds:
                 value = 0.5 + shift * row + NOISE[seed] * (1 + row) + 0.0003 * row * seed
                 run = write_run(output_dir, config, value).name
-            entries.append({"run": run, "variant": name, "seed": seed, "overrides": [], "baseline": "baseline"})
+            entries.append(StudyEntry(run, name, seed, baseline="baseline"))
     write_study(output_dir, "made_up", "Why?", "c", entries, plan)
     if in_time:  # as if it had been written before the first run
         path = output_dir / "studies" / "made_up" / "study.json"

@@ -82,7 +82,7 @@ def test_pareto_front(points, front):
 
 def test_without_baseline_latency_or_epochs_fewer_pictures(tmp_path):
     for seed in (0, 1):
-        folder = write_run(tmp_path, config_of({"name": "cbam"}, seed), 0.5, latency={}, ap_by_size={})
+        folder = write_run(tmp_path, config_of({"name": "cbam"}, seed), 0.5, latency=None, ap_by_size={})
         (folder / "journal.jsonl").unlink()
     results = results_of(tmp_path)
     assert [*draw_all(results), *draw_curves(results)] == []

@@ -6,6 +6,7 @@ import pytest
 
 from tests.fabricate import config_of, declare, write_run
 from yolo26_attention.files.locks import run_lock
+from yolo26_attention.files.record import Record
 from yolo26_attention.reporting.study import StudyError, read_study
 
 ACMIX = {"name": "acmix", "kernel_att": 7}
@@ -130,9 +131,21 @@ def test_fabricated_records_are_records(tmp_path):
     assert json.loads((folder / "record.json").read_text())["study"] == "made_up"
 
 
-@pytest.mark.parametrize("value", [None, "high", float("nan"), float("inf"), -0.1, 1.5, [0.5]])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.5])
 def test_a_score_that_is_none_does_not_count(value, tmp_path):
     metrics = {"map50_95": value, "map50": 0.8, "precision": 0.7, "recall": 0.6}
     write_run(tmp_path, config_of({"name": "acmix"}, 0), 0.5, metrics=metrics)
     (run,) = read_study("made_up", tmp_path).runs
     assert (run.status, run.problem) == ("not a number", f"finished with mAP50-95 {value}")
+
+
+@pytest.mark.parametrize("value", [None, "high", [0.5]])
+def test_a_record_whose_score_is_no_number_is_noted(value, tmp_path):
+    folder = write_run(tmp_path, config_of({"name": "acmix"}, 0), 0.5)
+    write_run(tmp_path, config_of({"name": "baseline"}, 0), 0.5)
+    content = json.loads((folder / "record.json").read_text())
+    content["metrics"]["map50_95"] = value
+    (folder / "record.json").write_text(json.dumps(content))
+    assert any("1 records cannot be read" in note for note in read_study("made_up", tmp_path).notes)
+    with pytest.raises(ValueError, match=r"record.json is not a record \(metrics.map50_95 is .*move .* away"):
+        Record.read(folder)

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.fabricate import config_of, declare, write_run, write_study
+from tests.fabricate import config_of, declare, latency_of, timing, write_run, write_study
+from yolo26_attention.files.latency import PeakMemory
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.page import page
@@ -150,7 +151,7 @@ def test_a_study_name_makes_a_label(tmp_path):
 
 
 def test_every_column_has_its_own_number(tmp_path):
-    latency = {"p50_ms": 9.0, "ratio_to_stock": 1.5, "end_to_end": {"ratio_to_stock": 1.25}, "memory": {"peak_mb": 7.0}}
+    latency = latency_of(1.5, p50_ms=9.0, end_to_end=timing(1.25), memory=PeakMemory(7.0, 7.0, 1.0, "an allocator"))
     sizes = {"small": 0.1, "medium": 0.2, "large": 0.3}
     for index, name in enumerate(["baseline", "acmix", "cbam"]):
         for seed, noise in enumerate((0.0, 0.004, 0.001)[:3]):

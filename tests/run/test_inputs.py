@@ -82,7 +82,7 @@ def test_files_that_are_written_again_with_the_same_content_are_an_event(planned
     at_epoch(monkeypatch, 1, lambda _: os.utime(data / "labels" / "val" / "00000.txt", (later, later)))
     record, _ = run(planned(), "")
     assert record.status == "finished"
-    assert [event["event"] for event in record.events] == ["data_rewritten"]
+    assert [event.event for event in record.events] == ["data_rewritten"]
 
 
 def test_an_edit_that_is_undone_between_two_starts_is_an_event(planned, data, monkeypatch):
@@ -100,7 +100,7 @@ def test_an_edit_that_is_undone_between_two_starts_is_an_event(planned, data, mo
     label.write_text(before)
     os.utime(label, (later, later))
     record, _ = run(planned(), "")
-    assert [event["event"] for event in record.events] == ["resume", "data_rewritten"]
+    assert [event.event for event in record.events] == ["resume", "data_rewritten"]
 
 
 def test_data_that_is_gone_at_the_end_is_compared_once_it_is_back(planned, data, monkeypatch):
@@ -119,4 +119,4 @@ def test_data_that_is_gone_at_the_end_is_compared_once_it_is_back(planned, data,
     monkeypatch.undo()
     record, _ = run(planned(), "")
     assert record.status == "finished"
-    assert [event["event"] for event in record.events] == ["resume"]
+    assert [event.event for event in record.events] == ["resume"]

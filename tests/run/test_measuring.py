@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.fabricate import latency_of
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
@@ -17,7 +18,7 @@ from yolo26_attention.latency.parity import ParityError
 from yolo26_attention.latency.trained import measure_run
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run import measuring
-from yolo26_attention.run.measuring import asked, find, network_costs
+from yolo26_attention.run.measuring import asked, find, network_cost
 from yolo26_attention.run.runner import run
 from yolo26_attention.run.summary import table
 
@@ -30,7 +31,7 @@ def trained(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     plan = check(tiny("attention=baseline", f"output_dir={folder}"))
     record, _ = run(plan, "")
-    assert record.latency == {}
+    assert record.latency is None
     return plan.folder
 
 
@@ -44,7 +45,7 @@ def finished(trained, tiny, tmp_path, monkeypatch):
         assert plan.folder.name == trained.name
         return plan, run(plan, "")[0]
 
-    monkeypatch.setattr("yolo26_attention.run.runner._train", None)
+    monkeypatch.setattr("yolo26_attention.run.attempt._train", None)
     return again
 
 
@@ -54,11 +55,11 @@ def stored(plan):
 
 def test_run_that_was_not_measured_is_measured_without_training(finished):
     plan, record = finished(*QUICK)
-    assert record.latency["ratio_to_stock"] > 0
-    assert record.objective("latency_ratio") == record.latency["ratio_to_stock"]
+    assert record.latency.ratio_to_stock > 0
+    assert record.objective("latency_ratio") == record.latency.ratio_to_stock
     assert stored(plan).latency == record.latency
     assert stored(plan).measurements == []
-    assert record.latency["environment"]["cpu_count"]
+    assert record.latency.environment["cpu_count"]
     assert (plan.folder / "latency.npz").exists()
     before = stored(plan)
     assert finished(*QUICK)[1].latency == before.latency
@@ -73,7 +74,7 @@ def counted(finished, monkeypatch):
     def measure_run(plan, trained, imgsz, samples):
         calls.append(imgsz)
         (plan.folder / samples).write_bytes(b"times")
-        return {"ratio_to_stock": float(len(calls)), "backend": plan.config.latency.backend.value}
+        return latency_of(float(len(calls)), backend=plan.config.latency.backend.value)
 
     monkeypatch.setattr(measuring, "measure_run", measure_run)
     return finished, calls
@@ -96,12 +97,12 @@ def test_other_options_are_measured_once_and_kept_beside_the_first(counted, opti
     finished, calls = counted
     plan, first = finished(*QUICK)
     _, other = finished(*QUICK, *options)
-    assert (first.latency["ratio_to_stock"], other.latency["ratio_to_stock"]) == (1.0, 2.0)
+    assert (first.latency.ratio_to_stock, other.latency.ratio_to_stock) == (1.0, 2.0)
     kept = stored(plan)
-    assert kept.latency["ratio_to_stock"] == 1.0
-    assert [measured["ratio_to_stock"] for measured in kept.measurements] == [2.0]
-    assert finished(*QUICK, *options)[1].latency["ratio_to_stock"] == 2.0
-    assert finished(*QUICK)[1].latency["ratio_to_stock"] == 1.0
+    assert kept.latency.ratio_to_stock == 1.0
+    assert [measured.ratio_to_stock for measured in kept.measurements] == [2.0]
+    assert finished(*QUICK, *options)[1].latency.ratio_to_stock == 2.0
+    assert finished(*QUICK)[1].latency.ratio_to_stock == 1.0
     assert len(calls) == 2
     assert len(list(plan.folder.glob("latency*.npz"))) == 2
     assert stored(plan) == kept
@@ -112,7 +113,7 @@ def test_measurement_is_made_on_another_device(counted, monkeypatch):
     finished(*QUICK)
     monkeypatch.setattr(measuring, "device_name", lambda device: "Another Card")
     plan, record = finished(*QUICK)
-    assert record.latency["options"]["device"] == "Another Card"
+    assert record.latency.options["device"] == "Another Card"
     assert len(calls) == 2 == 1 + len(stored(plan).measurements)
 
 
@@ -121,18 +122,18 @@ def test_measurement_is_repeated_by_a_switch_and_the_one_before_is_kept(counted)
     finished(*QUICK)
     finished(*QUICK, "latency.batch=2")
     plan, record = finished(*QUICK, "latency.again=true")
-    assert record.latency["ratio_to_stock"] == stored(plan).latency["ratio_to_stock"] == 3.0
+    assert record.latency.ratio_to_stock == stored(plan).latency.ratio_to_stock == 3.0
     _, record = finished(*QUICK, "latency.batch=2", "latency.again=true")
-    assert record.latency["ratio_to_stock"] == 4.0
-    assert [measured["ratio_to_stock"] for measured in stored(plan).measurements] == [4.0, 1.0, 2.0]
-    assert finished(*QUICK)[1].latency["ratio_to_stock"] == 3.0
-    assert finished(*QUICK, "latency.batch=2")[1].latency["ratio_to_stock"] == 4.0
+    assert record.latency.ratio_to_stock == 4.0
+    assert [measured.ratio_to_stock for measured in stored(plan).measurements] == [4.0, 1.0, 2.0]
+    assert finished(*QUICK)[1].latency.ratio_to_stock == 3.0
+    assert finished(*QUICK, "latency.batch=2")[1].latency.ratio_to_stock == 4.0
 
 
 def test_disabled_latency_measures_nothing_and_shows_what_there_is(counted):
     finished, calls = counted
     finished(*QUICK)
-    assert finished()[1].latency["ratio_to_stock"] == 1.0
+    assert finished()[1].latency.ratio_to_stock == 1.0
     assert len(calls) == 1
 
 
@@ -159,17 +160,17 @@ def test_failed_measurement_leaves_the_training_finished_and_is_tried_again(erro
     record, did_train = run(plan, "")
     assert did_train
     assert (record.status, record.error) == ("finished", None)
-    assert record.latency["error"] == f"{type(error).__name__}: {error}"
+    assert record.latency.error == f"{type(error).__name__}: {error}"
     assert record.metrics["map50_95"] >= 0
-    assert record.model["gflops"] > 0
+    assert record.model.gflops > 0
     assert re.search(rf"^latency +NOT MEASURED: {type(error).__name__}: ", table(record, plan.folder), re.MULTILINE)
     with pytest.raises(ObjectiveError, match=rf"has no latency_ratio \({type(error).__name__}: "):
         record.objective("latency_ratio")
     monkeypatch.setattr(measuring, "measure_run", measure_run)
     record, did_train = run(plan, "")
     assert not did_train
-    assert "error" not in record.latency
-    assert stored(plan).latency["ratio_to_stock"] == record.objective("latency_ratio")
+    assert record.timed is not None
+    assert stored(plan).latency.ratio_to_stock == record.objective("latency_ratio")
     assert stored(plan).measurements == []
 
 
@@ -180,14 +181,14 @@ def test_failed_further_measurement_keeps_the_first_and_is_replaced_when_it_succ
     monkeypatch.setattr(measuring, "measure_run", failing(ParityError("differs")))
     for _ in range(2):
         plan, record = finished(*QUICK, "latency.batch=2")
-        assert record.latency["error"] == "ParityError: differs"
-        assert stored(plan).latency["ratio_to_stock"] == 1.0
-        assert [measured["error"] for measured in stored(plan).measurements] == ["ParityError: differs"]
-    assert finished(*QUICK, "latency.again=true")[1].latency["error"]
-    assert stored(plan).latency["ratio_to_stock"] == 1.0
+        assert record.latency.error == "ParityError: differs"
+        assert stored(plan).latency.ratio_to_stock == 1.0
+        assert [measured.error for measured in stored(plan).measurements] == ["ParityError: differs"]
+    assert finished(*QUICK, "latency.again=true")[1].latency.error
+    assert stored(plan).latency.ratio_to_stock == 1.0
     monkeypatch.setattr(measuring, "measure_run", measure_run)
     finished(*QUICK, "latency.batch=2")
-    assert [measured["ratio_to_stock"] for measured in stored(plan).measurements] == [2.0]
+    assert [measured.ratio_to_stock for measured in stored(plan).measurements] == [2.0]
 
 
 def test_damaged_weights_are_said_and_what_was_measured_stays(counted):
@@ -195,8 +196,8 @@ def test_damaged_weights_are_said_and_what_was_measured_stays(counted):
     plan, _ = finished(*QUICK)
     (plan.folder / "train" / "weights" / "best.pt").write_bytes(b"broken")
     _, record = finished(*QUICK, "latency.batch=2")
-    assert "force=true trains the run anew" in record.latency["error"]
-    assert finished(*QUICK)[1].latency["ratio_to_stock"] == 1.0
+    assert "force=true trains the run anew" in record.latency.error
+    assert finished(*QUICK)[1].latency.ratio_to_stock == 1.0
     assert len(calls) == 1
 
 
@@ -214,10 +215,10 @@ def test_measurement_of_an_earlier_version_is_recognised_by_the_configuration(co
     """It has no options of its own, and the configuration lacks what came later."""
     config = composed("attention=baseline", "latency.batch=2").plain()
     del config["latency"]["again"], config["latency"]["max_pairs"]
-    record = Record("a", "a", "s", 0, config, latency={"ratio_to_stock": 1.5}, environment={"device": "cpu"})
+    record = Record("a", "a", "s", 0, config, latency=latency_of(1.5), environment={"device": "cpu"})
     assert find(record, asked(composed("latency.batch=2").plain(), "cpu")) == record.latency
-    assert find(record, asked(composed("latency.batch=1").plain(), "cpu")) == {}
-    assert find(record, asked(composed("latency.batch=2").plain(), "A Card")) == {}
+    assert find(record, asked(composed("latency.batch=1").plain(), "cpu")) is None
+    assert find(record, asked(composed("latency.batch=2").plain(), "A Card")) is None
 
 
 def test_threads_are_those_of_the_training_where_latency_names_none(composed):
@@ -235,16 +236,16 @@ def test_costs_that_cannot_be_counted_are_none_and_say_why():
         def forward(self, x):
             raise RuntimeError(f"not at {x.shape[-1]}")
 
-    costs = network_costs(Stubborn(3, 8, 1), 3, 64)
-    assert (costs["parameters"], costs["gflops"], costs["thop_gflops"], costs["flops_imgsz"]) == (32, None, None, 64)
-    assert costs["not_counted"] == ["everything, as the network fails at 64 px: RuntimeError: not at 64"]
+    costs = network_cost(Stubborn(3, 8, 1), 3, 64)
+    assert (costs.parameters, costs.gflops, costs.thop_gflops, costs.flops_imgsz) == (32, None, None, 64)
+    assert costs.not_counted == ["everything, as the network fails at 64 px: RuntimeError: not at 64"]
 
 
 def test_gflops_are_those_at_the_image_size_beside_them():
     stock = build_stock("yolo26n", classes=3, channels=3).eval()
-    small, large = (network_costs(stock, 3, size) for size in (64, 128))
-    assert large["gflops"] / small["gflops"] == pytest.approx(4, rel=0.05)
-    assert (small["flops_imgsz"], large["flops_imgsz"]) == (64, 128)
+    small, large = (network_cost(stock, 3, size) for size in (64, 128))
+    assert large.gflops / small.gflops == pytest.approx(4, rel=0.05)
+    assert (small.flops_imgsz, large.flops_imgsz) == (64, 128)
 
 
 def test_run_is_measured_with_its_own_threads_size_device_and_stock_network(tiny, tmp_path, monkeypatch):
@@ -253,7 +254,7 @@ def test_run_is_measured_with_its_own_threads_size_device_and_stock_network(tiny
     def measure(model, stock, options, **given):
         seen.update(given, model=model, stock=stock, options=options)
         seen["map"] = given["validate"]("network")
-        return SimpleNamespace(record={"made": "up"}, samples={"model_ms": np.ones(3)})
+        return SimpleNamespace(latency="made up", samples={"model_ms": np.ones(3)})
 
     monkeypatch.setattr("yolo26_attention.latency.trained.measure", measure)
     monkeypatch.setattr("yolo26_attention.latency.trained.validate_deployed", lambda *given: given)
@@ -261,8 +262,8 @@ def test_run_is_measured_with_its_own_threads_size_device_and_stock_network(tiny
         tiny("attention=baseline", *QUICK, "trainer.threads=3", "latency.throughput_batches=[2,16]", "latency.batch=4")
     )
     plan = dataclasses.replace(plan, folder=tmp_path)
-    assert measure_run(plan, "trained", 96, "times.npz") == {"made": "up"}
-    assert (seen["model"], seen["imgsz"], seen["device"], seen["options"]["threads"]) == ("trained", 96, plan.device, 3)
+    assert measure_run(plan, "trained", 96, "times.npz") == "made up"
+    assert (seen["model"], seen["imgsz"], seen["device"], seen["options"].threads) == ("trained", 96, plan.device, 3)
     assert seen["stock"].yaml["nc"] == 10
     assert not seen["stock"].training
     assert seen["map"][:4] == ("network", str(plan.dataset.yaml), 64, 16)
@@ -289,8 +290,8 @@ def test_a_checkpoint_of_another_run_is_not_measured(counted, caplog):
     plan, _ = finished(*QUICK)
     put_another(plan.folder)
     _, record = finished(*QUICK, "latency.batch=2")
-    assert "best.pt is not the checkpoint that this run trained" in record.latency["error"]
-    assert "force=true trains the run anew" in record.latency["error"]
+    assert "best.pt is not the checkpoint that this run trained" in record.latency.error
+    assert "force=true trains the run anew" in record.latency.error
     assert "best.pt is not the checkpoint that this run trained" in caplog.text
     assert len(calls) == 1
 
@@ -307,8 +308,8 @@ def test_without_a_digest_the_graft_and_the_size_of_a_checkpoint_are_compared(ot
     finished, calls = counted
     plan, _ = finished(*QUICK)
     forget_the_digest(plan.folder)
-    assert "error" not in finished(*QUICK, "latency.batch=4")[1].latency
+    assert finished(*QUICK, "latency.batch=4")[1].timed is not None
     put_another(plan.folder, **other)
     _, record = finished(*QUICK, "latency.batch=2")
-    assert said in record.latency["error"]
+    assert said in record.latency.error
     assert len(calls) == 2

@@ -11,12 +11,14 @@ import weakref
 import pytest
 import torch
 
+from tests.fabricate import model_of
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.plan.checks import check
-from yolo26_attention.run.runner import DiskFullError, run
+from yolo26_attention.run.attempt import DiskFullError
+from yolo26_attention.run.runner import run
 from yolo26_attention.training.resuming import Resuming
 from yolo26_attention.training.state import previous
 
@@ -41,9 +43,9 @@ def at_epoch(monkeypatch, epoch, action):
 
 def epochs(plan):
     return [
-        (entry["epoch"], entry["values"])
+        (entry.details["epoch"], entry.details["values"])
         for entry in read_journal(plan.folder / "journal.jsonl")
-        if entry["event"] == "epoch"
+        if entry.event == "epoch"
     ]
 
 
@@ -76,7 +78,28 @@ def test_a_signal_interrupts_the_run_and_it_goes_on(plan, undisturbed, monkeypat
     assert "KeyboardInterrupt" in record.error
     record = assert_ends_as(undisturbed, plan)
     assert record.attempts == 2
-    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 3)]
+    assert [(event.event, event.details["epoch"]) for event in record.events] == [("resume", 3)]
+
+
+def test_results_do_not_come_from_the_journal(plan, monkeypatch):
+    at_epoch(monkeypatch, 2, lambda trainer: trainer.journal.unlink())
+    record, _ = run(plan, "")
+    assert record.status == "finished"
+    assert (record.model.stock_tensors_loaded, record.model.stock_tensors_total) == (0, 708)
+    assert record.training["epochs"] == 3
+    assert sum(group.parameters for group in record.optimizer) > 0
+    assert epochs(plan)[0][0] == 3
+
+
+def test_a_run_begun_by_a_version_without_training_json_goes_on(plan, undisturbed, monkeypatch):
+    at_epoch(monkeypatch, 2, fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(plan, "")
+    (plan.folder / "training.json").unlink()
+    record = assert_ends_as(undisturbed, plan)
+    assert record.model.stock_tensors_total == 708
+    noted = [entry.event for entry in read_journal(plan.folder / "journal.jsonl")]
+    assert noted.count("training") == 1, "what was decided has not changed"
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(plan, undisturbed, monkeypatch):
@@ -90,7 +113,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(plan, undis
     assert Record.read(plan.folder).status == "interrupted"
     assert not list(plan.folder.rglob("*.partial"))
     record = assert_ends_as(undisturbed, plan)
-    assert [(event["event"], event["epoch"]) for event in record.events] == [("resume", 2)]
+    assert [(event.event, event.details["epoch"]) for event in record.events] == [("resume", 2)]
 
 
 def fail(trainer):
@@ -106,14 +129,35 @@ def fail(trainer):
     ],
 )
 def test_damaged_checkpoints_are_noted_and_not_used(damaged, expected, plan, undisturbed, monkeypatch):
+    at_epoch(monkeypatch, 2, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, "")
+    assert Record.read(plan.folder).status == "interrupted"
+    for name in damaged:
+        os.truncate(plan.folder / name, 1000)
+    record = assert_ends_as(undisturbed, plan)
+    assert [event.event for event in record.events] == expected
+
+
+def test_a_failed_run_keeps_one_state_to_resume_from(plan, undisturbed, monkeypatch):
     at_epoch(monkeypatch, 2, fail)
     with pytest.raises(RuntimeError, match="broken"):
         run(plan, "")
     assert Record.read(plan.folder).status == "failed"
-    for name in damaged:
-        os.truncate(plan.folder / name, 1000)
+    assert [path.name for path in plan.folder.glob("state*")] == ["state.pt"]
     record = assert_ends_as(undisturbed, plan)
-    assert [event["event"] for event in record.events] == expected
+    assert [(event.event, event.details["epoch"]) for event in record.events] == [("resume", 3)]
+
+
+def test_a_failed_run_keeps_the_previous_state_where_the_newest_is_damaged(plan, monkeypatch):
+    def damage_and_fail(trainer):
+        os.truncate(plan.folder / "state.pt", 1000)
+        fail(trainer)
+
+    at_epoch(monkeypatch, 2, damage_and_fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        run(plan, "")
+    assert {path.name for path in plan.folder.glob("state*")} == {"state.pt", "state.previous.pt"}
 
 
 def test_a_finished_run_loses_a_state_left_by_its_last_moment(plan):
@@ -129,7 +173,7 @@ def test_a_run_whose_record_has_no_tracking_id_gets_one(plan, monkeypatch):
     plan.folder.mkdir(parents=True)
     config = plan.config.plain()
     Record(plan.run_id, plan.folder.name, config["study"], config["seed"], config, "interrupted").write(plan.folder)
-    monkeypatch.setattr("yolo26_attention.run.runner._recorded", lambda *_: None)
+    monkeypatch.setattr("yolo26_attention.run.runner.attempt", lambda *_: None)
     record, _ = run(plan, "")
     assert record.tracking_id.startswith(f"{plan.run_id}-")
     assert record.attempts == 2
@@ -192,15 +236,13 @@ def test_the_state_of_another_run_is_refused_and_kept(plan, other, monkeypatch):
     assert Record.read(other.folder) is None
 
 
-@pytest.mark.parametrize("field", ["metrics", "model"])
-def test_a_finished_record_without_results_is_refused_as_damaged(field, plan):
-    whole = {"metrics": dict.fromkeys(("map50_95", "map50", "precision", "recall"), 0.5), "model": {}}
-    damaged = Record(plan.run_id, plan.folder.name, "s", 0, plan.config.plain(), "finished", **{**whole, field: {}})
+@pytest.mark.parametrize(("field", "empty"), [("metrics", {}), ("model", None)])
+def test_a_finished_record_without_results_is_refused_as_damaged(field, empty, plan):
+    whole = {"metrics": dict.fromkeys(("map50_95", "map50", "precision", "recall"), 0.5), "model": model_of()}
+    damaged = Record(plan.run_id, plan.folder.name, "s", 0, plan.config.plain(), "finished", **{**whole, field: empty})
     plan.folder.mkdir(parents=True)
     damaged.write(plan.folder)
-    said = (
-        rf"says finished, but is damaged: it has no {field}\..*; move {plan.folder} away to run it anew, or use force"
-    )
+    said = rf"says finished, but is damaged: it has no {field}.*; move {plan.folder} away to run it anew, or use force"
     with pytest.raises(RunSkippedError, match=said):
         run(plan, "")
     forced = dataclasses.replace(plan, config=dataclasses.replace(plan.config, force=True))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,17 +12,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.fabricate import latency_of, model_of
+from yolo26_attention.config.schema import TrackingConfig, TrackingMode
+from yolo26_attention.files.journal import Entry, Kind
+from yolo26_attention.files.latency import PeakMemory, Throughput
 from yolo26_attention.files.record import Record
 from yolo26_attention.run.tracking import Tracker, open_tracker
 
-OPTIONS = {"mode": "offline", "project": "tests", "entity": None, "tags": ["mine"]}
+OPTIONS = TrackingConfig(mode=TrackingMode.offline, project="tests", tags=["mine"])
 EPOCHS = [
-    {
-        "event": "epoch",
-        "epoch": epoch,
-        "values": {"train/box_loss": 1.0 / epoch, "metrics/mAP50-95(B)": 0.1 * epoch},
-        "scalars": {"p3/rate1": 0.5 + 0.01 * epoch},
-    }
+    Entry(
+        Kind.EPOCH,
+        details={
+            "epoch": epoch,
+            "values": {"train/box_loss": 1.0 / epoch, "metrics/mAP50-95(B)": 0.1 * epoch},
+            "scalars": {"p3/rate1": 0.5 + 0.01 * epoch},
+        },
+    )
     for epoch in (1, 2)
 ]
 
@@ -55,14 +62,14 @@ def finished(tmp_path_factory):
         seed=3,
         config={},
         metrics={"map50_95": 0.25},
-        model={"parameters": 12, "gflops": 0.5},
-        latency={
-            "p50_ms": 3.0,
-            "ratio_to_stock": 1.25,
-            "busy": False,
-            "memory": {"peak_mb": 9.5, "counted": "bytes"},
-            "throughput": {"8": {"images_per_second": 80.0}},
-        },
+        model=model_of(parameters=12, gflops=0.5),
+        latency=latency_of(
+            1.25,
+            p50_ms=3.0,
+            memory=PeakMemory(9.5, 9.0, 9.5 / 9.0, "bytes"),
+            throughput={"8": Throughput(80.0, 100.0, 0.8, 7)},
+            options={"batch": 1},
+        ),
         seconds=7.0,
     )
 
@@ -91,7 +98,7 @@ def test_every_epoch_is_logged_once_with_the_rates(finished):
     records = [json.loads(line) for line in leet(str(finished)).splitlines()]
     history = [entry for entry in records if entry["type"] == "history"]
     text = json.dumps(history)
-    assert len(history) == 2
+    assert [entry["history"]["item"].get("epoch") for entry in history] == [1, 2, None], "the last one is the histogram"
     assert "attention/p3/rate1" in text
     assert "metrics/mAP50-95" in text
     assert "(B)" not in text
@@ -151,14 +158,14 @@ def test_continued_it_is_one_run_with_every_epoch(tmp_path):
 
 def test_continued_online_it_logs_what_the_server_lacks():
     logged = []
-    run = SimpleNamespace(starting_step=2, log=lambda values, step: logged.append(step))
+    run = SimpleNamespace(starting_step=2, log=lambda values, step, commit: logged.append(step))
     Tracker(run).follow(EPOCHS)
     assert logged == [2]
 
 
 def test_an_epoch_that_was_logged_is_not_logged_again():
     logged = []
-    run = SimpleNamespace(starting_step=0, log=lambda values, step: logged.append((step, values["epoch"])))
+    run = SimpleNamespace(starting_step=0, log=lambda values, step, commit: logged.append((step, values["epoch"])))
     tracker = Tracker(run)
     for epochs in (EPOCHS[:1], EPOCHS, EPOCHS):
         tracker.follow(epochs)
@@ -184,7 +191,13 @@ def test_a_wandb_that_fails_is_given_up_and_the_next_run_has_one_of_its_own(monk
 def test_disabled_needs_no_wandb(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with open_tracker(
-        {**OPTIONS, "mode": "disabled"}, run_id="a", name="a", group="g", tags=[], config={}, folder=tmp_path
+        replace(OPTIONS, mode=TrackingMode.disabled),
+        run_id="a",
+        name="a",
+        group="g",
+        tags=[],
+        config={},
+        folder=tmp_path,
     ) as tracker:
         tracker.follow(EPOCHS)
         assert tracker.folder is None

@@ -1,9 +1,14 @@
 """What a study file may declare, and what is refused."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.typed import parse, plain
 from yolo26_attention.study.declaration import Declaration, declaration_hash, read_declaration
+from yolo26_attention.study.runs import Declared, StudyEntry
 
 
 def declared(**content):
@@ -77,7 +82,8 @@ def test_what_cannot_be_declared_is_refused(content, message):
 
 def test_a_declaration_survives_study_json():
     study = declared(looks=[3, 5], margin=0.01, stop=True)
-    assert Declaration.of(study.plain) == study
+    written = Declared(**vars(study), hash="12345678", known=0)
+    assert parse(Declared, json.dumps(plain(written))) == written
 
 
 @pytest.mark.parametrize(
@@ -90,9 +96,9 @@ def test_a_declaration_survives_study_json():
 )
 def test_the_hash_changes_with_what_was_declared(changed):
     content = {"looks": [3, 5], "margin": 0.01, "stop": True}
-    points = [{"variant": "baseline", "seed": 0, "overrides": ["attention=baseline"]}]
+    points = [StudyEntry("a", "baseline", 0, ["attention=baseline"])]
     first = declaration_hash(declared(**content), "Why?", points)
-    assert first == declaration_hash(declared(**content), "Why?", [{**points[0], "run": "other"}])
+    assert first == declaration_hash(declared(**content), "Why?", [replace(points[0], run="other")])
     assert first != declaration_hash(declared(**{**content, **changed}), "Why?", points)
     assert first != declaration_hash(declared(**content), "How?", points)
-    assert first != declaration_hash(declared(**content), "Why?", [{**points[0], "seed": 1}])
+    assert first != declaration_hash(declared(**content), "Why?", [replace(points[0], seed=1)])

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import CONF
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import Record
+from yolo26_attention.plan import networks
 from yolo26_attention.plan.checks import check
 from yolo26_attention.study.definition import load_study, study_names
 from yolo26_attention.study.plan import measured_elsewhere, plan_runs, refusals
@@ -74,14 +75,10 @@ def test_a_run_that_two_points_share_is_one_run(composer):
 
 
 def test_what_is_shared_is_looked_up_once(composer, monkeypatch):
-    built = []
-    from yolo26_attention.plan import checks
-
-    monkeypatch.setattr(checks, "_stock", lambda *network, real=checks._stock: built.append(network) or real(*network))
-    grafted = []
-    monkeypatch.setattr(
-        checks, "_grafted_sites", lambda *given, real=checks._grafted_sites: grafted.append(given) or real(*given)
-    )
+    built, grafted = [], []
+    build, prepare = networks.build_stock, networks.prepare
+    monkeypatch.setattr(networks, "build_stock", lambda *network: built.append(network) or build(*network))
+    monkeypatch.setattr(networks, "prepare", lambda *given: grafted.append(given) or prepare(*given))
     plan_runs(load_study("kernel_att").with_seeds(tuple(range(20))).points(), composer)
     assert (len(built), len(grafted)) == (1, 5)
 

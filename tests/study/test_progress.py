@@ -7,10 +7,11 @@ import pytest
 from yolo26_attention.files.locks import run_lock
 from yolo26_attention.files.record import Record
 from yolo26_attention.study.progress import best, duration, run_states, time_left
+from yolo26_attention.study.runs import StudyEntry
 
 
 def entry(run, variant="acmix", seed=0):
-    return {"run": run, "variant": variant, "seed": seed, "overrides": [], "swept": {}, "baseline": "baseline"}
+    return StudyEntry(run, variant, seed, baseline="baseline")
 
 
 def put(output_dir, run, status, epochs=0, **values):

@@ -10,11 +10,13 @@ from tests.study.test_progress import entry, put
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.locks import run_lock
 from yolo26_attention.files.record import FORMAT, Record
+from yolo26_attention.files.typed import plain
 from yolo26_attention.reporting.study import StudyError
 from yolo26_attention.reporting.study import read_study as read_for_report
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.progress import best, run_states, time_left
 from yolo26_attention.study.runs import (
+    StudyFile,
     entry_of,
     find_run,
     left_out,
@@ -55,7 +57,7 @@ def damaged(text):
 def test_status_and_report_agree(happens, state, why, tmp_path):
     happens(tmp_path)
     study_of(tmp_path, "a")
-    (seen,) = run_states(tmp_path, read_study(tmp_path, "s")["runs"])
+    (seen,) = run_states(tmp_path, read_study(tmp_path, "s").runs)
     (reported,) = read_for_report("s", tmp_path).runs
     assert (seen.state, reported.status) == (state, state)
     assert f"1 {state}" in status(tmp_path, "s")
@@ -97,13 +99,7 @@ def test_a_finished_run_without_a_score_is_no_error(tmp_path):
 
 def test_study_file_round_trip_with_its_format(tmp_path):
     study_of(tmp_path, "a")
-    assert read_study(tmp_path, "s") == {
-        "name": "s",
-        "question": "What?",
-        "command": "python -m src.sweep s",
-        "declared": None,
-        "runs": [entry("a")],
-    }
+    assert read_study(tmp_path, "s") == StudyFile([entry("a")], "s", "What?", "python -m src.sweep s")
     assert json.loads(study_file(tmp_path, "s").read_text())["format"] == 1
     assert entry_of(tmp_path, "s", "a") == entry("a")
     assert entry_of(tmp_path, "s", "b") is None
@@ -116,15 +112,15 @@ def test_a_declaration_keeps_how_many_results_were_known_when_it_was_made(tmp_pa
 
     def written(declared):
         write_study(tmp_path, "s", "What?", "c", runs, declared)
-        return read_study(tmp_path, "s")["declared"]
+        return read_study(tmp_path, "s").declared
 
     first = written(plan)
-    assert (first["known"], Declaration.of(first)) == (0, plan)
+    assert (first.known, Declaration(first.seeds, first.baseline_seeds, first.margin)) == (0, plan)
     put(tmp_path, "a", "finished")
     assert written(plan) == first
     changed = written(dataclasses.replace(plan, margin=0.02))
-    assert changed["known"] == 1
-    assert changed["hash"] != first["hash"]
+    assert changed.known == 1
+    assert changed.hash != first.hash
 
 
 def put_study(output_dir, content):
@@ -134,16 +130,16 @@ def put_study(output_dir, content):
 
 
 def test_a_study_file_of_before_it_had_a_format_is_read(tmp_path):
-    put_study(tmp_path, {"name": "s", "question": "What?", "command": "c", "runs": [entry("a")]})
-    assert read_study(tmp_path, "s")["runs"] == [entry("a")]
+    put_study(tmp_path, {"name": "s", "question": "What?", "command": "c", "runs": [plain(entry("a"))]})
+    assert read_study(tmp_path, "s").runs == [entry("a")]
 
 
 def test_unknown_fields_of_a_study_are_ignored_and_missing_ones_have_defaults(tmp_path):
     put_study(tmp_path, {"format": 1, "new": 1, "runs": [{"run": "a", "variant": "x", "seed": 2, "new": 3}]})
     found = read_study(tmp_path, "s")
-    assert (found["question"], found["command"]) == ("", "")
-    (run,) = found["runs"]
-    assert (run["overrides"], run["swept"], run["baseline"]) == ([], {}, None)
+    assert (found.question, found.command) == ("", "")
+    (run,) = found.runs
+    assert (run.overrides, run.swept, run.baseline) == ([], {}, None)
     assert read_for_report("s", tmp_path).runs[0].variant == "x"
 
 

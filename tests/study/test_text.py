@@ -1,7 +1,7 @@
 """What a person reads about a study."""
 
 from tests.study.test_progress import entry, put
-from yolo26_attention.study.runs import write_study
+from yolo26_attention.study.runs import StudyEntry, write_study
 from yolo26_attention.study.text import announcement, error_line, status, summary, tags
 
 RUNS = [
@@ -61,12 +61,18 @@ def test_nothing_to_go_on_with(tmp_path):
     assert "wandb" not in text
 
 
+def test_runs_of_a_server_are_not_to_be_uploaded(tmp_path):
+    write_study(tmp_path, "s", "What?", "", RUNS[:1])
+    put(tmp_path, "base0", "finished", seconds=60.0, tracking="wandb/run-1")
+    assert "wandb" not in summary(tmp_path, "s", [], ["python"])
+
+
 def test_error_line():
     assert error_line('Traceback\n  File "a.py"\n    f()\nValueError: bad\nmore') == "ValueError: bad"
     assert error_line("KeyboardInterrupt: SIGTERM") == "KeyboardInterrupt: SIGTERM"
 
 
 def test_tags_are_variant_swept_values_and_seed():
-    entry = {"variant": "v" * 99, "swept": {"attention.kernel_att": 5}, "seed": 2}
-    assert tags(entry) == ["v" * 99, "attention.kernel_att=5", "seed=2"]
+    found = StudyEntry("a", "v" * 99, 2, swept={"attention.kernel_att": 5})
+    assert tags(found) == ["v" * 99, "attention.kernel_att=5", "seed=2"]
     assert tags(None) == []

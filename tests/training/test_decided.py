@@ -147,12 +147,12 @@ def test_who_is_frozen_is_said(begin):
     assert frozen["attention"] == ["model.16.attention.fixed"]
     assert frozen["layers"]["0"] == 3
     assert set(frozen["layers"]) == {"0", "16"}
-    (entry,) = [entry for entry in read_journal(trainer.journal) if entry["event"] == "optimizer"]
-    listed = [name for group in entry["groups"] for name in group["attention"]]
+    (entry,) = [entry for entry in read_journal(trainer.journal) if entry.event == "optimizer"]
+    listed = [name for group in entry.details["groups"] for name in group["attention"]]
     assert "p3.fixed" not in listed
     assert "p3.dfl.weight" in listed
     learning = sum(p.requires_grad for p in trainer.model.parameters())
-    assert sum(group["parameters"] for group in entry["groups"]) == learning
+    assert sum(group["parameters"] for group in entry.details["groups"]) == learning
 
 
 def test_a_frozen_graft_keeps_its_running_means_too(begin):

@@ -91,4 +91,4 @@ def test_a_state_that_only_leads_to_such_values_is_removed(tiny):
         with pytest.raises(NotFiniteError, match="not finite in epoch 2"):
             run(plan, "")
     assert not list(plan.folder.glob("*.pt"))
-    assert [entry["event"] for entry in read_journal(plan.folder / "journal.jsonl")].count("nan_recovery") == 3
+    assert [entry.event for entry in read_journal(plan.folder / "journal.jsonl")].count("nan_recovery") == 3

@@ -31,7 +31,9 @@ def groups(tiny, tmp_path):
 
     def run(*overrides):
         plan = check(tiny("placement=p3", "trainer.val=false", "trainer.warmup_epochs=0", *overrides))
-        trainer = GraftTrainer.configured(plan.grafts, tmp_path / "journal.jsonl", graft_options=plan.graft_options)
+        trainer = GraftTrainer.configured(
+            plan.grafts, tmp_path / "journal.jsonl", graft_options=plan.config.optimizer.attention
+        )
         training = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")})
         before = {}
         training.add_callback(
@@ -39,8 +41,8 @@ def groups(tiny, tmp_path):
             lambda t: before.update({k: v.clone() for k, v in t.model.model[16].attention.state_dict().items()}),
         )
         training.train()
-        (entry,) = [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry["event"] == "optimizer"]
-        return entry["groups"], before, training.model.model[16].attention.state_dict()
+        (entry,) = [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry.event == "optimizer"]
+        return entry.details["groups"], before, training.model.model[16].attention.state_dict()
 
     return run
 

@@ -76,11 +76,7 @@ def outcome(trainer):
     """Every number that a training leaves behind."""
     folder = trainer.save_dir
     rows = [line.split(",") for line in (folder / "results.csv").read_text().splitlines()]
-    journal = [
-        {key: value for key, value in entry.items() if key != "time"}
-        for entry in read_journal(trainer.journal)
-        if entry["event"] != "resume"
-    ]
+    journal = [(entry.event, entry.details) for entry in read_journal(trainer.journal) if entry.event != "resume"]
     weights = {
         name: torch.load(folder / "weights" / name, weights_only=False)["model"].state_dict()
         for name in ("last.pt", "best.pt")
@@ -133,6 +129,61 @@ class WithWorkers(GraftTrainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.args.workers = 2
+
+
+class WithScaler(GraftTrainer):
+    """Mixed precision with a gradient scaler, as on a GPU."""
+
+    def resume_training(self, ckpt):
+        self.amp, self.scaler = True, torch.amp.GradScaler("cpu", init_scale=8.0)
+        super().resume_training(ckpt)
+
+
+def hardware_changes(training):
+    (event,) = [entry for entry in read_journal(training.journal) if entry["event"] == "hardware_changed"]
+    return {what: (change["before"], change["now"]) for what, change in event["changes"].items()}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "precisions"),
+    [
+        pytest.param(GraftTrainer, WithScaler, ("fp32", "fp16"), id="cpu-then-gpu"),
+        pytest.param(WithScaler, GraftTrainer, ("fp16", "fp32"), id="gpu-then-cpu"),
+    ],
+)
+def test_begun_with_or_without_a_gradient_scaler_it_resumes_the_other_way_and_says_so(first, then, precisions, begin):
+    overrides = ("attention=baseline", "trainer.epochs=2", "trainer.fraction=8")
+    kill(begin("run", *overrides, trainer=first), "on_train_batch_end", 1, batch=0)
+    training = begin("run", *overrides, trainer=then)
+    training.train()
+    assert [entry["epoch"] for entry in read_journal(training.journal) if entry["event"] == "epoch"] == [1, 2]
+    assert hardware_changes(training) == {"precision": precisions}
+
+
+def test_a_scaler_that_was_saved_is_restored(begin):
+    overrides = ("attention=baseline", "trainer.epochs=2", "trainer.fraction=8")
+    killed = begin("run", *overrides, trainer=WithScaler)
+    killed.add_callback("on_train_epoch_end", lambda t: t.scaler.update(2.0))
+    kill(killed, "on_train_batch_end", 1, batch=0)
+    scales = []
+    training = begin("run", *overrides, trainer=WithScaler)
+    training.add_callback("on_train_start", lambda t: scales.append(t.scaler.get_scale()))
+    training.train()
+    assert scales == [2.0]
+
+
+def test_another_number_of_loader_processes_is_told_and_starts_the_epoch_with_numbers_of_its_own(begin, monkeypatch):
+    overrides = ("attention=baseline", "trainer.epochs=3", "trainer.fraction=8")
+    kill(begin("run", *overrides, trainer=WithWorkers), "on_train_batch_end", 1, batch=0)
+    begun = []
+    anew = resuming.start_epoch_anew
+    monkeypatch.setattr(
+        resuming, "start_epoch_anew", lambda loader, *where: begun.append(where) or anew(loader, *where)
+    )
+    training = begin("run", *overrides)
+    training.train()
+    assert hardware_changes(training) == {"workers": (2, 0)}
+    assert begun == [(0, 1, 0, -1)], "the streams of a process without loader processes were not kept"
 
 
 @pytest.mark.slow
@@ -267,7 +318,7 @@ def test_killed_at_any_moment_it_ends_the_same(moment, undisturbed, begin, monke
     last = begin("killed", *SHORT, trainer=BestFirst)
     last.train()
     assert_same(last, undisturbed)
-    assert "resume" in [entry["event"] for entry in read_journal(last.journal)]
+    assert "resume" in [entry.event for entry in read_journal(last.journal)]
     assert not list(last.save_dir.rglob("*.partial"))
 
 
@@ -291,7 +342,7 @@ def test_recovery_from_nan_is_the_same_behind_an_interruption(begin, monkeypatch
     training = begin("killed", *overrides)
     training.train()
     assert_same(training, expected)
-    assert [entry["event"] for entry in read_journal(training.journal)].count("nan_recovery") == 1
+    assert [entry.event for entry in read_journal(training.journal)].count("nan_recovery") == 1
 
 
 @pytest.mark.slow
@@ -318,7 +369,7 @@ def test_hours_of_training_count_on_behind_an_interruption(begin):
     overrides = (*SHORT, "trainer.time=1.0")
     killed = begin("run", *overrides)
     kill(killed, "on_train_batch_end", 1, batch=0)
-    seconds = read_state(killed.state_file)["seconds"]
+    seconds = read_state(killed.state_file).seconds
     passed = []
     last = begin("run", *overrides)
     last.add_callback("on_train_start", lambda training: passed.append(time.time() - training.train_time_start))

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.fabricate import training_state
 from yolo26_attention.files import record
+from yolo26_attention.training.random_streams import random_streams, set_random_streams, start_epoch_anew
 from yolo26_attention.training.state import (
     ForeignStateError,
     previous,
-    random_streams,
     read_state,
     remove_state,
-    set_random_streams,
     settle,
-    start_epoch_anew,
     write_state,
 )
 
@@ -26,7 +25,7 @@ def state_file(tmp_path):
     """The file of a run that has saved two epochs."""
     path = tmp_path / "state.pt"
     for epoch in (0, 1):
-        write_state(path, {"epoch": epoch, "best_before": False, "weights": torch.arange(1000.0)})
+        write_state(path, training_state(epoch=epoch, model={"weights": torch.arange(1000.0)}))
     return path
 
 
@@ -48,11 +47,11 @@ DAMAGES = [cut_short, flip_a_bit, empty]
 
 
 def test_a_state_is_read_back_and_the_one_before_is_kept(state_file):
-    assert read_state(state_file)["epoch"] == 1
-    assert torch.equal(read_state(state_file)["weights"], torch.arange(1000.0))
-    assert read_state(previous(state_file))["epoch"] == 0
+    assert read_state(state_file).epoch == 1
+    assert torch.equal(read_state(state_file).model["weights"], torch.arange(1000.0))
+    assert read_state(previous(state_file)).epoch == 0
     assert settle(state_file, state_file.with_name("best.pt")) == []
-    assert read_state(state_file)["epoch"] == 1
+    assert read_state(state_file).epoch == 1
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
@@ -62,7 +61,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(damage, state_file):
         read_state(state_file)
     (problem,) = settle(state_file, state_file.with_name("best.pt"))
     assert "state.pt cannot be read" in problem
-    assert read_state(state_file)["epoch"] == 0
+    assert read_state(state_file).epoch == 0
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
@@ -76,7 +75,7 @@ def test_nothing_is_left_when_both_are_damaged(damage, state_file):
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_state_falls_with_the_best_checkpoint_it_relies_on(damage, tmp_path):
     state, best = tmp_path / "state.pt", tmp_path / "best.pt"
-    write_state(state, {"epoch": 1, "best_before": True})
+    write_state(state, training_state(best_before=True))
     torch.save({"model": torch.zeros(1000)}, best)
     assert settle(state, best) == []
     damage(best)
@@ -104,9 +103,9 @@ def test_a_full_disk_leaves_both_states(state_file, monkeypatch):
 
     monkeypatch.setattr(record.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_state(state_file, {"epoch": 2})
-    assert read_state(state_file)["epoch"] == 1
-    assert read_state(previous(state_file))["epoch"] == 0
+        write_state(state_file, training_state(epoch=2))
+    assert read_state(state_file).epoch == 1
+    assert read_state(previous(state_file)).epoch == 0
     assert not list(state_file.parent.rglob("*.partial"))
 
 
@@ -119,10 +118,10 @@ def test_streams_go_on_where_they_were(tmp_path):
     device = torch.device("cpu")
     draw = lambda: (random.random(), np.random.rand(), torch.rand(2).tolist())  # noqa: E731, NPY002
     path = tmp_path / "state.pt"
-    write_state(path, {"streams": random_streams(device)})
+    write_state(path, training_state(streams=random_streams(device)))
     expected = draw()
     draw()
-    set_random_streams(read_state(path)["streams"], device)
+    set_random_streams(read_state(path).streams, device)
     assert draw() == expected
 
 
@@ -183,15 +182,26 @@ def test_a_state_of_another_run_is_refused_and_not_deleted(tmp_path):
     for run in ("a-1", "b-2"):
         (tmp_path / run).mkdir()
     path, copied = tmp_path / "a-1" / "state.pt", tmp_path / "b-2" / "state.pt"
-    write_state(path, {"epoch": 1, "best_before": False})
+    write_state(path, training_state(epoch=1))
     copied.write_bytes(path.read_bytes())
     for read in (read_state, lambda state: settle(state, state.with_name("best.pt"))):
         with pytest.raises(ForeignStateError, match=r"is the state of run a-1, not of b-2: .* give it its name back"):
             read(copied)
     assert copied.exists()
-    assert read_state(path)["epoch"] == 1
+    assert read_state(path).epoch == 1
 
 
 def test_a_state_of_a_version_that_named_no_run_is_read(tmp_path):
-    torch.save({"format": 1, "epoch": 3}, tmp_path / "state.pt")
-    assert read_state(tmp_path / "state.pt")["epoch"] == 3
+    torch.save({"format": 1, **vars(training_state(epoch=3))}, tmp_path / "state.pt")
+    assert read_state(tmp_path / "state.pt").epoch == 3
+
+
+def test_a_state_that_lacks_something_is_refused_and_not_deleted(tmp_path):
+    path = tmp_path / "state.pt"
+    content = {key: value for key, value in vars(training_state()).items() if key not in {"ema", "found_batch"}}
+    torch.save({"format": 1, **content, "unknown": 1}, path)
+    for read in (read_state, lambda state: settle(state, state.with_name("best.pt"))):
+        with pytest.raises(ForeignStateError, match=r"does not fit this version .* \(it has no ema\); delete it"):
+            read(path)
+    torch.save({"format": 1, **content, "ema": {}, "unknown": 1}, path)
+    assert read_state(path).found_batch is None

@@ -2,15 +2,19 @@
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch._dynamo.config
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 
+from tests.fabricate import GROUPS, match_of
 from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.journal import Kind, append_entry, read_journal
+from yolo26_attention.files.start import TrainingStart
+from yolo26_attention.files.typed import plain
 from yolo26_attention.plan.checks import check
 from yolo26_attention.training import validator
 from yolo26_attention.training.trainer import GraftTrainer
@@ -29,7 +33,7 @@ def trainer(tiny, tmp_path):
 
 
 def events(tmp_path, name):
-    return [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry["event"] == name]
+    return [entry for entry in read_journal(tmp_path / "journal.jsonl") if entry.event == name]
 
 
 def test_graft_survives_training_and_the_checkpoint(trainer, tmp_path):
@@ -38,8 +42,8 @@ def test_graft_survives_training_and_the_checkpoint(trainer, tmp_path):
     model, _ = load_checkpoint(tmp_path / "train" / "weights" / "best.pt")
     assert list(grafted_attention(model)) == ["p3"]
     (epoch,) = events(tmp_path, "epoch")
-    assert set(epoch["scalars"]) == {"p3/rate1", "p3/rate2"}
-    assert {"train/box_loss", "metrics/mAP50-95(B)", "lr/pg0"} <= set(epoch["values"])
+    assert set(epoch.details["scalars"]) == {"p3/rate1", "p3/rate2"}
+    assert {"train/box_loss", "metrics/mAP50-95(B)", "lr/pg0"} <= set(epoch.details["values"])
 
 
 def test_graft_has_a_gradient(trainer):
@@ -67,7 +71,7 @@ def test_stock_tensors_loaded_are_counted(classes, loaded, trainer, tmp_path):
     training = trainer(f"model.weights={checkpoint}")
     training.setup_model()
     (entry,) = events(tmp_path, "weights")
-    assert (entry["loaded"], entry["total"]) == (loaded, 708)
+    assert (entry.details["loaded"], entry.details["total"]) == (loaded, 708)
     assert torch.equal(training.model.model[0].conv.weight, model.model[0].conv.weight)
 
 
@@ -85,8 +89,8 @@ def test_tensors_without_a_place_are_named(mode, site, lost, trainer, tmp_path):
     training = trainer(f"model.weights={checkpoint}", f"placement.sites=[{site}]", f"placement.mode={mode}")
     training.setup_model()
     (entry,) = events(tmp_path, "weights")
-    assert (entry["loaded"], entry["total"], len(entry["lost"])) == (708 - lost, 708, lost)
-    assert not set(entry["lost"]) & set(training.model.state_dict())
+    assert (entry.details["loaded"], entry.details["total"], len(entry.details["lost"])) == (708 - lost, 708, lost)
+    assert not set(entry.details["lost"]) & set(training.model.state_dict())
 
 
 def test_graft_of_a_checkpoint_is_loaded_too(trainer, tmp_path):
@@ -96,7 +100,7 @@ def test_graft_of_a_checkpoint_is_loaded_too(trainer, tmp_path):
     again.setup_model()
     entry = events(tmp_path, "weights")[-1]
     attention = again.model.model[16].attention
-    assert entry["graft_loaded"] == len(attention.state_dict())
+    assert entry.details["graft_loaded"] == len(attention.state_dict())
     assert torch.equal(attention.conv1.weight.half(), training.ema.ema.model[16].attention.conv1.weight.half())
 
 
@@ -114,7 +118,7 @@ def test_running_out_of_memory_is_noted(trainer, tmp_path, monkeypatch):
     monkeypatch.setattr(DetectionModel, "loss", once_too_large)
     training.train()
     (entry,) = events(tmp_path, "batch_halved")
-    assert entry["batch"] == 2
+    assert entry.details["batch"] == 2
 
 
 def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
@@ -133,8 +137,8 @@ def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
     monkeypatch.setattr(DetectionModel, "loss", once_not_finite)
     training.train()
     (entry,) = events(tmp_path, "nan_recovery")
-    assert (entry["epoch"], entry["attempt"]) == (2, 1)
-    assert [entry["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
+    assert (entry.details["epoch"], entry.details["attempt"]) == (2, 1)
+    assert [entry.details["epoch"] for entry in events(tmp_path, "epoch")] == [1, 2]
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -204,3 +208,25 @@ def test_validation_behind_several_gpus_has_the_options_of_the_training(monkeypa
     assert validator.validate(tmp_path / "best.pt", {**own, **rest, "save_dir": str(tmp_path)}) == {"mAP": 1.0}
     assert own.items() <= given.items()
     assert given["batch"] == 8
+
+
+def test_resumed_workers_take_from_the_journal_what_an_earlier_version_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr("yolo26_attention.training.trainer.decided", lambda _: {"batch": 8})
+    journal, noted = tmp_path / "journal.jsonl", []
+    worker = SimpleNamespace(journal=journal, loaded=None, placebo={}, groups=GROUPS, _state=object())
+    worker.note = lambda kind, **details: noted.append(kind)
+    with pytest.raises(ValueError, match="the journal has no entry weights;"):
+        GraftTrainer._hand_over(worker)
+    append_entry(journal, Kind.WEIGHTS, loaded=7, total=708, lost=[], graft_loaded=0)
+    append_entry(journal, Kind.GRAFT, placebo={"p3": plain(match_of(0.01))})
+    append_entry(journal, Kind.OPTIMIZER, groups=[])
+    append_entry(journal, Kind.TRAINING, decided={"batch": 8})
+    for _ in range(2):  # the second time from training.json
+        GraftTrainer._hand_over(worker)
+        start = TrainingStart.read(tmp_path / "training.json")
+        assert (start.weights.loaded, start.placebo, start.optimizer) == (7, {"p3": match_of(0.01)}, GROUPS)
+        assert noted == []
+        journal.unlink(missing_ok=True)
+    monkeypatch.setattr("yolo26_attention.training.trainer.decided", lambda _: {"batch": 4})
+    GraftTrainer._hand_over(worker)
+    assert noted == [Kind.TRAINING]

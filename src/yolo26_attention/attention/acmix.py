@@ -7,14 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from yolo26_attention.attention.acmix_convolution import ShiftConv, compose, dense, grouped
+from yolo26_attention.attention.acmix_convolution import ShiftConv, compose, dense, grouped, most_dense_channels
+from yolo26_attention.attention.acmix_deployed import DeployedACmix, coordinates
 from yolo26_attention.attention.options import LARGEST_KERNEL, ACmixConfig, Combine, Implementation, Paths, Shift
 from yolo26_attention.attention.window import check_heads, window_attention
 from yolo26_attention.attention.window_shifted import window_weights
 
 # Shape legend: B batch, C channels, H height, W width, N heads, D channels per head
-
-MOST_DENSE_CHANNELS = 96
 
 
 class ACmix(nn.Module):
@@ -90,6 +89,28 @@ class ACmix(nn.Module):
         if paths == "both":
             self._build_rates(rate1, rate2)
 
+    def fold_constants(self) -> None:
+        """Compute once what depends on the weights alone; later changes of the weights have no effect.
+
+        Parameters stay, so that they are counted as before, but the module can no longer train or load weights.
+        `fuse()` of a network calls this.
+        """
+        if not hasattr(self, "deployed"):
+            self.deployed = DeployedACmix(self).train(self.training)
+
+    def prepare_export(self, *, dynamic: bool) -> None:
+        """Choose the form for exported graphs, before the constants are folded.
+
+        Args:
+            dynamic: whether the graph must take maps of any height and width.
+        """
+        self.exported, self.fixed_size = True, not dynamic
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        if hasattr(self, "deployed"):
+            raise RuntimeError("this ACmix is fused for deployment and cannot load weights; load them before fuse()")
+        super()._load_from_state_dict(*args, **kwargs)
+
     def _check(self) -> None:
         for name in ("in_channels", "out_channels", "heads", "stride", "dilation"):
             if getattr(self, name) < 1:
@@ -132,6 +153,8 @@ class ACmix(nn.Module):
 
     rate1: nn.Parameter | float
     rate2: nn.Parameter | float
+    exported = fixed_size = False
+    deployed: DeployedACmix  # there only if the module is fused for deployment
 
     def _build_projections(self) -> None:
         channels, taps = self.out_channels, self.kernel_conv**2
@@ -156,11 +179,16 @@ class ACmix(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch {self.in_channels} height width"]
     ) -> Float[Tensor, "batch {self.out_channels} -(-height//{self.stride}) -(-width//{self.stride})"]:
+        if hasattr(self, "deployed") and self.training:
+            raise RuntimeError("this ACmix is fused for deployment and cannot train; load its checkpoint again")
         # Windows need the channels of a pixel to be contiguous, and convolutions accept that layout.
-        out = self._sum_paths(x.contiguous(memory_format=torch.channels_last))
+        paths = self.deployed if hasattr(self, "deployed") else self._sum_paths
+        out = paths(x.contiguous(memory_format=torch.channels_last))
         if x.is_contiguous(memory_format=torch.channels_last) or torch.jit.is_tracing():
             return out
-        # PyTorch's fast transposition works on matrices only.
+        if x.device.type != "cpu":
+            return out.contiguous()
+        # On a CPU PyTorch's fast transposition works on matrices only.
         samples = [y.flatten(1).contiguous() for y in out]
         return (torch.stack(samples) if len(samples) > 1 else samples[0]).view(out.shape)
 
@@ -202,7 +230,7 @@ class ACmix(nn.Module):
         # The logits are q_i . (k_j + pe_i - pe_j), and softmax also cancels pe_i.
         along_x, along_y = self.conv_p.weight.flatten(1).unbind(1)
         exact = torch.promote_types(along_x.dtype, torch.float32)
-        y, x = (_coordinates(k_BHWC, dim, exact).to(along_x.dtype) for dim in (1, 2))
+        y, x = (coordinates(k_BHWC, dim, exact).to(along_x.dtype) for dim in (1, 2))
         rows = y.unsqueeze(1) * along_y + _bias(self.conv_p) * 0.0
         columns = x.unsqueeze(1) * along_x
         rows, columns = (pe.to(k_BHWC.dtype).repeat(1, self.heads) for pe in (rows, columns))
@@ -216,8 +244,7 @@ class ACmix(nn.Module):
         if self.dep_conv.bias is not None:
             own = self.dep_conv.bias * rate
             bias = own if bias is None else bias + own
-        # Measured: with few channels, the extra products of `dense` cost less than it saves.
-        few = self.in_channels <= MOST_DENSE_CHANNELS and not torch.jit.is_tracing()
+        few = self.in_channels <= most_dense_channels(x.device) and not torch.jit.is_tracing()
         path = dense if few else grouped
         return path(x, projection, projection_bias, weight, side=self.kernel_conv, stride=self.stride, bias=bias)
 
@@ -271,9 +298,3 @@ class ACmix(nn.Module):
 def _bias(layer: nn.Conv2d) -> Any:
     """Bias of a projection, never None."""
     return layer.bias
-
-
-def _coordinates(x: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
-    # -1 to 1 along one side; -1 on a side of one pixel. Tensors keep an exported size dynamic.
-    index = torch.arange(x.shape[dim], device=x.device, dtype=dtype)
-    return 2 * index / index[-1].clamp(min=1) - 1

@@ -15,6 +15,16 @@ from torch import Tensor, nn
 # head (the groups of dep_conv), T taps (positions of the kernel)
 
 
+# Up to this number of input channels, the extra products of `dense` cost less than it saves. Measured on a CPU. On CUDA
+# the fewer launches decide, and grouped convolutions have no fast kernel.
+MOST_DENSE_CHANNELS = {"cpu": 96, "cuda": 1024}
+
+
+def most_dense_channels(device: torch.device) -> int:
+    """The largest number of input channels for which `dense` is used on a device."""
+    return MOST_DENSE_CHANNELS.get(device.type, MOST_DENSE_CHANNELS["cpu"])
+
+
 def compose(
     fc: Float[Tensor, "taps inputs 1 1"], dep_conv: Float[Tensor, "channels taps kernel kernel"]
 ) -> Float[Tensor, "channels//(inputs//3) (inputs//3)*taps inputs"]:
@@ -60,7 +70,7 @@ def dense(
     out = _convolve(x, torch.bmm(weight, by_group), groups=1, side=side, stride=stride, bias=bias)
     # Zero padding applies to the projections, not to x, so no bias beyond the border.
     by_tap = torch.bmm(weight, projection_bias.view(-1, groups).t().unsqueeze(2))  # (D, N T, 1)
-    inside = _taps_inside(x, side, stride)
+    inside = taps_inside(x, side, stride)
     return out.add_((inside @ by_tap.view(-1, inside.shape[2]).mT).permute(2, 0, 1))
 
 
@@ -88,8 +98,10 @@ def _convolve(x: Tensor, weight: Tensor, *, groups: int, side: int, stride: int,
     return F.conv2d(x, kernel, bias, stride, side // 2, groups=groups)
 
 
-def _taps_inside(x: Tensor, side: int, stride: int) -> Tensor:
-    # 1 where a tap of an output pixel lies on the map, (H, W, T).
+def taps_inside(
+    x: Float[Tensor, "batch in_channels height width"], side: int, stride: int
+) -> Float[Tensor, "-(-height//{stride}) -(-width//{stride}) {side}**2"]:
+    """1 where a tap of an output pixel lies on the map of x, else 0; (H, W, T)."""
     rows, columns = (_inside(length, side, stride, x) for length in x.shape[2:])
     return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(2)
 

@@ -48,6 +48,16 @@ class NeighbourhoodAttention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
 
+    fixed_size = False
+
+    def prepare_export(self, *, dynamic: bool) -> None:
+        """Choose the form for exported graphs.
+
+        Args:
+            dynamic: whether the graph must take maps of any height and width.
+        """
+        self.fixed_size = not dynamic
+
     def forward(
         self, x: Float[Tensor, "batch {self.proj.in_channels} height width"]
     ) -> Float[Tensor, "batch {self.proj.out_channels} height width"]:
@@ -60,6 +70,7 @@ class NeighbourhoodAttention(nn.Module):
             window=self.kernel_att,
             dilation=self.dilation,
             implementation=self.implementation,
+            fixed_size=self.fixed_size,
         )
         return self.proj(out)
 

@@ -1,7 +1,8 @@
 """Windowed attention as a function with several equivalent implementations."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -10,16 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from yolo26_attention.attention import window_shifted, window_tiled
+from yolo26_attention.attention import window_gathered, window_shifted, window_tiled
 from yolo26_attention.attention.options import Implementation
 from yolo26_attention.attention.window_border import reflect_pad
 
-__all__ = ["IMPLEMENTATIONS", "check_heads", "reflect_pad", "window_attention"]
+__all__ = ["IMPLEMENTATIONS", "check_heads", "noted_choices", "reflect_pad", "window_attention"]
 
 # In the order in which "auto" tries them.
 IMPLEMENTATIONS = tuple(choice.value for choice in Implementation if choice != Implementation.auto)
 
 logger = logging.getLogger(__name__)
+_noted: list[list[str]] = []
 
 
 def window_attention(
@@ -32,6 +34,7 @@ def window_attention(
     stride: int = 1,
     dilation: int = 1,
     implementation: str = "auto",
+    fixed_size: bool = False,
 ) -> Float[Tensor, "batch value_channels -(-height//{stride}) -(-width//{stride})"]:
     """Attend from every query to the window of keys around it.
 
@@ -48,6 +51,7 @@ def window_attention(
         stride: keys between neighbouring queries.
         dilation: keys between neighbouring keys of one window.
         implementation: "auto", or a name from IMPLEMENTATIONS.
+        fixed_size: whether a trace may hold the height and the width of the maps, which makes it faster.
 
     Returns:
         One result for each query, in the dtype of v.
@@ -58,6 +62,8 @@ def window_attention(
     Source: Ramachandran et al. 2019, eq. 2; the reflected border is that of the code of Pan et al. 2022.
     """
     _check(q, k, v, heads, window, stride, dilation)
+    if fixed_size and torch.jit.is_tracing() and implementation in ("auto", "tiled"):
+        return window_gathered.run(q, k, v, heads, window, stride, dilation)
     run = _choose(implementation, q, k, v, heads, window, stride, dilation)
     # Each implementation keeps the precision of q, k and v, to which autocast has already applied.
     with torch.autocast(q.device.type, enabled=False):
@@ -114,9 +120,22 @@ def _choose(implementation: str, *arguments: Any) -> Callable[..., Tensor]:
         if reason is None:
             if not torch.compiler.is_compiling():
                 _log_once(name, device, dtype)
+                for chosen in _noted:
+                    chosen.append(name)
             return _module(name).run
     able = [name for name in offered if _module(name).can_run(*arguments) is None]
     raise ValueError(f"{implementation=} cannot run: {reason}; try {' or '.join(able)}")
+
+
+@contextmanager
+def noted_choices() -> Iterator[list[str]]:
+    """Give a list to which each call of window_attention in the block adds the name of its implementation."""
+    chosen: list[str] = []
+    _noted.append(chosen)
+    try:
+        yield chosen
+    finally:
+        _noted.pop()
 
 
 @cache

@@ -1,7 +1,6 @@
 """Windowed attention as one fused Triton kernel, with a handwritten backward of two more."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,9 +10,8 @@ from torch.utils.flop_counter import register_flop_formula
 
 kernels: Any = None
 try:
-    import triton
-
-    from yolo26_attention.attention import window_triton_kernels
+    from yolo26_attention.attention import window_triton_geometry, window_triton_kernels
+    from yolo26_attention.attention.window_triton_launch import launch, sizes_of
 
     kernels = window_triton_kernels
 except ModuleNotFoundError as error:
@@ -23,13 +21,7 @@ except ModuleNotFoundError as error:
 # Supported dtypes, with the maximum channels per head before the kernels run out of registers.
 MOST_CHANNELS_PER_HEAD = {torch.float32: 64, torch.bfloat16: 128, torch.float16: 128}
 
-# Candidate tiles (rows, columns): 16 to 64 elements, the rows of one to four tensor-core tiles;
-# and the elements of the blocks that a tile reads, fewer if heads have more than 64 channels.
-TILES = ((4, 8), (2, 8), (4, 4), (8, 8))
-BLOCK = 32
-
 Shape = Sequence[int]
-Halo = Callable[[int, int], int]  # of elements of a tile and of a window, along one axis
 
 
 def can_run(
@@ -49,7 +41,7 @@ def can_run(
     devices = {x.device for x in (q, k, v)}
     if len(devices) > 1:
         return f"q, k and v are on different devices: {q.device}, {k.device}, {v.device}"
-    if not q.is_cuda and not (q.device.type == "cpu" and kernels.INTERPRETED.value):
+    if not q.is_cuda and not (q.device.type == "cpu" and window_triton_geometry.INTERPRETED.value):
         return f"it needs a CUDA device or TRITON_INTERPRET=1, not {q.device}"
     if not q.dtype == k.dtype == v.dtype:
         return f"q, k and v differ in dtype: {q.dtype}, {k.dtype}, {v.dtype}"
@@ -108,9 +100,9 @@ def window_forward(
     """Result (B, Cv, Ho, Wo), and logsumexp (B, heads, Ho, Wo) in float32 and powers of two."""
     q, k, v = (_channels_together(x) for x in (q, k, v))
     out, lse = _empty_outputs(q, k, v, heads, window, stride, dilation, channels_last)
-    problem = _Problem(q, k, v, heads, window, stride, dilation)
+    sizes = sizes_of(q, k, v, heads, window, stride, dilation)
     strides = (*_strides(q), *_strides(k), *_strides(v), *_strides(out), out.stride(1))
-    problem.launch_over_queries(kernels.forward_kernel, q, k, v, out, lse, *strides)
+    launch(kernels.forward_kernel, sizes, q.shape[0], q, k, v, out, lse, *strides)
     return out, lse
 
 
@@ -141,16 +133,16 @@ def window_backward(
     """Gradients of q, k and v, in channels_last format."""
     q, k, v, grad_out = (_channels_together(x) for x in (q, k, v, grad_out))
     grad_q, grad_k, grad_v = _empty_gradients(grad_out, q, k, v, out, lse, heads, window, stride, dilation)
-    problem = _Problem(q, k, v, heads, window, stride, dilation)
+    sizes = sizes_of(q, k, v, heads, window, stride, dilation)
     strides = (*_strides(q), *_strides(k), *_strides(v))
     delta = torch.empty_like(lse)
-    problem.launch_over_queries(
-        kernels.query_gradient_kernel,
+    launch(
+        *(kernels.query_gradient_kernel, sizes, q.shape[0]),
         *(q, k, v, out, lse, grad_out, grad_q, delta),
         *(*strides, *_strides(out), out.stride(1), *_strides(grad_out), *_strides(grad_q)),
     )
-    problem.launch_over_keys(
-        kernels.key_gradient_kernel,
+    launch(
+        *(kernels.key_gradient_kernel, sizes, q.shape[0]),
         *(q, k, v, lse, delta, grad_out, grad_k, grad_v),
         *(*strides, *_strides(grad_out), *_strides(grad_k), *_strides(grad_v)),
     )
@@ -194,104 +186,6 @@ def _backward_flops(
     # own fused attention in the same way, regardless of how often a kernel computes the weights.
     batch, channels, height, width = q_shape
     return 2 * batch * height * width * window**2 * (3 * channels + 2 * v_shape[1])
-
-
-class _Problem:
-    """Sizes shared by the kernels, and the sizes of their tiles and blocks."""
-
-    def __init__(self, q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int):
-        self.batch, self.heads = q.shape[0], heads
-        self.map, self.out_map = tuple(k.shape[2:]), tuple(q.shape[2:])
-        # Along a side of 1 all keys of a window are the same, so one is enough.
-        self.windows = tuple(window if side > 1 else 1 for side in self.map)
-        self.device_of = torch.cuda.device_of(q)
-        shared = math.gcd(stride, dilation)
-        self.dilation, self.step_i, self.step_t = dilation, dilation // shared, stride // shared
-        dim_qk, dim_v = q.shape[1] // heads, v.shape[1] // heads
-        pad_qk, pad_v = (max(16, triton.next_power_of_2(dim)) for dim in (dim_qk, dim_v))
-        # Float32 products run outside the tensor cores and cost more than the softmax.
-        self.exact = q.dtype == torch.float32
-        self.pad, self.bytes_per_key = max(pad_qk, pad_v), max(dim_qk, dim_v) * q.element_size()
-        self.constants = {
-            "DIM_QK": dim_qk,
-            "DIM_V": dim_v,
-            "PAD_QK": pad_qk,
-            "PAD_V": pad_v,
-            "WINDOW_Y": self.windows[0],
-            "WINDOW_X": self.windows[1],
-            "STRIDE": stride,
-            "DILATION": dilation,
-            "STEP_I": self.step_i,
-            "STEP_T": self.step_t,
-            "REPEAT": any(dilation * (w // 2) >= n for w, n in zip(self.windows, self.map, strict=True)),
-            "SCALE": math.log2(math.e) / math.sqrt(dim_qk),
-        }
-
-    def launch_over_queries(self, kernel: Any, *arguments: Any) -> None:
-        """Run a kernel that owns tiles of queries and loops over the keys that they see."""
-        self._launch(
-            kernel,
-            arguments,
-            self.out_map,
-            self.step_i,
-            lambda tile, window: self.step_t * (tile - 1) + window,
-        )
-
-    def launch_over_keys(self, kernel: Any, *arguments: Any) -> None:
-        """Run a kernel that owns tiles of keys and loops over the queries that see them."""
-        reach = (self.dilation * (window // 2) for window in self.windows)
-        images = [r // (side - 1) + 1 if r else 0 for r, side in zip(reach, self.map, strict=True)]
-        self._launch(
-            kernel,
-            arguments,
-            self.map,
-            self.dilation,
-            lambda tile, window: -(-(tile + window - 1) // self.step_t),
-            images,
-        )
-
-    def _launch(
-        self, kernel: Any, arguments: tuple[Any, ...], owned: Shape, step: int, halo: Halo, images: Shape = ()
-    ) -> None:
-        blocking = self._blocking(halo)
-        tile = (blocking["TILE_Y"], blocking["TILE_X"])
-        tiles = [step * triton.cdiv(triton.cdiv(side, step), size) for side, size in zip(owned, tile, strict=True)]
-        if self.batch == 0:
-            return
-        with self.device_of:
-            kernel[(self.heads * tiles[1], tiles[0], self.batch)](
-                *arguments,
-                *(self.heads, *self.map, *self.out_map, *images),
-                **self.constants,
-                **blocking,
-            )
-
-    def _blocking(self, halo: Halo) -> dict[str, int]:
-        # Tensor cores ignore the window: they multiply every element of a tile with every element of
-        # each block, so small tiles waste least, but large tiles share more of their halo. The score
-        # weighs pairs computed against bytes read, per element, from an H200's data sheet and the
-        # compiled instructions; it has not been tuned on a GPU.
-        def plan(tile: tuple[int, int]) -> tuple[float, int, tuple[int, int], tuple[int, int], int]:
-            span_y, span_x = (halo(t, w) for t, w in zip(tile, self.windows, strict=True))
-            block_x = min(triton.next_power_of_2(span_x), 64)
-            block_y = max(1, (BLOCK if self.pad <= 64 else BLOCK // 2) // block_x)
-            blocks = triton.cdiv(span_y, block_y) * triton.cdiv(span_x, block_x)
-            elements = math.prod(tile)
-            pairs = blocks * block_y * block_x
-            score = pairs * (8 if self.exact else 1) + span_y * span_x / elements * self.bytes_per_key
-            return score, elements, tile, (block_y, block_x), blocks
-
-        per_warp = 256 if self.exact else 1024
-        _, elements, tile, block, blocks = min(plan(tile) for tile in TILES)
-        return {
-            "BLOCKS": blocks,
-            "TILE_Y": tile[0],
-            "TILE_X": tile[1],
-            "BLOCK_Y": block[0],
-            "BLOCK_X": block[1],
-            "num_warps": max(1, min(elements // 16, elements * self.pad // per_warp)),
-            "num_stages": 2,
-        }
 
 
 def _strides(x: Tensor) -> tuple[int, int, int]:

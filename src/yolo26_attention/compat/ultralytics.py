@@ -4,9 +4,14 @@ import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import torch
+import ultralytics
+from torch import Tensor, nn
 from ultralytics.data import dataset
 from ultralytics.data.base import BaseDataset
 from ultralytics.nn import tasks
@@ -70,6 +75,26 @@ def keep_random_stream() -> None:
             setattr(BaseDataset, name, _keeping_it(method))
 
 
+def fuse_grafts() -> None:
+    """Make `fuse()` of a network also fold the constants of its grafted attention.
+
+    Ultralytics fuses only its own classes. A module takes part by a method `fold_constants()`.
+    """
+    fuse = tasks.BaseModel.fuse
+    if hasattr(fuse, "__wrapped__"):
+        return
+
+    @functools.wraps(fuse)
+    def fuse_all(network: Any, *args: Any, **kwargs: Any) -> Any:
+        fused = fuse(network, *args, **kwargs)  # type: ignore[no-untyped-call]
+        for module in list(fused.modules()):
+            if callable(getattr(type(module), "fold_constants", None)):
+                module.fold_constants()
+        return fused
+
+    tasks.BaseModel.fuse = fuse_all  # type: ignore[method-assign,assignment]
+
+
 def _keeping_it(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def look(*args: Any, **kwargs: Any) -> Any:
@@ -80,3 +105,45 @@ def _keeping_it(method: Callable[..., Any]) -> Callable[..., Any]:
             random.setstate(state)
 
     return look
+
+
+@contextmanager
+def amp_check_at_hand(build: Callable[[], nn.Module]) -> Iterator[None]:
+    """Have Ultralytics check mixed precision with a network that is at hand.
+
+    Its check downloads yolo26n.pt without asking, which takes half a minute where a firewall drops packets. The cards
+    that it refuses by name stay refused. The network is always the same, so that AMP is never disabled for one variant
+    of a study and enabled for another.
+
+    Args:
+        build: builds a detection network; its values are drawn from a fixed seed.
+    """
+
+    class AtHand:
+        """In place of the trained YOLO that Ultralytics loads: raw predictions, 50 at most, of random images.
+
+        Ultralytics' tolerance of 0.5 is then 1 % of the largest value.
+        """
+
+        def __init__(self, weights: object):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                self.network = build().eval()
+            self.largest: Tensor | None = None
+
+        def __call__(self, images: Sequence[object], imgsz: int, device: torch.device, verbose: bool) -> Any:
+            drawn = torch.rand(len(images), 3, imgsz, imgsz, generator=torch.Generator().manual_seed(0))
+            with torch.no_grad():
+                answer = self.network.to(device)(drawn.to(device))
+            found = (answer[0] if isinstance(answer, list | tuple) else answer).float()
+            self.largest = found.abs().max() if self.largest is None else self.largest
+            return [SimpleNamespace(boxes=SimpleNamespace(data=found / self.largest * 50))]
+
+    class Folder:
+        """In place of the folder of weights: a file in it exists, so that Ultralytics announces no download."""
+
+        def __truediv__(self, name: str) -> Path:
+            return Path(__file__)
+
+    with mock.patch.object(ultralytics, "YOLO", AtHand), mock.patch.object(ultralytics.utils, "WEIGHTS_DIR", Folder()):
+        yield

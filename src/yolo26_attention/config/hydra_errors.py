@@ -97,6 +97,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
         return _unreadable(error.override)
     if isinstance(error, SearchPathException) and (found := re.search(r"directory '(.*)' not found", text)):
         return f"-cd {found[1]}: no such folder; give the folder of your attention/NAME.yaml"
+    if "'hydra/sweeper/optuna' is validated against ConfigStore schema" in text:
+        return (
+            "hydra/sweeper=optuna: the installed hydra-optuna-sweeper has an option of the same name, for Optuna 2; "
+            "nothing here needs it: pip uninstall hydra-optuna-sweeper, then pip install -e '.[search]'"
+        )
     if isinstance(error, MissingConfigException):
         return _no_such_option(error, overrides)
     if found := re.match(r"You must specify '([^']+)'", text):

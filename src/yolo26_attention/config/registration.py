@@ -1,4 +1,4 @@
-"""Register schemas and launchers with Hydra, and convert composed configurations to typed ones."""
+"""Register schemas and plugins with Hydra, and convert composed configurations to typed ones."""
 
 import sys
 from importlib import import_module
@@ -8,6 +8,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.compat.hydra import share_schemas
@@ -15,10 +16,18 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig
 
+PLUGINS = (
+    "study_launchers.in_turn",
+    "study_launchers.local",
+    "study_launchers.ray",
+    "study_launchers.slurm",
+    "study_sweepers.optuna",
+)
+
 
 def register_configs() -> None:
     """Store the schemas in Hydra's ConfigStore under `schema/GROUP/NAME`, separate from the options that users pick."""
-    _register_launchers()
+    _register_plugins()
     share_schemas()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
@@ -28,13 +37,17 @@ def register_configs() -> None:
             store.store(group=f"schema/{group}", name=name, node=node)
 
 
-def _register_launchers() -> None:
-    """Register our launchers, because Hydra's folder search for plugins does not find an editable install."""
+def _register_plugins() -> None:
+    """Register our launchers and sweepers, because Hydra's search of folders does not find an editable install."""
     plugins = Plugins.instance()
-    for name in ("in_turn", "ray", "slurm"):
-        module = import_module(f"hydra_plugins.study_launchers.{name}")
+    for name in PLUGINS:
+        module = import_module(f"hydra_plugins.{name}")
         for found in vars(module).values():
-            if isinstance(found, type) and issubclass(found, Launcher) and found.__module__ == module.__name__:
+            if (
+                isinstance(found, type)
+                and issubclass(found, Launcher | Sweeper)
+                and found.__module__ == module.__name__
+            ):
                 plugins.register(found)
 
 

@@ -238,7 +238,7 @@ class LatencyConfig:
 
     enabled: bool = True
     backend: Backend = Backend.eager
-    precision: Precision = Precision.fp32
+    precision: Precision | None = None  # null: fp16 on a GPU, fp32 on a CPU
     batch: int = 1
     imgsz: int | None = None  # null: trainer.imgsz
     threads: int | None = None  # CPU threads; null: those of the training
@@ -281,9 +281,14 @@ class ExportConfig:
 
     run: str = MISSING  # name, hash or folder
     format: str = "onnx"
-    imgsz: int | None = None  # null: that of the training
-    batch: int = 1  # largest batch of a TensorRT engine
+    imgsz: Any = None  # side, or [height, width]; null: that of the training
+    batch: int = 1  # of a graph of one size; the largest one with dynamic=true
+    dynamic: bool = False  # whether the graph takes any batch, height and width
     half: bool = False  # 16-bit weights
+    int8: bool = False  # 8-bit weights, calibrated on the validation images
+    simplify: bool | None = None  # null: Ultralytics' default
+    nms: bool | None = None  # whether the graph holds non-maximum suppression; false: the head that needs none
+    opset: int | None = None  # of ONNX; null: the newest that is supported
     check: bool = True  # compare with PyTorch on the validation images
     trust: bool = False  # allow external code from the checkpoint
     output_dir: str = "outputs"

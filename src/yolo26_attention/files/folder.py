@@ -25,6 +25,11 @@ class RunFolder:
         return self.path / "journal.jsonl"
 
     @property
+    def start(self) -> Path:
+        """What an unfinished training decided before its first epoch: `files.start`."""
+        return self.path / "training.json"
+
+    @property
     def config(self) -> Path:
         """The configuration as given."""
         return self.path / "config.yaml"

@@ -6,6 +6,7 @@ outputs/runs/NAME-HASH/
     resolved.yaml   the configuration as resolved and trained (`config` in the record)
     latency.npz     every measured time, in milliseconds
     journal.jsonl   a line per epoch, and one for every event that changed the experiment
+    training.json   until the run is finished, what its training decided before the first epoch: `files.start`
     matches.npz     detections of best.pt on each validation image, and which were correct
     train/          Ultralytics' files: weights/best.pt, results.csv, curves, sample predictions
 """
@@ -13,26 +14,25 @@ outputs/runs/NAME-HASH/
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_origin
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.journal import Entry
+from yolo26_attention.files.latency import Latency, NoLatency
+from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
+from yolo26_attention.files.model import ParameterGroup, TrainedModel
+from yolo26_attention.files.typed import parse, plain
 
-# The objectives of a search, and their place in the record.
-OBJECTIVES = {
-    "map50_95": ("metrics", "map50_95"),
-    "map50": ("metrics", "map50"),
-    "precision": ("metrics", "precision"),
-    "recall": ("metrics", "recall"),
-    "latency_ratio": ("latency", "ratio_to_stock"),
-    "parameters": ("model", "parameters"),
-    "gflops": ("model", "gflops"),
-}
-
+LATENCY_RATIO = "latency_ratio"
+# The objectives of a search.
+OBJECTIVES = (*ULTRALYTICS, LATENCY_RATIO, "parameters", "gflops")
 
 # Format of record.json. It increases when the meaning of a field changes, so that an earlier program would misread it.
 # A new field needs a default and does not increase it.
@@ -51,16 +51,25 @@ class NewerFormatError(ValueError):
     """A later version of the program wrote the file; the message says what to do."""
 
 
+def _complete(value: Any) -> Any:
+    """None for a model that an earlier version recorded before it was measured."""
+    return None if isinstance(value, dict) and "parameters" not in value else value
+
+
+def _entry(value: Any) -> Any:
+    return Entry.of(value) if isinstance(value, dict) else value
+
+
 @dataclass
 class Record:
     """Content of record.json.
 
     `metrics` are those of best.pt on the validation images (fractions of 1). `ap_by_size` and `ap_by_class` are AP50-95
-    of the same detections (None if no object has the size). `latency` is in milliseconds, or has only `error`, the
-    reason of the failure, and `options`. `measurements` are those with other options. `seconds` is the wall-clock time
-    of the process that finished the run. `given` is the configuration as composed, `config` as resolved by the checks.
-    `checkpoints` has SHA-256 digests: `weights` of the starting checkpoint, `best` of best.pt as trained. Records
-    without a format, without `given`, without `checkpoints` and with identity 0 are from earlier versions.
+    of the same detections (None if no object has the size). `latency` is None if none was asked for. `measurements` are
+    those with other options. `seconds` is the wall-clock time of the process that finished the run. `given` is the
+    configuration as composed, `config` as resolved by the checks. `checkpoints` has SHA-256 digests: `weights` of the
+    starting checkpoint, `best` of best.pt as trained. Records without a format, without `given`, without `checkpoints`
+    and with identity 0 are from earlier versions.
     """
 
     run_id: str
@@ -73,44 +82,41 @@ class Record:
     metrics: dict[str, float] = field(default_factory=dict)
     ap_by_size: dict[str, float | None] = field(default_factory=dict)
     ap_by_class: dict[str, float] = field(default_factory=dict)
-    model: dict[str, Any] = field(default_factory=dict)
-    optimizer: list[dict[str, Any]] = field(default_factory=list)
-    training: dict[str, Any] = field(
-        default_factory=dict
-    )  # decided by Ultralytics: src/yolo26_attention/training/decided.py
-    latency: dict[str, Any] = field(default_factory=dict)
-    measurements: list[dict[str, Any]] = field(default_factory=list)
+    model: Annotated[TrainedModel | None, BeforeValidator(_complete)] = None
+    optimizer: list[ParameterGroup] = field(default_factory=list)
+    training: dict[str, Any] = field(default_factory=dict)  # decided by Ultralytics: `training.decided`
+    latency: Annotated[Latency | NoLatency | None, BeforeValidator(lambda value: None if value == {} else value)] = None
+    measurements: list[Latency | NoLatency] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)  # Dataset.counts, and changed_at when the training began
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Annotated[Entry, BeforeValidator(_entry)]] = field(default_factory=list)
     error: str | None = None
     tracking: str | None = None  # folder of the Weights & Biases run
     tracking_id: str | None = None  # its ID, which does not change when the run resumes
     seconds: float = 0.0
     given: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = 0
     identity_version: int = 0
     checkpoints: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Replace `folder`/record.json atomically, so that readers never see a part of it."""
         self.format = FORMAT
-        write_atomically(RunFolder(folder).record, json.dumps(asdict(self), indent=2) + "\n")
+        content = {each.name: plain(getattr(self, each.name)) for each in fields(self)}
+        content |= {name: content[name] or {} for name in ("model", "latency")}
+        content["events"] = [entry.plain for entry in self.events]
+        write_atomically(RunFolder(folder).record, json.dumps(content, indent=2) + "\n")
 
     @property
     def score(self) -> float | None:
         """Its mAP50-95; None if the run is not finished, or if the value is missing or invalid."""
-        value = self.metrics.get("map50_95")
-        whole = self.status == "finished" and isinstance(value, int | float) and 0 <= value <= 1
-        return value if whole else None
+        value = self.metrics.get(MAP50_95)
+        return value if self.status == "finished" and value is not None and 0 <= value <= 1 else None
 
-    def _check_kinds(self) -> None:
-        for each in fields(self):
-            kind = get_origin(each.type) or each.type
-            value = getattr(self, each.name)
-            whole_seconds = kind is float and isinstance(value, int)
-            if isinstance(kind, type) and kind is not UnionType and not (isinstance(value, kind) or whole_seconds):
-                raise ValueError(f"{each.name} is {value!r}")
+    @property
+    def timed(self) -> Latency | None:
+        """Its latency; None if it was not measured, or if that failed."""
+        return self.latency if isinstance(self.latency, Latency) else None
 
     def objective(self, name: str) -> float:
         """Return the value of one of OBJECTIVES.
@@ -118,12 +124,21 @@ class Record:
         Raises:
             ObjectiveError: if the record does not have it.
         """
-        part, key = OBJECTIVES[name]
-        values = getattr(self, part)
-        if values.get(key) is None:
-            why = values.get("error") or "; ".join(values.get("not_counted", [])) or "it was not measured"
+        model, latency = self.model, self.latency
+        values: Mapping[str, float | None] = {
+            **self.metrics,
+            LATENCY_RATIO: latency.ratio_to_stock if isinstance(latency, Latency) else None,
+            "parameters": None if model is None else model.parameters,
+            "gflops": None if model is None else model.gflops,
+        }
+        if (value := values.get(name)) is None:
+            why = "it was not measured"
+            if name == LATENCY_RATIO and isinstance(latency, NoLatency):
+                why = latency.error
+            if name == "gflops" and model is not None and model.not_counted:
+                why = "; ".join(model.not_counted)
             raise ObjectiveError(f"objectives: {self.name} has no {name} ({why}); fix that and run it again")
-        return float(values[key])
+        return float(value)
 
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
@@ -137,14 +152,11 @@ class Record:
         if not path.exists():
             return None
         try:
-            content = read_json(path, FORMAT)
-            known = {field.name for field in fields(cls)}
-            record = cls(**{"format": 0, **{key: value for key, value in content.items() if key in known}})
-            record._check_kinds()
-            return record
+            read_json(path, FORMAT)
+            return parse(cls, path.read_bytes())
         except NewerFormatError:
             raise
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise ValueError(f"{path} is not a record ({error}); move {folder} away to run it anew") from error
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ultralytics.engine.exporter import Exporter, export_formats
+from ultralytics.engine.exporter import FP16_FORMATS, INT8_FORMATS, Exporter, export_formats
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 from ultralytics.utils import SETTINGS
 
-from yolo26_attention.compat.ultralytics import without_flops_line
+from yolo26_attention.compat.ultralytics import fuse_grafts, without_flops_line
 from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision
 
 # Backends that run an exported file, with Ultralytics' name of its format.
@@ -43,7 +43,10 @@ PRECISIONS = {
         "tensorrt": ("fp32", "fp16"),
     },
 }
-DYNAMIC = {"onnx", "openvino", "engine", "torchscript"}
+
+
+# Options of an export that ask for nothing. In contrast, simplify=false and nms=false change Ultralytics' export.
+UNASKED = {("dynamic", False), ("half", False), ("int8", False), ("batch", 1)}
 
 
 @dataclass(frozen=True)
@@ -125,18 +128,20 @@ def deploy(
         backend: a key of PRECISIONS, already checked.
         precision: fp32, fp16 or bf16, already checked.
         device: device to run on.
-        imgsz: side of the image that an export is traced with, in pixels; exports for CPUs take any size.
-        batch: largest batch of a TensorRT engine.
+        imgsz: side of the image in pixels, the only one that an exported network takes.
+        batch: largest batch of a TensorRT engine; other exported networks take any.
         folder: for exported files.
 
     Returns:
         The network in Ultralytics' wrapper for its predictor and validator: (B, C, H, W) in [0, 1] to predictions.
     """
     if backend in EXPORTED:
-        file = export(model, EXPORTED[backend], imgsz=imgsz, folder=folder, batch=batch, half=precision == "fp16")
+        how: dict[str, Any] = {"dynamic": True, "batch": batch, "half": precision == "fp16"}
+        file = export(model, EXPORTED[backend], imgsz=imgsz, folder=folder, fixed_maps=True, **how)
         exported = load_export(file, device, half=precision == "fp16")
         _configure(exported.network, backend, precision, file)
         return exported
+    fuse_grafts()
     # As in Ultralytics' predictor and validator: the head whose boxes need non-maximum suppression.
     deployed = AutoBackend(model, device=device, fp16=precision == "fp16", verbose=False, end2end=False)
     network = deployed.backend.model
@@ -153,31 +158,77 @@ def deploy(
 
 
 def export(
-    model: BaseModel, fmt: str, *, imgsz: int, folder: Path, batch: int = 1, half: bool = False, name: str = "model"
+    model: BaseModel,
+    fmt: str,
+    *,
+    imgsz: int | Sequence[int],
+    folder: Path,
+    name: str = "model",
+    fixed_maps: bool | None = None,
+    **options: Any,
 ) -> Path:
-    """Export a network by Ultralytics' exporter, with dynamic sizes if the format supports them.
+    """Export a network by Ultralytics' exporter.
 
     Args:
         model: unfused; it is not changed.
         fmt: Ultralytics' name of the format.
-        imgsz: side of the traced image, in pixels.
+        imgsz: side of the image, or its height and width, in pixels.
         folder: output folder.
-        batch: largest batch of a TensorRT engine.
-        half: whether to use 16-bit weights.
         name: file name without its extension.
+        fixed_maps: whether the graft takes only maps of this image size, which is faster; None: unless `dynamic`.
+        options: as for `export_arguments`.
+
+    Raises:
+        ValueError: if the format does not take an option.
     """
+    arguments = export_arguments(fmt, options)
     # Ultralytics advertises OpenVINO once and stores that in the user's settings file, which must not change.
     dict.__setitem__(SETTINGS, "openvino_msg", False)
     folder.mkdir(parents=True, exist_ok=True)
     network: Any = copy.deepcopy(model)
     network.task, network.pt_path = "detect", str(folder / f"{name}.pt")
-    arguments: dict[str, Any] = {"format": fmt, "imgsz": imgsz, "verbose": False}
+    fuse_grafts()
+    fixed = not arguments.get("dynamic", False) if fixed_maps is None else fixed_maps
+    for module in network.modules():
+        if callable(getattr(type(module), "prepare_export", None)):
+            module.prepare_export(dynamic=not fixed)
+    arguments |= {"format": fmt, "imgsz": imgsz if isinstance(imgsz, int) else list(imgsz), "verbose": False}
     arguments["device"] = str(next(network.parameters()).device)
-    arguments |= {"dynamic": True} if fmt in DYNAMIC else {}
-    arguments |= {"batch": batch} if fmt == "engine" else {}
-    arguments |= {"quantize": 16} if half else {}
     with cpu_threads(None), without_flops_line():
         return Path(Exporter(overrides=arguments)(model=network))
+
+
+def export_arguments(fmt: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate options to arguments of Ultralytics' exporter.
+
+    Args:
+        fmt: Ultralytics' name of the format.
+        options: `dynamic`, `batch`, `simplify`, `nms`, `opset`, `data`, by Ultralytics' names, and `half` and `int8`.
+
+    Raises:
+        ValueError: naming an option that the format does not take, or that excludes another one.
+    """
+    if options.get("half") and options.get("int8"):
+        raise ValueError("half=true and int8=true exclude each other; choose one")
+    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in given.items() if (key, value) not in UNASKED}
+    table = export_formats()
+    known = set(table["Arguments"][table["Argument"].index(fmt)]) if fmt in table["Argument"] else set()
+    # Ultralytics leaves out what a format does not take with a warning, or not even that.
+    for key in given.keys() - {"half", "int8", "data"}:
+        if key not in known:
+            takers = [of for of, takes in zip(table["Argument"], table["Arguments"], strict=True) if key in takes]
+            raise ValueError(
+                f"{key}={given[key]} is not an option of format={fmt}; leave it out, or use {', '.join(takers)}"
+            )
+    for key, bits, formats in (("half", 16, FP16_FORMATS), ("int8", 8, INT8_FORMATS)):
+        if given.pop(key, False):
+            if fmt not in formats:
+                raise ValueError(f"{key}=true is not possible with format={fmt}; use {', '.join(sorted(formats))}")
+            given["quantize"] = bits
+    if given.get("quantize") != 8:
+        given.pop("data", None)  # the images that calibrate 8-bit weights
+    return given
 
 
 def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:

@@ -2,12 +2,15 @@
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pynvml
 import torch
+
+from yolo26_attention.files.latency import GpuUse, MachineUse
 
 # The machine is busy if other processes use on average more than a twentieth of the CPUs available to this process,
 # and at least a tenth of a core. Idle services stay well below that; a process that computes takes a whole core.
@@ -24,6 +27,22 @@ THROTTLING = {
     "thermal, by hardware": 0x40,
     "power brake": 0x80,
 }
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was seen of a machine.
+
+    Attributes:
+        busy: whether other processes used more than a twentieth of the CPUs (at least a tenth of a core), or another
+            process used the GPU.
+        throttled: whether the machine throttled; None if unknown.
+        use: the figures.
+    """
+
+    busy: bool
+    throttled: bool | None
+    use: MachineUse
 
 
 class Machine:
@@ -52,32 +71,18 @@ class Machine:
             self._sampled = time.perf_counter()
             self.gpu.sample()
 
-    def stop(self) -> dict[str, Any]:
-        """Stop watching and summarize.
-
-        Returns:
-            `busy`: whether other processes used more than a twentieth of the CPUs (at least a tenth of a core), or
-            another process used the GPU; `throttled`: whether the machine throttled, None if unknown;
-            `others_cores`: cores that other processes used on average; on a GPU also the values of `Gpu.summary`.
-        """
+    def stop(self) -> Watched:
+        """Stop watching and summarize."""
         begun, used, own, slowed = self._start
         seconds = max(time.perf_counter() - begun, 1e-9)
         others = max(0.0, (self._used() - used) - (_own_cpu_seconds() - own)) / seconds
         throttled = None if slowed is None else self._slowed() != slowed
-        seen: dict[str, Any] = {
-            "busy": others > max(BUSY_CORES, BUSY_SHARE * len(self.cpus)),
-            "throttled": throttled,
-            "others_cores": round(others, 3),
-            "cpus": len(self.cpus),
-        }
-        if self.gpu is not None:
-            gpu = self.gpu.summary()
-            seen |= {
-                "busy": seen["busy"] or (gpu["processes"] or 0) > 1,
-                "throttled": None if gpu["throttle_reasons"] is None else bool(gpu["throttle_reasons"] or throttled),
-                "gpu": gpu,
-            }
-        return seen
+        busy = others > max(BUSY_CORES, BUSY_SHARE * len(self.cpus))
+        use = MachineUse(round(others, 3), len(self.cpus), None if self.gpu is None else self.gpu.summary())
+        if (gpu := use.gpu) is not None:
+            busy = busy or (gpu.processes or 0) > 1
+            throttled = None if gpu.throttle_reasons is None else bool(gpu.throttle_reasons or throttled)
+        return Watched(busy, throttled, use)
 
     def _used(self) -> float:
         """Busy seconds of the CPUs available to this process, by all processes, including time stolen by a host."""
@@ -100,6 +105,9 @@ class Machine:
 class Gpu:
     """One GPU through NVML; values that it does not provide are None, and `error` gives the reason.
 
+    If the device is one instance of a GPU that MIG divides, power, energy and processes are None: NVML has them for the
+    whole GPU only, with those of other tenants. Clocks, temperature and throttling are the whole GPU's and kept.
+
     Args:
         device: a CUDA device.
     """
@@ -108,10 +116,10 @@ class Gpu:
         self.samples: list[dict[str, Any]] = []
         self.error: str | None = None
         self.handle: Any = None
+        self.shared = False  # one instance of several
         try:
             pynvml.nvmlInit()
-            uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-            self.handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            self.handle, self.shared = _find(str(torch.cuda.get_device_properties(device).uuid))
         except pynvml.NVMLError as error:
             self.error = str(error)
 
@@ -122,19 +130,19 @@ class Gpu:
             {
                 "sm_clock": self._read(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
                 "memory_clock": self._read(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
-                "watts": self._read(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+                "watts": self._read_own(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
                 "celsius": self._read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
                 "reasons": self._read(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
-                "processes": self._read(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+                "processes": self._read_own(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
             }
         )
 
     def joules(self) -> float | None:
         """Energy of the GPU since the driver was loaded, in joules; None if it does not provide it."""
-        used = self._read(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
+        used = self._read_own(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
         return None if used is None else used / 1000
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> GpuUse:
         """Extremes and means of the samples."""
         known = {
             key: [sample[key] for sample in self.samples if sample[key] is not None]
@@ -143,15 +151,20 @@ class Gpu:
         seen = 0
         for bits in known["reasons"]:
             seen |= bits
-        return {
-            "sm_clock_mhz": [min(known["sm_clock"]), max(known["sm_clock"])] if known["sm_clock"] else None,
-            "memory_clock_mhz": max(known["memory_clock"], default=None),
-            "watts": sum(known["watts"]) / len(known["watts"]) if known["watts"] else None,
-            "celsius": max(known["celsius"], default=None),
-            "throttle_reasons": [name for name, bit in THROTTLING.items() if seen & bit] if known["reasons"] else None,
-            "processes": max(known["processes"], default=None),
-            "error": self.error,
-        }
+        return GpuUse(
+            sm_clock_mhz=[min(known["sm_clock"]), max(known["sm_clock"])] if known["sm_clock"] else None,
+            memory_clock_mhz=max(known["memory_clock"], default=None),
+            watts=sum(known["watts"]) / len(known["watts"]) if known["watts"] else None,
+            celsius=max(known["celsius"], default=None),
+            throttle_reasons=[name for name, bit in THROTTLING.items() if seen & bit] if known["reasons"] else None,
+            processes=max(known["processes"], default=None),
+            mig=self.shared,
+            error=self.error,
+        )
+
+    def _read_own(self, call: Any) -> Any:
+        """Read what includes other tenants of a divided GPU, unless it is divided."""
+        return None if self.shared else self._read(call)
 
     def _read(self, call: Any) -> Any:
         if self.handle is None:
@@ -161,6 +174,27 @@ class Gpu:
         except pynvml.NVMLError as error:
             self.error = str(error)
             return None
+
+
+def _find(uuid: str) -> tuple[Any, bool]:
+    """NVML's handle of a physical GPU, and whether MIG divides it.
+
+    Args:
+        uuid: torch's, of the GPU or of one of its instances, with or without its prefix.
+
+    Raises:
+        pynvml.NVMLError: if there is no such GPU.
+    """
+    bare = uuid.removeprefix("GPU-").removeprefix("MIG-")
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{bare}")
+    except pynvml.NVMLError:
+        instance = pynvml.nvmlDeviceGetHandleByUUID(f"MIG-{bare}")
+        return pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(instance), True
+    try:
+        return handle, pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+    except pynvml.NVMLError:  # a GPU that cannot be divided
+        return handle, False
 
 
 def driver_version() -> str | None:

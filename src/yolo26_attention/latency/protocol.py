@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from yolo26_attention.files.latency import Timing
 from yolo26_attention.latency.clocks import Call, Clock
 from yolo26_attention.latency.interval import BLOCKS, ratio_interval
 
@@ -35,26 +36,26 @@ class Comparison:
     narrow: bool
     seconds: float
 
-    def summary(self) -> dict[str, Any]:
-        """The comparison as plain numbers: quantiles in milliseconds, the ratio, and the conditions of the timing."""
+    def summary(self) -> Timing:
+        """Summarize the comparison for the record."""
         (p50, p95, p99), (stock_p50, stock_p95, stock_p99) = (
             np.quantile(series, (0.5, 0.95, 0.99)).tolist() for series in (self.times, self.stock_times)
         )
         unknown = math.isnan(self.low)
-        return {
-            "p50_ms": p50,
-            "p95_ms": p95,
-            "p99_ms": p99,
-            "stock_p50_ms": stock_p50,
-            "stock_p95_ms": stock_p95,
-            "stock_p99_ms": stock_p99,
-            "ratio_to_stock": self.ratio,
-            "ratio_low": None if unknown else self.low,
-            "ratio_high": None if unknown else self.high,
-            "narrow": self.narrow,
-            "pairs": len(self.times),
-            "seconds": self.seconds,
-        }
+        return Timing(
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
+            stock_p50_ms=stock_p50,
+            stock_p95_ms=stock_p95,
+            stock_p99_ms=stock_p99,
+            ratio_to_stock=self.ratio,
+            ratio_low=None if unknown else self.low,
+            ratio_high=None if unknown else self.high,
+            narrow=self.narrow,
+            pairs=len(self.times),
+            seconds=self.seconds,
+        )
 
 
 def compare(

@@ -1,81 +1,79 @@
 """Format a measurement for a terminal."""
 
-from collections.abc import Mapping
-from typing import Any
+from yolo26_attention.files.latency import Latency, NoLatency, NoThroughput, Parity, Throughput, Timing
+from yolo26_attention.files.model import NetworkCost
 
 
-def latency_rows(latency: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Rows of a table, name and value; for an empty or failed measurement, one row with the reason."""
-    if "error" in latency:
-        return [("latency", f"NOT MEASURED: {latency['error']}; the same command tries again")]
-    if not latency:
+def latency_rows(latency: Latency | NoLatency | None) -> list[tuple[str, str]]:
+    """Rows of a table, name and value; for a failed measurement, or none, one row with the reason."""
+    if latency is None:
         return [("latency", "not measured (latency.enabled=false)")]
-    where = f"{latency['backend']}, {latency['precision']}, batch {latency['batch']}, {latency['imgsz']} px"
-    where += f", {latency['threads']} CPU threads" if latency["threads"] else ""
+    if isinstance(latency, NoLatency):
+        return [("latency", f"NOT MEASURED: {latency.error}; the same command tries again")]
+    where = f"{latency.backend}, {latency.precision}, batch {latency.batch}, {latency.imgsz} px"
+    where += f", {latency.threads} CPU threads" if latency.threads else ""
     rows = [
         ("deployed", where),
         ("latency p50, p95, p99", _quantiles(latency)),
-        ("latency / stock", f"{ratio_text(latency)}, stock p50 {latency['stock_p50_ms']:.2f} ms"),
-        ("end to end p50, p95, p99", _quantiles(latency["end_to_end"])),
-        ("end to end / stock", ratio_text(latency["end_to_end"])),
+        ("latency / stock", f"{ratio_text(latency)}, stock p50 {latency.stock_p50_ms:.2f} ms"),
+        ("end to end p50, p95, p99", _quantiles(latency.end_to_end)),
+        ("end to end / stock", ratio_text(latency.end_to_end)),
     ]
-    for size, throughput in latency["throughput"].items():
+    for size, throughput in latency.throughput.items():
         rows.append((f"images/s at batch {size}", _throughput(throughput)))
-    if memory := latency["memory"]:
-        rows.append(
-            ("peak memory", f"{memory['peak_mb']:.1f} MB, stock {memory['stock_peak_mb']:.1f} MB ({memory['counted']})")
-        )
-    if parity := latency["parity"]:
+    if memory := latency.memory:
+        rows.append(("peak memory", f"{memory.peak_mb:.1f} MB, stock {memory.stock_peak_mb:.1f} MB ({memory.counted})"))
+    if parity := latency.parity:
         rows.append(("against PyTorch", _parity(parity)))
     if warning := machine_text(latency):
         rows.append(("machine", warning))
     return rows
 
 
-def flops_text(model: Mapping[str, Any]) -> str:
+def flops_text(cost: NetworkCost) -> str:
     """GFLOPs by the counter and by thop, with the image size and what is not counted."""
-    text = "not counted" if model["gflops"] is None else f"{model['gflops']:.3f}"
-    if model.get("flops_imgsz") is not None:  # records of earlier versions have none
-        text += f" at {model['flops_imgsz']} px"
-    thop = "nothing" if model["thop_gflops"] is None else f"{model['thop_gflops']:.3f}"
+    text = "not counted" if cost.gflops is None else f"{cost.gflops:.3f}"
+    if cost.flops_imgsz is not None:
+        text += f" at {cost.flops_imgsz} px"
+    thop = "nothing" if cost.thop_gflops is None else f"{cost.thop_gflops:.3f}"
     text += f" (thop counts {thop})"
-    return f"{text}; not counted: {', '.join(model['not_counted'])}" if model.get("not_counted") else text
+    return f"{text}; not counted: {', '.join(cost.not_counted)}" if cost.not_counted else text
 
 
-def ratio_text(timed: Mapping[str, Any]) -> str:
+def ratio_text(timed: Timing) -> str:
     """The ratio with its interval and the number of pairs."""
     interval = "no interval"
-    if timed["ratio_low"] is not None:
-        interval = f"95 %: {timed['ratio_low']:.3f} to {timed['ratio_high']:.3f}"
-    return f"{timed['ratio_to_stock']:.3f} ({interval}; {timed['pairs']} pairs timed in turn)"
+    if timed.ratio_low is not None and timed.ratio_high is not None:
+        interval = f"95 %: {timed.ratio_low:.3f} to {timed.ratio_high:.3f}"
+    return f"{timed.ratio_to_stock:.3f} ({interval}; {timed.pairs} pairs timed in turn)"
 
 
-def machine_text(latency: Mapping[str, Any]) -> str:
+def machine_text(latency: Latency) -> str:
     """Warnings about the machine during a measurement; empty if there are none."""
     said = []
-    if latency["busy"]:
-        said.append(f"BUSY: other processes used {latency['machine']['others_cores']:.2f} cores")
-    if latency["throttled"]:
+    if latency.busy:
+        said.append(f"BUSY: other processes used {latency.machine.others_cores:.2f} cores")
+    if latency.throttled:
         said.append("THROTTLED while it measured")
     return "; ".join(said)
 
 
-def _quantiles(timed: Mapping[str, Any]) -> str:
-    return f"{timed['p50_ms']:.2f} ms, {timed['p95_ms']:.2f} ms, {timed['p99_ms']:.2f} ms"
+def _quantiles(timed: Timing) -> str:
+    return f"{timed.p50_ms:.2f} ms, {timed.p95_ms:.2f} ms, {timed.p99_ms:.2f} ms"
 
 
-def _throughput(throughput: Mapping[str, Any]) -> str:
-    if "error" in throughput:
-        return str(throughput["error"])
-    text = f"{throughput['images_per_second']:.1f}, stock {throughput['stock_images_per_second']:.1f}"
-    if "joules_per_image" in throughput:
-        text += f"; {throughput['joules_per_image']:.3f} J each, stock {throughput['stock_joules_per_image']:.3f} J"
+def _throughput(throughput: Throughput | NoThroughput) -> str:
+    if isinstance(throughput, NoThroughput):
+        return throughput.error
+    text = f"{throughput.images_per_second:.1f}, stock {throughput.stock_images_per_second:.1f}"
+    if throughput.joules_per_image is not None:
+        text += f"; {throughput.joules_per_image:.3f} J each, stock {throughput.stock_joules_per_image:.3f} J"
     return text
 
 
-def _parity(parity: Mapping[str, Any]) -> str:
-    text = f"largest difference {parity['largest_difference']:.1e}"
-    if "map50_95" in parity:
-        text += f", mAP50-95 {parity['map50_95']:.4f} for {parity['pytorch_map50_95']:.4f}"
-        text += "" if parity["pytorch_map50_95"] else ", which says nothing"
+def _parity(parity: Parity) -> str:
+    text = f"largest difference {parity.largest_difference:.1e}"
+    if parity.map50_95 is not None:
+        text += f", mAP50-95 {parity.map50_95:.4f} for {parity.pytorch_map50_95:.4f}"
+        text += "" if parity.pytorch_map50_95 else ", which says nothing"
     return text

@@ -6,17 +6,21 @@ import copy
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 from ultralytics.nn.tasks import BaseModel, load_checkpoint
 
+from yolo26_attention.compat.ultralytics import fuse_grafts
 from yolo26_attention.config.schema import LatencyConfig, TrainerConfig
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.atomic import atomic
-from yolo26_attention.latency.measure import measure, validation_images
+from yolo26_attention.files.latency import Latency
+from yolo26_attention.latency.backends import EXPORTED
+from yolo26_attention.latency.end_to_end import validation_images
+from yolo26_attention.latency.measure import measure
 from yolo26_attention.latency.parity import validate_deployed
 
 if TYPE_CHECKING:
@@ -31,7 +35,8 @@ def load_best(checkpoint: Path, device: torch.device) -> BaseModel:
 
 
 def fused(model: BaseModel) -> nn.Module:
-    """A fused copy of a network, as deployed: batch norms folded into the convolutions."""
+    """A fused copy of a network, as deployed: batch norms and the constants of the graft are folded."""
+    fuse_grafts()
     copied: nn.Module = copy.deepcopy(model).fuse(verbose=False)
     return copied
 
@@ -41,7 +46,7 @@ def measurement_options(latency: LatencyConfig, trainer: TrainerConfig) -> Laten
     return replace(latency, threads=latency.threads or trainer.threads)
 
 
-def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dict[str, Any]:
+def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> Latency:
     """Measure a trained network and write all times to the run's folder.
 
     Args:
@@ -55,7 +60,9 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dic
     """
     channels = plan.dataset.channels
     stock = build_stock(plan.config.model.name, len(plan.dataset.names), channels).eval()
-    data, validated_at = str(plan.dataset.yaml), plan.arguments["imgsz"]
+    # An exported network takes only images of the size at which it is timed.
+    exported = plan.config.latency.backend.value in EXPORTED
+    data, validated_at = str(plan.dataset.yaml), imgsz if exported else plan.arguments["imgsz"]
     single_cls = plan.arguments["single_cls"]
     batch = max([plan.config.latency.batch, *plan.config.latency.throughput_batches])
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +76,7 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> dic
             validate=lambda network: validate_deployed(network, data, validated_at, batch, folder, single_cls),
         )
     write_samples(plan.folder / samples, measured.samples)
-    return measured.record
+    return measured.latency
 
 
 def write_samples(path: Path, samples: dict[str, np.ndarray]) -> None:

@@ -11,8 +11,9 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import RunConfig, plain_group
 from yolo26_attention.config.schema import GraftOptimizerConfig, LatencyConfig, TrainerConfig
 from yolo26_attention.data.datasets import Dataset
-from yolo26_attention.files.record import OBJECTIVES
+from yolo26_attention.files.record import LATENCY_RATIO, OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
+from yolo26_attention.latency.precision import measured_precision
 from yolo26_attention.training.trainer import check_arguments
 
 OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
@@ -152,7 +153,7 @@ def check_objectives(config: RunConfig) -> None:
     for name in config.objectives:
         if name not in OBJECTIVES:
             raise ConfigError(f"objectives={config.objectives}: {name} is unknown; choose from {', '.join(OBJECTIVES)}")
-        if OBJECTIVES[name][0] == "latency" and not config.latency.enabled:
+        if name == LATENCY_RATIO and not config.latency.enabled:
             raise ConfigError(f"objectives: {name} needs latency.enabled=true")
     if not config.objectives:
         raise ConfigError(f"objectives=[]: name at least one of {', '.join(OBJECTIVES)}")
@@ -180,6 +181,6 @@ def check_latency(latency: LatencyConfig, device: torch.device) -> None:
             f"latency.threads={latency.threads} has no effect on {device.type}; leave it out, or use trainer.device=cpu"
         )
     try:
-        check_backend(latency.backend, latency.precision, device)
+        check_backend(latency.backend, measured_precision(latency.precision, device.type == "cuda"), device)
     except ValueError as error:
         raise ConfigError(str(error)) from error

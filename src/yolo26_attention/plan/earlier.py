@@ -125,11 +125,11 @@ def _changed_since(folder: Path, dataset: Dataset | None, code: OwnCode | None, 
         changes["an image, a label or a list of the data set"] = dataset.changed_at
     if code is not None:
         changes[f"the code of {code.file}, or what it imports,"] = code.changed_at
-    times = [entry["time"] for entry in read_journal(RunFolder(folder).journal)[:1]]
+    began = next((entry.time for entry in read_journal(RunFolder(folder).journal)), None)
     for what, changed_at in changes.items():
-        if not times:
+        if began is None:
             return "its journal has no start time"
-        if changed_at >= times[0]:
-            then, now = (datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S") for at in (times[0], changed_at))
+        if changed_at >= began:
+            then, now = (datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S") for at in (began, changed_at))
             return f"it began at {then}, and {what} changed at {now}"
     return None

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -47,12 +46,9 @@ def training_device(name: str | None) -> torch.device:
     """Find the device of `trainer.device`.
 
     Raises:
-        ConfigError: if it does not exist, or if several GPUs lack the package that they need.
+        ConfigError: if it does not exist.
     """
     try:
-        device = find_device(name)
+        return find_device(name)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if name is not None and "," in name and find_spec("cloudpickle") is None:
-        raise ConfigError(f"trainer.device={name} needs cloudpickle; install with: pip install -e '.[ddp]'")
-    return device

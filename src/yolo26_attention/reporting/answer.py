@@ -144,8 +144,8 @@ def _flops_size(variant: Variant) -> float | None:
 
 def latency_sure(variant: Variant) -> str:
     """Interval of the latency ratio, and what disturbed the machine while it was timed; empty for neither."""
-    timings = [record.latency for record in variant.records if "ratio_to_stock" in record.latency]
-    states = [state for state in DISTURBED if any(timing.get(state) for timing in timings)]
+    timings = [timed for record in variant.records if (timed := record.timed) is not None]
+    states = [state for state in DISTURBED if any(getattr(timing, state) for timing in timings)]
     bounds = [] if variant.ratio.low is None else [f"{variant.ratio.low:.2f} to {variant.ratio.high:.2f}"]
     return ", ".join(bounds + ([f"machine {' and '.join(states)}"] if states else []))
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from yolo26_attention.files.journal import Trait
+from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.record import Record, replaced_best
 from yolo26_attention.reporting.study import METRIC, Study, StudyRun, flatten, records_that_count, settings, some
 from yolo26_attention.reporting.variant import Variant
@@ -23,8 +25,6 @@ MACHINE = {
     "git": "commits",
     "packages": "package versions",
 }
-# Events that leave a run's numbers as they would have been.
-HARMLESS = {"tracking_lost", "resume", "clock_set"}
 # Ultralytics' precision envelope ends before a recall of 1: a detector without any mistake has an AP of 0.995.
 CEILING = 0.995
 # A margin above this share of the baseline's score is worth a word where it decides.
@@ -112,19 +112,20 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
 
 def _on_costs(records: Sequence[Record]) -> Iterator[str]:
     """What keeps latencies and FLOPs from being taken as they stand, or compared."""
-    if failed := [record.name for record in records if "error" in record.latency]:
+    if failed := [record.name for record in records if isinstance(record.latency, NoLatency)]:
         yield f"the latency of {len(failed)} runs could not be measured: {some(failed)}"
     if further := [record.name for record in records if record.measurements]:
         yield f"{len(further)} runs have further measurements of latency, which only their records show"
-    timings = [record.latency for record in records if record.latency and "error" not in record.latency]
+    timings = [timed for record in records if (timed := record.timed) is not None]
     for state in DISTURBED:
-        if count := sum(bool(timing.get(state)) for timing in timings):
+        if count := sum(bool(getattr(timing, state)) for timing in timings):
             yield f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed"
-    if len({tuple(timing.get(key) for key in TIMED_IN) for timing in timings}) > 1:
+    if len({tuple(getattr(timing, key) for key in TIMED_IN) for timing in timings}) > 1:
         yield f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare"
-    if len({record.model["flops_imgsz"] for record in records if "flops_imgsz" in record.model}) > 1:
+    models = [record.model for record in records if record.model is not None]
+    if len({model.flops_imgsz for model in models} - {None}) > 1:
         yield "GFLOPs are of several image sizes: only those alike compare"
-    for text in dict.fromkeys(text for record in records for text in record.model.get("not_counted", [])):
+    for text in dict.fromkeys(text for model in models for text in model.not_counted):
         yield f"GFLOPs do not include {text}"
 
 
@@ -161,7 +162,7 @@ def _mixed(variant: Variant) -> list[str]:
 
 def events(record: Record) -> list[str]:
     """Names of the events that may have changed a run's numbers, each once."""
-    return list(Counter(str(entry.get("event")) for entry in record.events if entry.get("event") not in HARMLESS))
+    return list(Counter(str(entry.event) for entry in record.events if not entry.has(Trait.HARMLESS)))
 
 
 def remarks_on(variant: Variant, reference: Variant, margin: float) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from yolo26_attention.files.record import Record
+from yolo26_attention.files.typed import plain
 from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside, unequal
 from yolo26_attention.reporting.declared import compare_at_looks, on_declaration
 from yolo26_attention.reporting.study import (
@@ -175,8 +176,9 @@ def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -
 
 def _numbers(record: Record) -> dict[str, float]:
     """The plain numbers of a record, under dotted names."""
-    groups: dict[str, Any] = {"metrics": record.metrics, "model": record.model, "latency": record.latency}
-    groups |= {f"latency.{part}": record.latency.get(part) or {} for part in ("end_to_end", "memory")}
+    latency: dict[str, Any] = plain(record.timed) or {}
+    groups: dict[str, Any] = {"metrics": record.metrics, "model": plain(record.model) or {}, "latency": latency}
+    groups |= {f"latency.{part}": latency.get(part) or {} for part in ("end_to_end", "memory")}
     groups["ap_by_size"] = record.ap_by_size
     found = {
         f"{group}.{name}": float(value)
@@ -189,10 +191,10 @@ def _numbers(record: Record) -> dict[str, float]:
 
 def _ratio(records: Sequence[Record], level: float) -> Estimate:
     """Latency over the stock model's: over seeds; of a single run its own interval over pairs."""
-    timings = [record.latency for record in records if "ratio_to_stock" in record.latency]
-    estimate = mean_interval([timing["ratio_to_stock"] for timing in timings], level)
-    if len(timings) == 1 and "ratio_low" in timings[0]:
-        return replace(estimate, low=timings[0]["ratio_low"], high=timings[0]["ratio_high"])
+    timings = [timed for record in records if (timed := record.timed) is not None]
+    estimate = mean_interval([timing.ratio_to_stock for timing in timings], level)
+    if len(timings) == 1:
+        return replace(estimate, low=timings[0].ratio_low, high=timings[0].ratio_high)
     return estimate
 
 

@@ -10,13 +10,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.journal import epochs, read_journal
+from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.figures import METRIC_LABEL, drawn_variants, look_of
 from yolo26_attention.reporting.style import MUTED, Picture, legend_above, new_figure, styled, svg
 from yolo26_attention.reporting.variant import Variant
 
-MAP = "metrics/mAP50-95(B)"
+MAP = ULTRALYTICS[MAP50_95]
 MOST_SITES = 6
 # More seeds of one variant are read for nothing: the band would not change to the eye.
 MOST_SEEDS = 20
@@ -35,11 +36,10 @@ def draw_curves(results: Results) -> list[Picture]:
 def _curves(variant: Variant) -> Curves:
     curves: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in variant.counted[:MOST_SEEDS]:
-        epochs = [entry for entry in read_journal(RunFolder(run.folder).journal) if entry["event"] == "epoch"]
-        for entry in epochs:
-            for name, value in {MAP: entry["values"].get(MAP), **entry["scalars"]}.items():
+        for epoch in epochs(read_journal(RunFolder(run.folder).journal)):
+            for name, value in {MAP: epoch.values.get(MAP), **epoch.scalars}.items():
                 if value is not None:
-                    curves[name][entry["epoch"]].append(value)
+                    curves[name][epoch.epoch].append(value)
     return curves
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from yolo26_attention.reporting.answer import Answer, interval, latency_sure, signed
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.figures import drawn_variants
-from yolo26_attention.reporting.study import StudyRun, flatten
+from yolo26_attention.reporting.study import METRIC, StudyRun, flatten
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.tables import Cell, columns
 from yolo26_attention.reporting.variant import Variant
@@ -54,7 +54,7 @@ def page(results: Results, answer: Answer, pictures: Sequence[Picture], command:
         variants=[(v, own[v.label], [_command(run) for run in v.runs]) for v in results.variants],
         problems=[(run, (run.record.error if run.record is not None else None) or "") for run in problems],
         runs=[
-            (run, Cell(f"{run.record.metrics['map50_95']:.4f}") if run.counts and run.record is not None else Cell(""))
+            (run, Cell(f"{run.record.metrics[METRIC]:.4f}") if run.counts and run.record is not None else Cell(""))
             for run in results.study.runs
         ],
         environments=_environments(results.study.runs),

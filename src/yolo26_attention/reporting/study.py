@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.metrics import MAP50_95
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.definition import BASELINE as BASELINE
-from yolo26_attention.study.runs import FoundRun, find_run
+from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
 from yolo26_attention.study.runs import read_study as read_declared
 
-METRIC = "map50_95"
+METRIC = MAP50_95
 # Where a graft says what it is; all else of a configuration is what it is compared in.
 GRAFT_KEYS = ("attention.", "placement.", "placebo.", "optimizer.attention.")
 
@@ -93,12 +94,12 @@ def read_study(name: str, output_dir: Path) -> Study:
     except ConfigError as error:
         raise StudyError(str(error)) from error
     if content is not None:
-        runs = [_declared_run(entry, find_run(output_dir, entry["run"])) for entry in content["runs"]]
+        runs = [_declared_run(entry, find_run(output_dir, entry.run)) for entry in content.runs]
         listed = {run.name for run in runs}
         extra = [key for key, record in records.items() if record.study == name and key not in listed]
         if extra:
             notes.append(f"{len(extra)} more records name this study but study.json does not: {some(extra)}")
-        question, command = content["question"], content["command"]
+        question, command = content.question, content.command
     else:
         mine = {key: record for key, record in records.items() if record.study == name}
         if not mine:
@@ -107,10 +108,10 @@ def read_study(name: str, output_dir: Path) -> Study:
         question, command = "", ""
     runs = _without_duplicates(runs)
     study = Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes))
-    if content is None or content["declared"] is None:
+    if content is None or content.declared is None:
         return study
-    declared = content["declared"]
-    return replace(study, plan=Declaration.of(declared), plan_hash=declared["hash"], known=declared["known"])
+    declared = content.declared
+    return replace(study, plan=declared, plan_hash=declared.hash, known=declared.known)
 
 
 def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:
@@ -128,19 +129,19 @@ def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:
     return records, notes
 
 
-def _declared_run(entry: Mapping[str, Any], found: FoundRun) -> StudyRun:
+def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
     return _judged(
         StudyRun(
             name=found.name,
-            variant=entry["variant"],
-            seed=entry["seed"],
+            variant=entry.variant,
+            seed=entry.seed,
             status=found.state,
             folder=found.folder,
             record=found.record,
             problem=found.problem,
-            overrides=tuple(entry["overrides"]),
-            swept=entry["swept"],
-            baseline=entry["baseline"],
+            overrides=tuple(entry.overrides),
+            swept=entry.swept,
+            baseline=entry.baseline,
         )
     )
 

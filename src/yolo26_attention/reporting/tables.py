@@ -9,6 +9,7 @@ from yolo26_attention.columns import aligned
 from yolo26_attention.reporting.answer import Answer, minus
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.escapes import in_csv, in_latex, in_markdown, latex_label
+from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
@@ -80,8 +81,8 @@ def columns(results: Results) -> list[Column]:
 
 def _flops_header(results: Results) -> str:
     """GFLOPs with the image sizes they were counted at; records of earlier versions do not have them."""
-    sizes = {record.model.get("flops_imgsz") for variant in results.variants for record in variant.records}
-    known = sorted(size for size in sizes if size is not None)
+    models = [record.model for variant in results.variants for record in variant.records]
+    known = sorted({model.flops_imgsz for model in models if model is not None and model.flops_imgsz is not None})
     return f"GFLOPs at {' and '.join(map(str, known))} px" if known else "GFLOPs"
 
 
@@ -206,7 +207,7 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture]) -> s
     lines += ["", "## Runs", "", _markdown_row(["run", "variant", "seed", "status", "mAP50-95", "remark"])]
     lines.append(_markdown_row(["---", "---", "---:", "---", "---:", "---"]))
     for run in results.study.runs:
-        value = f"{run.record.metrics['map50_95']:.4f}" if run.counts and run.record is not None else ""
+        value = f"{run.record.metrics[METRIC]:.4f}" if run.counts and run.record is not None else ""
         lines.append(_markdown_row([run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]))
     lines += ["", "## Notes", "", *(f"- {in_markdown(note)}" for note in results.notes)] if results.notes else []
     return "\n".join(lines) + "\n"

@@ -21,12 +21,18 @@ def failed(overrides: Sequence[str], error: BaseException) -> JobReturn:
 
 def unfinished(returns: Sequence[JobReturn]) -> list[str]:
     """Return a line for each job whose run is not finished: the overrides that not all jobs share, and the reason."""
-    shared = set.intersection(*(set(job.overrides or []) for job in returns)) if len(returns) > 1 else set()
+    labels = told_apart([job.overrides or [] for job in returns])
     return [
-        f"{' '.join(part for part in job.overrides or [] if part not in shared) or 'the run'}: {reason(job)}"
-        for job in returns
+        f"{label}: {reason(job)}"
+        for label, job in zip(labels, returns, strict=True)
         if job.status != JobStatus.COMPLETED
     ]
+
+
+def told_apart(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """Return for each job the overrides that not all jobs share."""
+    shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    return [" ".join(part for part in job if part not in shared) or "the run" for job in jobs]
 
 
 def reason(job: JobReturn) -> str:

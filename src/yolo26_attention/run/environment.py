@@ -51,6 +51,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "device": device_name(device),
+        "compute_capability": compute_capability(device),
         "cuda": torch.version.cuda if cuda else None,
         "cudnn": torch.backends.cudnn.version() if cuda else None,
         "driver": driver_version() if cuda else None,
@@ -60,6 +61,11 @@ def environment(device: torch.device) -> dict[str, Any]:
 def device_name(device: torch.device) -> str:
     """Product name of a GPU; the type of any other device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def compute_capability(device: torch.device) -> str | None:
+    """Compute capability of a GPU, such as "9.0"; None for any other device."""
+    return "{}.{}".format(*torch.cuda.get_device_capability(device)) if device.type == "cuda" else None
 
 
 def cpu_model() -> str | None:

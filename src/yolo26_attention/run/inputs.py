@@ -14,7 +14,7 @@ from typing import Any
 from yolo26_attention.data.datasets import Dataset, DatasetError, resolve_dataset
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import append_entry
+from yolo26_attention.files.journal import Kind, append_entry
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import Plan
 
@@ -66,7 +66,7 @@ def check_data(plan: Plan, record: Record) -> None:
     if now.identity != plan.dataset.identity:
         raise DataChangedError(_changed(plan, f"changed, last at {_clock(now.changed_at)}"))
     if now.changed_at != record.data["changed_at"]:
-        append_entry(RunFolder(plan.folder).journal, "data_rewritten", changed_at=_clock(now.changed_at))
+        append_entry(RunFolder(plan.folder).journal, Kind.DATA_REWRITTEN, changed_at=_clock(now.changed_at))
 
 
 def _data_now(plan: Plan) -> Dataset:

@@ -14,7 +14,11 @@ from typing import Any
 from yolo26_attention.detector.trust import known_classes_only
 from yolo26_attention.evaluation.flops import count_flops_by_thop, count_operators, count_parameters
 from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.latency import Latency, NoLatency
+from yolo26_attention.files.model import NetworkCost, TrainedModel
 from yolo26_attention.files.record import Record, replaced_best, without_passwords
+from yolo26_attention.files.start import TrainingStart
+from yolo26_attention.latency.precision import measured_precision
 from yolo26_attention.latency.trained import fused, load_best, measure_run
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.run.environment import device_name, environment
@@ -23,35 +27,48 @@ from yolo26_attention.run.ownership import other_network
 from yolo26_attention.training.state import damage
 
 log = logging.getLogger(__name__)
+NO_GPU = ("", "cpu", "mps")  # names of devices that are no GPU's product name
 SWITCHES = ("enabled", "again")  # options of the latency group that do not shape a measurement
 
 
-def network_costs(model: Any, channels: int, imgsz: int) -> dict[str, Any]:
-    """Count the parameters and GFLOPs of a fused network at an image size, as stored in the record.
+def network_cost(model: Any, channels: int, imgsz: int) -> NetworkCost:
+    """Count the parameters and GFLOPs of a fused network at an image size.
 
     A failed count is None, and `not_counted` gives the reason.
     """
-    costs: dict[str, Any] = {"parameters": count_parameters(model), "flops_imgsz": imgsz}
+    gflops, thop_gflops = None, None
     try:
         counted = count_operators(model, channels, imgsz, imgsz)
-        costs |= {"gflops": counted.flops / 1e9, "not_counted": list(counted.not_counted)}
+        gflops, not_counted = counted.flops / 1e9, list(counted.not_counted)
     except Exception as error:  # noqa: BLE001  a failed count must not lose the finished training
-        costs |= {"gflops": None, "not_counted": [f"everything, as the network fails at {imgsz} px: {_text(error)}"]}
+        not_counted = [f"everything, as the network fails at {imgsz} px: {_text(error)}"]
     try:
-        costs["thop_gflops"] = count_flops_by_thop(model, channels, imgsz, imgsz) / 1e9
+        thop_gflops = count_flops_by_thop(model, channels, imgsz, imgsz) / 1e9
     except Exception as error:  # noqa: BLE001  as above
         log.warning("thop cannot count this network: %s", _text(error))
-        costs["thop_gflops"] = None
-    return costs
+    return NetworkCost(count_parameters(model), gflops, thop_gflops, imgsz, not_counted)
 
 
-def measure_costs(plan: Plan, record: Record) -> None:
-    """Count and time best.pt of a training that has just finished, as deployed."""
+def measure_best(plan: Plan, start: TrainingStart) -> tuple[TrainedModel, Latency | NoLatency | None]:
+    """Count and time best.pt of a training that has just finished, as deployed.
+
+    Args:
+        plan: plan of the run.
+        start: what the training began with.
+    """
     imgsz = plan.config.latency.imgsz or plan.config.trainer.imgsz
     trained = load_best(RunFolder(plan.folder).best, plan.device)
-    record.model |= network_costs(fused(trained), plan.dataset.channels, imgsz)
-    if plan.config.latency.enabled:
-        record.latency = _measured(plan, trained, RunFolder(plan.folder).samples.name)
+    model = TrainedModel(
+        **vars(network_cost(fused(trained), plan.dataset.channels, imgsz)),
+        stock_tensors_loaded=start.weights.loaded,
+        stock_tensors_total=start.weights.total,
+        stock_tensors_lost=start.weights.lost,
+        graft_tensors_loaded=start.weights.graft_loaded,
+        placebo=start.placebo,
+    )
+    if not plan.config.latency.enabled:
+        return model, None
+    return model, _measured(plan, trained, RunFolder(plan.folder).samples.name)
 
 
 def measure_again(plan: Plan, record: Record) -> Record:
@@ -67,18 +84,19 @@ def measure_again(plan: Plan, record: Record) -> Record:
         return record
     wanted = _asked(plan)
     known = find(record, wanted)
-    if known and not options.again:
+    if known is not None and not options.again:
         return dataclasses.replace(record, latency=known)
-    first = find(record, wanted, record.latency) or not record.latency or "error" in record.latency
+    before = record.latency
+    first = not isinstance(before, Latency) or _is_of(before, record, wanted)
     samples = RunFolder(plan.folder).samples.name if first else f"latency-{_digest(wanted)}.npz"
     with interruptible():
         new = _measured_from_disk(plan, record, samples)
-    new["environment"] = environment(plan.device)
-    if known and "error" in new:
+    new = dataclasses.replace(new, environment=environment(plan.device))
+    if known is not None and isinstance(new, NoLatency):
         return dataclasses.replace(record, latency=new)  # keep the earlier measurement on disk
-    kept = [old for old in record.measurements if "error" not in old or not _same(old["options"], wanted)]
+    kept = [old for old in record.measurements if isinstance(old, Latency) or not _same(old.options or {}, wanted)]
     if first:
-        kept = [record.latency, *kept] if known else kept
+        kept = [before, *kept] if known is not None and before is not None else kept
         record.latency = new
     else:
         kept = [new, *kept]
@@ -92,11 +110,13 @@ def asked(config: Mapping[str, Any], device: str) -> dict[str, Any]:
 
     Args:
         config: a run's configuration as plain values, also of a record of an earlier version, which lacks options.
-        device: name of the device.
+        device: name of the device: a GPU's product name, or the type of any other.
     """
     trainer = config["trainer"]
     options = {key: value for key, value in config["latency"].items() if key not in SWITCHES}
     options["threads"] = options.get("threads") or trainer["threads"]
+    if options.get("precision") is None:
+        options["precision"] = measured_precision(None, gpu=device not in NO_GPU).value
     return {**options, "imgsz": options.get("imgsz") or trainer["imgsz"], "device": device}
 
 
@@ -104,20 +124,22 @@ def _asked(plan: Plan) -> dict[str, Any]:
     return asked(plan.config.plain(), device_name(plan.device))
 
 
-def find(record: Record, wanted: Mapping[str, Any], *among: Mapping[str, Any]) -> dict[str, Any]:
-    """Find a record's successful measurement with these options; empty if there is none.
+def find(record: Record, wanted: Mapping[str, Any]) -> Latency | None:
+    """Find a record's successful measurement with these options; None if there is none.
 
     Args:
         record: record of a finished run.
         wanted: key from `asked`.
-        among: measurements to search; all of the record's if none are given.
     """
-    for measured in among or (record.latency, *record.measurements):
-        if measured and "error" not in measured:
-            options = measured.get("options") or asked(record.config, record.environment.get("device", ""))
-            if _same(options, wanted):
-                return dict(measured)
-    return {}
+    for measured in (record.latency, *record.measurements):
+        if isinstance(measured, Latency) and _is_of(measured, record, wanted):
+            return measured
+    return None
+
+
+def _is_of(measured: Latency, record: Record, wanted: Mapping[str, Any]) -> bool:
+    """Whether a measurement is the one that is wanted; one of an earlier version has no options of its own."""
+    return _same(measured.options or asked(record.config, record.environment.get("device", "")), wanted)
 
 
 def _same(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -125,7 +147,7 @@ def _same(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(wanted[key] == value for key, value in options.items() if key in wanted)
 
 
-def _measured_from_disk(plan: Plan, record: Record, samples: str) -> dict[str, Any]:
+def _measured_from_disk(plan: Plan, record: Record, samples: str) -> Latency | NoLatency:
     """Measure a run that finished earlier, whose best.pt may have changed since."""
     best = RunFolder(plan.folder).best
     if problem := damage(best) or replaced_best(record, plan.folder):
@@ -141,18 +163,18 @@ def _measured_from_disk(plan: Plan, record: Record, samples: str) -> dict[str, A
     return _measured(plan, trained, samples)
 
 
-def _measured(plan: Plan, trained: Any, samples: str) -> dict[str, Any]:
+def _measured(plan: Plan, trained: Any, samples: str) -> Latency | NoLatency:
     """A measurement, or the text of its error, with the requested options."""
     wanted = _asked(plan)
     try:
-        return {**measure_run(plan, trained, wanted["imgsz"], samples), "options": wanted}
+        return dataclasses.replace(measure_run(plan, trained, wanted["imgsz"], samples), options=wanted)
     except (Exception, SystemExit) as error:
         log.warning("the latency could not be measured", exc_info=True)
         return _failed(plan, _text(error))
 
 
-def _failed(plan: Plan, error: str) -> dict[str, Any]:
-    return {"error": without_passwords(error), "options": _asked(plan)}
+def _failed(plan: Plan, error: str) -> NoLatency:
+    return NoLatency(without_passwords(error), _asked(plan))
 
 
 def _text(error: BaseException) -> str:

@@ -43,7 +43,7 @@ def other_network(record: Record, best: Path, trained: nn.Module, deployed: nn.M
     if found != expected:
         has, trained_with = (", ".join(names) or "no attention" for names in (found, expected))
         return f"{best} has {has}, but this run trained {trained_with}"
-    found_size, size = count_parameters(deployed), record.model.get("parameters")
+    found_size, size = count_parameters(deployed), None if record.model is None else record.model.parameters
     if size is not None and found_size != size:
         return f"{best} has {found_size:,} parameters, but this run trained {size:,}"
     return None

@@ -7,48 +7,55 @@ from typing import Any
 
 from yolo26_attention.columns import aligned
 from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.journal import Kind
+from yolo26_attention.files.metrics import MAP50, MAP50_95, PRECISION, RECALL, ULTRALYTICS
+from yolo26_attention.files.model import PlaceboMatch, TrainedModel
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.text import flops_text, latency_rows
+from yolo26_attention.run.tracking import is_offline, sync_command
 from yolo26_attention.statistics import UNTRAINED
 
 MOST_NAMES = 4
-# What every finished run has of its results.
-METRICS = ("map50_95", "map50", "precision", "recall")
-MODEL = ("parameters", "gflops", "thop_gflops", "stock_tensors_loaded", "stock_tensors_total", "stock_tensors_lost")
 
 
 def missing_results(record: Record) -> list[str]:
     """Names of the results that the record of a finished run lacks; the table of such a record cannot be shown."""
-    missing = [f"metrics.{name}" for name in METRICS if not isinstance(record.metrics.get(name), int | float)]
-    return missing + [f"model.{name}" for name in (*MODEL, "placebo") if name not in record.model]
+    missing = [f"metrics.{name}" for name in ULTRALYTICS if name not in record.metrics]
+    return missing + (["model"] if record.model is None else [])
 
 
 def table(record: Record, folder: Path) -> str:
-    """Format the run's results as lines of text for a terminal."""
+    """Format the run's results as lines of text for a terminal.
+
+    Raises:
+        ValueError: if results are missing.
+    """
     model = record.model
+    missing = missing_results(record)
+    if model is None or missing:
+        raise ValueError(f"{record.name} has no {', '.join(missing)}")
     rows = [
         ("run", record.name),
-        ("mAP50-95", _score(record.metrics["map50_95"])),
-        ("mAP50", f"{record.metrics['map50']:.4f}"),
+        ("mAP50-95", _score(record.metrics[MAP50_95])),
+        ("mAP50", f"{record.metrics[MAP50]:.4f}"),
         ("AP by size", _sizes(record.ap_by_size)),
-        ("precision", f"{record.metrics['precision']:.4f}"),
-        ("recall", f"{record.metrics['recall']:.4f}"),
-        ("parameters", f"{model['parameters']:,} (fused)"),
+        ("precision", f"{record.metrics[PRECISION]:.4f}"),
+        ("recall", f"{record.metrics[RECALL]:.4f}"),
+        ("parameters", f"{model.parameters:,} (fused)"),
         ("GFLOPs", flops_text(model)),
         ("stock tensors", _tensors(model)),
-        *_placebo(model["placebo"]),
+        *_placebo(model.placebo),
         *_unlabelled(record.data),
         *latency_rows(record.latency),
         ("time", f"{record.seconds:.0f} s"),
-        ("events", ", ".join(entry["event"] for entry in record.events) or "none"),
+        ("events", ", ".join(entry.event for entry in record.events) or "none"),
         ("folder", str(folder)),
         ("weights", str(RunFolder(folder).best)),
     ]
     if record.tracking is not None:
-        rows += [
-            ("look at it", f"wandb leet {record.tracking}"),
-            ("upload it", f"wandb sync {record.tracking}"),
-        ]
+        rows.append(("look at it", f"wandb leet {record.tracking}"))
+        if is_offline(record.tracking) or any(entry.event == Kind.TRACKING_LOST for entry in record.events):
+            rows.append(("upload it", sync_command(record.tracking)))
     return "\n".join(aligned(rows))
 
 
@@ -58,10 +65,10 @@ def _score(map50_95: float) -> str:
     return f"{map50_95:.4f}{nothing}"
 
 
-def _tensors(model: Mapping[str, Any]) -> str:
+def _tensors(model: TrainedModel) -> str:
     """The number of stock tensors loaded from weights, and the blocks of those that have no place."""
-    text = f"{model['stock_tensors_loaded']} of {model['stock_tensors_total']} loaded from weights"
-    if lost := model["stock_tensors_lost"]:
+    text = f"{model.stock_tensors_loaded} of {model.stock_tensors_total} loaded from weights"
+    if lost := model.stock_tensors_lost:
         text += f"; {len(lost)} have no place: {shorten_names(lost)}"
     return text
 
@@ -71,12 +78,12 @@ def _sizes(ap: Mapping[str, float | None]) -> str:
     return ", ".join(f"{size} {'none here' if value is None else f'{value:.4f}'}" for size, value in ap.items())
 
 
-def _placebo(matches: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _placebo(matches: Mapping[str, PlaceboMatch]) -> list[tuple[str, str]]:
     """The placebo's worst match, as a table row."""
     if not matches:
         return []
-    worst = max(matches.values(), key=lambda match: abs(match["mismatch"]))
-    return [("placebo", f"{worst['by']} within {abs(worst['mismatch']):.2%} of what it stands for, at every place")]
+    worst = max(matches.values(), key=lambda match: abs(match.mismatch))
+    return [("placebo", f"{worst.by} within {abs(worst.mismatch):.2%} of what it stands for, at every place")]
 
 
 def _unlabelled(data: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -5,19 +5,26 @@ import logging
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from yolo26_attention.config.schema import TrackingConfig
+from yolo26_attention.files.journal import Entry, epochs
+from yolo26_attention.files.latency import NoLatency
+from yolo26_attention.files.metrics import tracked
 from yolo26_attention.files.record import Record
+from yolo26_attention.files.typed import plain
 from yolo26_attention.plan.tracking_options import INSTEAD, MOST_NAME, MOST_TAG
 
 log = logging.getLogger(__name__)
+# How long a run that ends waits for a server that does not answer; W&B's own default is hours. WANDB_FINISH_TIMEOUT
+# takes precedence.
+FINISH_SECONDS = 600
 # Ultralytics' plots to log.
 PLOTS = {
     "BoxPR_curve.png": "PR curve",
@@ -25,6 +32,10 @@ PLOTS = {
     "val_batch0_labels.jpg": "validation labels",
     "val_batch0_pred.jpg": "validation predictions",
 }
+
+
+class TrackingUnavailableError(RuntimeError):
+    """The server is unreachable or refuses; the message says what to do."""
 
 
 class Tracker:
@@ -44,16 +55,26 @@ class Tracker:
         """W&B's folder of this run on disk."""
         return None if self._run is None else Path(self._run.dir).parent
 
-    def follow(self, journal: list[dict[str, Any]]) -> None:
+    @property
+    def address(self) -> str | None:
+        """Address of the W&B run on its server; None offline."""
+        return None if self._run is None or self._run.offline else str(self._run.url)
+
+    @property
+    def run_id(self) -> str | None:
+        """ID of the W&B run. It is not the one asked for if an agent of a W&B sweep started this process."""
+        return None if self._run is None else str(self._run.id)
+
+    def follow(self, journal: Sequence[Entry]) -> None:
         """Log the epochs of the journal that are not logged yet."""
-        epochs = [entry for entry in journal if entry["event"] == "epoch"]
-        for entry in epochs[self._epochs_sent :]:
-            values = {name.replace("(B)", ""): value for name, value in entry["values"].items()}
-            scalars = {f"attention/{name}": value for name, value in entry["scalars"].items()}
-            if self._run is not None and entry["epoch"] >= self._run.starting_step:  # the server may already have it
-                with self._dispensable():
-                    self._run.log({**values, **scalars, "epoch": entry["epoch"]}, step=entry["epoch"])
-        self._epochs_sent = len(epochs)
+        completed = epochs(journal)
+        for each in completed[self._epochs_sent :]:
+            values = {tracked(name): value for name, value in each.values.items()}
+            scalars = {f"attention/{name}": value for name, value in each.scalars.items()}
+            if self._run is not None and each.epoch >= self._run.starting_step:  # the server may already have it
+                with self._dispensable():  # without `commit`, W&B sends an epoch when the next one is logged
+                    self._run.log({**values, **scalars, "epoch": each.epoch}, step=each.epoch, commit=True)
+        self._epochs_sent = len(completed)
 
     def finish(self, record: Record, plots: Path, samples: Path | None = None) -> None:
         """Write the results as plain numbers into the summary, and log plots and distributions.
@@ -70,14 +91,14 @@ class Tracker:
     def _finish(self, record: Record, plots: Path, samples: Path | None) -> None:
         import wandb
 
-        numbers = {**record.metrics, **record.model}
-        timed = {key: value for key, value in record.latency.items() if key != "options"}  # which the configuration has
-        numbers.update(_numbers(timed, "latency"))
+        numbers: dict[str, Any] = {**record.metrics, **(plain(record.model) or {})}
+        if record.timed is not None:  # without its options, which the configuration has
+            numbers |= _numbers(plain(replace(record.timed, options=None)), "latency")
         self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})
         self._run.summary.update({"run_id": record.run_id, "seconds": record.seconds})
         words = {
-            "latency_error": record.latency.get("error"),
-            "not_counted": "; ".join(record.model.get("not_counted", [])),
+            "latency_error": record.latency.error if isinstance(record.latency, NoLatency) else None,
+            "not_counted": "" if record.model is None else "; ".join(record.model.not_counted),
         }
         self._run.summary.update({key: text for key, text in words.items() if text})
         if samples is not None and samples.exists():
@@ -97,16 +118,26 @@ class Tracker:
                     self._run.log(dict(point))
 
     def upload(self, path: Path, name: str, kind: str = "model") -> None:
-        """Log a checkpoint or folder as an artifact of the run; its name has ASCII letters, digits, _ . and - only."""
+        """Log a checkpoint or folder as an artifact of the run; its name has ASCII letters, digits, _ . and - only.
+
+        W&B copies the files of a folder, which may change before they are uploaded. A checkpoint is read in place.
+        """
         if self._run is not None:
             with self._dispensable():
-                self._run.log_artifact(str(path), name=shorten(_plain(name), MOST_NAME), type=kind)
+                self._run.log_artifact(_artifact(path, artifact_name(name), kind))
 
     def close(self, *error: Any) -> None:
-        """End the W&B run, as failed if an error (type, value, traceback) is given."""
+        """Upload what is left and end the W&B run, as failed if an error (type, value, traceback) is given.
+
+        If the server does not answer for `FINISH_SECONDS`, the rest stays in the run's folder, and `lost` says so.
+        """
         if self._run is not None:
             with self._dispensable():
-                self._run.__exit__(*(error or (None, None, None)))
+                try:
+                    self._run.__exit__(*(error or (None, None, None)))
+                except TimeoutError:
+                    self.lost = f"the server did not answer; {sync_command(str(self.folder))} uploads the rest"
+                    log.warning("Weights & Biases: %s", self.lost)
 
     @contextmanager
     def _dispensable(self) -> Iterator[None]:
@@ -138,16 +169,31 @@ def _fitting_tag(tag: str) -> str:
     return short
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+def is_offline(folder: Path | str) -> bool:
+    """Whether a folder of W&B's is that of an offline run, by its name."""
+    return Path(folder).name.startswith("offline-")
 
 
-def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:
-    """Create a sweep on the server; returns its path for `wandb agent`."""
+def sync_command(folder: Path | str) -> str:
+    """The command that uploads a run; without the option, W&B skips those that began online."""
+    return f"wandb sync {folder}" if is_offline(folder) else f"wandb sync --include-online {folder}"
+
+
+def artifact_name(name: str, most: int = MOST_NAME) -> str:
+    """Replace the characters that W&B refuses in a name of an artifact, and shorten it."""
+    return shorten(re.sub(r"[^A-Za-z0-9_.-]", "_", name), most)
+
+
+def _artifact(path: Path, name: str, kind: str) -> Any:
+    """An artifact of a file or a folder."""
     import wandb
 
-    sweep_id = wandb.sweep(dict(definition), project=project, entity=entity)
-    return "/".join(part for part in (entity, project, sweep_id) if part)
+    artifact = wandb.Artifact(name, type=kind)
+    if path.is_dir():
+        artifact.add_dir(str(path))
+    else:
+        artifact.add_file(str(path), policy="immutable", skip_cache=True)
+    return artifact
 
 
 def _numbers(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -184,8 +230,8 @@ def open_tracker(
         job_type: purpose of the run: train or report.
 
     Raises:
-        RuntimeError: if the server is unreachable or refuses (mode online). Offline, the run continues without W&B, and
-            `lost` of the tracker gives the reason.
+        TrackingUnavailableError: if the server is unreachable or refuses (mode online). Offline, the run continues
+            without W&B, and `lost` of the tracker gives the reason.
     """
     if options.mode == "disabled":
         yield Tracker()
@@ -211,18 +257,20 @@ def open_tracker(
                 tags=list(dict.fromkeys([*map(_fitting_tag, tags), *options.tags])),
                 config=dict(config),
                 dir=str(folder),
-                # The URL of a git remote may contain a token, and a patch anything; the record has the commit.
-                settings=wandb.Settings(console="off", save_code=False, silent=True, disable_git=True),
+                settings=_settings(),
             )
         )
     except Exception as error:
         if options.mode == "online":
-            raise RuntimeError(
-                f"tracking.mode=online: Weights & Biases could not begin the run ({error}); check login and network, "
-                "or tracking=offline"
+            reason = " ".join(str(error).split())
+            raise TrackingUnavailableError(
+                f"tracking.mode=online: Weights & Biases could not begin the run ({reason}); {_way_out(reason)}, or "
+                "tracking=offline"
             ) from error
         log.warning("Weights & Biases could not begin the run, which continues without it", exc_info=True)
         tracker = Tracker(lost=f"{type(error).__name__}: {error}")
+    if tracker.address is not None:
+        log.info("Weights & Biases: %s", tracker.address)
     try:
         yield tracker
     except BaseException as error:
@@ -231,52 +279,17 @@ def open_tracker(
     tracker.close()
 
 
-def log_report(
-    options: TrackingConfig, study: str, report: Path, folder: Path, points: Iterable[Mapping[str, float]] = ()
-) -> str:
-    """Log a study's report in the study's group: its folder as an artifact, and the swept values as a history.
-
-    Args:
-        options: the `tracking` group of the study's runs.
-        study: name of the study.
-        report: folder with the report's files.
-        folder: as for `open_tracker`.
-        points: numbers to log together, so that a plot can have one of them as its axis.
-
-    Returns:
-        The command that uploads it, or the artifact's name.
-    """
-    name = shorten(_plain(f"report-{study}"), MOST_NAME - 11)
-    with open_tracker(
-        options,
-        run_id=f"{name}-{int(time.time())}",
-        name=name,
-        group=study,
-        tags=["report"],
-        config={"study": study},
-        folder=folder,
-        job_type="report",
-    ) as tracker:
-        tracker.log(points)
-        tracker.upload(report, name, "report")
-        place = tracker.folder
-    if tracker.lost is not None:
-        return f"nowhere ({tracker.lost})"
-    return f"wandb sync {place}" if options.mode == "offline" else f"artifact {name}"
-
-
-def save_workspace(workspace: Any) -> str:
-    """Save a wandb_workspaces Workspace on the server; returns its address.
-
-    Raises:
-        RuntimeError: if the server is unreachable or refuses, with the reason and a way out.
-    """
+def _settings() -> Any:
+    """W&B's settings of every run."""
     import wandb
 
-    try:
-        address: str = workspace.save().url
-    except (wandb.Error, ValueError) as error:
-        raise RuntimeError(
-            f"the dashboard could not be saved ({error}); is this machine logged in (wandb login)?"
-        ) from error
-    return address
+    # The URL of a git remote may contain a token, and a patch anything; the record has the commit.
+    settings = wandb.Settings(console="off", save_code=False, silent=True, disable_git=True, finish_timeout_raises=True)
+    if "WANDB_FINISH_TIMEOUT" not in os.environ:
+        settings.finish_timeout = FINISH_SECONDS
+    return settings
+
+
+def _way_out(reason: str) -> str:
+    refused = "error 401" in reason
+    return "the API key is refused: wandb login --relogin" if refused else "check login and network"

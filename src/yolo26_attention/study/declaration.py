@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from yolo26_attention.config.errors import ConfigError
+
+if TYPE_CHECKING:
+    from yolo26_attention.study.runs import StudyEntry
 
 # The largest difference of mAP50-95 that does not matter, unless the study or the report gives another.
 MARGIN = 0.005
@@ -44,22 +47,6 @@ class Declaration:
             return self.seeds[:look]
         return self.baseline_seeds[: -(-len(self.baseline_seeds) * look // len(self.seeds))]
 
-    @property
-    def plain(self) -> dict[str, Any]:
-        """As plain values, for study.json."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Declaration":
-        """From the plain values of study.json."""
-        return cls(
-            seeds=tuple(plain["seeds"]),
-            baseline_seeds=tuple(plain["baseline_seeds"]),
-            margin=plain["margin"],
-            looks=tuple(plain["looks"]),
-            stop=plain["stop"],
-        )
-
 
 def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
     """The declaration in the content of a study file.
@@ -84,16 +71,16 @@ def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
     return Declaration(seeds, baseline, margin, looks, stop)
 
 
-def declaration_hash(declaration: Declaration, question: str, points: Sequence[Mapping[str, Any]]) -> str:
+def declaration_hash(declaration: Declaration, question: str, runs: Sequence["StudyEntry"]) -> str:
     """Eight digits that change with anything that was declared.
 
     Args:
         declaration: of the study.
         question: that it answers.
-        points: entries of study.json, of which the variants, seeds and options count.
+        runs: its runs, of which the variants, seeds and options count.
     """
-    kept = [[point["variant"], point["seed"], point["overrides"]] for point in points]
-    return hashlib.sha256(json.dumps([declaration.plain, question, kept]).encode()).hexdigest()[:8]
+    kept = [[run.variant, run.seed, run.overrides] for run in runs]
+    return hashlib.sha256(json.dumps([asdict(declaration), question, kept]).encode()).hexdigest()[:8]
 
 
 def parse_seeds(value: Any) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ def outlook(states: Sequence[RunState], declared: Declaration) -> list[str]:
     """
     lines = []
     for baseline, variants in families([state.entry for state in states]).items():
-        scores = [state.score for state in states if state.entry["variant"] == baseline and state.score is not None]
+        scores = [state.score for state in states if state.entry.variant == baseline and state.score is not None]
         seeds, base = len(declared.seeds), len(declared.baseline_seeds)
         lines.append(_detectable(baseline, scores, seeds, base, len(variants)))
         worth = worthwhile_baseline_seeds(len(variants), seeds)

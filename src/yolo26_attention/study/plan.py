@@ -18,6 +18,7 @@ from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.definition import Point
+from yolo26_attention.study.runs import StudyEntry
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,17 @@ class PlannedRun:
     notes: tuple[str, ...] = ()
 
     @property
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> StudyEntry:
         """The run as study.json has it."""
         point = self.point
-        return {
-            "run": self.run,
-            "variant": point.variant,
-            "seed": point.seed,
-            "overrides": point.overrides,
-            "swept": dict(point.swept),
-            "baseline": point.baseline,
-        }
+        return StudyEntry(
+            run=self.run or "",
+            variant=point.variant,
+            seed=point.seed,
+            overrides=point.overrides,
+            swept=dict(point.swept),
+            baseline=point.baseline,
+        )
 
 
 class Composer:

@@ -1,15 +1,14 @@
 """How far a study is, from its runs and their journals; torch is not needed for that."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.record import Record
-from yolo26_attention.study.runs import find_run
+from yolo26_attention.study.runs import StudyEntry, find_run
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class RunState:
     `problem` says why a record cannot be read.
     """
 
-    entry: Mapping[str, Any]
+    entry: StudyEntry
     state: str
     record: Record | None = None
     epoch: int = 0
@@ -45,47 +44,51 @@ class RunState:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """An estimate of seconds, None if nothing is known, and the number of measured runs that it rests on."""
+    """An estimate of seconds, None if nothing is known, and the number of measured runs that it rests on.
+
+    `seconds` is for one run after the other; `at_once` is how many run at a time.
+    """
 
     seconds: float | None
     measured: int
+    at_once: int = 1
 
     def __str__(self) -> str:
         if self.seconds is None:
             return "unknown (no run like these has been measured yet)"
         runs = "1 measured run" if self.measured == 1 else f"{self.measured} measured runs"
-        return f"about {duration(self.seconds)} one run after the other (from {runs})"
+        how = "one run after the other" if self.at_once == 1 else f"with {self.at_once} runs at a time"
+        return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
 
 
-def run_state(output_dir: Path, entry: Mapping[str, Any]) -> RunState:
+def run_state(output_dir: Path, entry: StudyEntry) -> RunState:
     """What a run is at, and how many epochs it has if it is not finished."""
-    found = find_run(output_dir, entry["run"])
+    found = find_run(output_dir, entry.run)
     epoch = 0
     if found.state in {"running", "interrupted"}:
-        epochs = [line["epoch"] for line in read_journal(RunFolder(found.folder).journal) if line["event"] == "epoch"]
-        epoch = max(epochs, default=0)
+        epoch = max((each.epoch for each in epochs(read_journal(RunFolder(found.folder).journal))), default=0)
     return RunState(entry, found.state, found.record, epoch, found.problem)
 
 
-def run_states(output_dir: Path, entries: Iterable[Mapping[str, Any]]) -> list[RunState]:
+def run_states(output_dir: Path, entries: Iterable[StudyEntry]) -> list[RunState]:
     """What each run of a study is at; a run that two points share is there twice."""
     known: dict[str, RunState] = {}
     states = []
     for entry in entries:
-        if entry["run"] not in known:
-            known[entry["run"]] = run_state(output_dir, entry)
-        found = known[entry["run"]]
+        if entry.run not in known:
+            known[entry.run] = run_state(output_dir, entry)
+        found = known[entry.run]
         states.append(RunState(entry, found.state, found.record, found.epoch, found.problem))
     return states
 
 
 def distinct(states: Iterable[RunState]) -> list[RunState]:
     """Each run once."""
-    return list({state.entry["run"]: state for state in states}.values())
+    return list({state.entry.run: state for state in states}.values())
 
 
-def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> TimeLeft:
-    """Estimate what is left, one run after the other.
+def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_once: int = 1) -> TimeLeft:
+    """Estimate what is left.
 
     A run takes as long as finished runs of its variant did; without one, as all finished runs of the study; without
     one, as those elsewhere.
@@ -93,11 +96,12 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> Ti
     Args:
         states: of the study.
         elsewhere: seconds of finished runs outside the study, of the same training.
+        at_once: how many runs are trained at a time.
     """
     runs = distinct(states)
     # A run that was continued knows only how long its last process took.
     measured = [
-        (state.entry["variant"], state.record.seconds)
+        (state.entry.variant, state.record.seconds)
         for state in runs
         if state.state == "finished" and state.record is not None and state.record.attempts == 1
     ]
@@ -109,9 +113,9 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = ()) -> Ti
         return TimeLeft(None, 0)
     seconds = 0.0
     for state in todo:
-        own = [seconds for variant, seconds in measured if variant == state.entry["variant"]]
+        own = [seconds for variant, seconds in measured if variant == state.entry.variant]
         seconds += mean(own or known) * (1.0 - state.done)
-    return TimeLeft(seconds, len(known))
+    return TimeLeft(seconds, len(known), min(at_once, len(todo)))
 
 
 def best(states: Iterable[RunState]) -> tuple[float, RunState] | None:

@@ -1,14 +1,11 @@
-"""The one reader of a study: study.json, and what each run that it lists is at. Free of torch.
+"""The one reader and writer of outputs/studies/NAME/study.json, and of the state of the runs that it lists.
 
-outputs/studies/NAME/study.json
-    {"format", "name", "question", "command", "declared": {..., "hash", "known"},
-     "runs": [{"run", "variant", "seed", "overrides", "swept", "baseline"}, ...]}
-where `run` is the name of a folder in outputs/runs. A run without a folder is pending.
+It does not import torch.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +13,73 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.locks import is_locked, lock_file
 from yolo26_attention.files.record import NewerFormatError, Record, read_json
+from yolo26_attention.files.typed import parse, plain
 from yolo26_attention.study.declaration import Declaration, declaration_hash
 
-# Of study.json; what is said of the format of records holds for it, too.
+# Format of study.json, with the same rule as for records.
 FORMAT = 1
 STATES = ("finished", "running", "interrupted", "failed", "unreadable", "stopped", "pending")
 
 
 @dataclass(frozen=True)
-class FoundRun:
-    """A run as it lies on disk.
+class StudyEntry:
+    """One run of a study.
 
     Attributes:
-        name: of its folder.
-        folder: that folder, which need not be there.
+        run: name of its folder in outputs/runs, which exists once the run has started.
+        variant: label of the variant.
+        seed: seed of the run.
+        overrides: its command line for `python -m src.train`.
+        swept: values that distinguish this run from the others of its variant.
+        baseline: label of the variant that it is compared with; None in studies of earlier versions.
+    """
+
+    run: str
+    variant: str
+    seed: int
+    overrides: list[str] = field(default_factory=list)
+    swept: dict[str, Any] = field(default_factory=dict)
+    baseline: str | None = None
+
+
+@dataclass(frozen=True)
+class Declared(Declaration):
+    """A declaration as it was written down.
+
+    Attributes:
+        hash: eight digits that change with anything that was declared.
+        known: number of results that were known at the time.
+    """
+
+    hash: str = field(kw_only=True)
+    known: int = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """Content of study.json; `declared` is None for a study that declares nothing."""
+
+    runs: list[StudyEntry]
+    name: str = ""
+    question: str = ""
+    command: str = ""
+    declared: Declared | None = None
+
+    def entry(self, run: str) -> StudyEntry | None:
+        """Return the entry of a run; None if the study does not list it."""
+        return next((entry for entry in self.runs if entry.run == run), None)
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run on disk.
+
+    Attributes:
+        name: name of its folder.
+        folder: that folder, which may not exist.
         state: one of STATES.
-        record: None if it is pending or unreadable.
-        problem: why its record cannot be read; None if it can, or is not there.
+        record: None if the run is pending or unreadable.
+        problem: why the record cannot be read; None if it can, or does not exist.
     """
 
     name: str
@@ -43,7 +90,7 @@ class FoundRun:
 
 
 def find_run(output_dir: Path, name: str) -> FoundRun:
-    """What a run is at. A record that says running without a process that holds the lock was killed."""
+    """Find the state of a run. If its record says running but no process holds its lock, the process was killed."""
     folder = output_dir / "runs" / name
     try:
         record = Record.read(folder)
@@ -57,8 +104,23 @@ def find_run(output_dir: Path, name: str) -> FoundRun:
     return FoundRun(name, folder, state, record)
 
 
+def record_killed(output_dir: Path, given: Mapping[str, Any], problem: str) -> None:
+    """Record a killed run as failed, so that a study does not wait for it; without a record there is nothing to do.
+
+    Args:
+        output_dir: where the run is.
+        given: its configuration as composed, by which its record is found.
+        problem: why no process tries it again.
+    """
+    for folder in (output_dir / "runs").glob("*"):
+        found = find_run(output_dir, folder.name)
+        if found.state == "interrupted" and found.record is not None and found.record.given == given:
+            found.record.status, found.record.error = "failed", problem
+            found.record.write(folder)
+
+
 def study_file(output_dir: Path, name: str) -> Path:
-    """Where a study keeps the list of its runs."""
+    """Return the path of a study's study.json."""
     return output_dir / "studies" / name / "study.json"
 
 
@@ -67,69 +129,61 @@ def write_study(
     name: str,
     question: str,
     command: str,
-    runs: Sequence[Mapping[str, Any]],
+    runs: Sequence[StudyEntry],
     declared: Declaration | None = None,
 ) -> None:
     """Write study.json, in one step.
 
-    What is declared keeps the number of results that were known when it was first written, `known`; a declaration that
-    was changed since has the number of those that are known now.
+    The declaration is stored with the number of results that were known when it was first written, `known`. A changed
+    declaration has the number of those that are known now.
 
     Args:
-        output_dir: where the study is.
-        name: of the study.
-        question: that it answers.
-        command: that starts it.
-        runs: entries of its runs.
+        output_dir: folder of all output.
+        name: name of the study.
+        question: the question that it answers.
+        command: the command that starts it.
+        runs: its runs.
         declared: how it is to be answered; None for a study that declares nothing.
     """
     path = study_file(output_dir, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {"format": FORMAT, "name": name, "question": question, "command": command}
+    written = None
     if declared is not None:
-        before = (read_study(output_dir, name) or {}).get("declared")
+        content = read_study(output_dir, name)
+        before = None if content is None else content.declared
         digest = declaration_hash(declared, question, runs)
-        known = sum(find_run(output_dir, run["run"]).state == "finished" for run in runs)
-        if before is not None and before.get("hash") == digest:
-            known = before["known"]
-        content["declared"] = {**declared.plain, "hash": digest, "known": known}
-    content["runs"] = list(runs)
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
+        known = sum(find_run(output_dir, run.run).state == "finished" for run in runs)
+        if before is not None and before.hash == digest:
+            known = before.known
+        written = Declared(**vars(declared), hash=digest, known=known)
+    study = StudyFile(list(runs), name, question, command, written)
+    write_atomically(path, json.dumps({"format": FORMAT, **plain(study)}, indent=2) + "\n")
 
 
-def read_study(output_dir: Path, name: str) -> dict[str, Any] | None:
-    """Name, question, command, declaration and runs of study.json, each run with all its keys.
-
-    None where there is no study.json. `declared` is None for a study of an earlier version, which declared nothing.
+def read_study(output_dir: Path, name: str) -> StudyFile | None:
+    """Read a study's study.json; None if it does not exist.
 
     Raises:
-        ConfigError: if the file is there but is no study, or is of a later version of the program.
+        ConfigError: if the file is damaged, or if a later version of the program wrote it.
     """
     path = study_file(output_dir, name)
     try:
-        content = read_json(path, FORMAT)
-        runs = [
-            {"overrides": [], "swept": {}, "baseline": None, **run, "variant": run["variant"], "seed": run["seed"]}
-            for run in content["runs"]
-            if isinstance(run["run"], str)
-        ]
+        read_json(path, FORMAT)
+        return parse(StudyFile, path.read_bytes())
     except FileNotFoundError:
         return None
     except NewerFormatError as error:
         raise ConfigError(str(error)) from error
-    except (ValueError, KeyError, TypeError) as error:
-        problem = f"it has no {error.args[0]}" if isinstance(error, KeyError) else error
-        raise ConfigError(f"{path} is no study ({problem}); move it away and start the study again") from error
-    known = {key: content.get(key, "") for key in ("name", "question", "command")}
-    return known | {"declared": content.get("declared"), "runs": runs}
+    except ValueError as error:
+        raise ConfigError(f"{path} is no study ({error}); move it away and start the study again") from error
 
 
 def left_out(output_dir: Path, study: str, run: str) -> str | None:
     """A warning for a run that names a study whose study.json does not list it; None if it does, or there is none."""
     content = read_study(output_dir, study)
-    if content is None or any(entry["run"] == run for entry in content["runs"]):
+    if content is None or content.entry(run) is not None:
         return None
-    again = f": {content['command']}" if content["command"] else ""
+    again = f": {content.command}" if content.command else ""
     return (
         f"study={study} does not list {run} in {study_file(output_dir, study)}, so its status and its comparison leave "
         "this run out; data, code or options that were edited since the study began make another run, and starting "
@@ -147,8 +201,7 @@ def shared_by(output_dir: Path, study: str, record: Record) -> str | None:
     )
 
 
-def entry_of(output_dir: Path, study: str, run: str) -> dict[str, Any] | None:
-    """A run's entry in its study; None if it was started without one."""
+def entry_of(output_dir: Path, study: str, run: str) -> StudyEntry | None:
+    """Return a run's entry in its study; None if it was started without one."""
     content = read_study(output_dir, study)
-    entries = [] if content is None else [entry for entry in content["runs"] if entry["run"] == run]
-    return entries[0] if entries else None
+    return None if content is None else content.entry(run)

@@ -1,11 +1,11 @@
 """The looks of a study as it lies on disk: where each family of variants stands, and what is to be trained next."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
 from yolo26_attention.study.progress import RunState
+from yolo26_attention.study.runs import StudyEntry
 
 ENDED = {"finished", "failed", "unreadable"}
 
@@ -19,10 +19,10 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
     """
     if not declared.looks:
         return {}
-    scores: dict[str, dict[int, float]] = {state.entry["variant"]: {} for state in states}
+    scores: dict[str, dict[int, float]] = {state.entry.variant: {} for state in states}
     ended = set()
     for state in states:
-        variant, seed = state.entry["variant"], state.entry["seed"]
+        variant, seed = state.entry.variant, state.entry.seed
         if state.score is not None:
             scores[variant][seed] = state.score
         if state.state in ENDED:
@@ -34,12 +34,12 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
     return found
 
 
-def families(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def families(entries: Sequence[StudyEntry]) -> dict[str, list[str]]:
     """Each baseline with the variants that are compared with it, by label."""
-    named = {entry["variant"] for entry in entries}
+    named = {entry.variant for entry in entries}
     found: dict[str, list[str]] = {}
     for entry in entries:
-        variant, baseline = entry["variant"], entry["baseline"]
+        variant, baseline = entry.variant, entry.baseline
         if variant != baseline and baseline in named and variant not in found.setdefault(baseline, []):
             found[baseline].append(variant)
     return found
@@ -58,7 +58,7 @@ def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunS
     needless |= {label for label, each in found.items() if each.arms and needless >= each.arms.keys()}
     return [
         RunState(state.entry, "stopped")
-        if state.state == "pending" and id(state) not in waiting and state.entry["variant"] in needless
+        if state.state == "pending" and id(state) not in waiting and state.entry.variant in needless
         else state
         for state in states
     ]
@@ -77,5 +77,5 @@ def _due(states: Sequence[RunState], declared: Declaration, found: Mapping[str, 
     return [
         state
         for state in states
-        if state.entry["variant"] not in judged or (state.entry["variant"], state.entry["seed"]) in wanted
+        if state.entry.variant not in judged or (state.entry.variant, state.entry.seed) in wanted
     ]

@@ -2,26 +2,40 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from yolo26_attention.columns import aligned
-from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.run.tracking import is_offline
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
-from yolo26_attention.study.runs import STATES, read_study
+from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
 from yolo26_attention.study.standing import standings, with_stopped
 
 
 def announcement(output_dir: Path, study: str, run: str) -> str | None:
     """One line for the whole study, for the log above a run of it; None for a run without a study."""
     content = read_study(output_dir, study)
-    states = [] if content is None else distinct(run_states(output_dir, content["runs"]))
-    names = [state.entry["run"] for state in states]
+    states = [] if content is None else distinct(run_states(output_dir, content.runs))
+    names = [state.entry.run for state in states]
     if run not in names:
         return None
     parts = [f"run {names.index(run) + 1} of {len(names)}, {_label(states[names.index(run)])}"]
     return f"study {study}: " + "; ".join([*parts, *_outlook(states)])
+
+
+def progress(output_dir: Path, study: str, at_once: int) -> str | None:
+    """One line for the whole study when a run has ended; None for runs without a study.
+
+    Args:
+        output_dir: where the study is.
+        study: its name.
+        at_once: how many runs are trained at a time.
+    """
+    content = read_study(output_dir, study)
+    if content is None:
+        return None
+    states = distinct(shown_states(output_dir, content))
+    return f"study {study}: " + "; ".join([counted(states), *_outlook(states, at_once)])
 
 
 def status(output_dir: Path, name: str) -> str | None:
@@ -30,7 +44,7 @@ def status(output_dir: Path, name: str) -> str | None:
     if content is None:
         return None
     states = shown_states(output_dir, content)
-    lines = [*_heading(name, content["question"], states), "", *matrix(states, _result), ""]
+    lines = [*_heading(name, content.question, states), "", *matrix(states, _result), ""]
     lines += [*_looks(states, content), "; ".join(_outlook(distinct(states)))]
     return "\n".join([*lines, *_failures(output_dir, states)])
 
@@ -44,11 +58,11 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
         skipped: runs that this process left alone, with the reason.
         command: that goes on with the study.
     """
-    content = read_study(output_dir, name) or {"question": "", "declared": None, "runs": []}
+    content = read_study(output_dir, name) or StudyFile([])
     states = shown_states(output_dir, content)
     lines = [
         "",
-        *_heading(name, content["question"], states),
+        *_heading(name, content.question, states),
         "",
         *matrix(states, _result),
         "",
@@ -62,37 +76,38 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
         lines.append(f"go on: {shlex.join(command)}")
     if failed:
         lines.append(f"try what failed again: {shlex.join([*command, 'retry=true'])}")
-    if any(state.record is not None and state.record.tracking for state in states):
+    folders = [state.record.tracking for state in states if state.record is not None]
+    if any(folder is not None and is_offline(folder) for folder in folders):
         lines.append(f"upload to Weights & Biases: wandb sync {output_dir}/wandb/offline-run-*")
     return "\n".join(lines)
 
 
-def shown_states(output_dir: Path, content: Mapping[str, Any]) -> list[RunState]:
+def shown_states(output_dir: Path, content: StudyFile) -> list[RunState]:
     """What each run of a study is at, with those stopped that its looks made needless.
 
     Args:
         output_dir: where the study is.
         content: of study.json.
     """
-    states = run_states(output_dir, content["runs"])
-    return states if content["declared"] is None else with_stopped(states, Declaration.of(content["declared"]))
+    states = run_states(output_dir, content.runs)
+    return states if content.declared is None else with_stopped(states, content.declared)
 
 
-def _looks(states: Sequence[RunState], content: Mapping[str, Any]) -> list[str]:
+def _looks(states: Sequence[RunState], content: StudyFile) -> list[str]:
     """Where the study stands at its looks, a line for each baseline."""
-    if content["declared"] is None:
+    if content.declared is None:
         return []
-    found = standings(states, Declaration.of(content["declared"]))
+    found = standings(states, content.declared)
     several = len(found) > 1
     return [f"{f'against {baseline}: ' if several else ''}{standing.text}" for baseline, standing in found.items()]
 
 
 def matrix(states: Sequence[RunState], cell: Callable[[RunState], str]) -> list[str]:
     """A row a variant, a column a seed."""
-    seeds = list(dict.fromkeys(state.entry["seed"] for state in states))
+    seeds = list(dict.fromkeys(state.entry.seed for state in states))
     rows: dict[str, dict[int, str]] = {}
     for state in states:
-        rows.setdefault(state.entry["variant"], {})[state.entry["seed"]] = cell(state)
+        rows.setdefault(state.entry.variant, {})[state.entry.seed] = cell(state)
     table = [("", *(f"seed {seed}" for seed in seeds))]
     table += [(variant, *(cells.get(seed, "") for seed in seeds)) for variant, cells in rows.items()]
     return aligned(table)
@@ -109,8 +124,8 @@ def _heading(name: str, question: str, states: Sequence[RunState]) -> list[str]:
     return [f"study {name}: {question}", counted(states)]
 
 
-def _outlook(states: Sequence[RunState]) -> list[str]:
-    parts = [f"time left {time_left(states)}"]
+def _outlook(states: Sequence[RunState], at_once: int = 1) -> list[str]:
+    parts = [f"time left {time_left(states, at_once=at_once)}"]
     if (found := best(states)) is not None:
         score, state = found
         parts.append(f"best so far mAP50-95 {score:.4f} ({_label(state)})")
@@ -118,7 +133,7 @@ def _outlook(states: Sequence[RunState]) -> list[str]:
 
 
 def _label(state: RunState) -> str:
-    return f"{state.entry['variant']}, seed {state.entry['seed']}"
+    return f"{state.entry.variant}, seed {state.entry.seed}"
 
 
 def _result(state: RunState) -> str:
@@ -137,7 +152,7 @@ def _failures(output_dir: Path, states: Sequence[RunState]) -> list[str]:
             lines.append(f"unreadable: {_label(state)}: {state.problem}")
         if state.state == "failed" and state.record is not None:
             lines.append(f"failed: {_label(state)}: {error_line(state.record.error or 'no traceback')}")
-            lines.append(f"        see error in {output_dir / 'runs' / state.entry['run'] / 'record.json'}")
+            lines.append(f"        see error in {output_dir / 'runs' / state.entry.run / 'record.json'}")
     return lines
 
 
@@ -148,9 +163,9 @@ def error_line(traceback: str) -> str:
     return lines[min(frames[-1] + 1 if frames else len(lines) - 1, len(lines) - 1)]
 
 
-def tags(entry: Mapping[str, Any] | None) -> list[str]:
+def tags(entry: StudyEntry | None) -> list[str]:
     """What to filter a study's runs by in Weights & Biases."""
     if entry is None:
         return []
-    swept = [f"{key}={value}" for key, value in entry["swept"].items()]
-    return [entry["variant"], *swept, f"seed={entry['seed']}"]
+    swept = [f"{key}={value}" for key, value in entry.swept.items()]
+    return [entry.variant, *swept, f"seed={entry.seed}"]

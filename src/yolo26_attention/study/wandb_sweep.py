@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.metrics import MAP50_95
 from yolo26_attention.study.definition import Study
 from yolo26_attention.study.points import point_options
 
@@ -32,7 +33,7 @@ def sweep_definition(study: Study, name: str, overrides: Sequence[str]) -> dict[
         "description": study.question,
         "program": "src/train.py",  # asked for by W&B; the command does not use it
         "method": "grid",
-        "metric": {"name": "map50_95", "goal": "maximize"},
+        "metric": {"name": MAP50_95, "goal": "maximize"},
         "parameters": {
             "point": {"values": point_options(study)},
             "seed": {"values": list(study.declared.seeds)},

@@ -15,6 +15,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from yolo26_attention.detector.freezing import graft_gradients
 from yolo26_attention.detector.sites import layers_of
+from yolo26_attention.training.hardware import training_precision
 
 
 def decided(trainer: Any) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def decided(trainer: Any) -> dict[str, Any]:
         "lr0": args.lr0,
         "momentum": _momentum(trainer),
         "warmup_bias_lr": args.warmup_bias_lr,
-        "precision": ("bf16" if args.amp == "bf16" else "fp16") if trainer.amp else "fp32",
+        "precision": training_precision(trainer),
         "compiled": any(hasattr(module, "_orig_mod") for module in trainer.model.modules()),
         "channels_last": layers_of(model)[0].conv.weight.is_contiguous(memory_format=torch.channels_last),
         "deterministic": torch.are_deterministic_algorithms_enabled(),

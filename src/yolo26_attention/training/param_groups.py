@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.grafted import grafted_attention
+from yolo26_attention.files.model import ParameterGroup
 
 
 def regroup(optimizer: Optimizer, model: nn.Module, options: GraftOptimizerConfig) -> None:
@@ -41,22 +42,22 @@ def regroup(optimizer: Optimizer, model: nn.Module, options: GraftOptimizerConfi
         optimizer.add_param_group(group)
 
 
-def describe(optimizer: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
-    """Describe the optimizer's groups as plain values: the number of trained parameters and the graft's names."""
+def describe(optimizer: Optimizer, model: nn.Module) -> list[ParameterGroup]:
+    """Describe the optimizer's groups: the number of trained parameters and the graft's names."""
     names: Mapping[int, str] = {
         id(parameter): f"{site}.{name}"
         for site, module in grafted_attention(model).items()
         for name, parameter in module.named_parameters()
     }
     return [
-        {
-            "group": group.get("param_group"),
-            "lr": group["lr"],
-            "weight_decay": group["weight_decay"],
-            "muon": bool(group.get("use_muon")),
-            "parameters": len(learning),
-            "attention": [names[id(p)] for p in learning if id(p) in names],
-        }
+        ParameterGroup(
+            group=group.get("param_group"),
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            muon=bool(group.get("use_muon")),
+            parameters=len(learning),
+            attention=[names[id(p)] for p in learning if id(p) in names],
+        )
         for group in optimizer.param_groups
         for learning in [[p for p in group["params"] if p.requires_grad]]
     ]

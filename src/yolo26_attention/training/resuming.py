@@ -5,6 +5,7 @@ variables of its loop (the batch of the last optimizer step, whether mosaic is c
 through the attributes that it reads. Based on ultralytics/engine/trainer.py (8.4.190).
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,19 +14,14 @@ from typing import Any
 from ultralytics.utils import RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
-from yolo26_attention.files.atomic import write_atomically
-from yolo26_attention.files.journal import append_entry, restore_journal
-from yolo26_attention.training.state import (
-    loader_position,
-    random_streams,
-    read_state,
-    set_loader_position,
-    set_random_streams,
-    start_epoch_anew,
-    write_state,
-)
+from yolo26_attention.files.journal import Kind, append_entry
+from yolo26_attention.training.capture import capture, restore
+from yolo26_attention.training.hardware import changes, hardware
+from yolo26_attention.training.random_streams import set_loader_position, set_random_streams, start_epoch_anew
+from yolo26_attention.training.state import TrainingState, read_state, write_state
 from yolo26_attention.training.whole_files import WholeFiles
 
+log = logging.getLogger(__name__)
 CLOCK_SET = 60.0  # seconds; a larger jump of the wall clock is an event
 
 
@@ -44,6 +40,7 @@ class Resuming(WholeFiles):
     scaler: Any
     scheduler: Any
     metrics: Any
+    loss_names: Any
     validator: Any
 
     state_file: Path | None = None  # None: Ultralytics' own behaviour, which does not resume exactly
@@ -52,7 +49,8 @@ class Resuming(WholeFiles):
     last_opt_step: int = -1  # batch of that step, counted over all epochs
     mosaic_closed: bool = False
     found_batch: int | None = None  # batch size for a share of the memory
-    _state: dict[str, Any] | None = None  # to resume from, until its epoch has begun
+    _state: TrainingState | None = None  # to resume from, until its epoch has begun
+    _close_mosaic: int | None = None  # the argument, while the loop must not see it
     _accumulate: int = 1
     _wall_ahead: float | None = None  # wall clock minus monotonic clock, in seconds
     _steps_behind: int = 0  # batches by which the loop's own last step lags behind `last_opt_step`
@@ -77,12 +75,12 @@ class Resuming(WholeFiles):
     @property
     def resumed_batch(self) -> int | None:
         """The batch size that an earlier process found for a share of the memory."""
-        return None if self._state is None else self._state.get("found_batch")
+        return None if self._state is None else self._state.found_batch
 
-    def note(self, event: str, **details: Any) -> None:
+    def note(self, kind: Kind, **details: Any) -> None:
         """Append one line to the journal, from the main process of a run only."""
         if self.journal is not None and RANK in {-1, 0}:
-            append_entry(self.journal, event, **details)
+            append_entry(self.journal, kind, **details)
 
     def run_callbacks(self, event: str) -> None:
         """Count batches and restore the state; callbacks would run twice in a multi-GPU run."""
@@ -110,7 +108,7 @@ class Resuming(WholeFiles):
         if self._wall_ahead is not None and abs(jump := ahead - self._wall_ahead) > CLOCK_SET:
             self.train_time_start += jump
             self.epoch_time_start += jump
-            self.note("clock_set", seconds=round(jump))
+            self.note(Kind.CLOCK_SET, seconds=round(jump))
         self._wall_ahead = ahead
 
     def _build_train_pipeline(self) -> None:
@@ -132,7 +130,7 @@ class Resuming(WholeFiles):
     def save_model(self) -> bool:
         """Save the state, then last.pt and best.pt; if the process is killed in between, resuming rewrites them."""
         if self.state_file is not None and RANK in {-1, 0}:
-            write_state(self.state_file, self._capture())
+            write_state(self.state_file, capture(self, self._seeded_by_epoch()))
         return super().save_model()
 
     def resume_training(self, ckpt: dict[str, Any] | None) -> None:
@@ -145,16 +143,20 @@ class Resuming(WholeFiles):
             super().resume_training(ckpt)
             return
         try:
-            self._restore(self._state)
-        except (KeyError, RuntimeError) as error:
+            restore(self, self._state)
+        except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{self.state_file} does not fit this version of the program ({error}); "
                 "delete it to train the run from the start"
             ) from error
+        if RANK in {-1, 0}:
+            super().save_model()  # the process may have ended before saving it
+            self.note(Kind.RESUME, epoch=self.start_epoch + 1)
+            self._note_changes(changes(self._state.hardware, hardware(self)))
 
     def _do_train(self) -> None:
         """Run Ultralytics' loop; if every epoch is already trained, only the steps after the loop."""
-        if self._state is None or not self._state["done"]:
+        if self._state is None or not self._state.done:
             super()._do_train()
             return
         if self.world_size > 1:
@@ -168,112 +170,43 @@ class Resuming(WholeFiles):
         for loader in (self.train_loader, self.test_loader):
             loader.close()
 
-    def _capture(self) -> dict[str, Any]:
-        """The complete state of the training."""
-        model = unwrap_model(self.model)
-        return {
-            "epoch": self.epoch,
-            "epochs": self.epochs,
-            "done": bool(self.stop),
-            "seconds": time.time() - self.train_time_start,
-            "batch_size": self.batch_size,
-            "found_batch": self.found_batch,
-            "last_opt_step": self.last_opt_step,
-            "mosaic_closed": self.mosaic_closed,
-            "model": model.state_dict(),
-            "criterion": _plain(_schedule(model.criterion)),
-            "ema": self.ema.ema.state_dict(),
-            "updates": self.ema.updates,
-            "gradients": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "stopper": _plain(vars(self.stopper)),
-            "fitness": _plain({"best_fitness": self.best_fitness, "fitness": self.fitness}),
-            "metrics": _plain(self.metrics),
-            "loss_names": self.loss_names,
-            "best_before": self.best.exists() and self.best_fitness != self.fitness,
-            "validator": {"plots": self.validator.args.plots, "quantize": self.validator.args.quantize},
-            "streams": None if self._seeded_by_epoch() else random_streams(self.device),
-            "loader": None if self._seeded_by_epoch() else loader_position(self.train_loader),
-            "texts": {name: file.read_text(encoding="utf-8") for name, file in self._texts().items()},
-        }
+    def _note_changes(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Journal that the training is resumed on something else, and warn what that means."""
+        for what, change in found.items():
+            log.warning(
+                "resumed with another %s: %s, before %s; not exact, because %s",
+                *(what, change["now"], change["before"], change["means"]),
+            )
+        if found:
+            self.note(Kind.HARDWARE_CHANGED, epoch=self.start_epoch + 1, changes=found)
 
-    def _texts(self) -> dict[str, Path]:
-        """The existing files that grow each epoch."""
-        files = {"results.csv": self.csv, "journal": self.journal}
-        return {name: file for name, file in files.items() if file is not None and file.exists()}
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        self.epoch, self.start_epoch = state["epoch"], state["epoch"] + 1
-        if state["batch_size"] != self.batch_size:  # halved in the first epoch, after running out of memory
-            self.args.batch = self.batch_size = state["batch_size"]
-            self._build_train_pipeline()
-            self.validator.dataloader = self.test_loader
-        if self.args.time:
-            self.epochs = self.args.epochs = state["epochs"]
-            self._setup_scheduler()
-        model: Any = unwrap_model(self.model)
-        model.load_state_dict(state["model"])
-        model.criterion = model.init_criterion()
-        vars(model.criterion).update(state["criterion"])
-        self.ema.ema.load_state_dict(state["ema"])
-        self.ema.updates = state["updates"]
-        for saved, group in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
-            if "fused" in group:
-                saved["fused"] = group["fused"]  # the current device chooses the kernel
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
-        vars(self.stopper).update(state["stopper"])
-        vars(self).update(state["fitness"])
-        self.metrics, self.loss_names = state["metrics"], tuple(state["loss_names"])
-        vars(self.validator.args).update(state["validator"])
-        self.last_opt_step, self.found_batch = state["last_opt_step"], state.get("found_batch")
-        if RANK in {-1, 0}:
-            self._restore_texts(state["texts"])
-            super().save_model()  # the process may have ended before saving it
-            self.note("resume", epoch=self.start_epoch + 1)
-
-    def _restore_texts(self, texts: dict[str, str]) -> None:
-        """Restore the files to the state's epoch: later lines are dropped, lines lost in a power cut come back."""
-        write_atomically(self.csv, texts["results.csv"])
-        if self.journal is not None:
-            restore_journal(self.journal, texts["journal"])
-
-    def _prepare_loop(self, state: dict[str, Any]) -> None:
+    def _prepare_loop(self, state: TrainingState) -> None:
         """Runs before the loop sets its local variables."""
-        self.train_time_start -= state["seconds"]
-        if state["mosaic_closed"]:  # closed here, as the loop would restart the loader once too often
+        self.train_time_start -= state.seconds
+        if state.mosaic_closed:  # closed here, as the loop would restart the loader once too often
             self._close_dataloader_mosaic()
-            self.args.close_mosaic, state["close_mosaic"] = 0, self.args.close_mosaic
+            self.args.close_mosaic, self._close_mosaic = 0, self.args.close_mosaic
 
     def _begin_epoch(self) -> None:
         """Runs after the loop has set its local variables and before it draws the first batch."""
         self.batches = 0
+        seeded = self._seeded_by_epoch()
         if self._state is not None:
             state, self._state = self._state, None
+            # Without loader processes, but resumed from a training that had them and therefore kept no streams.
+            seeded = seeded or (self.state_file is not None and state.streams is None)
             self.start_epoch = 0  # the loop treats its first epoch specially, but this one is not the first
-            self.args.close_mosaic = state.get("close_mosaic", self.args.close_mosaic)
+            if self._close_mosaic is not None:
+                self.args.close_mosaic, self._close_mosaic = self._close_mosaic, None
             self._steps_behind = self.last_opt_step + 1
             for name, parameter in unwrap_model(self.model).named_parameters():
-                if name in state["gradients"]:
-                    parameter.grad = state["gradients"][name].to(parameter.device)
-            if state["streams"] is not None and not self._seeded_by_epoch():
-                set_loader_position(self.train_loader, state["loader"])
-                set_random_streams(state["streams"], self.device)
-        if self._seeded_by_epoch():
+                if name in state.gradients:
+                    parameter.grad = state.gradients[name].to(parameter.device)
+            if state.streams is not None and state.loader is not None and not seeded:
+                set_loader_position(self.train_loader, state.loader)
+                set_random_streams(state.streams, self.device)
+        if seeded:
             start_epoch_anew(self.train_loader, self.args.seed, self.epoch, self.nan_recovery_attempts, RANK)
 
     def _seeded_by_epoch(self) -> bool:
         return self.state_file is not None and (self.train_loader.num_workers > 0 or RANK != -1)
-
-
-def _schedule(criterion: Any) -> dict[str, Any]:
-    """The attributes of a criterion that change each epoch."""
-    return {name: value for name, value in vars(criterion).items() if isinstance(value, int | float)}
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert NumPy scalars to Python numbers, which a state can hold."""
-    return {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}

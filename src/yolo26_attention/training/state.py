@@ -6,17 +6,16 @@ first, by one rename, and last.pt and best.pt follow from it. It has the name of
 run's identity, so that the state of another run is refused.
 """
 
-import hashlib
 import io
 import os
 import pickle
-import random
 import zipfile
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from yolo26_attention.files.atomic import remove_partial, sync_folder, write_atomically
 
@@ -24,7 +23,59 @@ FORMAT = 1
 
 
 class ForeignStateError(ValueError):
-    """The state belongs to another run; the message says what to do."""
+    """The state belongs to another run or another version of the program; the message says what to do."""
+
+
+@dataclass
+class TrainingState:
+    """Everything that a training needs to resume exactly, at the end of an epoch.
+
+    The values are plain or tensors, so that reading them runs no code.
+
+    Attributes:
+        epoch: the completed epoch, counted from 0; epochs: their number; done: whether it was the last one.
+        seconds: time trained so far.
+        batch_size: images per batch; found_batch: the one found for a share of the memory.
+        last_opt_step: batch of the last optimizer step, counted over all epochs.
+        mosaic_closed: whether the loader has stopped making mosaics.
+        model, ema: values of the trained and of the averaged network; updates: number of averagings.
+        criterion: attributes of the loss that change each epoch.
+        gradients: accumulated and not yet used, by parameter.
+        optimizer, scheduler, scaler, stopper, validator: their states.
+        fitness: of the best and of the last epoch; metrics: of the last validation.
+        loss_names: names of the loss items.
+        best_before: whether best.pt is that of an earlier epoch.
+        streams: of `random_streams`; loader: of `loader_position`; None if every epoch starts them anew.
+        texts: content of the files that grow each epoch, by name.
+        hardware: of `hardware.hardware`; empty in states of earlier versions.
+    """
+
+    epoch: int
+    epochs: int
+    done: bool
+    seconds: float
+    batch_size: int
+    last_opt_step: int
+    mosaic_closed: bool
+    model: dict[str, Tensor]
+    criterion: dict[str, Any]
+    ema: dict[str, Tensor]
+    updates: int
+    gradients: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    scaler: dict[str, Any]
+    stopper: dict[str, Any]
+    fitness: dict[str, Any]
+    metrics: dict[str, Any]
+    loss_names: tuple[str, ...]
+    best_before: bool
+    validator: dict[str, Any]
+    streams: dict[str, Any] | None
+    loader: dict[str, Any] | None
+    texts: dict[str, str]
+    found_batch: int | None = None
+    hardware: dict[str, Any] = field(default_factory=dict)
 
 
 def previous(path: Path) -> Path:
@@ -32,14 +83,14 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def write_state(path: Path, state: dict[str, Any]) -> None:
+def write_state(path: Path, state: TrainingState) -> None:
     """Write a state; the existing one becomes the previous state.
 
     Raises:
         OSError: if it cannot be written; the existing states stay.
     """
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "run": path.parent.name, **state}, buffer)
+    torch.save({"format": FORMAT, "run": path.parent.name, **vars(state)}, buffer)
     new = path.with_name(f"{path.name}.partial")
     write_atomically(new, buffer.getbuffer())
     if path.exists():
@@ -48,11 +99,12 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     sync_folder(path.parent)
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> TrainingState:
     """Read a state and verify every byte.
 
     Raises:
-        ForeignStateError: if it belongs to another run. States of earlier versions do not tell.
+        ForeignStateError: if it belongs to another run, or lacks something. States of earlier versions do not name
+            their run.
         ValueError: if the file is damaged, or another version of this program wrote it.
     """
     try:
@@ -60,18 +112,24 @@ def read_state(path: Path) -> dict[str, Any]:
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum in {damaged}")
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = state.get("format")
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = content.get("format")
     except (OSError, EOFError, RuntimeError, AttributeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise ValueError(f"{path} cannot be read ({error})") from error
     if found != FORMAT:
         raise ValueError(f"{path} has format {found}, this version of the program reads {FORMAT}")
-    if (run := state.get("run", path.parent.name)) != path.parent.name:
+    if (run := content.get("run", path.parent.name)) != path.parent.name:
         raise ForeignStateError(
             f"{path} is the state of run {run}, not of {path.parent.name}: the folder was copied or renamed; give it "
             f"its name back, or move it away to train {path.parent.name} from the start"
         )
-    return state
+    required = [each.name for each in fields(TrainingState) if MISSING is each.default is each.default_factory]
+    if missing := [name for name in required if name not in content]:
+        raise ForeignStateError(
+            f"{path} does not fit this version of the program (it has no {', '.join(missing)}); delete it to train the "
+            "run from the start"
+        )
+    return TrainingState(**{each.name: content[each.name] for each in fields(TrainingState) if each.name in content})
 
 
 def settle(path: Path, best: Path) -> list[str]:
@@ -94,7 +152,7 @@ def settle(path: Path, best: Path) -> list[str]:
             continue
         try:
             state = read_state(candidate)
-            if state["best_before"] and (problem := damage(best)):
+            if state.best_before and (problem := damage(best)):
                 raise ValueError(problem)
         except ForeignStateError:
             raise
@@ -105,6 +163,12 @@ def settle(path: Path, best: Path) -> list[str]:
             os.replace(candidate, path)
             break
     return problems
+
+
+def remove_previous(path: Path) -> None:
+    """Remove the previous state of a run that failed, unless the newest one is damaged."""
+    if damage(path) is None:
+        previous(path).unlink(missing_ok=True)
 
 
 def remove_state(path: Path) -> None:
@@ -121,58 +185,3 @@ def damage(checkpoint: Path) -> str | None:
     except (OSError, zipfile.BadZipFile) as error:
         return f"{checkpoint} cannot be read ({error})"
     return None if damaged is None else f"{checkpoint} cannot be read (wrong checksum in {damaged})"
-
-
-def random_streams(device: torch.device) -> dict[str, Any]:
-    """The state of every random generator of this process."""
-    numpy = np.random.get_state(legacy=False)
-    return {
-        "python": random.getstate(),
-        "numpy": {**numpy, "state": {"key": numpy["state"]["key"].tolist(), "pos": numpy["state"]["pos"]}},
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-    }
-
-
-def set_random_streams(streams: dict[str, Any], device: torch.device) -> None:
-    """Restore every random generator to the state from `random_streams`."""
-    random.setstate(streams["python"])
-    key = np.array(streams["numpy"]["state"]["key"], dtype=np.uint32)
-    np.random.set_state({**streams["numpy"], "state": {**streams["numpy"]["state"], "key": key}})
-    torch.set_rng_state(streams["torch"])
-    if streams["cuda"] is not None and device.type == "cuda":
-        torch.cuda.set_rng_state(streams["cuda"], device)
-
-
-def loader_position(loader: Any) -> dict[str, Any]:
-    """The position of a loader without worker processes at the end of an epoch.
-
-    It has the generator and Ultralytics' buffer: the last images read, from which mosaics take their other images.
-    """
-    return {"generator": loader.generator.get_state(), "buffer": list(loader.dataset.buffer)}
-
-
-def set_loader_position(loader: Any, position: dict[str, Any]) -> None:
-    """Set an unused loader to a position from `loader_position`."""
-    iterator = loader._get_iterator()
-    for _ in range(len(loader)):  # a sampler draws again when it is asked past its end, so stop exactly there
-        iterator._next_index()
-    loader.iterator = iterator
-    loader.generator.set_state(position["generator"])
-    for index in position["buffer"]:
-        loader.dataset.load_image(index)  # fills the buffer
-
-
-def start_epoch_anew(loader: Any, *where: int) -> None:
-    """Restart a loader with worker processes so that all its randomness depends only on `where`: seed, epoch, ..."""
-    seed = int.from_bytes(hashlib.sha256(repr(where).encode()).digest()[:8])
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    loader.reset()
-    loader.generator.manual_seed(seed)
-    if loader.dataset.cache != "ram":
-        # Only an image that is not held enters Ultralytics' buffer; without worker processes it stays held for epochs.
-        loader.dataset.ims = [None] * loader.dataset.ni
-        # With the empty buffer of new workers, the first mosaics of every epoch would be alike.
-        loader.dataset.buffer = random.sample(range(loader.dataset.ni), max(loader.dataset.max_buffer_length - 1, 0))

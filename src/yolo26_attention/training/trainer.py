@@ -4,9 +4,11 @@ It adds to Ultralytics: the graft, once the stock model is built and loaded; a j
 change the experiment; and exact resumption (src/yolo26_attention/training/resuming.py).
 """
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +22,7 @@ from ultralytics.utils import LOCAL_RANK, RANK
 from ultralytics.utils.torch_utils import select_device, unwrap_model
 
 from yolo26_attention.compat.pytorch import guard_hooks
-from yolo26_attention.compat.ultralytics import keep_random_stream, without_flops_line
+from yolo26_attention.compat.ultralytics import amp_check_at_hand, fuse_grafts, keep_random_stream, without_flops_line
 from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.freezing import (
@@ -32,20 +34,27 @@ from yolo26_attention.detector.freezing import (
 )
 from yolo26_attention.detector.grafted import grafted_scalars, placebo_matches
 from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.not_finite import LARGE, overflowing
 from yolo26_attention.detector.same_graft import load_graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock, loaded_tensors
 from yolo26_attention.detector.trust import Trust, known_classes_only
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.journal import Epoch, Kind, read_journal
+from yolo26_attention.files.model import LoadedTensors, ParameterGroup, PlaceboMatch
+from yolo26_attention.files.start import TrainingStart
+from yolo26_attention.files.typed import plain
 from yolo26_attention.training.decided import decided
 from yolo26_attention.training.finite import NotFiniteError, Watch, is_finite
 from yolo26_attention.training.gpu_workers import end_with_run
+from yolo26_attention.training.hardware import training_precision
 from yolo26_attention.training.param_groups import describe, regroup
 from yolo26_attention.training.resuming import Resuming
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.step_budget import epochs_of_steps
 from yolo26_attention.training.validator import MatchValidator
+
+log = logging.getLogger(__name__)
 
 
 class Grafting(Resuming):
@@ -66,6 +75,9 @@ class Grafting(Resuming):
     batch_folder: Path | None = None  # folder of batch sizes for a share of the memory; None stores none
     frozen_buffers: FrozenBuffers | None = None
     learns: Mapping[str, bool] = MappingProxyType({})  # for every parameter of the graft, whether it is trained
+    loaded: LoadedTensors | None = None  # what the starting checkpoint gave
+    placebo: Mapping[str, PlaceboMatch] = MappingProxyType({})  # by place
+    groups: Sequence[ParameterGroup] = ()  # of the optimizer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Set the number of CPU threads after Ultralytics, which sets its own when it selects the device."""
@@ -73,6 +85,7 @@ class Grafting(Resuming):
             end_with_run(self.run_process)
         restrict_label_caches()
         keep_random_stream()
+        fuse_grafts()  # before the final validation, so that it is the same whatever ran earlier in this process
         super().__init__(*args, **kwargs)
         if self.args.compile:
             guard_hooks()
@@ -141,26 +154,55 @@ class Grafting(Resuming):
         if self.resume and weights is not None:
             model.load_state_dict(weights.float().state_dict())
         else:
-            self.note(
-                "weights",
+            self.loaded = LoadedTensors(
                 loaded=sum(name in kept for name in loaded),
                 total=len(stock),
                 lost=[name for name in stock if name not in kept],
                 graft_loaded=len(load_graft(model, weights)) if weights is not None else 0,
             )
-            self.note("graft", placebo=placebo_matches(model))
+            self.placebo = {place: PlaceboMatch(**match) for place, match in placebo_matches(model).items()}
+            self.note(Kind.WEIGHTS, **plain(self.loaded))
+            self.note(Kind.GRAFT, placebo=plain(self.placebo))
         return model
 
     def _setup_train(self) -> None:
-        """Journal what Ultralytics decided, once everything is built."""
-        super()._setup_train()
-        self._note_decided()
+        """Hand over what the training begins with, once everything is built."""
+        with amp_check_at_hand(partial(build_stock, "yolo26n", 80, 3)):
+            super()._setup_train()
+        self._hand_over()
+        if self.device.type == "cuda" and RANK in {-1, 0} and training_precision(self) == "fp16":
+            self._warn_of_overflow()
 
-    def _note_decided(self) -> None:
-        if self.journal is not None and RANK in {-1, 0}:
-            earlier = [entry["decided"] for entry in read_journal(self.journal) if entry["event"] == "training"]
-            if earlier[-1:] != [now := decided(self)]:
-                self.note("training", decided=now)
+    def _warn_of_overflow(self) -> None:
+        """Name the attention that may overflow in half precision, before anything is trained."""
+        side = 4 * self.stride
+        images = torch.zeros(1, self.data["channels"], side, side, device=self.device)
+        if sites := overflowing(unwrap_model(self.model), images, torch.float16):
+            log.warning(
+                "the attention at %s outputs non-finite values in fp16 for activations of mean %g; the gradient scaler "
+                "skips such steps, and a latency in fp16 would be refused: trainer.amp=bf16 and latency.precision=bf16 "
+                "avoid both",
+                *(", ".join(sites), LARGE),
+            )
+
+    def _hand_over(self) -> None:
+        """Write training.json for the run's record, and journal what Ultralytics decided if that has changed."""
+        if self.journal is None or RANK not in {-1, 0}:
+            return
+        path = RunFolder(self.journal.parent).start
+        before = TrainingStart.read(path)
+        if before is None and self._state is not None:  # the run began before there was a training.json
+            before = TrainingStart.from_journal(read_journal(self.journal))
+        if self.loaded is not None:
+            loaded, placebo = self.loaded, dict(self.placebo)
+        elif before is not None:  # a resumed multi-GPU training fills its model from the last checkpoint
+            loaded, placebo = before.weights, before.placebo
+        else:
+            raise ValueError(f"{path} is gone, so this run cannot resume; remove its folder to train it anew")
+        now = TrainingStart(loaded, placebo, list(self.groups), decided(self))
+        if before is None or before.decided != now.decided:
+            self.note(Kind.TRAINING, decided=now.decided)
+        now.write(path)
 
     def build_optimizer(self, model: nn.Module, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Build Ultralytics' optimizer, and apply `optimizer.attention` to the graft's parameters."""
@@ -174,7 +216,8 @@ class Grafting(Resuming):
             self.frozen_buffers = FrozenBuffers(unwrap_model(model))
         optimizer: torch.optim.Optimizer = super().build_optimizer(model, *args, **kwargs)
         regroup(optimizer, unwrap_model(model), self.graft_options)
-        self.note("optimizer", groups=describe(optimizer, unwrap_model(model)))
+        self.groups = describe(optimizer, unwrap_model(model))
+        self.note(Kind.OPTIMIZER, groups=plain(self.groups))
         return optimizer
 
     def optimizer_step(self) -> None:
@@ -187,7 +230,7 @@ class Grafting(Resuming):
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
         listed = getattr(loader.dataset, "label_files", [])
         if listed and (dropped := len(listed) - len(loader.dataset.im_files)):
-            self.note("images_dropped", split=mode, dropped=dropped, of=len(listed))
+            self.note(Kind.IMAGES_DROPPED, split=mode, dropped=dropped, of=len(listed))
         if self.steps is not None and mode == "train":
             accumulate = max(round(self.args.nbs / self.batch_size), 1)
             epochs, self.last_batch = epochs_of_steps(self.steps, len(loader), accumulate, self.args.warmup_epochs)
@@ -202,20 +245,16 @@ class Grafting(Resuming):
     def save_metrics(self, metrics: dict[str, float]) -> None:
         """Write the epoch to Ultralytics' results.csv and, with the graft's scalars, to the journal."""
         super().save_metrics(metrics)
-        self.note(
-            "epoch",
-            epoch=self.epoch + 1,
-            values={name: float(value) for name, value in metrics.items()},
-            scalars=grafted_scalars(unwrap_model(self.model)),
-        )
+        values = {name: float(value) for name, value in metrics.items()}
+        self.note(Kind.EPOCH, **vars(Epoch(self.epoch + 1, values, grafted_scalars(unwrap_model(self.model)))))
 
     def _build_train_pipeline(self) -> None:
         """Journal the halved batch when Ultralytics rebuilds its loaders after running out of memory."""
         rebuilt = self.optimizer is not None
         super()._build_train_pipeline()
         if rebuilt:
-            self.note("batch_halved", batch=self.batch_size)
-            self._note_decided()
+            self.note(Kind.BATCH_HALVED, batch=self.batch_size)
+            self._hand_over()
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
         """Journal when Ultralytics returns to the last checkpoint because the loss is not finite.
@@ -233,7 +272,7 @@ class Grafting(Resuming):
             self.watch.end()
             self.watch = None
         if recovered:
-            self.note("nan_recovery", epoch=epoch + 1, attempt=self.nan_recovery_attempts)
+            self.note(Kind.NAN_RECOVERY, epoch=epoch + 1, attempt=self.nan_recovery_attempts)
         return recovered
 
 
