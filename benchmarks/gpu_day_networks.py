@@ -12,7 +12,8 @@ from benchmarks.gpu_day_sections import run_tests
 from benchmarks.measure import in_turns, ratios
 from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.config.schema import Backend, LatencyConfig
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.latency.measure import measure
 

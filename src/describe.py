@@ -19,6 +19,9 @@ from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from yolo26_attention.detector.specification import Graft
     from yolo26_attention.plan.checks import Plan
 
 NUMBERS = {1, 2, 3, 5, 6}  # columns of the table
@@ -27,20 +30,21 @@ NUMBERS = {1, 2, 3, 5, 6}  # columns of the table
 def describe(plan: "Plan") -> str:
     """Format the network of a plan as lines of text: its sites, their maps, and the graft's cost and losses."""
     from yolo26_attention.detector.costs import site_costs
-    from yolo26_attention.detector.grafting import graft, placebo_matches
+    from yolo26_attention.detector.grafted import graft_of, grafts_at, placebo_matches
+    from yolo26_attention.detector.grafting import graft
     from yolo26_attention.detector.stock import build_stock
     from yolo26_attention.evaluation.flops import count_operators, count_parameters
 
     name, imgsz = plan.config.model.name, plan.arguments["imgsz"]
     stock = build_stock(name, len(plan.dataset.names), plan.dataset.channels).eval()
     grafted = copy.deepcopy(stock)
-    graft(grafted, plan.graft)
-    attention = plan.config.attention["name"]
+    graft(grafted, *plan.grafts)
+    attention, grafts = plan.config.attention["name"], graft_of(grafted)
     rows = [("site", "layer", "channels", "map", "attention", "parameters", "GFLOPs")]
     for cost in site_costs(stock, grafted, imgsz):
         added = ("-", "", "")
         if cost.parameters is not None and cost.flops is not None:
-            added = (f"{plan.graft.mode} {attention}", f"{cost.parameters:+,}", f"{cost.flops / 1e9:+.3f}")
+            added = (_added(grafts_at(grafts, cost.name)), f"{cost.parameters:+,}", f"{cost.flops / 1e9:+.3f}")
         rows.append((cost.name, str(cost.layer), str(cost.channels), f"{cost.height}x{cost.width}", *added))
     fused = [copy.deepcopy(model).fuse(verbose=False) for model in (stock, grafted)]
     parameters = [count_parameters(model) for model in fused]
@@ -68,6 +72,10 @@ def describe(plan: "Plan") -> str:
             f"placebo        {place}: {match['got']:,} {match['by']} for {match['wanted']:,} ({match['mismatch']:+.2%})"
         )
     return "\n".join([*lines, *plan.dataset.notes])
+
+
+def _added(grafts: "Sequence[Graft]") -> str:
+    return ", ".join(f"{graft.mode} {graft.name}" for graft in grafts)
 
 
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")

@@ -170,12 +170,14 @@ def _code_changed(folder: Path, trust: "Trust") -> str | None:
     Raises:
         ValueError: if the class cannot be imported.
     """
+    from yolo26_attention.detector.mix import attention_groups
     from yolo26_attention.plan.own_code import code_changed
 
     record = Record.read(folder)
     attention = {} if record is None else record.config.get("attention", {})
-    may_run = trust.everything or trust.covers(str(attention.get("_target_")))
-    return code_changed(attention) if may_run else None
+    groups = attention_groups(attention)
+    may_run = [one for one in groups if trust.everything or trust.covers(str(one.get("_target_")))]
+    return next(filter(None, map(code_changed, may_run)), None)
 
 
 def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:

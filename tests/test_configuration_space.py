@@ -150,7 +150,7 @@ def outcome(tmp_path_factory):
             return str(error)
         torch.manual_seed(0)
         model = build_stock(config.model.name, len(plan.dataset.names), plan.dataset.channels)
-        graft(model, plan.graft)
+        graft(model, *plan.grafts)
         with torch.inference_mode():
             model.eval()(torch.zeros(1, plan.dataset.channels, 64, 64))
         return "built"

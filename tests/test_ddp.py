@@ -20,7 +20,7 @@ from ultralytics.utils import dist
 from ultralytics.utils.dist import ddp_cleanup, generate_ddp_command, generate_ddp_file
 
 from yolo26_attention.config.schema import GraftOptimizerConfig
-from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.journal import epochs as completed
 from yolo26_attention.files.journal import read_journal
@@ -110,7 +110,7 @@ def trainer(tiny, tmp_path):
             (folder / name).touch()
         arguments = {**plan.arguments, "save_dir": str(folder / "train")}
         settings = {"journal": folder / "journal.jsonl", "state_file": folder / "state.pt", **settings}
-        return cls.configured(plan.graft, **settings)(overrides=arguments)
+        return cls.configured(plan.grafts, **settings)(overrides=arguments)
 
     return build
 

@@ -10,7 +10,8 @@ import pytest
 
 from src.describe import describe
 from yolo26_attention.detector.costs import site_costs
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.evaluation.flops import count_parameters
 from yolo26_attention.plan.checks import check
@@ -45,7 +46,16 @@ def test_what_is_not_counted_is_named_and_the_image_size_stands_beside_gflops(ti
     text = describe(plan)
     assert "not counted" not in text
     assert len(re.findall(r"GFLOPs at 64 px", text)) == 2
-    plan = dataclasses.replace(plan, graft=Graft("tests.evaluation.test_unseen.Fourier", {}, ("p3",)))
+    plan = dataclasses.replace(
+        plan,
+        grafts=(
+            Graft(
+                "tests.evaluation.test_unseen.Fourier",
+                {},
+                ("p3",),
+            )
+        ),
+    )
     assert re.search(
         r"^not counted    aten::_fft_r2c \(site p3\), aten::_fft_c2r \(site p3\)$", describe(plan), re.MULTILINE
     )
@@ -79,7 +89,7 @@ def test_placebo_shows_its_mismatch(tiny):
 def test_sites_add_up_to_the_difference(mode, sites, tiny):
     plan = check(tiny(f"placement.sites={sites}", f"placement.mode={mode}"))
     stock, grafted = (build_stock("yolo26n", classes=10, channels=3).eval() for _ in range(2))
-    graft(grafted, plan.graft)
+    graft(grafted, *plan.grafts)
     costs = [cost for cost in site_costs(stock, grafted, 64) if cost.parameters is not None]
     assert len(costs) == len(plan.config.placement.sites)
     before, after = (count_parameters(model.fuse(verbose=False)) for model in (stock, grafted))

@@ -38,7 +38,8 @@ from yolo26_attention.data.datasets import resolve_dataset
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.data.splits import read_image
 from yolo26_attention.detector import stock
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.locks import run_lock
@@ -179,7 +180,7 @@ ELSEWHERE = {
     ("detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
     ("plan/training_options.py", " cannot be divided among "): "needs several GPUs",
     ("training/trainer.py", " because of its name, so its values"): "as above",
-    ("detector/sites.py", "this model has no YOLO26 block to graft"): "as above",
+    ("detector/sites.py", "this model has no block to graft"): "as above",
     ("detector/trust.py", " is not a dotted path"): "tests/detector: needs a folder given with -cd",
     (
         "latency/backends.py",

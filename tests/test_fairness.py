@@ -21,7 +21,7 @@ VARIANTS = [
 def observe(config, folder):
     """Train; the stock tensors at the start, every image that went in, and Ultralytics' own rows of metrics."""
     plan = check(config)
-    trainer = GraftTrainer.configured(plan.graft)(overrides={**plan.arguments, "save_dir": str(folder)})
+    trainer = GraftTrainer.configured(plan.grafts)(overrides={**plan.arguments, "save_dir": str(folder)})
     start, batches = {}, []
     trainer.add_callback(
         "on_train_start",

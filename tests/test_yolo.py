@@ -8,7 +8,7 @@ import torch._dynamo.config
 from torch import nn
 from ultralytics import YOLO
 
-from yolo26_attention.detector.grafting import grafted_attention, placebo_matches
+from yolo26_attention.detector.grafted import grafted_attention, placebo_matches
 from yolo26_attention.plan.checks import check
 from yolo26_attention.yolo import GraftedYOLO, grafted_yolo
 
@@ -188,10 +188,10 @@ def test_refused(arguments, message):
         grafted_yolo("yolo26n.yaml", **arguments)
 
 
-def test_a_second_graft_is_refused(trained):
+def test_a_graft_is_not_taken_off_by_asking_for_the_baseline(trained):
     _, folder = trained
-    with pytest.raises(ValueError, match=r"already has a graft .*leave out attention"):
-        grafted_yolo(folder / "first" / "weights" / "best.pt", "se")
+    with pytest.raises(ValueError, match=r"has a graft \(acmix\), which attention=baseline does not remove"):
+        grafted_yolo(folder / "first" / "weights" / "best.pt", "baseline")
 
 
 def test_an_exported_network_is_refused(tmp_path):

@@ -14,7 +14,7 @@ from ultralytics import YOLO
 from ultralytics.cfg import get_cfg
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
-from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.yolo import grafted_yolo
 
 PLACEMENTS = {"append at neck": ("append", ["neck"]), "replace at p4": ("replace", ["p4"])}

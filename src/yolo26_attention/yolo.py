@@ -11,16 +11,19 @@ from ultralytics import YOLO
 from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.compat.ultralytics import fuse_grafts
-from yolo26_attention.detector.grafting import Graft, graft, graft_of, prepare
+from yolo26_attention.detector.grafted import graft_of
+from yolo26_attention.detector.grafting import graft, prepare
+from yolo26_attention.detector.mix import PLACEBO, Entry, read_mix
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.probe import Use
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.trust import Trust, check_target, known_classes_only
 from yolo26_attention.training.trainer import Grafting
 
 
 def grafted_yolo(
     model: str | Path = "yolo26n.pt",
-    attention: str | type[nn.Module] | None = None,
+    attention: str | type[nn.Module] | Mapping[str, Any] | None = None,
     sites: Sequence[str] = ("neck",),
     *,
     options: Mapping[str, Any] | None = None,
@@ -33,13 +36,15 @@ def grafted_yolo(
     """Build a YOLO26 of any task with attention, kept by `.train()`, `.val()`, `.predict()` and `.export()`.
 
     Args:
-        model: as for `YOLO`: `yolo26n.pt`, `yolo26s-seg.yaml`, or your own checkpoint.
-        attention: as `attention=` on the command line, or a class called with a site's channels; None keeps the graft
-            of a checkpoint, with its sites, options, mode, gate and seed.
-        sites: as `placement.sites`.
-        options: as `attention.*`, only those that differ from the defaults.
-        mode: as `placement.mode`.
-        gate: as `placement.gate`.
+        model: as for `YOLO`: `yolo26n.pt`, `yolo26s-seg.yaml`, or your own checkpoint. The attention joins that of a
+            grafted checkpoint.
+        attention: as `attention=` on the command line; a class called with a site's channels; or a mix as
+            `attention.grafts`, such as {"p3": "acmix", "p5": {"name": "cbam", "mode": "replace"}}. None keeps the
+            graft of a checkpoint, with its sites, options, mode, gate and seed.
+        sites: as `placement.sites`; a mix names its own.
+        options: as `attention.*`, only those that differ from the defaults; a mix names its own.
+        mode: as `placement.mode`; in a mix, for each attention without its own.
+        gate: as `placement.gate`; likewise.
         seed: seed of the graft's initial values; the seed of the training is `.train(seed=...)`.
         match: for attention="placebo": {"matches": "acmix"}, optionally with "options", "by", and the "imgsz" at which
             FLOPs are matched.
@@ -50,8 +55,14 @@ def grafted_yolo(
     """
     if attention is None:
         return GraftedYOLO(model, trust=Trust(trust))
+    if isinstance(attention, Mapping):
+        if options or match or tuple(sites) != ("neck",):
+            raise ValueError("attention is a mix, which names its sites, options and what its placebos match itself")
+        mixed = tuple(_graft_of_entry(entry, seed, mode, gate) for entry in read_mix(attention))
+        return GraftedYOLO(model, mixed, Trust(trust))
     what = _attention(attention, options or {}, match)
-    return GraftedYOLO(model, replace(what, sites=tuple(sites), seed=seed, mode=mode, gate=gate), Trust(trust))
+    grafts = () if what is None else (replace(what, sites=tuple(sites), seed=seed, mode=mode, gate=gate),)
+    return GraftedYOLO(model, grafts, Trust(trust))
 
 
 class GraftedYOLO(YOLO):
@@ -59,17 +70,17 @@ class GraftedYOLO(YOLO):
 
     Args:
         model: as for `YOLO`.
-        spec: the graft; None for that of the checkpoint.
+        grafts: what joins the network; None for what the checkpoint has.
         trust: whose classes the checkpoint may hold.
 
     Raises:
-        ValueError: if the network cannot take the graft, already has one, or lacks an expected one, or if the
-            checkpoint holds a class that is not trusted.
+        ValueError: if the network cannot take the graft or lacks an expected one, or if the checkpoint holds a class
+            that is not trusted.
     """
 
-    graft_spec: Graft
+    grafts: tuple[Graft, ...]
 
-    def __init__(self, model: str | Path, spec: Graft | None = None, trust: Trust | None = None):
+    def __init__(self, model: str | Path, grafts: tuple[Graft, ...] | None = None, trust: Trust | None = None):
         self.trust = trust or Trust()
         super().__init__(model)
         guard_hooks()
@@ -77,17 +88,17 @@ class GraftedYOLO(YOLO):
         if not isinstance(self.model, nn.Module):
             raise ValueError(f"model={model} is an exported network, which cannot be grafted; give a .pt or a .yaml")
         has = graft_of(self.model)
-        if spec is None and has.target is None:
+        if grafts is None and not has:
             raise ValueError(f"model={model} has no graft; give attention=NAME, for example acmix")
-        if spec is not None and has.target is not None:
-            raise ValueError(f"model={model} already has a graft ({has.target}); leave out attention to keep it")
-        if spec is not None:
-            prepare(self.model, spec, use=Use())
-            graft(self.model, spec)
-        else:  # training imports these classes by the names in the checkpoint
-            for target in [has.target] if has.match is None else [has.target, has.match.target]:
-                check_target(f"model={model}: the class of its graft", target, self.trust)
-        self.graft_spec = has if spec is None else spec
+        if grafts == () and has:
+            names = ", ".join(one.name for one in has)
+            raise ValueError(f"model={model} has a graft ({names}), which attention=baseline does not remove")
+        targets = [one.target for one in has] + [one.match.target for one in has if one.match is not None]
+        for target in targets:  # training imports these classes by the names in the checkpoint
+            check_target(f"model={model}: the class of its graft", target, self.trust)
+        prepare(self.model, *(grafts or ()), use=Use())
+        graft(self.model, *(grafts or ()))
+        self.grafts = graft_of(self.model)
 
     def _load(self, weights: str, task: str | None = None) -> None:
         with known_classes_only("model", weights, self.trust):
@@ -97,7 +108,7 @@ class GraftedYOLO(YOLO):
         """Train as in Ultralytics; the trainer of the task, or the given one, keeps the graft."""
         base = trainer or self._smart_load("trainer")
         grafting: Any = type(f"Grafting{base.__name__}", (Grafting, base), {})
-        return super().train(trainer=grafting.configured(self.graft_spec, trust=self.trust), **kwargs)
+        return super().train(trainer=grafting.configured(self.grafts, trust=self.trust), **kwargs)
 
     def export(self, **kwargs: Any) -> Any:
         """Export as in Ultralytics; with dynamic=False the graft takes only the exported image size, and is faster."""
@@ -116,9 +127,34 @@ class GraftedYOLO(YOLO):
         raise NotImplementedError("Ultralytics' tuner loses the graft; sweep with python -m src.train -m instead")
 
 
-def _attention(attention: str | type[nn.Module], options: Mapping[str, Any], match: Mapping[str, Any] | None) -> Graft:
-    """A graft without its placement."""
-    if attention == "placebo":
+def _graft_of_entry(entry: Entry, seed: int, mode: str, gate: str) -> Graft:
+    """The graft that an entry of a mix asks for.
+
+    Raises:
+        ValueError: with the entry's key.
+    """
+    try:
+        what = _attention(entry.target or entry.name, entry.options, entry.matching or None)
+    except ValueError as error:
+        raise ValueError(f"{entry.key}: {error}") from error
+    if what is None:
+        raise ValueError(f"{entry.key}=baseline is no attention; leave the site out")
+    return replace(
+        what,
+        sites=(entry.site,),
+        seed=seed,
+        mode=entry.joining.get("mode", mode),
+        gate=entry.joining.get("gate", gate),
+        called=entry.name,
+        key=entry.key,
+    )
+
+
+def _attention(
+    attention: str | type[nn.Module], options: Mapping[str, Any], match: Mapping[str, Any] | None
+) -> Graft | None:
+    """A graft without its placement; None for the baseline."""
+    if attention in ("placebo", PLACEBO):
         wanted = match or {}
         if set(wanted) - {"matches", "options", "by", "imgsz"} or "matches" not in wanted:
             raise ValueError(f"match={match}: needs matches, and may have options, by and imgsz, but no others")
@@ -126,11 +162,11 @@ def _attention(attention: str | type[nn.Module], options: Mapping[str, Any], mat
         found = Match(
             wanted["matches"], target, resolved, **{key: wanted[key] for key in ("by", "imgsz") if key in wanted}
         )
-        return Graft("yolo26_attention.attention.placebo.Placebo", {"shortcut": True, **options}, match=found)
+        return Graft(PLACEBO, {"shortcut": True, **options}, match=found)
     if match is not None:
         raise ValueError(f"match={match} is for a placebo, but attention={attention} is none")
     if attention == "baseline":
-        return Graft()
+        return None
     if not isinstance(attention, str):
         attention = f"{attention.__module__}.{attention.__qualname__}"
     target, resolved = resolve_options(attention, options)

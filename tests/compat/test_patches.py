@@ -22,7 +22,9 @@ from yolo26_attention.compat.ultralytics import (
     restricted_loading,
     without_flops_line,
 )
-from yolo26_attention.detector.grafting import Graft, graft, grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.evaluation.flops import count_parameters
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.importing import find_class
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 
 HERE = __name__

@@ -8,7 +8,9 @@ from torch import nn
 
 from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.detector.freezing import check_freeze, frozen_paths, graft_gradients
-from yolo26_attention.detector.grafting import Graft, graft, graft_parts
+from yolo26_attention.detector.grafted import graft_parts
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 
 KINDS = [

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from yolo26_attention.detector.grafting import Graft, graft, grafted_attention, grafted_scalars
+from yolo26_attention.detector.grafted import grafted_attention, grafted_scalars
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 
 ACMIX = "yolo26_attention.attention.acmix.ACmix"
@@ -57,7 +59,7 @@ def test_attention_runs_on_the_blocks_output(stock):
 
 def test_baseline_changes_nothing(stock):
     before = list(stock.state_dict())
-    assert graft(stock, Graft()) == []
+    assert graft(stock) == []
     assert list(stock.state_dict()) == before
     assert grafted_attention(stock) == {}
 

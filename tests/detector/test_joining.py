@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from yolo26_attention.detector.grafting import Graft, graft, grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.importing import find_class
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.plan.checks import check
 from yolo26_attention.training.trainer import GraftTrainer
@@ -195,7 +197,7 @@ def test_a_file_that_changes_settings_when_it_is_imported_changes_none(tmp_path,
 def trained(tiny, folder, cls, *overrides):
     plan = check(tiny("attention=baseline", *overrides))
     spec = Graft(f"{HERE}.{cls.__name__}", {}, ("p3",), 0)
-    trainer = GraftTrainer.configured(spec)(overrides={**plan.arguments, "save_dir": str(folder)})
+    trainer = GraftTrainer.configured((spec,))(overrides={**plan.arguments, "save_dir": str(folder)})
     trainer.train()
     return trainer
 

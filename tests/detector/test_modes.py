@@ -9,9 +9,11 @@ from torch import nn
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.modules import Conv
 
-from yolo26_attention.detector.grafting import Graft, graft, grafted_attention, grafted_scalars
+from yolo26_attention.detector.grafted import grafted_attention, grafted_scalars
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.modes import AttentionConv, Gated, Replacement
 from yolo26_attention.detector.sites import find_sites
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 
 ACMIX = "yolo26_attention.attention.acmix.ACmix"

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from yolo26_attention.attention.options import resolve_options
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.not_finite import overflowing, sites_not_finite
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 
 

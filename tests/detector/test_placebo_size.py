@@ -6,8 +6,10 @@ from torch import nn
 
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS, resolve_options
 from yolo26_attention.attention.placebo import Placebo
-from yolo26_attention.detector.grafting import Graft, graft, grafted_attention, placebo_matches
+from yolo26_attention.detector.grafted import grafted_attention, placebo_matches
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.placebo_size import TOLERANCE, Match, match_placebo
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.evaluation.flops import count_flops, count_parameters
 

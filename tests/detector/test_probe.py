@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 from ultralytics.nn.modules import Conv, RepConv
 
-from yolo26_attention.detector.grafting import Graft, prepare, probe_sites
+from yolo26_attention.detector.grafting import prepare, probe_sites
 from yolo26_attention.detector.probe import Candidate, UnfitError, Use
 from yolo26_attention.detector.probe.passes import check_on
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 
 HERE = __name__
@@ -644,7 +645,7 @@ def stock():
 
 def tried(cls, sites=("p5",), mode="append", **use):
     model, found = stock()
-    return prepare(model, Graft(f"{HERE}.{cls.__name__}", {}, sites, 0, mode), found, Use(**use))
+    return prepare(model, Graft(f"{HERE}.{cls.__name__}", {}, sites, 0, mode), sites=found, use=Use(**use))
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "bottleneck"])
@@ -732,9 +733,9 @@ def test_a_graph_that_breaks_is_refused_where_it_is_compiled_as_a_whole():
 def test_a_batch_of_one_image_is_refused_if_there_will_be_one(own):
     model, found = stock()
     spec = Graft(f"{HERE}.OneImage" if own else "yolo26_attention.attention.from_timm.sk", {}, ("p5",))
-    prepare(model, spec, found, Use())
+    prepare(model, spec, sites=found, use=Use())
     with pytest.raises(ValueError, match="cannot train on a batch of one image, and the last is: ValueError"):
-        prepare(model, spec, found, Use(lone="the last is"))
+        prepare(model, spec, sites=found, use=Use(lone="the last is"))
 
 
 def test_half_precision_is_tried_where_it_is_used():
@@ -750,6 +751,6 @@ def test_half_precision_is_tried_where_it_is_used():
 def test_what_is_shipped_is_not_tried_again(monkeypatch):
     monkeypatch.setattr("yolo26_attention.detector.building.probe", lambda *_: pytest.fail("tried"))
     model, found = stock()
-    prepare(model, Graft("yolo26_attention.attention.simam.SimAM", {}, ("p5",)), found, Use())
+    prepare(model, Graft("yolo26_attention.attention.simam.SimAM", {}, ("p5",)), sites=found, use=Use())
     with pytest.raises(pytest.fail.Exception):
         tried(Base)

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from yolo26_attention.attention.options import resolve_options
-from yolo26_attention.detector.grafting import Graft, graft, graft_parts
+from yolo26_attention.detector.grafted import graft_parts
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.same_graft import graft_difference, load_graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.plan.checks import ConfigError, check
 from yolo26_attention.training.trainer import GraftTrainer
@@ -63,7 +65,7 @@ def test_a_stock_checkpoint_has_nothing_to_lose(stock, grafted):
             {"name": "se"},
             r"it has yolo26_attention.attention\S+ at p3, but this run has yolo26_attention.attention\S+ at p3",
         ),
-        ({"sites": ("p3", "p4")}, r"at p3, p4 with placement.sites=\[p3,p4\], but this run has placement.sites=\[p3\]"),
+        ({"sites": ("p3", "p4")}, r"attention\S+ at p4, but this run has no attention there"),
         ({"mode": "replace"}, r"with placement.mode=replace, but this run has placement.mode=append"),
         ({"gate": "zero"}, r"with placement.gate=zero, but this run has placement.gate=none"),
         ({"kernel_att": 5}, r"with attention.kernel_att=5, but this run has attention.kernel_att=7"),
@@ -76,7 +78,9 @@ def test_another_graft_is_told_apart(theirs, said, grafted):
 
 
 def test_the_baseline_does_not_drop_attention(stock, grafted):
-    with pytest.raises(ValueError, match=r"it has yolo26_attention.attention\S+ at p3, but this run has no attention"):
+    with pytest.raises(
+        ValueError, match=r"it has yolo26_attention.attention\S+ at p3, but this run has no attention there"
+    ):
         load_graft(copy.deepcopy(stock), grafted())
 
 
@@ -93,7 +97,7 @@ def test_a_class_that_has_changed_since_is_told_apart(grafted):
 
 def test_an_option_that_came_later_does_not_make_another_graft(grafted):
     weights = grafted()
-    weights.grafted_spec["options"].popitem()
+    weights.grafted_spec[0]["options"].popitem()
     assert graft_difference(grafted(), weights) is None
 
 
@@ -122,7 +126,7 @@ def test_it_is_refused_from_python_too(tiny, tmp_path, grafted):
     path = tmp_path / "grafted.pt"
     torch.save({"model": grafted("acmix"), "train_args": {}}, path)
     plan = check(tiny("attention=se", "placement=p3"))
-    trainer = GraftTrainer.configured(plan.graft)(
+    trainer = GraftTrainer.configured(plan.grafts)(
         overrides={**plan.arguments, "pretrained": str(path), "save_dir": str(tmp_path)}
     )
     with pytest.raises(ValueError, match="would be lost"):

@@ -12,8 +12,9 @@ from ultralytics.nn.tasks import (
     SegmentationModel,
 )
 
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.sites import choose_sites, find_sites
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import MODELS, build_stock
 
 SE = "yolo26_attention.attention.from_timm.se"
@@ -132,5 +133,5 @@ def test_looking_for_sites_leaves_the_model_as_it_was(stock):
 def test_model_without_blocks_of_yolo26_is_refused(stock):
     model = copy.deepcopy(stock)
     model.model = nn.Sequential(model.model[0], model.model[1])
-    with pytest.raises(ValueError, match="no YOLO26 block to graft; it ends in Conv"):
+    with pytest.raises(ValueError, match="no block to graft; it ends in Conv"):
         find_sites(model)

@@ -11,7 +11,8 @@ import torch
 
 from tests.faults.data import Call
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS, resolve_options
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock, check_weights
 from yolo26_attention.detector.trust import Trust
 from yolo26_attention.plan.checks import ConfigError, check
@@ -85,7 +86,7 @@ def test_the_training_itself_loads_no_code_either(tiny, tmp_path, marker, stock)
     torch.save({"model": stock, "train_args": {}}, path)
     plan = check(tiny(f"model.weights={path}"))
     torch.save({"model": Call(os.system, f"touch {marker}")}, path)
-    trainer = GraftTrainer.configured(plan.graft, trust=plan.trust)(
+    trainer = GraftTrainer.configured(plan.grafts, trust=plan.trust)(
         overrides={**plan.arguments, "save_dir": str(tmp_path / "train")}
     )
     with pytest.raises(ValueError, match=r"weights.pt holds posix.system"):

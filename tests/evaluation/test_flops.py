@@ -10,7 +10,8 @@ from ultralytics.utils.torch_utils import fuse_conv_and_bn
 
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.attention.neighbourhood import NeighbourhoodAttention
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.evaluation.flops import count_flops, count_flops_by_thop, count_parameters
 from yolo26_attention.latency.trained import fused

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import DeformConv2d, deform_conv2d
 
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.evaluation.flops import count_flops, count_operators, count_without_computing
 from yolo26_attention.evaluation.unseen import KERNEL, PARAMETERS

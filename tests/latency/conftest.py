@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from yolo26_attention.config.schema import LatencyConfig
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 
 

@@ -10,8 +10,9 @@ import torch
 
 from yolo26_attention.config.run_config import OwnPlaceboConfig
 from yolo26_attention.config.schema import PlaceboConfig, PlacementConfig
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.placebo_size import Match
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.attention_options import resolve_placebo
@@ -77,7 +78,7 @@ def test_mode_and_gate_are_other_runs_and_reach_the_graft(tiny):
         for overrides in ((), ("placement.mode=replace",), ("placement.gate=zero",))
     ]
     assert len({plan.run_id for plan in plans}) == 3
-    assert [(plan.graft.mode, plan.graft.gate) for plan in plans] == [
+    assert [(plan.grafts[0].mode, plan.grafts[0].gate) for plan in plans] == [
         ("append", "none"),
         ("replace", "none"),
         ("append", "zero"),
@@ -110,7 +111,7 @@ def test_a_checker_gives_each_configuration_its_own_answer(tiny):
     alone = [check(tiny(*more)) for more in ((), ("seed=1",), ("placement=p3",), ("model=yolo26s",))]
     assert [plan.folder for plan in plans] == [plan.folder for plan in alone]
     assert [plan.config for plan in plans] == [plan.config for plan in alone]
-    assert plans[1].graft.seed == 1
+    assert plans[1].grafts[0].seed == 1
 
 
 def test_a_checker_refuses_again_what_it_refused(tiny):

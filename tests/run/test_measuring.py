@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.fabricate import latency_of
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.record import ObjectiveError, Record
 from yolo26_attention.latency.parity import ParityError

@@ -8,7 +8,8 @@ from torch import nn
 from ultralytics.utils.torch_utils import unset_deterministic
 
 from yolo26_attention.config.schema import GraftOptimizerConfig
-from yolo26_attention.detector.grafting import Graft, graft_parts
+from yolo26_attention.detector.grafted import graft_parts
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
@@ -24,7 +25,7 @@ def begin(tiny, tmp_path):
         plan = check(tiny("placement=p3", "trainer.val=false", *overrides))
         options = GraftOptimizerConfig(frozen=True) if frozen else plan.config.optimizer.attention
         configured = GraftTrainer.configured(
-            spec or plan.graft,
+            spec or plan.grafts,
             tmp_path / "journal.jsonl",
             graft_options=options,
             steps=plan.config.trainer.steps,
@@ -128,7 +129,7 @@ class Half(nn.Module):
         return x + self.fixed * self.model(self.dfl(x))
 
 
-HALF = Graft(f"{__name__}.Half", {}, ("p3",))
+HALF = (Graft(f"{__name__}.Half", {}, ("p3",)),)
 
 
 def test_names_that_ultralytics_freezes_do_not_freeze_the_graft(begin):
@@ -182,7 +183,7 @@ def test_several_gpus_do_not_train_apart_what_ultralytics_freezes_for_its_name(b
 def test_the_graft_learns_in_frozen_layers(freeze, overrides, tiny, tmp_path):
     options = ("attention=cbam", "trainer.val=false", "trainer.warmup_epochs=0", "trainer.nbs=4")
     plan = check(tiny(*options, f"trainer.freeze={freeze}", *overrides))
-    trainer = GraftTrainer.configured(plan.graft, tmp_path / "journal.jsonl")(
+    trainer = GraftTrainer.configured(plan.grafts, tmp_path / "journal.jsonl")(
         overrides={**plan.arguments, "save_dir": str(tmp_path / "train")}
     )
     before = {}

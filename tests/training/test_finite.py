@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from yolo26_attention.detector.grafting import Graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import check
@@ -41,7 +41,16 @@ class AtFour(Same):
 
 def planned(tiny, cls, *overrides):
     plan = check(tiny("attention=baseline", "trainer.epochs=3", *overrides))
-    return dataclasses.replace(plan, graft=Graft(f"{HERE}.{cls.__name__}", {}, ("neck",)))
+    return dataclasses.replace(
+        plan,
+        grafts=(
+            Graft(
+                f"{HERE}.{cls.__name__}",
+                {},
+                ("neck",),
+            )
+        ),
+    )
 
 
 def test_the_site_is_named_in_the_first_step_and_no_state_is_left(tiny):
@@ -58,7 +67,7 @@ def test_the_site_is_named_in_the_first_step_and_no_state_is_left(tiny):
 
 def test_a_loss_that_no_attention_made_so_says_that(tiny):
     plan = planned(tiny, Same, "seed=72")
-    trainer = GraftTrainer.configured(plan.graft)(overrides=dict(plan.arguments))
+    trainer = GraftTrainer.configured(plan.grafts)(overrides=dict(plan.arguments))
     trainer.add_callback("on_train_start", lambda t: t.model.model[0].conv.weight.data.fill_(float("nan")))
     with pytest.raises(NotFiniteError, match="not finite in epoch 1, but no attention caused it"):
         trainer.train()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from yolo26_attention.config.schema import GraftOptimizerConfig
-from yolo26_attention.detector.grafting import Graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
 from yolo26_attention.training.param_groups import regroup
@@ -32,7 +32,7 @@ def groups(tiny, tmp_path):
     def run(*overrides):
         plan = check(tiny("placement=p3", "trainer.val=false", "trainer.warmup_epochs=0", *overrides))
         trainer = GraftTrainer.configured(
-            plan.graft, tmp_path / "journal.jsonl", graft_options=plan.config.optimizer.attention
+            plan.grafts, tmp_path / "journal.jsonl", graft_options=plan.config.optimizer.attention
         )
         training = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")})
         before = {}
@@ -102,7 +102,9 @@ def test_a_weight_decay_of_its_own_outlives_a_halved_batch():
 def test_a_frozen_graft_keeps_the_buffers_that_it_changes_itself(tiny, tmp_path):
     plan = check(tiny("placement=p3", "trainer.val=false", "trainer.epochs=2", "trainer.nbs=4"))
     spec = Graft(f"{__name__}.Running", {}, ("p3",))
-    trainer = GraftTrainer.configured(spec, tmp_path / "journal.jsonl", graft_options=GraftOptimizerConfig(frozen=True))
+    trainer = GraftTrainer.configured(
+        (spec,), tmp_path / "journal.jsonl", graft_options=GraftOptimizerConfig(frozen=True)
+    )
     training, seen = trainer(overrides={**plan.arguments, "save_dir": str(tmp_path / "train")}), []
 
     def look(t):

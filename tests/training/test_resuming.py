@@ -44,7 +44,7 @@ def build(tiny):
         folder.mkdir(exist_ok=True)
         settle(folder / "state.pt", folder / "train" / "weights" / "best.pt")
         configured = trainer.configured(
-            plan.graft,
+            plan.grafts,
             folder / "journal.jsonl",
             graft_options=plan.config.optimizer.attention,
             steps=plan.config.trainer.steps,

@@ -7,7 +7,7 @@ import torch
 from ultralytics.engine import trainer as engine
 from ultralytics.utils.torch_utils import unset_deterministic
 
-from yolo26_attention.detector.grafting import graft_of
+from yolo26_attention.detector.grafted import graft_of
 from yolo26_attention.plan.checks import check
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.trainer import GraftTrainer
@@ -20,7 +20,7 @@ def found(monkeypatch):
 
     def answer(model, **kwargs):
         torch.rand(5)
-        asked.append((graft_of(model).target, kwargs["batch"]))
+        asked.append((graft_of(model), kwargs["batch"]))
         return 5 - len(asked)
 
     monkeypatch.setattr(engine, "check_train_batch_size", answer)
@@ -33,7 +33,7 @@ def begin(tiny, tmp_path):
     def built(name, *overrides, state=None):
         plan = check(tiny("placement=p3", f"attention={name}", *overrides))
         configured = GraftTrainer.configured(
-            plan.graft, tmp_path / f"{name}.jsonl", state_file=state, batch_folder=tmp_path / "batches"
+            plan.grafts, tmp_path / f"{name}.jsonl", state_file=state, batch_folder=tmp_path / "batches"
         )
         trainer = configured(overrides={**plan.arguments, "batch": 0.7, "save_dir": str(tmp_path / name)})
         return trainer
@@ -46,12 +46,12 @@ def test_variants_get_the_batch_of_the_stock_network(found, begin, tmp_path):
     for name in ("acmix", "baseline", "se"):
         trainer = begin(name)
         trainer._setup_train()
-        assert (graft_of(trainer.model).target is None) == (name == "baseline")
+        assert (graft_of(trainer.model) == ()) == (name == "baseline")
         batches.append((trainer.batch_size, trainer.args.batch, trainer.train_loader.batch_size))
         entries = [json.loads(line) for line in trainer.journal.read_text().splitlines()]
         assert [entry["decided"]["batch"] for entry in entries if entry["event"] == "training"] == [4]
     assert batches == [(4, 4, 4)] * 3
-    assert found == [(None, 0.7)]
+    assert found == [((), 0.7)]
     (file,) = (tmp_path / "batches").iterdir()
     assert json.loads(file.read_text())["share"] == 0.7
 

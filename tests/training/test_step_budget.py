@@ -30,7 +30,7 @@ def test_by_hand(steps, batches, accumulate, warmup_epochs, epochs, last):
 def count_steps(config, folder):
     """Train, and count the calls of the optimizer's step and the batches."""
     plan = check(config)
-    trainer = GraftTrainer.configured(plan.graft, steps=config.trainer.steps)(
+    trainer = GraftTrainer.configured(plan.grafts, steps=config.trainer.steps)(
         overrides={**plan.arguments, "save_dir": str(folder)}
     )
     counted = {"steps": 0, "batches": 0}
@@ -82,7 +82,7 @@ def test_variants_get_the_same_budget(tiny, tmp_path):
 def test_a_budget_of_time_ends_the_training(tiny, tmp_path):
     """Whole epochs as Ultralytics has it: the epoch in progress when the time is up is the last."""
     plan = check(tiny("attention=baseline", "trainer.time=0.0003", "trainer.epochs=999", "trainer.val=false"))
-    trainer = GraftTrainer.configured(plan.graft)(overrides={**plan.arguments, "save_dir": str(tmp_path)})
+    trainer = GraftTrainer.configured(plan.grafts)(overrides={**plan.arguments, "save_dir": str(tmp_path)})
     trainer.train()
     assert trainer.epoch + 1 < 999
     assert torch.isfinite(trainer.loss)

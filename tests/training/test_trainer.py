@@ -10,7 +10,7 @@ import torch._dynamo.config
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 
 from tests.fabricate import GROUPS, match_of
-from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.journal import Kind, append_entry, read_journal
 from yolo26_attention.files.start import TrainingStart
@@ -27,7 +27,7 @@ def trainer(tiny, tmp_path):
     def build(*overrides):
         plan = check(tiny("placement=p3", "trainer.val=false", *overrides))
         arguments = {**plan.arguments, "save_dir": str(tmp_path / "train")}
-        return GraftTrainer.configured(plan.graft, tmp_path / "journal.jsonl")(overrides=arguments)
+        return GraftTrainer.configured(plan.grafts, tmp_path / "journal.jsonl")(overrides=arguments)
 
     return build
 
@@ -153,7 +153,7 @@ def test_threads_are_set(tiny, tmp_path):
     try:
         plan = check(tiny())
         arguments = {**plan.arguments, "save_dir": str(tmp_path / "train")}
-        GraftTrainer.configured(plan.graft, threads=2)(overrides=arguments)
+        GraftTrainer.configured(plan.grafts, threads=2)(overrides=arguments)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

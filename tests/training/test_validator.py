@@ -124,7 +124,7 @@ def test_network_that_finds_nothing(data, tmp_path):
 
 
 def test_trainer_writes_beside_its_journal_and_nothing_without_one(tmp_path):
-    with_journal = GraftTrainer.configured(GraftTrainer.graft_spec, tmp_path / "journal.jsonl")
+    with_journal = GraftTrainer.configured(GraftTrainer.grafts, tmp_path / "journal.jsonl")
     for trainer, path in ((with_journal, tmp_path / "matches.npz"), (GraftTrainer, None)):
         made = trainer.__new__(trainer)
         made.test_loader, made.save_dir, made.args, made.callbacks = None, tmp_path, None, {}

@@ -156,6 +156,11 @@ ATTENTION_SCHEMAS = {
 }
 
 
+def mechanism_of(target: str) -> str | None:
+    """The name of a shipped mechanism by the dotted path of its class; None for a user's class."""
+    return next((name for name, schema in ATTENTION_SCHEMAS.items() if getattr(schema, "_target_", "") == target), None)
+
+
 def resolve_options(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Resolve a mechanism to the dotted path of its class and all its options as plain values.
 

@@ -24,6 +24,14 @@ class PlaceboAttentionConfig:
     shortcut: bool = True  # add the input to the output
 
 
+@dataclass
+class MixConfig:
+    """Several attention modules in one network: by site a name, a mapping with name and options, or a list of these."""
+
+    name: str = "mix"
+    grafts: Any = None  # such as {p3: acmix, p5: {name: cbam, mode: replace}}; Any, as Hydra adds no key to a dict
+
+
 class MatchBy(StrEnum):
     """The quantity in which a placebo equals the attention that it matches."""
 
@@ -288,7 +296,7 @@ class ExportConfig:
 
 
 SCHEMAS: dict[str, dict[str, type]] = {
-    "attention": {**ATTENTION_SCHEMAS, "placebo": PlaceboAttentionConfig},
+    "attention": {**ATTENTION_SCHEMAS, "placebo": PlaceboAttentionConfig, "mix": MixConfig},
     "placement": {"sites": PlacementConfig},
     "model": {"yolo26": ModelConfig},
     "data": {"digits": DigitsConfig, "public": PublicDataConfig},

@@ -57,7 +57,7 @@ def build(
         ValueError: if the class cannot be imported or built, rejects its options, or changes the map's shape.
     """
     attention_class = find_class(target)
-    key = f"{seed}/{place.site.name}/{place.path}" if place.path else f"{seed}/{place.site.name}"
+    key = f"{seed}/{place.key}"
     matched = None
     if match is not None:
         sizes, matched = _matched_sizes(match, place, key, scale)
@@ -69,7 +69,7 @@ def build(
         _check_map(Replacement(tried, project), attention_class, place, mode)
     if matched is not None:
         placebo: Any = attention
-        placebo.matched = matched  # read by yolo26_attention.detector.grafting.placebo_matches
+        placebo.matched = matched  # read by yolo26_attention.detector.grafted.placebo_matches
     return like(attention, place.neighbour), None if project is None else like(project, place.neighbour)
 
 

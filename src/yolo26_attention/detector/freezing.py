@@ -11,7 +11,7 @@ from torch import nn
 
 from yolo26_attention.compat.pytorch import AnyBatchNorm
 from yolo26_attention.config.plain_yaml import as_override
-from yolo26_attention.detector.grafting import graft_parts, grafted_attention
+from yolo26_attention.detector.grafted import graft_parts, grafted_attention
 from yolo26_attention.detector.sites import layers_of
 
 STOCK = "stock"  # the value of trainer.freeze that means all layers

@@ -44,6 +44,10 @@ class Replacement(nn.Module):
         return self.attention(x if self.project is None else self.project(x))
 
 
+class Series(nn.Sequential):
+    """Several attention modules at one site, each of which runs on the output of the one before it."""
+
+
 class AttentionConv(Replacement):
     """An Ultralytics Conv whose convolution is replaced by attention; it keeps its batch norm and activation.
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
 
 # Mean and standard deviation of activations that a trained network may have, and that still fit into half precision.
 LARGE = 30.0

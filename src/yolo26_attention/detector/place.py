@@ -17,6 +17,7 @@ class Place:
         neighbour: the module whose device, dtype and training mode it adopts.
         in_channels: channels of its input.
         channels: required channels of its output.
+        position: number of attention modules that join the site before it.
     """
 
     site: Site
@@ -24,6 +25,13 @@ class Place:
     neighbour: nn.Module
     in_channels: int
     channels: int
+    position: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its part in the seed of its generator; the first attention of a site draws as if it were alone."""
+        site = f"{self.site.name}#{self.position}" if self.position else self.site.name
+        return f"{site}/{self.path}" if self.path else site
 
     def __str__(self) -> str:
         return f"{self.site.name} ({self.path})" if self.path else self.site.name

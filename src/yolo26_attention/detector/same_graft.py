@@ -1,4 +1,4 @@
-"""Load the graft of a checkpoint into the same graft, and refuse to lose it silently."""
+"""Load the grafts of a checkpoint into the same grafts of a model, and refuse to lose one silently."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,72 +6,106 @@ from typing import Any
 from torch import nn
 
 from yolo26_attention.config.plain_yaml import as_override
-from yolo26_attention.detector.grafting import graft_of, graft_parts
+from yolo26_attention.detector.grafted import Joined, joined
+from yolo26_attention.detector.specification import Graft
 
 
 def graft_difference(model: nn.Module, weights: nn.Module) -> str | None:
-    """Describe how the graft of a checkpoint differs from the model's.
+    """Describe the first attention of a checkpoint that the model lacks.
 
-    It ignores the seed and options that the class did not have when the checkpoint was written.
+    The model may have others beside it. It ignores the seed and options that the class did not have when the checkpoint
+    was written.
 
     Returns:
-        The difference in words; None if the checkpoint has no graft or the same one.
+        The difference in words; None if the model has every attention of the checkpoint.
     """
-    theirs, ours = _outline(weights), _outline(model)
-    if theirs["attention"] is None:
-        return None
-    if theirs["attention"] != ours["attention"]:
-        return f"it has {_named(theirs)}, but this run has {_named(ours)}"
-    for name, value in theirs.items():
-        if name in ours and ours[name] != value:
-            had, has = as_override(value), as_override(ours[name])
-            return f"it has {_named(theirs)} with {name}={had}, but this run has {name}={has}"
-    kept, prefixes = weights.state_dict(), _prefixes(model)
-    for name, tensor in model.state_dict().items():
-        if name.startswith(prefixes) and (name not in kept or kept[name].shape != tensor.shape):
-            return f"it has {_named(theirs)}, but no {name} of shape {list(tensor.shape)}"
-    return None
+    found = _pairs(model, weights)
+    return found if isinstance(found, str) else None
 
 
 def load_graft(model: nn.Module, weights: nn.Module) -> list[str]:
-    """Load the graft's tensors, including projections, from a model with the same graft.
+    """Load the tensors of every attention of a checkpoint, including projections, into a model that has it.
 
     Returns:
-        The names of the loaded tensors; empty for a stock model.
+        The names of the loaded tensors; empty if the checkpoint is of a stock model.
 
     Raises:
-        ValueError: if the other model has a different graft, whose values would be lost.
+        ValueError: if the model lacks an attention of the checkpoint, whose values would be lost.
     """
-    if difference := graft_difference(model, weights):
-        raise ValueError(f"the attention of the checkpoint would be lost: {difference}")
-    if graft_of(weights).target is None:
-        return []
-    values = {name: value for name, value in weights.state_dict().items() if name.startswith(_prefixes(model))}
-    model.load_state_dict(values, strict=False)
-    return list(values)
+    found = _pairs(model, weights)
+    if isinstance(found, str):
+        raise ValueError(f"the attention of the checkpoint would be lost: {found}")
+    loaded = []
+    for ours, theirs in found:
+        for (path, part), source in zip(ours.parts().items(), theirs.parts().values(), strict=True):
+            values = source.state_dict()
+            part.load_state_dict(values, strict=False)
+            loaded += [f"{path}.{name}" for name in values]
+    return loaded
 
 
-def _outline(model: nn.Module) -> dict[str, Any]:
-    """The options that two equal grafts share."""
-    spec = graft_of(model)
+def _pairs(model: nn.Module, weights: nn.Module) -> list[tuple[Joined, Joined]] | str:
+    """Each attention of the checkpoint beside the same one of the model, or what the model lacks, in words."""
+    ours, pairs = joined(model), []
+    for theirs in joined(weights):
+        there = [one for one in ours if _stock_place(one) == _stock_place(theirs)]
+        same = next((one for one in there if _difference(one.graft, theirs.graft) is None), None)
+        if same is None:
+            return _missing(there, theirs)
+        ours.remove(same)
+        if (lacking := _lacking(same, theirs)) is not None:
+            return f"it has {_named(theirs)}, but {lacking}"
+        pairs.append((same, theirs))
+    return pairs
+
+
+def _stock_place(one: Joined) -> tuple[str, str]:
+    """The site, and the convolution that a bottleneck's attention replaced."""
+    return one.site, one.place if one.graft.mode == "bottleneck" else ""
+
+
+def _missing(there: list[Joined], theirs: Joined) -> str:
+    alike = next((one for one in there if one.graft.target == theirs.graft.target), None)
+    if alike is not None and (difference := _difference(alike.graft, theirs.graft)) is not None:
+        name, had, has = difference
+        return f"it has {_named(theirs)} with {name}={had}, but this run has {name}={has}"
+    has = ", ".join(map(_named, there)) or "no attention there"
+    return f"it has {_named(theirs)}, but this run has {has}"
+
+
+def _difference(ours: Graft, theirs: Graft) -> tuple[str, str, str] | None:
+    """The first option in which two grafts differ, and both values as a user writes them; None if they are equal."""
+    has = _outline(ours)
+    for name, value in _outline(theirs).items():
+        if name in has and has[name] != value:
+            return name, as_override(value), as_override(has[name])
+    return None
+
+
+def _outline(graft: Graft) -> dict[str, Any]:
+    """The options that two equal grafts share at a site."""
     outline = {
-        "attention": spec.target,
-        "placement.sites": list(getattr(model, "grafted_sites", {})),
-        "placement.mode": spec.mode,
-        "placement.gate": spec.gate,
-        **{f"attention.{name}": value for name, value in spec.options.items()},
+        "attention": graft.target,
+        "placement.mode": graft.mode,
+        "placement.gate": graft.gate,
+        **{f"attention.{name}": value for name, value in graft.options.items()},
     }
-    if spec.match is not None:  # the shapes reflect the match
-        matched = asdict(spec.match)
+    if graft.match is not None:  # the shapes reflect the match
+        matched = asdict(graft.match)
         outline |= {"placebo.matches": matched["name"], "placebo.options": matched["options"]}
     return outline
 
 
-def _prefixes(model: nn.Module) -> tuple[str, ...]:
-    return tuple(f"{path}." for path in graft_parts(model))
+def _lacking(ours: Joined, theirs: Joined) -> str | None:
+    """A tensor of ours that theirs lacks; None if it has all of them."""
+    parts = theirs.parts().values()
+    for (path, part), source in zip(ours.parts().items(), parts, strict=False):
+        kept = source.state_dict()
+        for name, tensor in part.state_dict().items():
+            if name not in kept or kept[name].shape != tensor.shape:
+                return f"no {path}.{name} of shape {list(tensor.shape)}"
+    return None if len(ours.parts()) == len(parts) else f"no projection at {ours.place}"
 
 
-def _named(outline: dict[str, Any]) -> str:
-    if outline["attention"] is None:
-        return "no attention"
-    return f"{outline['attention']} at {', '.join(outline['placement.sites'])}"
+def _named(one: Joined) -> str:
+    return f"{one.graft.target} at {one.place if one.graft.mode == 'bottleneck' else one.site}"

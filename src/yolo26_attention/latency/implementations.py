@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from yolo26_attention.attention.window import noted_choices
-from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
 
 
 def implementations(model: nn.Module, images: Tensor) -> dict[str, list[str]]:

@@ -9,10 +9,10 @@ from yolo26_attention.attention.options import resolve_options
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import OwnPlaceboConfig, RunConfig
 from yolo26_attention.config.schema import SCHEMAS, PlaceboConfig
-from yolo26_attention.detector.grafting import Graft
 from yolo26_attention.detector.importing import find_class
 from yolo26_attention.detector.own_imports import compile_from_source
 from yolo26_attention.detector.placebo_size import Match
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.trust import Trust, check_target, is_shipped
 from yolo26_attention.plan.identity import ABOUT_CLASS
 from yolo26_attention.plan.own_code import imported_fingerprint
@@ -50,21 +50,30 @@ def resolve_attention(attention: Mapping[str, Any], trust: Trust) -> Mapping[str
     return {**attention, "source": _source(attention["_target_"])}
 
 
-def specify_graft(config: RunConfig, trust: Trust) -> Graft:
-    """Specify the graft of a configuration whose attention is resolved.
+def specify_graft(config: RunConfig, trust: Trust, key: str = "") -> Graft | None:
+    """Specify the graft of a configuration with one attention, which is resolved; None for the baseline.
+
+    Args:
+        config: configuration of the run.
+        trust: what may run.
+        key: its key in a mix, for messages.
 
     Raises:
         ConfigError: if the options of a placebo do not fit what it matches.
     """
-    options = {key: value for key, value in config.attention.items() if key not in ABOUT_CLASS}
+    if config.attention["name"] == "baseline":
+        return None
+    options = {name: value for name, value in config.attention.items() if name not in ABOUT_CLASS}
     return Graft(
-        config.attention.get("_target_"),
+        config.attention["_target_"],
         options,
         tuple(config.placement.sites),
         config.seed,
         config.placement.mode.value,
         config.placement.gate.value,
         _match(config, trust) if config.attention["name"] == "placebo" else None,
+        config.attention["name"],
+        key,
     )
 
 

@@ -13,7 +13,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import given_overrides, own_folders
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.data.datasets import Dataset
-from yolo26_attention.detector.grafting import Graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import MODELS
 from yolo26_attention.detector.trust import Trust
 from yolo26_attention.files.digest import file_digest
@@ -23,6 +23,7 @@ from yolo26_attention.plan.attention_options import resolve_attention, resolve_p
 from yolo26_attention.plan.data_options import find_dataset, own_data
 from yolo26_attention.plan.earlier import place_of
 from yolo26_attention.plan.machine import training_device, writable_folder
+from yolo26_attention.plan.mix_options import Part, join_mix, split_mix
 from yolo26_attention.plan.networks import Networks
 from yolo26_attention.plan.once import once
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
@@ -41,7 +42,7 @@ class Plan:
     run_id: str
     folder: Path
     dataset: Dataset
-    graft: Graft
+    grafts: tuple[Graft, ...]
     arguments: dict[str, Any]
     device: torch.device
     trust: Trust
@@ -90,24 +91,23 @@ class Checker:
         weights = self._networks.weights(given.model.weights)
         data = own_data(given.data)
         dataset = self._dataset(data, output_dir, given.trainer.single_cls, given.trainer.fraction)
-        config = replace(given, tracking=tracking, data=data, attention=self._attention(given.attention, trust))
-        spec = specify_graft(config, trust)
-        if spec.match is not None:
-            config = replace(config, placebo=resolve_placebo(config.placebo, spec.match))
+        config = replace(given, tracking=tracking, data=data)
+        parts = split_mix(config, trust.folders)
+        resolved, specified = zip(*(part.blamed(self._resolve, part, trust) for part in parts), strict=True)
+        grafts = tuple(graft for graft in specified if graft is not None)
         check_objectives(config)
         arguments = training_arguments(config, dataset, weights)
         check_training_options(config, device.type, dataset.yaml)
         self._check_latency(config.latency, device)
-        sites = self._networks.check(config, spec, dataset, weights, trust, device)
-        if sites:  # [neck] and [p5,p3,p4] are the same experiment
-            config = replace(config, placement=replace(config.placement, sites=sites))
+        grafts, sites = self._networks.check(config, grafts, dataset, weights, trust, device)
+        config = join_mix(config, resolved, grafts, sites)
         place = place_of(output_dir / "runs", config, dataset, None if weights is None else self._digest(weights))
         return Plan(
             config=config,
             run_id=place.run_id,
             folder=place.folder,
             dataset=dataset,
-            graft=spec,
+            grafts=grafts,
             arguments=arguments | {"save_dir": str(RunFolder(place.folder).train), "exist_ok": True},
             device=device,
             trust=trust,
@@ -116,3 +116,11 @@ class Checker:
             replaces=place.replaces,
             remark=place.remark,
         )
+
+    def _resolve(self, part: Part, trust: Trust) -> tuple[RunConfig, Graft | None]:
+        """Check one attention: the configuration with what was looked up, and the graft; None for the baseline."""
+        config = replace(part.config, attention=self._attention(part.config.attention, trust))
+        graft = specify_graft(config, trust, part.key)
+        if graft is not None and graft.match is not None:
+            config = replace(config, placebo=resolve_placebo(config.placebo, graft.match))
+        return config, graft

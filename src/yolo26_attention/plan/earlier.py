@@ -61,6 +61,8 @@ def place_of(runs: Path, config: RunConfig, dataset: Dataset, weights: str | Non
         return Place(run_id, VERSION, runs / f"{former}-{run_id}")
     if config.data.yaml is not None and not any(runs.glob(f"{escape(former)}-*")):
         return place  # early, to save another pass over a large data set
+    if config.attention["name"] == "mix":
+        return place  # no earlier version had it
     code = _code(config)
     earlier_id, version = _identity_at_import(config, code, dataset, weights), VERSION
     if earlier_id is None or not RunFolder(runs / f"{former}-{earlier_id}").record.exists():

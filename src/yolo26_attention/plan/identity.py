@@ -22,6 +22,7 @@ from yolo26_attention.config.schema import Gate, Mode
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
 
 VERSION = 1
+LONGEST_MIX = 80  # characters of a mix in a folder's name
 # Keys of the attention group that are not options of the class.
 ABOUT_CLASS = ("name", "_target_", "source")
 # Options whose type matters: fraction=1 is one image, fraction=1.0 are all.
@@ -47,7 +48,7 @@ def identity_content(config: Mapping[str, Any], data: str, weights: str | None) 
     defined = defining(config)
     content: dict[str, Any] = differing(defined, {**PROGRAM, "optimizer": {**OPTIMIZER, **TUNED}, "trainer": TRAINER})
     content |= {"version": VERSION, "data": data, "model": {"name": config["model"]["name"], "weights": weights}}
-    content["attention"] = _attention(config["attention"])
+    content["attention"] = _mix(config["attention"]) if attention_is_mix(config) else _attention(config["attention"])
     if "placement" in content:
         content["placement"]["sites"] = sorted(set(config["placement"]["sites"]))
     if "placebo" in content:
@@ -77,6 +78,8 @@ def defining(config: Mapping[str, Any]) -> dict[str, Any]:
     content["trainer"]["cache"] = "ram" if images_in_memory(config["trainer"]) else False
     if attention != "placebo":
         content.pop("placebo", None)  # it describes what the placebo matches
+    if attention == "mix":
+        content.pop("placement", None)  # each attention has its own
     if attention == "baseline":
         # No effect on the baseline: one serves all placements and all graft options.
         content.pop("placement", None)
@@ -124,6 +127,30 @@ def _attention(values: Mapping[str, Any]) -> dict[str, Any]:
     return content if known == name else {**content, "class": known}
 
 
+def attention_is_mix(config: Mapping[str, Any]) -> bool:
+    """Whether a resolved configuration has several attention modules."""
+    return bool(config["attention"]["name"] == "mix")
+
+
+def _mix(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Identify each attention of a mix as one alone, with its placement; the order of sites has no effect."""
+    grafts = {site: [_entry(entry) for entry in entries] for site, entries in values["grafts"].items()}
+    return {"name": "mix", "grafts": grafts}
+
+
+def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    placement, placebo = PROGRAM["placement"], PROGRAM["placebo"]
+    about = {key: value for key, value in entry.items() if key in ABOUT_CLASS}
+    joining = differing({key: entry[key] for key in ("mode", "gate")}, placement)
+    if entry["name"] != "placebo":
+        return {"attention": _attention({**about, **entry["options"]}), **joining}
+    own = {key: value for key, value in entry.items() if key in ATTENTION["placebo"]}
+    matched = differing({key: entry[key] for key in ("matches", "options", "by")}, placebo)
+    matched["options"] = differing(entry["options"] or {}, ATTENTION.get(entry["matches"], {}))
+    source = {"source": entry["matched_source"]} if "matched_source" in entry else {}
+    return {"attention": _attention({**about, **own}), **joining, "placebo": {**matched, **source}}
+
+
 def _plain(value: Any) -> Any:
     """Canonical form of a value: 1 for 1.0, the name of an enum member, lists for tuples."""
     if isinstance(value, Enum):
@@ -161,7 +188,9 @@ def readable_name(config: RunConfig, data: str | None = None) -> str:
     if attention == "placebo":
         attention = f"placebo_of_{config.placebo.matches}"
     where = []
-    if attention != "baseline":
+    if attention == "mix":
+        where = [_sites_of_mix(config.attention["grafts"])]
+    elif attention != "baseline":
         where = ["+".join(placement.sites)]
         where += [placement.mode.value] if placement.mode != Mode.append else []
         where += [f"gate_{placement.gate}"] if placement.gate != Gate.none else []
@@ -174,3 +203,9 @@ def data_name(config: RunConfig) -> str:
     if yaml is None or name not in SAY_NOTHING:
         return name
     return Path(yaml).absolute().parent.name or name
+
+
+def _sites_of_mix(grafts: Mapping[str, Any]) -> str:
+    """The attentions of a mix by site, or their number if that is long."""
+    named = "+".join(f"{site}_{'_'.join(entry['name'] for entry in entries)}" for site, entries in grafts.items())
+    return named if len(named) <= LONGEST_MIX else f"{len(grafts)}_sites"

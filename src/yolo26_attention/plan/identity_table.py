@@ -100,6 +100,7 @@ TRAINER: dict[str, Any] = {
 ATTENTION: dict[str, dict[str, Any]] = {
     "baseline": {},
     "placebo": {"shortcut": True},
+    "mix": {"grafts": ALWAYS},  # each entry by the table of its own attention
     "acmix": {
         "heads": 4,
         "kernel_att": 7,

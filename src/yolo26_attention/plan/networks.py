@@ -16,11 +16,12 @@ from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.freezing import check_freeze
-from yolo26_attention.detector.grafting import Graft, graft, graft_of, prepare, probe_sites
+from yolo26_attention.detector.grafting import graft, prepare, probe_sites
 from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.probe.deployment import RUNTIMES
 from yolo26_attention.detector.same_graft import graft_difference
 from yolo26_attention.detector.sites import Site, largest_stride
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock, check_weights, find_weights
 from yolo26_attention.detector.trust import Trust
 from yolo26_attention.files.folder import RunFolder
@@ -47,24 +48,24 @@ class Networks:
         self.weights = once(_weights)
         self._stock = once(_stock)
         self._source = once(self._read_source)
-        self._grafted_sites = once(self._try_graft)
+        self._prepared = once(self._try_graft)
         self._check_kept = once(self._refuse_lost_graft)
         self._check_freeze = once(self._try_freeze)
 
     def check(
         self,
         config: RunConfig,
-        spec: Graft,
+        grafts: tuple[Graft, ...],
         dataset: Dataset,
         weights: Path | None,
         trust: Trust,
         device: torch.device,
-    ) -> list[str]:
-        """Build the network of a run, without its seed; returns the names of the grafted sites.
+    ) -> tuple[tuple[Graft, ...], list[str]]:
+        """Build the network of a run; returns its grafts with their sites, and all of these sites in network order.
 
         Args:
             config: configuration of the run.
-            spec: its graft.
+            grafts: its grafts.
             dataset: its data set.
             weights: its starting checkpoint, from `weights`; None for a random start.
             trust: whose classes the checkpoint may hold.
@@ -83,13 +84,13 @@ class Networks:
         check_lone_image(lone, config.trainer, stride)
         use = Use(str(device), config.trainer.amp is not False, _runtime(config.latency), lone)
         # The seed does not affect whether the graft fits.
-        spec = dataclasses.replace(spec, seed=0)
-        grafted = self._grafted_sites(spec, network, use)
+        unseeded = tuple(dataclasses.replace(graft, seed=0) for graft in grafts)
+        there, sites = self._prepared(unseeded, network, use)
         if weights is not None:
-            self._check_kept(weights, spec, network, trust)
+            self._check_kept(weights, unseeded, network, trust)
         if config.trainer.freeze is not None:
-            self._check_freeze(config.trainer.freeze, config.optimizer.attention.frozen, spec, network)
-        return grafted
+            self._check_freeze(config.trainer.freeze, config.optimizer.attention.frozen, unseeded, network)
+        return tuple(dataclasses.replace(graft, seed=config.seed) for graft in there), sites
 
     def _read_source(self, weights: Path, network: Network, trust: Trust) -> nn.Module:
         try:
@@ -97,17 +98,17 @@ class Networks:
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
-    def _try_graft(self, spec: Graft, network: Network, use: Use) -> list[str]:
+    def _try_graft(self, grafts: tuple[Graft, ...], network: Network, use: Use) -> tuple[tuple[Graft, ...], list[str]]:
         stock, sites = self._stock(network)
         try:
-            return [site.name for site in prepare(stock, spec, sites, use).sites]
+            prepared = prepare(stock, *grafts, sites=sites, use=use)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        return prepared.grafts, [site.name for site in prepared.sites]
 
-    def _refuse_lost_graft(self, weights: Path, spec: Graft, network: Network, trust: Trust) -> None:
+    def _refuse_lost_graft(self, weights: Path, grafts: tuple[Graft, ...], network: Network, trust: Trust) -> None:
         source = self._source(weights, network, trust)
-        grafted = graft_of(source).target is not None
-        if grafted and (difference := graft_difference(self._joined(network, spec), source)):
+        if difference := graft_difference(self._joined(network, grafts), source):
             raise ConfigError(
                 f"model.weights={weights}: {difference}; its learned values would be lost, so choose the attention, "
                 "placement and options of the checkpoint, or give a checkpoint without attention"
@@ -115,16 +116,16 @@ class Networks:
         if (changed := _code_changed(weights)) is not None:
             log.warning("model.weights=%s: %s; its learned values are loaded into today's code", weights, changed)
 
-    def _try_freeze(self, freeze: Any, graft_frozen: bool, spec: Graft, network: Network) -> None:
+    def _try_freeze(self, freeze: Any, graft_frozen: bool, grafts: tuple[Graft, ...], network: Network) -> None:
         try:
-            check_freeze(self._joined(network, spec), freeze, graft_frozen)
+            check_freeze(self._joined(network, grafts), freeze, graft_frozen)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
-    def _joined(self, network: Network, spec: Graft) -> nn.Module:
+    def _joined(self, network: Network, grafts: tuple[Graft, ...]) -> nn.Module:
         """A copy of the stock model with the graft in it."""
         model = copy.deepcopy(self._stock(network)[0])
-        graft(model, spec)
+        graft(model, *grafts)
         return model
 
 

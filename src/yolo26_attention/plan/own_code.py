@@ -14,6 +14,7 @@ from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.importing import find_class
+from yolo26_attention.detector.mix import attention_groups
 from yolo26_attention.detector.own_imports import differs_from_imported, is_foreign
 from yolo26_attention.files.digest import file_digest
 
@@ -110,7 +111,11 @@ def code_changed(trained: Mapping[str, Any]) -> str | None:
     Raises:
         ValueError: if the class cannot be imported, or its source is not there.
     """
-    source, target = trained.get("source"), trained.get("_target_")
+    return next(filter(None, map(_changed, attention_groups(trained))), None)
+
+
+def _changed(attention: Mapping[str, Any]) -> str | None:
+    source, target = attention.get("source"), attention.get("_target_")
     if source is None or target is None:
         return None
     code = own_code(find_class(target))

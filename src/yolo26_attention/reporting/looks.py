@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.attention.window_border import fold_reflection
-from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.detector.modes import Gated
 from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.files.folder import RunFolder

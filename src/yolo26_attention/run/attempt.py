@@ -129,7 +129,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     journal, state = files.journal, files.state
     options = plan.config.trainer
     trainer = GraftTrainer.configured(
-        plan.graft,
+        plan.grafts,
         journal,
         options.threads,
         plan.config.optimizer.attention,

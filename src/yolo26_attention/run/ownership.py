@@ -5,7 +5,8 @@ from pathlib import Path
 from torch import nn
 
 from yolo26_attention.compat.former_names import current_name
-from yolo26_attention.detector.grafting import graft_of
+from yolo26_attention.detector.grafted import graft_of
+from yolo26_attention.detector.mix import attention_groups
 from yolo26_attention.evaluation.flops import count_parameters
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record
@@ -36,10 +37,12 @@ def other_network(record: Record, best: Path, trained: nn.Module, deployed: nn.M
         trained: the network of best.pt.
         deployed: a fused copy of it.
     """
-    target = record.config.get("attention", {}).get("_target_")
-    found, expected = graft_of(trained).target, target and current_name(target)
+    targets = [group.get("_target_") for group in attention_groups(record.config.get("attention", {}))]
+    expected = sorted({current_name(target) for target in targets if target is not None})
+    found = sorted({one.target for one in graft_of(trained)})
     if found != expected:
-        return f"{best} has {found or 'no attention'}, but this run trained {expected or 'no attention'}"
+        has, trained_with = (", ".join(names) or "no attention" for names in (found, expected))
+        return f"{best} has {has}, but this run trained {trained_with}"
     found_size, size = count_parameters(deployed), None if record.model is None else record.model.parameters
     if size is not None and found_size != size:
         return f"{best} has {found_size:,} parameters, but this run trained {size:,}"

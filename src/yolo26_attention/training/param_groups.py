@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from yolo26_attention.config.schema import GraftOptimizerConfig
-from yolo26_attention.detector.grafting import grafted_attention
+from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.files.model import ParameterGroup
 
 

@@ -32,14 +32,11 @@ from yolo26_attention.detector.freezing import (
     graft_gradients,
     restore_gradients,
 )
-from yolo26_attention.detector.grafting import (
-    Graft,
-    graft,
-    grafted_scalars,
-    placebo_matches,
-)
+from yolo26_attention.detector.grafted import grafted_scalars, placebo_matches
+from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.not_finite import LARGE, overflowing
 from yolo26_attention.detector.same_graft import load_graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock, loaded_tensors
 from yolo26_attention.detector.trust import Trust, known_classes_only
 from yolo26_attention.files.folder import RunFolder
@@ -67,7 +64,7 @@ class Grafting(Resuming):
     attributes of a subclass that `configured` creates.
     """
 
-    graft_spec: Graft = Graft()
+    grafts: tuple[Graft, ...] = ()
     threads: int | None = None
     graft_options: GraftOptimizerConfig = GraftOptimizerConfig()
     steps: int | None = None
@@ -105,7 +102,7 @@ class Grafting(Resuming):
     @classmethod
     def configured(
         cls,
-        spec: Graft,
+        grafts: tuple[Graft, ...],
         journal: Path | None = None,
         threads: int | None = None,
         graft_options: GraftOptimizerConfig | None = None,
@@ -117,7 +114,7 @@ class Grafting(Resuming):
         """Create a subclass with the given settings.
 
         Args:
-            spec: the graft.
+            grafts: the grafts of the network; none for the baseline.
             journal: journal file, one JSON object per line.
             threads: CPU threads; None leaves Ultralytics' choice.
             graft_options: how the graft's parameters are optimized; None for Ultralytics' defaults.
@@ -126,7 +123,7 @@ class Grafting(Resuming):
             trust: whose classes the starting checkpoint may hold; None for this program's own.
             batch_folder: folder of batch sizes for a share of the GPU's memory; None stores none.
         """
-        settings: dict[str, Any] = {"graft_spec": spec, "journal": journal, "threads": threads, "steps": steps}
+        settings: dict[str, Any] = {"grafts": grafts, "journal": journal, "threads": threads, "steps": steps}
         settings |= {"graft_options": graft_options or GraftOptimizerConfig(), "state_file": state_file}
         settings |= {"trust": trust or Trust(), "batch_folder": batch_folder}
         settings["run_process"] = os.getpid()
@@ -152,7 +149,7 @@ class Grafting(Resuming):
                 model: DetectionModel = super().get_model(cfg, None if self.resume else weights, verbose)
         stock = list(model.state_dict())
         loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
-        graft(model, self.graft_spec)
+        graft(model, *self.grafts)
         kept = model.state_dict()
         if self.resume and weights is not None:
             model.load_state_dict(weights.float().state_dict())
