@@ -18,7 +18,8 @@ from benchmarks import memory
 from benchmarks.acmix import CPU_CASES, RESULTS, forward, forward_backward, processor
 from benchmarks.measure import in_turns, ratios, spread
 from yolo26_attention.attention.acmix import ACmix
-from yolo26_attention.detector.grafting import Graft, graft
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.latency.backends import deploy
 
