@@ -20,7 +20,7 @@ from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import export_config, own_folders, register_configs
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
-from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.record import Record, replaced_best
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def find_run(run: str, output_dir: str) -> Path:
     Raises:
         ConfigError: if the run does not exist or is not finished.
     """
-    runs = Path(output_dir) / "runs"
+    runs = OutputFolder(Path(output_dir)).runs
     candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
     folder = next((path for path in candidates if RunFolder(path).record.is_file()), None)
     if folder is None:
-        there = sorted(path.parent.name for path in runs.glob("*/record.json"))
+        there = [path.name for path in OutputFolder(Path(output_dir)).recorded()]
         known = ", ".join(there[:MOST_NAMES]) + (
             f" and {len(there) - MOST_NAMES} more" if len(there) > MOST_NAMES else ""
         )

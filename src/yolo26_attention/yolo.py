@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from torch import nn
 from ultralytics import YOLO
 
-from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.attention.options import BASELINE, resolve_options
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.detector.grafting import Graft, graft, graft_of, prepare
 from yolo26_attention.detector.placebo_size import Match
@@ -119,7 +119,7 @@ def _attention(attention: str | type[nn.Module], options: Mapping[str, Any], mat
         return Graft("yolo26_attention.attention.placebo.Placebo", {"shortcut": True, **options}, match=found)
     if match is not None:
         raise ValueError(f"match={match} is for a placebo, but attention={attention} is none")
-    if attention == "baseline":
+    if attention == BASELINE:
         return Graft()
     if not isinstance(attention, str):
         attention = f"{attention.__module__}.{attention.__qualname__}"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from yolo26_attention.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS, BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import Gate, Mode
@@ -74,7 +74,7 @@ def defining(config: Mapping[str, Any]) -> dict[str, Any]:
     content["trainer"]["cache"] = "ram" if images_in_memory(config["trainer"]) else False
     if attention != "placebo":
         content.pop("placebo", None)  # it describes what the placebo matches
-    if attention == "baseline":
+    if attention == BASELINE:
         # No effect on the baseline: one serves all placements and all graft options.
         content.pop("placement", None)
         del content["optimizer"]["attention"]
@@ -154,7 +154,7 @@ def readable_name(config: RunConfig) -> str:
     if attention == "placebo":
         attention = f"placebo_of_{config.placebo.matches}"
     where = []
-    if attention != "baseline":
+    if attention != BASELINE:
         where = ["+".join(placement.sites)]
         where += [placement.mode.value] if placement.mode != Mode.append else []
         where += [f"gate_{placement.gate}"] if placement.gate != Gate.none else []

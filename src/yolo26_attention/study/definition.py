@@ -23,9 +23,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override, parse_yaml
-from yolo26_attention.study.components import BASELINE as BASELINE  # re-export
 from yolo26_attention.study.components import read_components
 from yolo26_attention.study.declaration import KEYS as DECLARED
 from yolo26_attention.study.declaration import Declaration, read_declaration

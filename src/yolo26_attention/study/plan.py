@@ -15,6 +15,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.registration import run_config
 from yolo26_attention.config.run_config import RunConfig
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.definition import Point
@@ -130,9 +131,9 @@ def measured_elsewhere(output_dir: Path, planned: Sequence[PlannedRun]) -> list[
     """Seconds of finished runs whose model, data and training are those of a planned one."""
     wanted = {_training(run.config.plain()) for run in planned if run.config is not None}
     seconds = []
-    for path in sorted((output_dir / "runs").glob("*/record.json")):
+    for folder in OutputFolder(output_dir).recorded():
         try:
-            record = Record.read(path.parent)
+            record = Record.read(folder)
         except ValueError:
             continue  # it belongs to no study that can be planned
         if record is not None and record.status == "finished" and record.attempts == 1:

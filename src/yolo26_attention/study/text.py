@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from yolo26_attention.columns import aligned
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.run.tracking import is_offline
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
@@ -152,7 +153,7 @@ def _failures(output_dir: Path, states: Sequence[RunState]) -> list[str]:
             lines.append(f"unreadable: {_label(state)}: {state.problem}")
         if state.state == "failed" and state.record is not None:
             lines.append(f"failed: {_label(state)}: {error_line(state.record.error or 'no traceback')}")
-            lines.append(f"        see error in {output_dir / 'runs' / state.entry.run / 'record.json'}")
+            lines.append(f"        see error in {OutputFolder(output_dir).run(state.entry.run).record}")
     return lines
 
 
