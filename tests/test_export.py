@@ -139,9 +139,9 @@ def asked_for(runs, tmp_path, monkeypatch):
         "yolo26_attention.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx"))
     )
     monkeypatch.setattr(
-        "yolo26_attention.latency.measure.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
+        "yolo26_attention.latency.end_to_end.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
     )
-    monkeypatch.setattr("yolo26_attention.latency.measure.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
+    monkeypatch.setattr("yolo26_attention.latency.end_to_end.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
 
     def check_parity(deployed, model, fmt, precision, images, validate):
         seen.update(precision=precision, images=images)
