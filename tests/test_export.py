@@ -141,7 +141,9 @@ def asked_for(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "yolo26_attention.latency.end_to_end.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
     )
-    monkeypatch.setattr("yolo26_attention.latency.end_to_end.EndToEnd.prepare", lambda self, images: self.predictor.imgsz)
+    monkeypatch.setattr(
+        "yolo26_attention.latency.end_to_end.EndToEnd.prepare", lambda self, images: self.predictor.imgsz
+    )
 
     def check_parity(deployed, model, fmt, precision, images, validate):
         seen.update(precision=precision, images=images)

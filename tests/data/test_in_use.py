@@ -19,7 +19,7 @@ from tests.conftest import CONF, TINY
 from tests.data.conftest import add_image
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency import parity
-from yolo26_attention.latency.measure import validation_images
+from yolo26_attention.latency.end_to_end import validation_images
 from yolo26_attention.latency.trained import load_best
 from yolo26_attention.plan.checks import check
 from yolo26_attention.reporting.detections import data_of, load_image
