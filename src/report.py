@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """What the command takes."""
+    """Options of the command."""
 
     study: str = field(metadata={"help": "name of the study"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
@@ -72,7 +72,7 @@ class Options:
 
 
 def report(options: Options) -> str:
-    """Write the report of a study into its folder; what the terminal shows.
+    """Write the report of a study into its folder; returns the text for the terminal.
 
     Raises:
         StudyError: if there is no such study.
@@ -150,7 +150,7 @@ def _looks(results: "Results", said: "Answer", sites: list[str]) -> list["Pictur
 
 
 def _write(folder: Path, files: dict[str, str], figures: dict[str, bytes]) -> None:
-    """Replace the report; figures of an earlier one that has others do not stay."""
+    """Replace the report, with all figures of an earlier one."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
         write_atomically(folder / "figures" / name, content)

@@ -205,6 +205,11 @@ ELSEWHERE = {
     ("run/attempt.py", " are free); "): "needs a full disk: tests/faults",
     ("run/inputs.py", "_changed(plan, "): "needs a training: tests/run/test_inputs.py",
     ("run/inputs.py", "cannot be compared with what this run trained on"): "as above",
+    ("training/state.py", " does not fit this version of the program"): "tests/training/test_state.py",
+    (
+        "training/trainer.py",
+        " is gone, so this run cannot resume",
+    ): "two GPUs: tests/training/test_trainer.py",
     ("export.py", "; train it again with force=true"): "needs two checkpoints: tests/test_export.py",
 }
 TABLE = ROOT / "tests" / "errors.txt"

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from yolo26_attention.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS, BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import Gate, Mode
@@ -80,7 +80,7 @@ def defining(config: Mapping[str, Any]) -> dict[str, Any]:
         content.pop("placebo", None)  # it describes what the placebo matches
     if attention == "mix":
         content.pop("placement", None)  # each attention has its own
-    if attention == "baseline":
+    if attention == BASELINE:
         # No effect on the baseline: one serves all placements and all graft options.
         content.pop("placement", None)
         del content["optimizer"]["attention"]
@@ -190,7 +190,7 @@ def readable_name(config: RunConfig, data: str | None = None) -> str:
     where = []
     if attention == "mix":
         where = [_sites_of_mix(config.attention["grafts"])]
-    elif attention != "baseline":
+    elif attention != BASELINE:
         where = ["+".join(placement.sites)]
         where += [placement.mode.value] if placement.mode != Mode.append else []
         where += [f"gate_{placement.gate}"] if placement.gate != Gate.none else []
