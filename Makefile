@@ -54,6 +54,7 @@ zoo: install  ## what every attention costs at p3 and at the neck, as one table 
 
 benchmark: install  ## ACmix against the original, the bootstrap over images, speed of use against Hydra and Ultralytics
 	$(RUN) -m benchmarks.acmix
+	$(RUN) -m benchmarks.deployed
 	$(RUN) -m benchmarks.bootstrap
 	$(RUN) -m benchmarks.use
 

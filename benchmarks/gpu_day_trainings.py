@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.gpu_day_notes import DRY, WORK, Notes
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.journal import epochs, read_journal
 
 DEVICE = "cpu" if DRY else "0"
 EPOCHS, SIDE = (2, 64) if DRY else (3, 320)
@@ -51,7 +51,7 @@ def kill_after_first_epoch(process: subprocess.Popen[str], folder: Path) -> None
     """Kill a training once its first epoch is in its journal and its state is written."""
     while process.poll() is None:
         found = list((folder / "runs").glob("*/state.pt"))
-        if found and any(entry["event"] == "epoch" for entry in read_journal(RunFolder(found[0].parent).journal)):
+        if found and epochs(read_journal(RunFolder(found[0].parent).journal)):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return

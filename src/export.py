@@ -22,34 +22,26 @@ from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.record import Record, replaced_best
+from yolo26_attention.study.inventory import resolve_run
 
 if TYPE_CHECKING:
     from ultralytics.nn.autobackend import AutoBackend
 
     from yolo26_attention.detector.trust import Trust
 
-MOST_NAMES = 8
 
-
-def find_run(run: str, output_dir: str) -> Path:
+def find_run(run: str, output_dir: str, study: str | None = None) -> Path:
     """Find the folder of a finished run.
 
     Args:
-        run: its name, hash or folder.
+        run: its name, hash or folder; STUDY/VARIANT or `best` as in `resolve_run`.
         output_dir: where to look for runs.
+        study: the study among whose runs `best` chooses.
 
     Raises:
         ConfigError: if the run does not exist or is not finished.
     """
-    runs = Path(output_dir) / "runs"
-    candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
-    folder = next((path for path in candidates if RunFolder(path).record.is_file()), None)
-    if folder is None:
-        there = sorted(path.parent.name for path in runs.glob("*/record.json"))
-        known = ", ".join(there[:MOST_NAMES]) + (
-            f" and {len(there) - MOST_NAMES} more" if len(there) > MOST_NAMES else ""
-        )
-        raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {known or 'no runs'}")
+    folder = resolve_run(run, Path(output_dir), study)
     try:
         record = Record.read(folder)
     except ValueError as error:
@@ -83,7 +75,7 @@ def export_run(options: ExportConfig) -> str:
     from yolo26_attention.run.ownership import other_network
     from yolo26_attention.training.state import damage
 
-    folder = find_run(options.run, options.output_dir)
+    folder = find_run(options.run, options.output_dir, options.study)
     arguments = yaml.safe_load(RunFolder(folder).arguments.read_text(encoding="utf-8"))
     fmt = options.format
     try:

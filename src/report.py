@@ -10,10 +10,11 @@ import gc
 import logging
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import RunFolder
@@ -22,7 +23,7 @@ from yolo26_attention.study.declaration import MARGIN
 
 if TYPE_CHECKING:
     from yolo26_attention.reporting.answer import Answer
-    from yolo26_attention.reporting.comparison import Results
+    from yolo26_attention.reporting.comparison import Compared, Results
     from yolo26_attention.reporting.style import Picture
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """What the command takes."""
+    """Options of the command."""
 
     study: str = field(metadata={"help": "name of the study"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
@@ -48,7 +49,21 @@ class Options:
         default=1000,
         metadata={"help": "random halves of the images; 0: no intervals over images", "least": 0},
     )
-    looks: bool = field(default=True, metadata={"help": "draw where ACmix looks and what changed, from checkpoints"})
+    columns: str = field(
+        default="default",
+        metadata={"help": "of the tables: paper, all, or names such as [map50,recall,fps]; default: table.tex and "
+                  "table.html as in papers, the others with all that was measured"},
+    )  # fmt: skip
+    looks: bool = field(
+        default=True, metadata={"help": "draw detections, heatmaps and where ACmix looks, from checkpoints and images"}
+    )
+    variant: str = field(
+        default="", metadata={"help": "label of the variant to draw beside its baseline", "shown": "the answer's"}
+    )
+    sites: str = field(
+        default="",
+        metadata={"help": "a figure of heatmaps for each, such as [p3,backbone_p4]", "shown": "the variant's, in one"},
+    )
     tracking: str = field(
         default="as_runs",
         metadata={"help": "log the report to Weights & Biases as the runs were, or disabled",
@@ -57,57 +72,85 @@ class Options:
 
 
 def report(options: Options) -> str:
-    """Write the report of a study into its folder; what the terminal shows.
+    """Write the report of a study into its folder; returns the text for the terminal.
 
     Raises:
         StudyError: if there is no such study.
+        ConfigError: if there is no such column, variant or site.
     """
     from yolo26_attention.reporting.answer import answer
+    from yolo26_attention.reporting.choice import chosen_columns, named_list
     from yolo26_attention.reporting.comparison import compare
     from yolo26_attention.reporting.curves import draw_curves
     from yolo26_attention.reporting.figures import draw_all
+    from yolo26_attention.reporting.matched import draw_matched
     from yolo26_attention.reporting.over_images import with_images
     from yolo26_attention.reporting.page import page
-    from yolo26_attention.reporting.tables import comma_separated, latex, markdown, terminal
+    from yolo26_attention.reporting.paper import document, latex
+    from yolo26_attention.reporting.tables import comma_separated, markdown, terminal
 
     study = read_study(options.study, Path(options.output_dir))
-    results = with_images(compare(study, options.margin), options.resamples)
+    results = compare(study, options.margin)
+    choice = options.columns
+    chosen_columns(results, choice)  # an unknown column is refused before the images are resampled
+    results = with_images(results, options.resamples)
     said = answer(results)
-    pictures = [*draw_all(results), *draw_curves(results)]
-    pictures += [picture for picture in _looks(results, said) if picture is not None] if options.looks else []
+    drawn = replace(said, about=_about(results, options.variant)) if options.variant else said
+    pictures = [*draw_all(results), *draw_curves(results), *draw_matched(results, drawn, options.resamples)]
+    pictures += _looks(results, drawn, named_list(options.sites)) if options.looks else []
     command = f"python -m src.report {options.study}"
     if options.output_dir != "outputs":
         command += f" output_dir={options.output_dir}"
     if options.margin is not None:
         command += f" margin={options.margin:g}"
+    for name, given in (("columns", choice), ("variant", options.variant), ("sites", options.sites)):
+        if given not in ("", "default"):
+            command += f" '{name}={given}'"
     folder = study.folder / "report"
     files = {
-        "report.md": markdown(results, said, pictures),
-        "table.csv": comma_separated(results),
-        "table.tex": latex(results),
-        "index.html": page(results, said, pictures, command, time.strftime("%Y-%m-%d %H:%M")),
+        "report.md": markdown(results, said, pictures, choice),
+        "table.csv": comma_separated(results, choice),
+        "table.tex": latex(results, choice),
+        "table.html": document(results, choice),
+        "index.html": page(results, said, pictures, command, time.strftime("%Y-%m-%d %H:%M"), choice),
     }
-    _write(folder, files, {f"{picture.key}.{picture.suffix}": picture.content for picture in pictures})
+    figures = {f"{picture.key}.svg": picture.svg for picture in pictures}
+    figures |= {f"{picture.key}.pdf": picture.pdf for picture in pictures}
+    _write(folder, files, figures)
     written = [f"written to {folder}: {', '.join(files)}, figures/"]
     if options.tracking == "as_runs":
         written += _log(results, folder, Path(options.output_dir))
-    return terminal(results, said, written)
+    return terminal(results, said, written, choice)
 
 
-def _looks(results: "Results", said: "Answer") -> list["Picture | None"]:
+def _about(results: "Results", label: str) -> "Compared":
+    """The variant of a label beside its baseline.
+
+    Raises:
+        ConfigError: if no variant that is compared has this label.
+    """
+    labels = [each.variant.label for each in results.judged]
+    if label not in labels:
+        raise ConfigError(f"variant={label}: no compared variant has this label; choose {', '.join(labels) or 'none'}")
+    return results.judged[labels.index(label)]
+
+
+def _looks(results: "Results", said: "Answer", sites: list[str]) -> list["Picture"]:
     """Pictures of what networks do on validation images."""
     from yolo26_attention.reporting.detections import draw_detections
 
     pictures = [draw_detections(said)]
     if any(RunFolder(run.folder).best.is_file() for run in results.study.runs):
-        from yolo26_attention.reporting.looks import draw_windows  # imports torch
+        from yolo26_attention.reporting.heatmaps import draw_heatmaps  # imports torch
+        from yolo26_attention.reporting.looks import draw_windows
 
+        pictures += draw_heatmaps(results, said.about, sites) if said.about is not None else []
         pictures.append(draw_windows(results, said))
-    return pictures
+    return [picture for picture in pictures if picture is not None]
 
 
 def _write(folder: Path, files: dict[str, str], figures: dict[str, bytes]) -> None:
-    """Replace the report; figures of an earlier one that has others do not stay."""
+    """Replace the report, with all figures of an earlier one."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
         write_atomically(folder / "figures" / name, content)
@@ -123,7 +166,6 @@ def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     recorded = tracking_of(results.study)
     if recorded is None or recorded["mode"] == "disabled":
         return []
-    from yolo26_attention.config.errors import ConfigError
     from yolo26_attention.config.run_config import typed_group
     from yolo26_attention.config.schema import TrackingConfig
     from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
@@ -148,7 +190,7 @@ def main() -> None:
     options = parse_arguments(Options, "python -m src.report", __doc__.splitlines()[0].removeprefix("Entry: "))
     try:
         print(report(options))
-    except StudyError as error:
+    except (ConfigError, StudyError) as error:
         sys.exit(f"error: {error}")
 
 

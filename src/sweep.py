@@ -1,4 +1,4 @@
-"""Entry: a whole study, planned before it starts, and started again as often as need be.
+"""Entry: a whole study, planned before it starts; the same command continues it.
 
     python -m src.sweep kernel_att plan=true
     python -m src.sweep kernel_att trainer=full data=coco seeds=0..9
@@ -59,7 +59,7 @@ STUDIES
 
 
 def sweep(request: Request) -> int:
-    """Do what is asked for; the exit status.
+    """Do what is requested; returns the exit status.
 
     Raises:
         ConfigError: if the study cannot be started.
@@ -87,7 +87,7 @@ def sweep(request: Request) -> int:
 
 
 def _base(request: Request) -> DictConfig:
-    """The configuration of the launcher and of everything that is the same for all runs."""
+    """Compose the configuration of the launcher and of the options that all runs share."""
     shared = [override for override in request.overrides if override.split("=")[0] in {"output_dir", "tracking"}]
     shared += [override for override in request.overrides if override.startswith("tracking.")]
     with config_errors([*request.hydra, *shared]):
@@ -95,7 +95,7 @@ def _base(request: Request) -> DictConfig:
 
 
 def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun]) -> str:
-    """Every run with its state, the time that is left, and what cannot be run."""
+    """Describe every run with its state, the time left, and the variants that cannot be run."""
     states = _states(output_dir, planned)
     possible = [state for state in states if state.state != "impossible"]
     refused = refusals(planned)
@@ -116,18 +116,18 @@ def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun])
 
 
 def _notes(planned: Sequence[PlannedRun]) -> list[str]:
-    """What one should know, each once."""
+    """The notes of all runs, each once."""
     return list(dict.fromkeys(note for run in planned for note in run.notes))
 
 
 def _states(output_dir: Path, planned: Sequence[PlannedRun]) -> list[RunState]:
-    """States in the order of the points; those that cannot be run are impossible."""
+    """States in the order of the points; a point that cannot be run is impossible."""
     found = iter(run_states(output_dir, [run.entry for run in planned if run.run is not None]))
     return [RunState(run.entry, "impossible") if run.run is None else next(found) for run in planned]
 
 
 def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
-    """Write the sweep's definition, create it if asked to be online, and say how to go on."""
+    """Write the sweep's definition, create it with tracking=online, and describe the next step."""
     from yolo26_attention.run.study_tracking import create_sweep
 
     if not (SWEEPS / f"{request.study.name}.yaml").is_file():
@@ -145,7 +145,7 @@ def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
 
 
 def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence[PlannedRun]) -> int:
-    """Write study.json, launch what is not finished, and sum up; 0 if every run of the study is finished."""
+    """Write study.json, launch the unfinished runs and print a summary; 0 if every run of the study is finished."""
     entries = [run.entry for run in planned]
     _tell_replaced(request, output_dir, entries)
     declared = request.study.declared
@@ -167,7 +167,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
 def _train(
     request: Request, base: DictConfig, output_dir: Path, entries: Sequence[StudyEntry]
 ) -> tuple[list[str], bool]:
-    """Launch what is due, once, or once for each look where the study stops when it is decided.
+    """Launch the runs that are due: once, or once per look if the study stops when it is decided.
 
     Returns:
         Runs that were skipped, with the reason, and whether the study was interrupted.
@@ -196,7 +196,7 @@ def _train(
 
 
 def _pilot(states: Sequence[RunState], seeds: int) -> list[RunState]:
-    """The runs of a pilot: the first seeds of every baseline."""
+    """Return the runs of a pilot: the first seeds of every baseline."""
     own: dict[str, list[RunState]] = {}
     for state in states:
         if state.entry.variant == state.entry.baseline:
@@ -217,7 +217,7 @@ def _tell_replaced(request: Request, output_dir: Path, entries: Sequence[StudyEn
 
 
 def _lost(output_dir: Path, todo: Sequence[RunState], returns: Sequence[JobReturn]) -> list[str]:
-    """Jobs that ended without a finished run and without a record that says why."""
+    """Describe jobs that ended without a finished run and without the reason in a record."""
     lines = []
     for state, job in zip(todo, returns, strict=False):
         (now,) = run_states(output_dir, [state.entry])
@@ -228,12 +228,12 @@ def _lost(output_dir: Path, todo: Sequence[RunState], returns: Sequence[JobRetur
 
 
 def _stop(signum: int, frame: Any) -> None:
-    """A signal between two runs ends the study as Ctrl-C does; a run has a handler of its own."""
+    """End the study after a signal between two runs, as Ctrl-C does; a run has its own handler."""
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
 def main() -> None:
-    """Read the command line and do what it says."""
+    """Read the command line and carry it out."""
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
         studies = "\n".join(f"  {name:<14} {load_study(name).question}" for name in study_names())

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from yolo26_attention.evaluation.detections import Detections
-from yolo26_attention.files.latency import Latency, MachineUse, PeakMemory, Timing
+from yolo26_attention.files.latency import Latency, MachineUse, PeakMemory, Throughput, Timing
 from yolo26_attention.files.model import ParameterGroup, PlaceboMatch, TrainedModel
 from yolo26_attention.files.record import Record
 
@@ -135,10 +135,11 @@ def write_run(
     finished = status == "finished"
     rest = {"map50": 0.8, "precision": 0.7 + config["seed"] / 1000, "recall": 0.6}  # no seed is a copy of another
     metrics = {} if map50_95 is None else {"map50_95": map50_95, **rest}
+    throughput = {"8": Throughput(240 / ratio, 240.0, ratio, 50)}
     values = {
         "metrics": metrics if finished else {},
         "model": model_of(ratio) if finished else None,
-        "latency": latency_of(ratio) if finished else None,
+        "latency": latency_of(ratio, throughput=throughput) if finished else None,
         "environment": ENVIRONMENT,
         "optimizer": GROUPS,
         "seconds": 60.0,
@@ -192,13 +193,18 @@ def write_matches(folder: Path, seed: int, right: float, images: int = 8) -> Non
     boxes = np.tile(np.array([[4, 4, 24, 24], [34, 30, 60, 60]], dtype=np.float32), (images, 1))
     found = generator.random(2 * images) < right
     order = np.argsort(-generator.random(2 * images))
+    seen, as_cls = boxes.copy(), cls.copy()
+    wrong = np.flatnonzero(~found)
+    seen[wrong[::3]] += 8  # overlaps too little
+    as_cls[wrong[1::3]] = 1 - cls[wrong[1::3]]
+    seen[wrong[2::3]] = (26, 2, 33, 22)  # nothing is there
     Detections(
         images=names,
         shapes=np.full((images, 2), 64),
         image=of[order],
-        cls=cls[order],
+        cls=as_cls[order],
         conf=np.linspace(0.9, 0.3, 2 * images).astype(np.float32),
-        boxes=boxes[order],
+        boxes=seen[order],
         tp=np.repeat(found[order, None], 10, axis=1),
         object_image=of,
         object_cls=cls,

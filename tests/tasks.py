@@ -6,15 +6,24 @@ import signal
 import time
 from pathlib import Path
 
-import psutil
-
 
 def told(config):
-    """A run that says when it ran, in which process and on which GPU."""
-    time.sleep(1.0)
-    line = {"seed": config.seed, "pid": os.getpid(), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}
-    with Path(config.output_dir, "told").open("a") as file:
-        file.write(json.dumps({**line, "start": psutil.Process().create_time(), "end": time.time()}) + "\n")
+    """A run that waits until it has seen as many runs at a time as are wanted, and says what it has seen."""
+    folder, gpu = Path(config.output_dir), os.environ.get("CUDA_VISIBLE_DEVICES")
+    own, wanted = folder / f"alive on {gpu}: {config.seed}", int((folder / "at_once").read_text())
+    own.touch()
+    most = most_on_gpu = 0
+    start = time.monotonic()
+    while time.monotonic() < start + 1 or (time.monotonic() < start + 30 and not (folder / "seen").exists()):
+        most = max(most, len(list(folder.glob("alive on *"))))
+        most_on_gpu = max(most_on_gpu, len(list(folder.glob(f"alive on {gpu}: *"))))
+        if most >= wanted:
+            (folder / "seen").touch()
+        time.sleep(0.05)
+    own.unlink()
+    line = {"seed": config.seed, "pid": os.getpid(), "gpu": gpu, "most": most, "most_on_gpu": most_on_gpu}
+    with (folder / "told").open("a") as file:
+        file.write(json.dumps(line) + "\n")
     return float(config.seed)
 
 

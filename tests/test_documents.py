@@ -24,6 +24,8 @@ from src.dashboard import dashboard
 from src.export import find_run
 from src.report import Options as ReportOptions
 from src.report import report
+from src.runs import Options as RunsOptions
+from src.runs import runs
 from src.sweep import main as sweep_main
 from tests.conftest import CONF
 from tests.fabricate import declare, write_study
@@ -106,7 +108,7 @@ def workspace(tmp_path_factory):
 def _arguments(command: str, workspace: Path) -> list[str]:
     """The command's own, with data sets that cannot be downloaded here in the shape of the one that is there."""
     run = sorted((workspace / "outputs" / "runs").iterdir())[0].name
-    arguments = [argument.replace("run=RUN", f"run={run}") for argument in shlex.split(command)[3:]]
+    arguments = [re.sub("^(run|show)=RUN$", rf"\1={run}", argument) for argument in shlex.split(command)[3:]]
     if any(re.match(r"data=(coco|voc|visdrone)", argument) for argument in arguments):
         arguments += ["data.yaml=my/data.yaml", "data.download=false"]
     return arguments
@@ -156,10 +158,13 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
         assert do(options(arguments[0], **{key: kinds[key](value) for key, value in given.items()}))
     elif module == "src.export":
         options = _composed("export", arguments)
-        weights = workspace / "outputs" / "runs" / options.run / "train" / "weights"
-        weights.mkdir(parents=True, exist_ok=True)
-        (weights / "best.pt").touch()
-        assert find_run(options.run, options.output_dir).name == options.run
+        for folder in (workspace / "outputs" / "runs").iterdir():
+            (folder / "train" / "weights").mkdir(parents=True, exist_ok=True)
+            (folder / "train" / "weights" / "best.pt").touch()
+        found = find_run(options.run, options.output_dir, options.study)
+        assert found.name == options.run or options.study == "kernel_att"
+    elif module == "src.runs":
+        assert runs(RunsOptions(**dict(argument.split("=") for argument in arguments)))
     else:
         assert module in {"src.train", "src.describe", "src.profile"}, f"nothing here knows how to run {module}"
         name = "profile" if module == "src.profile" else "config"

@@ -77,11 +77,28 @@ ELSEWHERE = {
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",
     **{
+        ("runs.py", part): "tests/test_runs.py"
+        for part in (": there is no such state", ": give one of the two", "yes=true has no effect", "remove={")
+    },
+    **{
+        ("study/inventory.py", part): "tests/test_runs.py"
+        for part in (
+            "study={study} has no effect",
+            "run=best: of which",
+            " has no variant ",
+            "{asked}",
+            "remove={name}",
+        )
+    },
+    ("report.py", "variant={label}"): "tests/reporting/test_heatmaps.py",
+    ("reporting/choice.py", "columns={choice}"): "tests/reporting/test_columns.py",
+    ("reporting/heatmaps.py", ": the network has no site "): "tests/reporting/test_heatmaps.py",
+    **{
         ("hydra_plugins/study_launchers/local.py", part): "tests/test_local.py"
         for part in ("trainer.device=", "hydra.launcher.{key}=")
     },
     ("hydra_plugins/study_launchers/ray.py", "hydra/launcher=ray needs Ray"): "is installed here",
-    ("hydra_plugins/study_launchers/ray.py", ": there is no Ray cluster"): "tests/cluster/test_ray.py",
+    ("hydra_plugins/study_launchers/ray.py", ": there is no Ray cluster"): "tests/run/test_batch.py",
     **{
         ("hydra_plugins/study_sweepers/optuna.py", part): "tests/test_search.py"
         for part in ("hydra.sweeper.{key}=", ": a search has hydra.sweeper.maximize=")
@@ -188,6 +205,11 @@ ELSEWHERE = {
     ("run/attempt.py", " are free); "): "needs a full disk: tests/faults",
     ("run/inputs.py", "_changed(plan, "): "needs a training: tests/run/test_inputs.py",
     ("run/inputs.py", "cannot be compared with what this run trained on"): "as above",
+    ("training/state.py", " does not fit this version of the program"): "tests/training/test_state.py",
+    (
+        "training/trainer.py",
+        " is gone, so this run cannot resume",
+    ): "two GPUs: tests/training/test_trainer.py",
     ("export.py", "; train it again with force=true"): "needs two checkpoints: tests/test_export.py",
 }
 TABLE = ROOT / "tests" / "errors.txt"

@@ -9,9 +9,10 @@ import pytest
 
 from src.report import Options, report
 from tests.fabricate import config_of, declare, write_run, write_study
+from yolo26_attention.config.errors import ConfigError
 
 BASELINE, ACMIX = {"name": "baseline"}, {"name": "acmix", "kernel_att": 7}
-FILES = {"report.md", "table.csv", "table.tex", "index.html", "figures"}
+FILES = {"report.md", "table.csv", "table.tex", "table.html", "index.html", "figures"}
 
 
 def finished(output_dir):
@@ -68,6 +69,13 @@ def test_report_of_any_study(write, said, tmp_path):
     assert not re.search(r"\bnan\b(?! *</td>)", re.sub(r"base64,[^\"]*|not a number|mAP50-95 nan", "", page))
     linked = set(re.findall(r"\]\(figures/([^)]+)\)", (folder / "report.md").read_text()))
     assert linked == {path.name for path in (folder / "figures").iterdir()}
+
+
+def test_an_unknown_column_is_refused_before_anything_is_written(tmp_path):
+    finished(tmp_path)
+    with pytest.raises(ConfigError, match="columns=map5: there is no column map5; did you mean map50"):
+        report(Options("made_up", str(tmp_path), columns="map5"))
+    assert not (tmp_path / "studies").exists()
 
 
 def test_pictures_of_an_earlier_report_do_not_stay(tmp_path):

@@ -51,15 +51,15 @@ def study(tmp_path, monkeypatch):
                 if len(trained) == dies_after:
                     raise KeyboardInterrupt
                 run = entries[tuple(job[:-2])]
-                row = list(SHIFTS).index(run["variant"])
-                score = 0.5 + SHIFTS[run["variant"]] + NOISE[(run["seed"] + row) % 5] * (1 + row)
-                name = {"worse": "simam", "open": "eca"}.get(run["variant"], "baseline")
-                config = config_of({"name": name}, run["seed"])
-                record = Record(run["run"], run["run"], "which", run["seed"], config, status="finished")
+                row = list(SHIFTS).index(run.variant)
+                score = 0.5 + SHIFTS[run.variant] + NOISE[(run.seed + row) % 5] * (1 + row)
+                name = {"worse": "simam", "open": "eca"}.get(run.variant, "baseline")
+                config = config_of({"name": name}, run.seed)
+                record = Record(run.run, run.run, "which", run.seed, config, status="finished")
                 record.metrics = {"map50_95": score}
-                (outputs / "runs" / run["run"]).mkdir(parents=True)
-                record.write(outputs / "runs" / run["run"])
-                trained.append((run["variant"], run["seed"]))
+                (outputs / "runs" / run.run).mkdir(parents=True)
+                record.write(outputs / "runs" / run.run)
+                trained.append((run.variant, run.seed))
             return [JobReturn(status=JobStatus.COMPLETED, _return_value=0.0) for _ in jobs]
 
         monkeypatch.setattr(entry, "launch", launch)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from torch import nn
 from ultralytics import YOLO
 
-from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.attention.options import BASELINE, resolve_options
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.compat.ultralytics import fuse_grafts
 from yolo26_attention.detector.grafted import graft_of
@@ -165,7 +165,7 @@ def _attention(
         return Graft(PLACEBO, {"shortcut": True, **options}, match=found)
     if match is not None:
         raise ValueError(f"match={match} is for a placebo, but attention={attention} is none")
-    if attention == "baseline":
+    if attention == BASELINE:
         return None
     if not isinstance(attention, str):
         attention = f"{attention.__module__}.{attention.__qualname__}"

@@ -152,6 +152,7 @@ def test_parameters_state_and_costs_are_those_of_the_trained_module():
 @pytest.mark.parametrize("options", OPTIONS)
 def test_compiles_without_graph_breaks(options):
     module, x = deployed(build(**options)), feature_map(1, 16, 9, 10)
+    torch.compiler.reset()  # there is a limit of modules that share code
     with torch.no_grad():
         compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
         torch.testing.assert_close(compiled(x), module(x))
@@ -226,4 +227,4 @@ def test_a_small_map_takes_few_operators():
         module(x)
         with torch.profiler.profile() as profiled:
             module(x)
-    assert len(profiled.events()) <= 70
+    assert len(profiled.events()) <= 60

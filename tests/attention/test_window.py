@@ -1,6 +1,7 @@
 """window_attention against its literal definition, for every implementation that runs on a CPU."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -310,4 +311,31 @@ def test_choice_is_logged_once(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "windowed attention on cpu in torch.float64: tiled",
         "windowed attention on cpu in torch.float32: tiled",
+    ]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("most", "way_out"),
+    [
+        pytest.param(128, "attention.heads=6 avoids it", id="more-heads"),
+        pytest.param(0, "attention.implementation=tiled asks for it without this warning", id="nothing"),
+    ],
+)
+def test_a_fallback_on_cuda_is_said_once_with_a_way_out(most, way_out, caplog, monkeypatch):
+    def too_many(q, k, v, heads, *_):
+        return None if k.shape[1] // heads <= most else f"a head may have {most} channels"
+
+    kernel = SimpleNamespace(can_run=too_many, run=None)
+    tiled = SimpleNamespace(can_run=lambda *_: None, run=None)
+    monkeypatch.setattr(window, "_module", lambda name: kernel if name == "triton" else tiled)
+    maps_on_cuda = [SimpleNamespace(device=torch.device("cuda"), dtype=torch.float16, shape=(1, 768, 8, 8))] * 3
+    window._warn_once.cache_clear()
+    for _ in range(2):
+        window._choose("auto", *maps_on_cuda, 4, 7, 1, 1)
+        window._choose("tiled", *maps_on_cuda, 4, 7, 1, 1)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == [
+        "windowed attention on cuda runs as tiled, not as the Triton kernel: "
+        f"a head may have {most} channels; {way_out}"
     ]

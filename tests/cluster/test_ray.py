@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import psutil
 import pytest
@@ -23,7 +25,8 @@ def cluster(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("ray")
     before = dict(os.environ)
-    os.environ.update(environment(folder, RAY_AUTH_MODE="disabled"))
+    short = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # the path of a socket has 107 bytes at most
+    os.environ.update(environment(folder, RAY_AUTH_MODE="disabled", RAY_TMPDIR=short))
     try:
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         nodes.add_node(num_cpus=1)
@@ -34,6 +37,7 @@ def cluster(tmp_path_factory):
         os.environ.update(before)
         wait_for(lambda: not processes_of(folder), "Ray's processes end", 30)
         left = end_all(folder)
+        shutil.rmtree(short, ignore_errors=True)
     assert left == []
 
 
@@ -93,7 +97,8 @@ def test_a_failing_run_does_not_look_successful(cluster, tmp_path):
 
 def test_ctrl_c_ends_the_runs_of_a_study_and_the_same_command_continues(cluster, tmp_path):
     study = tmp_path / "two.yaml"
-    study.write_text("question: Does it survive?\nseeds: [0, 1]\nvariants: {baseline: {attention: baseline}}\n")
+    variants = "{baseline: {attention: baseline}, se: {attention: se, placement: p5}}"
+    study.write_text(f"question: Does it survive?\nseeds: [0]\nvariants: {variants}\n")
     process = start(cluster, tmp_path, *EPOCHS, program=("src.sweep", str(study)))
     wait_for(lambda: len(list(tmp_path.glob("runs/*/state.pt"))) == 2, "two runs save their first epoch", 300)
     process.send_signal(signal.SIGINT)
@@ -105,22 +110,6 @@ def test_ctrl_c_ends_the_runs_of_a_study_and_the_same_command_continues(cluster,
     output = process.communicate(timeout=580)[0]
     assert process.returncode == 0, output[-3000:]
     assert [(record["status"], record["attempts"]) for record in records(tmp_path)] == [("finished", 2)] * 2
-
-
-def test_an_address_without_a_cluster_is_refused_in_one_line(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "src.train",
-        "-m",
-        "hydra/launcher=ray",
-        "attention=baseline",
-        f"output_dir={tmp_path}",
-    ]
-    command += ["hydra.launcher.ray.init.address=127.0.0.1:1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1
-    assert "error: hydra.launcher.ray.init.address=127.0.0.1:1: there is no Ray cluster" in done.stderr
 
 
 def _files(process):

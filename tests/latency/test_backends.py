@@ -120,7 +120,8 @@ def test_export_leaves_the_network_as_it_was(stock, tmp_path, monkeypatch):
     assert set(vars(stock)) == before
     assert torch.get_num_threads() == threads
     assert (given[0]["format"], given[0]["imgsz"]) == ("onnx", 64)
-    assert not {"quantize", "batch", "dynamic"} & set(given[0])
+    assert given[0]["batch"] == 1
+    assert not {"quantize", "dynamic"} & set(given[0])
     backends.export(stock, "engine", imgsz=64, folder=tmp_path, batch=16, half=True)
     assert (given[1]["quantize"], given[1]["batch"]) == (16, 16)
 
@@ -153,10 +154,16 @@ def test_options_are_those_of_ultralytics():
         "nms": None,
         "data": "d.yaml",
     }
-    assert backends.export_arguments("onnx", asked) == {"simplify": False, "quantize": 8, "data": "d.yaml"}
+    assert backends.export_arguments("onnx", asked) == {
+        "simplify": False,
+        "quantize": 8,
+        "data": "d.yaml",
+        "batch": 1,
+    }
     assert backends.export_arguments("onnx", asked | {"int8": False, "half": True}) == {
         "simplify": False,
         "quantize": 16,
+        "batch": 1,
     }
 
 

@@ -207,3 +207,14 @@ def test_a_run_whose_identity_left_out_what_a_function_imports_is_recognised_whi
     place = place_of(tmp_path, config, dataset(), None)
     assert place.folder == new_folder(tmp_path, config)
     assert "what it imports, changed at" in place.remark
+
+
+def test_a_run_keeps_the_folder_that_was_named_after_data_yaml(composed, tmp_path):
+    config = composed("attention=acmix", "placement=p3", "data.yaml=/my/fruits/data.yaml")
+    config = replace(config, data=replace(config.data, name="data"))
+    run_id = identity(config.plain(), "content", None)
+    assert place_of(tmp_path, config, dataset(), None).folder.name == f"acmix-p3-yolo26n-fruits-s0-{run_id}"
+    old = tmp_path / f"acmix-p3-yolo26n-data-s0-{run_id}"
+    old.mkdir()
+    (old / "record.json").write_text("{}")
+    assert place_of(tmp_path, config, dataset(), None).folder == old

@@ -327,6 +327,10 @@ def test_names_a_person_can_read(composed):
     assert readable_name(composed("placement=p3", "placement.mode=replace")) == "acmix-p3-replace-yolo26n-digits-s0"
     assert readable_name(composed("placement=p3", "placement.gate=zero")) == "acmix-p3-gate_zero-yolo26n-digits-s0"
     assert readable_name(composed("attention=baseline")) == "baseline-yolo26n-digits-s0"
+    for file, name in (("fruits/data.yaml", "fruits"), ("fruits/pets.yaml", "pets")):
+        config = composed("attention=baseline", f"data.yaml=/my/{file}")
+        config = replace(config, data=replace(config.data, name=Path(file).stem))
+        assert readable_name(config) == f"baseline-yolo26n-{name}-s0"
 
 
 def test_images_in_memory_make_another_run_and_images_on_disk_do_not(recorded):

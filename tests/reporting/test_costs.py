@@ -8,9 +8,11 @@ import pytest
 from tests.fabricate import ENVIRONMENT, config_of, latency_of, model_of, write_run
 from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.reporting.answer import answer
+from yolo26_attention.reporting.choice import chosen_columns
 from yolo26_attention.reporting.comparison import compare
+from yolo26_attention.reporting.paper import latex
 from yolo26_attention.reporting.study import read_study
-from yolo26_attention.reporting.tables import columns, comma_separated, latex, markdown
+from yolo26_attention.reporting.tables import comma_separated, markdown
 
 BASELINE, ACMIX = {"name": "baseline"}, {"name": "acmix"}
 
@@ -36,7 +38,7 @@ def test_image_size_stands_beside_gflops_everywhere(compared):
     results = compared()
     assert "6\u00a0GFLOPs at 640\u00a0px (+20.0%)" in answer(results).cost
     assert "| GFLOPs at 640 px |" in markdown(results, answer(results), [])
-    assert "GFLOPs at 640 px" in latex(results)
+    assert "GFLOPs: of the fused network at 640 px." in latex(results)
     (row, *_) = csv.DictReader(io.StringIO(comma_separated(results)))
     assert float(row["model.flops_imgsz"]) == 640
 
@@ -45,7 +47,7 @@ def test_gflops_of_different_sizes_are_not_compared(compared):
     results = compared(**model(1.5, 320))
     assert "GFLOPs are of several image sizes: only those alike compare" in results.notes
     assert "1.5\u00a0GFLOPs at 320\u00a0px." in answer(results).cost
-    assert "GFLOPs at 320 and 640 px" in [column.header for column in columns(results)]
+    assert "GFLOPs at 320 and 640 px" in [column.header for column in chosen_columns(results, "default")]
 
 
 def test_what_is_not_counted_is_a_note(compared):

@@ -36,7 +36,7 @@ def pictures(results):
 
 def test_every_kind_is_drawn_and_told(pictures):
     assert list(pictures) == ["differences", "trade_off", "swept_kernel_att", "sizes", "training", "rates"]
-    assert all(picture.content.startswith(b"<?xml") for picture in pictures.values())
+    assert all(picture.svg.startswith(b"<?xml") for picture in pictures.values())
     assert all(len(picture.alt) > 60 and picture.caption for picture in pictures.values())
 
 
@@ -50,7 +50,7 @@ def test_alternative_text_carries_the_numbers(pictures, results):
 
 
 def test_same_numbers_same_file(pictures, results):
-    assert draw_all(results)[0].content == pictures["differences"].content
+    assert draw_all(results)[0].svg == pictures["differences"].svg
 
 
 def test_a_variant_looks_the_same_everywhere_and_unlike_the_others(results):
@@ -60,7 +60,7 @@ def test_a_variant_looks_the_same_everywhere_and_unlike_the_others(results):
 
 
 def test_svg_follows_the_page_into_the_dark(pictures):
-    text = follow_page(pictures["differences"].content).decode()
+    text = follow_page(pictures["differences"].svg).decode()
     drawing = text[text.index("</style>") :]
     assert not any(colour in drawing for colour in DARK)
     assert "prefers-color-scheme: dark" in text

@@ -11,10 +11,12 @@ import pytest
 from tests.fabricate import config_of, declare, latency_of, timing, write_run, write_study
 from yolo26_attention.files.latency import PeakMemory
 from yolo26_attention.reporting.answer import answer
+from yolo26_attention.reporting.choice import chosen_columns
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.page import page
+from yolo26_attention.reporting.paper import latex
 from yolo26_attention.reporting.study import read_study
-from yolo26_attention.reporting.tables import columns, comma_separated, latex, markdown, terminal
+from yolo26_attention.reporting.tables import comma_separated, markdown, terminal
 from yolo26_attention.statistics import ImageDifference, Interval
 
 VARIANTS = {
@@ -160,7 +162,7 @@ def test_every_column_has_its_own_number(tmp_path):
     write_run(tmp_path, config_of({"name": "cbam"}, 3), 0.6, latency=latency, ap_by_size=sizes)
     write_run(tmp_path, config_of({"name": "cbam"}, 0), float("nan"))
     results = compare(read_study("made_up", tmp_path), margin=0.005)
-    cells = {c.header: c.fill(results, results.variant("acmix")).text for c in columns(results)}
+    cells = {c.header: c.fill(results.variant("acmix")).text for c in chosen_columns(results, "all")}
     expected = {"AP small": "0.100", "AP medium": "0.200", "AP large": "0.300", "end to end": "1.250"}
     expected |= {"memory (MB)": "7.0", "p50 (ms)": "9.00", "seeds": "3/3"}
     assert {header: cells[header] for header in expected} == expected
@@ -169,15 +171,15 @@ def test_every_column_has_its_own_number(tmp_path):
     assert comparison.p != comparison.p_paired
     assert cells["paired by seed"].startswith(f"+{comparison.paired.mean:.4f} [")
     assert cells["difference"].endswith(f"{comparison.difference.high:+.4f}]")
-    assert "of mAP50-95 over 3 seeds" in latex(results)
+    assert "yolo26n on digits, means over 3 seeds." in latex(results)
 
 
 @pytest.mark.parametrize(("p", "shown"), [(0.0009, "<0.001"), (0.001, "0.001"), (0.0051, "0.005"), (1.0, "1.000")])
 def test_a_p_is_shown_to_a_thousandth(p, shown, results):
     variant = results.variant("acmix")
     changed = replace(variant, comparison=replace(variant.comparison, p=p))
-    (column,) = [column for column in columns(results) if column.header == "p"]
-    assert column.fill(results, changed).text == shown
+    (column,) = [column for column in chosen_columns(results, "default") if column.header == "p"]
+    assert column.fill(changed).text == shown
 
 
 def test_csv_has_the_interval_over_images_of_map50_95(results):

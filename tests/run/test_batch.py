@@ -11,6 +11,8 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 
 from tests.conftest import CONF, TINY
+from yolo26_attention.compat.hydra import launch
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import register_configs
 from yolo26_attention.run.batch import failed, unfinished
 
@@ -81,3 +83,19 @@ def test_ray_launcher_composes(overrides, gpus):
         config = compose("config", ["hydra/launcher=ray", *overrides], return_hydra_config=True)
     assert config.hydra.launcher.ray.remote.num_gpus == gpus
     assert config.hydra.launcher.ray.init == {"address": None, "object_store_memory": None}
+
+
+def test_an_address_without_a_ray_cluster_is_refused(monkeypatch, tmp_path):
+    ray = pytest.importorskip("ray")
+
+    def nobody(**options):
+        raise ConnectionError(f"nobody at {options['address']}")
+
+    monkeypatch.setattr(ray, "init", nobody)
+    register_configs()
+    GlobalHydra.instance().clear()
+    options = ["hydra/launcher=ray", "hydra.launcher.ray.init.address=there:1", f"output_dir={tmp_path}"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", [*options, "hydra.mode=MULTIRUN", "hydra.job.name=train"], return_hydra_config=True)
+        with pytest.raises(ConfigError, match=r"address=there:1: there is no Ray cluster \(nobody at there:1\)"):
+            launch(print, config, [["seed=0"]])

@@ -8,7 +8,7 @@ import torch
 from ultralytics.engine import trainer as engine
 from ultralytics.nn.tasks import DetectionModel
 
-from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.plan.checks import check
 from yolo26_attention.training import resuming
 from yolo26_attention.training import state as checkpoint
@@ -149,8 +149,8 @@ class WithScaler(GraftTrainer):
 
 
 def hardware_changes(training):
-    (event,) = [entry for entry in read_journal(training.journal) if entry["event"] == "hardware_changed"]
-    return {what: (change["before"], change["now"]) for what, change in event["changes"].items()}
+    (event,) = [entry for entry in read_journal(training.journal) if entry.event == "hardware_changed"]
+    return {what: (change["before"], change["now"]) for what, change in event.details["changes"].items()}
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_begun_with_or_without_a_gradient_scaler_it_resumes_the_other_way_and_sa
     kill(begin("run", *overrides, trainer=first), "on_train_batch_end", 1, batch=0)
     training = begin("run", *overrides, trainer=then)
     training.train()
-    assert [entry["epoch"] for entry in read_journal(training.journal) if entry["event"] == "epoch"] == [1, 2]
+    assert [each.epoch for each in epochs(read_journal(training.journal))] == [1, 2]
     assert hardware_changes(training) == {"precision": precisions}
 
 

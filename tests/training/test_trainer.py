@@ -217,6 +217,10 @@ def test_resumed_workers_take_from_the_journal_what_an_earlier_version_noted(tmp
     worker.note = lambda kind, **details: noted.append(kind)
     with pytest.raises(ValueError, match="the journal has no entry weights;"):
         GraftTrainer._hand_over(worker)
+    worker._state = None
+    with pytest.raises(ValueError, match=r"training\.json is gone, so this run cannot resume; remove its folder"):
+        GraftTrainer._hand_over(worker)
+    worker._state = object()
     append_entry(journal, Kind.WEIGHTS, loaded=7, total=708, lost=[], graft_loaded=0)
     append_entry(journal, Kind.GRAFT, placebo={"p3": plain(match_of(0.01))})
     append_entry(journal, Kind.OPTIMIZER, groups=[])

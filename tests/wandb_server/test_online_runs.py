@@ -52,7 +52,7 @@ def test_a_whole_run_is_on_the_server(server, tmp_path):
     assert (kept.epochs, kept.rewritten, kept.exit_code) == ([1, 2], [], 0)
     assert kept.id == record.tracking_id
     assert kept.summary["map50_95"] == record.metrics["map50_95"]
-    assert kept.summary["parameters"] == record.model["parameters"]
+    assert kept.summary["parameters"] == record.model.parameters
     assert kept.config["trainer"]["epochs"] == 2
     (weights,) = server.kept.artifacts.values()
     best = next(tmp_path.glob("runs/*/train/weights/best.pt"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from yolo26_attention.config.schema import TrackingConfig, TrackingMode
+from yolo26_attention.files.journal import Entry, Kind
 from yolo26_attention.files.record import Record
 from yolo26_attention.run.tracking import TrackingUnavailableError, open_tracker
 
@@ -28,7 +29,7 @@ with opened(Path(sys.argv[1])) as tracker:
 
 def epochs(number):
     return [
-        {"event": "epoch", "epoch": epoch, "values": {"loss(B)": 1 / epoch}, "scalars": {"p3/rate1": 0.5}}
+        Entry(Kind.EPOCH, details={"epoch": epoch, "values": {"loss(B)": 1 / epoch}, "scalars": {"p3/rate1": 0.5}})
         for epoch in range(1, number + 1)
     ]
 

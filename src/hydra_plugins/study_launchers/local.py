@@ -23,8 +23,6 @@ from hydra_plugins.study_launchers.job import Shared, job_configs, task_config
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import run_config
 from yolo26_attention.run.batch import failed, reason, tell_outcome, told_apart
-from yolo26_attention.study.runs import record_killed
-from yolo26_attention.study.text import progress
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
@@ -115,6 +113,10 @@ class LocalLauncher(Launcher):
 
     def _ended(self, batch: _Batch, worker: _Worker) -> None:
         """Take the result of a process, or hand its job to another one, and say how far the batch is."""
+        # They import SciPy, and Hydra imports this module for --help, too.
+        from yolo26_attention.study.runs import record_killed
+        from yolo26_attention.study.text import progress
+
         job, died = worker.job, f"its process ended with exit code {worker.process.returncode}"
         batch.working.remove(worker)
         batch.free.append(worker.gpu)

@@ -12,9 +12,6 @@ from omegaconf import DictConfig
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.run.batch import reason
-from yolo26_attention.study.search import Goal, Search
-from yolo26_attention.study.search_space import search_space
-from yolo26_attention.study.search_storage import check_installed, search_lock
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +49,11 @@ class OptunaSweeper(Sweeper):
         Raises:
             ConfigError: for options that do not fit, before anything is trained, and if no trial has finished.
         """
+        # They import NumPy, and Hydra imports this module for --help, too.
+        from yolo26_attention.study.search import Goal, Search
+        from yolo26_attention.study.search_space import search_space
+        from yolo26_attention.study.search_storage import check_installed, search_lock
+
         assert self.config is not None
         assert self.launcher is not None
         check_installed()

@@ -107,14 +107,16 @@ class DeployedACmix(nn.Module):
         if not self.attends and not self.grouped:
             return self._convolve(x).add_(edge)
         batch, channels, height, width = x.shape
-        projected = torch.mm(x.permute(0, 2, 3, 1).reshape(-1, channels), self.projection)  # (B H W, 3C)
+        projected = torch.mm(x.permute(0, 2, 3, 1).view(-1, channels), self.projection)  # (B H W, 3C)
         if self.grouped:
             x = projected.view(batch, height, width, -1).permute(0, 3, 1, 2)
         if not self.attends:
             return self._convolve(x).add_(edge)
         if self.grouped:
             by_head = projected.view(batch, height, width, -1, 3 * self.heads).transpose(-1, -2)
-            qkv = torch.addcmul(offsets, by_head, self.scale.to(by_head.dtype))
+            # Under autocast the projections have another dtype than the constants.
+            scale = self.scale if self.scale.dtype == by_head.dtype else self.scale.to(by_head.dtype)
+            qkv = torch.addcmul(offsets, by_head, scale)
         else:
             qkv = projected.view(batch, height, width, 3 * self.heads, -1).add_(offsets)
         attended = self._attend(qkv) if mask is None else self._attend_whole(qkv, mask)

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from yolo26_attention.attention.options_timm import TIMM_SCHEMAS
 
+BASELINE = "baseline"  # the name of no attention, and of the variant without one
 # Pixels: wider than any map of a detector at 2,000 px; a wider window would only cost memory.
 LARGEST_KERNEL = 255
 
@@ -60,7 +61,7 @@ class Implementation(StrEnum):
 class BaselineConfig:
     """No attention: the stock model, built by the same code as every variant."""
 
-    name: str = "baseline"
+    name: str = BASELINE
 
 
 @dataclass
@@ -145,7 +146,7 @@ class PSAConfig:
 
 
 ATTENTION_SCHEMAS = {
-    "baseline": BaselineConfig,
+    BASELINE: BaselineConfig,
     "acmix": ACmixConfig,
     "sasa": SASAConfig,
     "neighbourhood": NeighbourhoodConfig,
@@ -175,7 +176,7 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> tuple[str, dict[st
     if schema is None and "." in name:
         return name, dict(options)
     if schema is None or schema is BaselineConfig:
-        known = ", ".join(known for known in ATTENTION_SCHEMAS if known != "baseline")
+        known = ", ".join(known for known in ATTENTION_SCHEMAS if known != BASELINE)
         raise ValueError(f"{name} is not an attention; choose one of {known}, or give the dotted path of a class")
     have = [field.name for field in fields(schema) if field.name not in {"name", "_target_"}]
     unknown = [key for key in options if key not in have]

@@ -115,14 +115,18 @@ def _choose(implementation: str, *arguments: Any) -> Callable[..., Tensor]:
     device, dtype = arguments[0].device.type, arguments[0].dtype
     # Triton's interpreter, which runs without a CUDA device, is only for tests that request it.
     offered = [name for name in IMPLEMENTATIONS if name != "triton" or device == "cuda"]
+    refused = None
     for name in offered if implementation == "auto" else [implementation]:
         reason = _module(name).can_run(*arguments)
         if reason is None:
             if not torch.compiler.is_compiling():
                 _log_once(name, device, dtype)
+                if refused is not None and not torch.jit.is_tracing():
+                    _warn_once(name, refused, _way_out(*arguments))
                 for chosen in _noted:
                     chosen.append(name)
             return _module(name).run
+        refused = refused or reason
     able = [name for name in offered if _module(name).can_run(*arguments) is None]
     raise ValueError(f"{implementation=} cannot run: {reason}; try {' or '.join(able)}")
 
@@ -136,6 +140,21 @@ def noted_choices() -> Iterator[list[str]]:
         yield chosen
     finally:
         _noted.pop()
+
+
+def _way_out(q: Tensor, k: Tensor, v: Tensor, heads: int, *geometry: int) -> str:
+    """The option with which the fastest implementation of a CUDA device could run, or that asks for none."""
+    both = k.shape[1], v.shape[1]
+    for more in range(heads + 1, min(both) + 1):
+        if not any(channels % more for channels in both):
+            if _module(IMPLEMENTATIONS[0]).can_run(q, k, v, more, *geometry) is None:
+                return f"attention.heads={more} avoids it"
+    return "attention.implementation=tiled asks for it without this warning"
+
+
+@cache
+def _warn_once(name: str, reason: str, way_out: str) -> None:
+    logger.warning("windowed attention on cuda runs as %s, not as the Triton kernel: %s; %s", name, reason, way_out)
 
 
 @cache

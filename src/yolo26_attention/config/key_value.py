@@ -1,7 +1,7 @@
 """Parse NAME key=value arguments without Hydra and its start-up time, for commands that only read."""
 
 import argparse
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,13 +12,14 @@ def parse_arguments(schema: type, command: str, about: str) -> Any:
     """Fill a dataclass from NAME key=value ...; `metadata["help"]` of its fields is their help.
 
     Args:
-        schema: its first field is the study's name, every other field an option with a default.
+        schema: a first field without a default is NAME, such as a study's; every other field is an option.
         command: the command as typed.
         about: what the command does.
 
     Exits with a message that names key, value and a way out if an argument is invalid.
     """
-    name, *options = fields(schema)
+    options = [field for field in fields(schema) if field.default is not MISSING]
+    names = [field for field in fields(schema) if field.default is MISSING]
     shown = {f"{option.name}={_default(option)}": option.metadata["help"] for option in options}
     width = max(map(len, shown))
     lines = [f"  {text:<{width}}  {meaning}" for text, meaning in shown.items()]
@@ -28,11 +29,12 @@ def parse_arguments(schema: type, command: str, about: str) -> Any:
         epilog="options and their defaults:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(name.name, help=name.metadata["help"])
+    for name in names:
+        parser.add_argument(name.name, help=name.metadata["help"])
     parser.add_argument("options", nargs="*", metavar="key=value", help="see below")
     given = parser.parse_args()
     known = {option.name: option for option in options}
-    values: dict[str, Any] = {name.name: getattr(given, name.name)}
+    values: dict[str, Any] = {name.name: getattr(given, name.name) for name in names}
     for text in given.options:
         key, equals, value = text.partition("=")
         if not equals or key not in known:

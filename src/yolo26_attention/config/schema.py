@@ -285,7 +285,8 @@ class Config:
 class ExportConfig:
     """Options of `python -m src.export`."""
 
-    run: str = MISSING  # name, hash or folder
+    run: str = MISSING  # name, hash or folder; STUDY/VARIANT, or best
+    study: str | None = None  # of run=best
     format: str = "onnx"
     imgsz: Any = None  # side, or [height, width]; null: that of the training
     batch: int = 1  # of a graph of one size; the largest one with dynamic=true

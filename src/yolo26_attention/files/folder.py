@@ -1,4 +1,4 @@
-"""Paths of the files of a run."""
+"""Paths of everything that the program writes, each named once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +68,52 @@ class RunFolder:
     def best(self) -> Path:
         """The checkpoint of the best epoch."""
         return self.train / "weights" / "best.pt"
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """The folder of all output, `output_dir`.
+
+    Attributes:
+        path: path of the folder.
+    """
+
+    path: Path
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs' folders."""
+        return self.path / "runs"
+
+    def run(self, name: str) -> RunFolder:
+        """The folder of one run, by its name; it need not exist."""
+        return RunFolder(self.runs / name)
+
+    def recorded(self) -> list[Path]:
+        """Folders of all runs that have a record, by name."""
+        return sorted(folder for folder in self.runs.glob("*") if RunFolder(folder).record.is_file())
+
+    @property
+    def studies(self) -> Path:
+        """Folder of the studies' folders, each with its study.json."""
+        return self.path / "studies"
+
+    @property
+    def replaced(self) -> Path:
+        """Where runs are moved that force=true trains anew."""
+        return self.path / "replaced"
+
+    @property
+    def locks(self) -> Path:
+        """Locks of runs in progress."""
+        return self.path / "locks"
+
+    @property
+    def data(self) -> Path:
+        """The embedded data set, and what was seen of other sets."""
+        return self.path / "data"
+
+    @property
+    def batches(self) -> Path:
+        """Batch sizes found for a share of a GPU's memory."""
+        return self.path / "batches"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.record import RunSkippedError
 
 PATIENCE_SECONDS = 0.1  # `is_locked` also holds a lock for an instant
@@ -39,7 +40,7 @@ class LockError(RunSkippedError):
 
 def lock_file(output_dir: Path, run: str) -> Path:
     """Path of a run's lock, from the name of the run's folder."""
-    return output_dir / "locks" / f"{run}.lock"
+    return OutputFolder(output_dir).locks / f"{run}.lock"
 
 
 @contextmanager

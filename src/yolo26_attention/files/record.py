@@ -23,7 +23,7 @@ from pydantic import BeforeValidator
 
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.digest import file_digest
-from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import Entry
 from yolo26_attention.files.latency import Latency, NoLatency
 from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
@@ -205,7 +205,7 @@ def without_passwords(text: str) -> str:
 
 def set_aside(folder: Path, output_dir: Path) -> Path:
     """Move a finished run's folder to `output_dir`/replaced, which reports ignore; nothing is deleted."""
-    place = output_dir / "replaced"
+    place = OutputFolder(output_dir).replaced
     place.mkdir(parents=True, exist_ok=True)
     number = 1
     while (target := place / f"{folder.name}-{number}").exists():

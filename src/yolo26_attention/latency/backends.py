@@ -136,7 +136,8 @@ def deploy(
         The network in Ultralytics' wrapper for its predictor and validator: (B, C, H, W) in [0, 1] to predictions.
     """
     if backend in EXPORTED:
-        how: dict[str, Any] = {"dynamic": True, "batch": batch, "half": precision == "fp16"}
+        how: dict[str, Any] = {"dynamic": True, "half": precision == "fp16"}
+        how |= {"batch": batch} if backend == "tensorrt" else {}
         file = export(model, EXPORTED[backend], imgsz=imgsz, folder=folder, fixed_maps=True, **how)
         exported = load_export(file, device, half=precision == "fp16")
         _configure(exported.network, backend, precision, file)
@@ -228,7 +229,7 @@ def export_arguments(fmt: str, options: Mapping[str, Any]) -> dict[str, Any]:
             given["quantize"] = bits
     if given.get("quantize") != 8:
         given.pop("data", None)  # the images that calibrate 8-bit weights
-    return given
+    return {"batch": 1, **given}  # the exporter's own default is 16, to which it would fill up every batch
 
 
 def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:

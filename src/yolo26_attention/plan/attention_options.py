@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.attention.options import BASELINE, resolve_options
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import OwnPlaceboConfig, RunConfig
 from yolo26_attention.config.schema import SCHEMAS, PlaceboConfig
@@ -39,7 +39,7 @@ def resolve_attention(attention: Mapping[str, Any], trust: Trust) -> Mapping[str
             f"attention.source={attention['source']}: source is reserved for the fingerprint of your code, as are name "
             f"and _target_ for the attention; rename this option in your YAML and in {attention.get('_target_')}"
         )
-    if attention.get("name") == "baseline" or (not missing and is_shipped(attention["_target_"])):
+    if attention.get("name") == BASELINE or (not missing and is_shipped(attention["_target_"])):
         return attention
     if missing:
         raise ConfigError(

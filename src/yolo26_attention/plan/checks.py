@@ -15,7 +15,7 @@ from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.trust import Trust
 from yolo26_attention.files.digest import file_digest
-from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.plan.arguments import check_latency, check_objectives, training_arguments
 from yolo26_attention.plan.attention_options import resolve_attention, resolve_placebo, specify_graft
 from yolo26_attention.plan.data_options import find_dataset, own_data
@@ -99,7 +99,9 @@ class Checker:
         self._check_latency(config.latency, device)
         grafts, sites = self._networks.check(config, grafts, dataset, weights, trust, device)
         config = join_mix(config, resolved, grafts, sites)
-        place = place_of(output_dir / "runs", config, dataset, None if weights is None else self._digest(weights))
+        place = place_of(
+            OutputFolder(output_dir).runs, config, dataset, None if weights is None else self._digest(weights)
+        )
         return Plan(
             config=config,
             run_id=place.run_id,

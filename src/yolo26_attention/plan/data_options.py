@@ -8,6 +8,7 @@ from yolo26_attention.config.schema import DigitsConfig, PublicDataConfig
 from yolo26_attention.data.datasets import Dataset, DatasetError, resolve_dataset
 from yolo26_attention.data.dependent_images import GroupsError, check_groups
 from yolo26_attention.data.digits import build_digits
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.record import without_passwords
 
 DIGITS_OPTIONS = ("train_images", "val_images", "imgsz", "seed")
@@ -45,7 +46,7 @@ def find_dataset(
     Raises:
         ConfigError: if it is missing or invalid.
     """
-    cache = output_dir / "data"
+    cache = OutputFolder(output_dir).data
     try:
         if isinstance(data, DigitsConfig) and data.yaml is None:
             digits = {option: getattr(data, option) for option in DIGITS_OPTIONS}

@@ -52,24 +52,26 @@ def place_of(runs: Path, config: RunConfig, dataset: Dataset, weights: str | Non
         dataset: data set of the run.
         weights: fingerprint of the starting checkpoint; None for a random start.
     """
-    name = readable_name(config)
+    former = readable_name(config, config.data.name)  # earlier versions had no other name for a data set
     run_id = identity(config.plain(), dataset.identity, weights)
-    place = Place(run_id, VERSION, runs / f"{name}-{run_id}")
+    place = Place(run_id, VERSION, runs / f"{readable_name(config)}-{run_id}")
     if place.folder.exists():
         return place
-    if config.data.yaml is not None and not any(runs.glob(f"{escape(name)}-*")):
+    if RunFolder(runs / f"{former}-{run_id}").record.exists():
+        return Place(run_id, VERSION, runs / f"{former}-{run_id}")
+    if config.data.yaml is not None and not any(runs.glob(f"{escape(former)}-*")):
         return place  # early, to save another pass over a large data set
     if config.attention["name"] == "mix":
         return place  # no earlier version had it
     code = _code(config)
     earlier_id, version = _identity_at_import(config, code, dataset, weights), VERSION
-    if earlier_id is None or not RunFolder(runs / f"{name}-{earlier_id}").record.exists():
+    if earlier_id is None or not RunFolder(runs / f"{former}-{earlier_id}").record.exists():
         version = 0
         try:
             earlier_id = identity_v0(_as_then(config, code).plain(), dataset.sizes_identity, weights)
         except (OSError, ValueError):  # the earlier version could not read this data set
             return place
-    earlier = runs / f"{name}-{earlier_id}"
+    earlier = runs / f"{former}-{earlier_id}"
     if earlier_id is None or not RunFolder(earlier).record.exists():
         return place
     by_sizes = version == 0 and config.data.yaml is not None  # else by content

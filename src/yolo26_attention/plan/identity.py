@@ -12,9 +12,10 @@ import json
 import re
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
-from yolo26_attention.attention.options import ATTENTION_SCHEMAS
+from yolo26_attention.attention.options import ATTENTION_SCHEMAS, BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import Gate, Mode
@@ -26,6 +27,8 @@ LONGEST_MIX = 80  # characters of a mix in a folder's name
 ABOUT_CLASS = ("name", "_target_", "source")
 # Options whose type matters: fraction=1 is one image, fraction=1.0 are all.
 TYPED = ("fraction",)
+# Names of YAML files that do not tell one data set from another.
+SAY_NOTHING = ("data", "dataset")
 
 
 def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
@@ -79,7 +82,7 @@ def defining(config: Mapping[str, Any]) -> dict[str, Any]:
         content.pop("placebo", None)  # it describes what the placebo matches
     if attention == "mix":
         content.pop("placement", None)  # each attention has its own
-    if attention == "baseline":
+    if attention == BASELINE:
         # No effect on the baseline: one serves all placements and all graft options.
         content.pop("placement", None)
         del content["optimizer"]["attention"]
@@ -163,8 +166,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def readable_name(config: RunConfig) -> str:
+def readable_name(config: RunConfig, data: str | None = None) -> str:
     """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed.
+
+    Args:
+        config: the resolved configuration.
+        data: name of the data set; None for `data_name`.
 
     Raises:
         ConfigError: if the name of the attention or of the data set cannot be part of a folder's name.
@@ -185,11 +192,19 @@ def readable_name(config: RunConfig) -> str:
     where = []
     if attention == "mix":
         where = [_sites_of_mix(config.attention["grafts"])]
-    elif attention != "baseline":
+    elif attention != BASELINE:
         where = ["+".join(placement.sites)]
         where += [placement.mode.value] if placement.mode != Mode.append else []
         where += [f"gate_{placement.gate}"] if placement.gate != Gate.none else []
-    return "-".join([attention, *where, config.model.name, config.data.name, f"s{config.seed}"])
+    return "-".join([attention, *where, config.model.name, data or data_name(config), f"s{config.seed}"])
+
+
+def data_name(config: RunConfig) -> str:
+    """Name of a run's data set: that of the folder if the YAML has a name that says nothing, such as data.yaml."""
+    name, yaml = config.data.name, config.data.yaml
+    if yaml is None or name not in SAY_NOTHING:
+        return name
+    return Path(yaml).absolute().parent.name or name
 
 
 def _sites_of_mix(grafts: Mapping[str, Any]) -> str:

@@ -171,7 +171,7 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
         remarks.append(
             f"For other seeds and other images together it is {interval((both.low, both.high))}; this {both.covers}."
         )
-    if (placebo := _placebo(results, variant)) is not None:
+    if (placebo := placebo_of(results, variant)) is not None:
         scores = {placebo.label: placebo.scores, variant.label: variant.scores}
         generator = np.random.default_rng(0)
         beside = compare_seeds(
@@ -206,10 +206,16 @@ def _corrected(results: Results, variant: Variant) -> str | None:
     )
 
 
-def _placebo(results: Results, variant: Variant) -> Variant | None:
+def placebo_of(results: Results, variant: Variant) -> Variant | None:
     """The one placebo that stands for this attention."""
     found = [v for v in results.variants if v.attention == f"placebo of {variant.attention}" and v.scores]
     return found[0] if len(found) == 1 else None
+
+
+def side_by_side(results: Results, about: Compared) -> list[Variant]:
+    """The baseline, a variant, and the placebo of its attention if there is one, in this order."""
+    placebo = placebo_of(results, about.variant)
+    return [about.reference, about.variant, *([] if placebo is None else [placebo])]
 
 
 def interval(bounds: tuple[float, float]) -> str:

@@ -158,7 +158,7 @@ def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -
     scores = {record.seed: record.metrics[METRIC] for record in counted}
     numbers = defaultdict(list)
     for record in counted:
-        for name, value in _numbers(record).items():
+        for name, value in plain_numbers(record).items():
             numbers[name].append(value)
     return Variant(
         label=label,
@@ -174,18 +174,26 @@ def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -
     )
 
 
-def _numbers(record: Record) -> dict[str, float]:
-    """The plain numbers of a record, under dotted names."""
+def plain_numbers(record: Record) -> dict[str, float]:
+    """The finite numbers of a record under dotted names, such as `metrics.map50`.
+
+    `latency.fps` is the number of images per second of a forward pass, `latency.throughput.8` that in batches of 8.
+    """
     latency: dict[str, Any] = plain(record.timed) or {}
     groups: dict[str, Any] = {"metrics": record.metrics, "model": plain(record.model) or {}, "latency": latency}
     groups |= {f"latency.{part}": latency.get(part) or {} for part in ("end_to_end", "memory")}
     groups["ap_by_size"] = record.ap_by_size
+    groups["latency.throughput"] = {
+        size: measured.get("images_per_second") for size, measured in (latency.get("throughput") or {}).items()
+    }
     found = {
         f"{group}.{name}": float(value)
         for group, values in groups.items()
         for name, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+    if found.get("latency.p50_ms"):
+        found["latency.fps"] = 1000 * found.get("latency.batch", 1.0) / found["latency.p50_ms"]
     return {name: value for name, value in found.items() if np.isfinite(value)} | {"seconds": record.seconds}
 
 

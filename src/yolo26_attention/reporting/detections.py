@@ -16,7 +16,7 @@ from yolo26_attention.evaluation.detections import Detections, read_matches
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.study import StudyRun
-from yolo26_attention.reporting.style import INK, Picture, new_figure, styled, svg
+from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, rendered, styled
 from yolo26_attention.reporting.variant import Variant
 
 SHOWN_CONFIDENCE = 0.25  # what Ultralytics shows by default
@@ -34,10 +34,8 @@ def draw_detections(said: Answer) -> Picture | None:
     if pair is None:
         return None
     seed, folder, names, baseline, variant = pair
-    gain = _quality(variant) - _quality(baseline)
-    order = np.argsort(-gain, kind="stable")
-    chosen = [index for index in order[:EACH_WAY] if gain[index] > 0]
-    chosen += [index for index in order[::-1][:EACH_WAY][::-1] if gain[index] < 0]
+    gain = gains(baseline, variant)
+    chosen = extremes(gain, EACH_WAY)
     if not chosen:
         return None
     with styled():
@@ -52,17 +50,17 @@ def draw_detections(said: Answer) -> Picture | None:
             _draw_boxes(panels[2], variant, index, scale, names)
             panels[0].set_ylabel("variant better" if gain[index] > 0 else "baseline better", color=INK)
         for panel, title in zip(axes, ("objects", reference.label, label), strict=False):
-            panel.set_title(title)
-        content = svg(figure)
-    files = ", ".join(Path(str(baseline.images[index])).name for index in chosen)
+            panel.set_title(folded(title, 3))
+        files = rendered(figure)
+    shown = ", ".join(Path(str(baseline.images[index])).name for index in chosen)
     return Picture(
         "detections",
         "Where the detections differ most",
         f"Detections with a confidence of at least {SHOWN_CONFIDENCE:g}, seed {seed}: blue matches an object at "
         f"IoU 0.5, orange does not. These are the images where one network gains most over the other, both ways: "
-        f"{files}.",
+        f"{shown}.",
         f"Validation images with objects, detections of {reference.label} and of {label} side by side.",
-        content,
+        files,
     )
 
 
@@ -102,6 +100,18 @@ def data_of(run: StudyRun) -> tuple[Path | None, dict[int, str]]:
         return data_folder(file), class_names(file, given.get("single_cls", False))
     except DatasetError:
         return None, {}
+
+
+def gains(baseline: Detections, variant: Detections) -> NDArray[np.float64]:
+    """How much better the variant detects on each image; negative where the baseline does."""
+    return np.asarray(_quality(variant) - _quality(baseline))
+
+
+def extremes(gain: NDArray[np.float64], each_way: int) -> list[int]:
+    """The images with the largest gains, largest first, and those with the largest losses, largest last."""
+    order = np.argsort(-gain, kind="stable")
+    chosen = [int(index) for index in order[:each_way] if gain[index] > 0]
+    return chosen + [int(index) for index in order[::-1][:each_way][::-1] if gain[index] < 0]
 
 
 def _quality(kept: Detections) -> NDArray[np.float64]:

@@ -18,8 +18,8 @@ from yolo26_attention.reporting.style import (
     legend_above,
     marker_of,
     new_figure,
+    rendered,
     styled,
-    svg,
 )
 from yolo26_attention.reporting.swept import swept_lines
 from yolo26_attention.reporting.variant import Variant
@@ -79,7 +79,7 @@ def forest(results: Results) -> Picture | None:
         axes.set_ylim(len(compared) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("difference of mAP50-95 to the baseline")
-        content = svg(figure)
+        files = rendered(figure)
     told = compared[:MOST_DRAWN]
     words = "; ".join(f"{each.variant.label} {_plus_minus(each.comparison.difference)}" for each in told)
     more = f" Drawn are {MOST_IN_FOREST} of {len(results.judged)}." if len(results.judged) > len(compared) else ""
@@ -90,7 +90,7 @@ def forest(results: Results) -> Picture | None:
         f"Difference with its simultaneous {results.level:.0%} interval; the small strokes are single pairs of seeds. "
         f"The grey band is ±{results.margin:g}, what does not matter.{more}",
         f"Forest plot of the difference of mAP50-95 to the baseline: {words}.",
-        content,
+        files,
     )
 
 
@@ -117,7 +117,7 @@ def trade_off(results: Results) -> Picture | None:
         axes.set_xlabel("latency / latency of the stock model (1 = as fast)")
         axes.set_ylabel(METRIC_LABEL)
         legend_above(figure, *axes.get_legend_handles_labels())
-        content = svg(figure)
+        files = rendered(figure)
     best = ", ".join(variant.label for variant, _ in front) or "none"
     return Picture(
         "trade_off",
@@ -127,7 +127,7 @@ def trade_off(results: Results) -> Picture | None:
         "Scatter plot of mAP50-95 against latency relative to the stock model: "
         + "; ".join(f"{variant.label} {variant.score:.3f} at {ratio:.2f} times" for variant, ratio in timed)
         + ".",
-        content,
+        files,
     )
 
 
@@ -172,7 +172,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
         axes.set_xlabel(short + unit)
         axes.set_ylabel(METRIC_LABEL)
         legend_above(figure, *axes.get_legend_handles_labels())
-        content = svg(figure)
+        files = rendered(figure)
     words = "; ".join(
         f"{name}: " + ", ".join(f"{v.score:.3f} at {v.swept[key]:g}" for v in line) for name, line in drawn.items()
     )
@@ -184,7 +184,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
         f"Means over seeds with {results.level:.0%} t intervals; the small strokes are single seeds, bands are the "
         f"intervals of what does not vary.{remark}",
         f"Line plot of mAP50-95 over {short}: {words}.",
-        content,
+        files,
     )
 
 
@@ -219,13 +219,13 @@ def sizes(results: Results) -> Picture | None:
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("AP50-95, COCO's definition")
         legend_above(figure, *axes.get_legend_handles_labels())
-        content = svg(figure)
+        files = rendered(figure)
     return Picture(
         "sizes",
         "AP by object size",
         f"Means over seeds; the small strokes are single seeds. A size without an object has no point.{remark}",
         "Dot plot of AP for small, medium and large objects: " + "; ".join(_sizes_in_words(v) for v in variants) + ".",
-        content,
+        files,
     )
 
 

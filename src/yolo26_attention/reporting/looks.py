@@ -1,11 +1,8 @@
 """Where ACmix looks: the attention of its windows on validation images, read out of a trained checkpoint."""
 
-import logging
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,25 +12,20 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from ultralytics import YOLO
-from ultralytics.data.augment import LetterBox
 
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.attention.window_border import fold_reflection
-from yolo26_attention.data.splits import read_image
 from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.detector.modes import Gated
-from yolo26_attention.detector.sites import channels_of, largest_stride
-from yolo26_attention.detector.trust import Trust, known_classes_only
 from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import data_of, kept_matches, show
+from yolo26_attention.reporting.networks import load_network, network_input, visible
 from yolo26_attention.reporting.study import StudyRun
-from yolo26_attention.reporting.style import INK, Picture, new_figure, styled, svg
+from yolo26_attention.reporting.style import INK, Picture, new_figure, rendered, styled
 
-log = logging.getLogger(__name__)
 IMAGES = 3
 MOST_SITES = 3
 COLOURS = "PuOr_r"  # told apart with any colour vision
@@ -66,7 +58,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
     kept, (folder, _) = kept_matches(run), data_of(run)
     if kept is None or folder is None or not len(kept.object_cls):
         return None
-    model = _network(RunFolder(run.folder).best)
+    model = load_network(run)
     if model is None:
         return None
     looks = []
@@ -75,13 +67,15 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         centre = _centre(kept, index, image.shape[:2])
         looks.append((image, {site: look_at(*of, image.shape[:2], centre) for site, of in seen.items()}))
     sites = list(looks[0][1])[:MOST_SITES]
+    if not sites:  # a checkpoint without a recorded digest may hold another network
+        return None
     norm = Normalize(-REACH, REACH)
     with styled():
         figure, axes = new_figure(0.9 + 1.62 * len(looks), rows=len(looks), columns=len(sites))
         for row, (image, own) in enumerate(looks):
             for column, site in enumerate(sites):
                 panel = axes[row * len(sites) + column]
-                show(panel, image if image.shape[2] == 3 else image[..., 0].repeat(3).reshape(*image.shape[:2], 3))
+                show(panel, visible(image))
                 _draw(panel, own[site], image.shape[:2], norm)
         for panel, site in zip(axes, sites, strict=False):
             panel.set_title(site)
@@ -91,7 +85,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         )  # fmt: skip
         bar.ax.set_xticklabels(["1/4", "1/2", "1", "2", "4"])
         bar.set_label("weight / weight of an even look", color=INK)
-        content = svg(figure)
+        files = rendered(figure)
     spread = "On average a pixel spreads its attention over " + ", ".join(
         f"{np.mean([own[site].spread for _, own in looks]):.0f} of {looks[0][1][site].window} pixels at {site}"
         for site in sites
@@ -102,7 +96,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         "The window (dotted) of the pixel in the middle of an image's smallest object (framed), averaged over heads: "
         f"orange pixels are looked at more than evenly, purple ones less. {spread}. Seed {run.seed}.",
         f"Validation images with the attention windows of {run.variant} drawn over them. {spread}.",
-        content,
+        files,
     )
 
 
@@ -115,18 +109,6 @@ def _run(results: Results, said: Answer) -> StudyRun | None:
                 if RunFolder(run.folder).best.is_file():
                     return run
     return None
-
-
-def _network(checkpoint: Path) -> nn.Module | None:
-    """The network of a checkpoint; None if it is damaged or, as runs may come from elsewhere, holds foreign code."""
-    try:
-        with known_classes_only("best.pt", checkpoint, Trust()):
-            network: Any = YOLO(checkpoint)
-            model: nn.Module = network.model.eval()
-    except (ValueError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        log.warning("the report does not show where ACmix looks: %s", error)
-        return None
-    return model
 
 
 def _chosen(kept: Detections) -> list[int]:
@@ -147,11 +129,7 @@ def _centre(kept: Detections, index: int, size: tuple[int, int]) -> tuple[float,
 
 def _see(model: nn.Module, path: Path, imgsz: int) -> tuple[NDArray[np.float32], dict[str, tuple[ACmix, Tensor]]]:
     """The image as the network takes it, (H, W, C) in 0 to 1, and every site's ACmix with what comes into it."""
-    pixels = read_image(path, channels_of(model))
-    if pixels.shape[2] == 3:
-        pixels = pixels[..., ::-1]  # RGB
-    boxed = LetterBox(imgsz, auto=True, stride=largest_stride(model))(image=pixels)
-    image = np.ascontiguousarray(boxed, dtype=np.float32) / np.float32(255)
+    image = network_input(model, path, imgsz)
     found = grafted_attention(model).items()
     inside = {site: module.attention if isinstance(module, Gated) else module for site, module in found}
     modules = {site: module for site, module in inside.items() if isinstance(module, ACmix)}

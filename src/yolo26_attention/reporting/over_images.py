@@ -39,7 +39,7 @@ def with_images(results: Results, resamples: int) -> Results:
         labels = [each.variant.label for each in wanted if each.reference.label == reference]
         runs = {label: kept[label] for label in [*labels, reference]}
         try:
-            groups = _groups(results.variant(reference))
+            groups = groups_of(results.variant(reference))
             images |= compare_images(
                 runs,
                 baseline=reference,
@@ -66,7 +66,7 @@ def with_images(results: Results, resamples: int) -> Results:
     return replace(results, images=images, both=both, notes=(*results.notes, *notes))
 
 
-def _groups(reference: Variant) -> NDArray[np.str_] | None:
+def groups_of(reference: Variant) -> NDArray[np.str_] | None:
     """The group of each validation image; None where the runs declare none.
 
     Raises:

@@ -10,17 +10,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from yolo26_attention.reporting.answer import Answer, interval, latency_sure, signed
+from yolo26_attention.reporting.cells import Cell
+from yolo26_attention.reporting.choice import chosen_columns, rows_of
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.figures import drawn_variants
 from yolo26_attention.reporting.study import METRIC, StudyRun, flatten
 from yolo26_attention.reporting.style import Picture, follow_page
-from yolo26_attention.reporting.tables import Cell, columns
 from yolo26_attention.reporting.variant import Variant
 
-MIME = {"svg": "image/svg+xml", "png": "image/png", "jpg": "image/jpeg"}
 
-
-def page(results: Results, answer: Answer, pictures: Sequence[Picture], command: str, written: str) -> str:
+def page(
+    results: Results, answer: Answer, pictures: Sequence[Picture], command: str, written: str, choice: str = "default"
+) -> str:
     """Render the page.
 
     Args:
@@ -29,6 +30,7 @@ def page(results: Results, answer: Answer, pictures: Sequence[Picture], command:
         pictures: in the order in which they are shown.
         command: that makes this page again.
         written: when it was made, as it is to be shown.
+        choice: the columns of the comparison, as `chosen_columns` takes them.
     """
     environment = Environment(
         loader=PackageLoader("yolo26_attention.reporting", "templates"),
@@ -37,7 +39,7 @@ def page(results: Results, answer: Answer, pictures: Sequence[Picture], command:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    chosen = columns(results)
+    chosen = chosen_columns(results, choice)
     common, own = _settings(results)
     problems = [run for run in results.study.runs if not run.counts]
     return environment.get_template("page.html").render(
@@ -47,7 +49,7 @@ def page(results: Results, answer: Answer, pictures: Sequence[Picture], command:
         tiles=_tiles(results, answer),
         scale=_scale(results, answer),
         columns=chosen,
-        rows=[[column.fill(results, variant) for column in chosen] for variant in results.variants],
+        rows=rows_of(results, chosen),
         classes=_classes(results),
         pictures=[(picture, _uri(picture)) for picture in pictures],
         common=common,
@@ -64,8 +66,7 @@ def page(results: Results, answer: Answer, pictures: Sequence[Picture], command:
 
 
 def _uri(picture: Picture) -> str:
-    content = follow_page(picture.content) if picture.suffix == "svg" else picture.content
-    return f"data:{MIME[picture.suffix]};base64,{base64.b64encode(content).decode()}"
+    return f"data:image/svg+xml;base64,{base64.b64encode(follow_page(picture.svg)).decode()}"
 
 
 def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:

@@ -8,12 +8,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from yolo26_attention.attention.options import BASELINE as BASELINE
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.metrics import MAP50_95
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.declaration import Declaration
-from yolo26_attention.study.definition import BASELINE as BASELINE
 from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
 from yolo26_attention.study.runs import read_study as read_declared
 
@@ -87,8 +88,8 @@ def read_study(name: str, output_dir: Path) -> Study:
     Raises:
         StudyError: if there is no such study, or if its study.json cannot be read.
     """
-    folder = output_dir / "studies" / name
-    records, notes = _read_records(output_dir / "runs")
+    folder = OutputFolder(output_dir).studies / name
+    records, notes = _read_records(OutputFolder(output_dir).runs)
     try:
         content = read_declared(output_dir, name)
     except ConfigError as error:
@@ -231,7 +232,7 @@ def tracking_of(study: Study) -> dict[str, Any] | None:
 
 def _unknown(name: str, output_dir: Path, records: Mapping[str, Record]) -> StudyError:
     known = {record.study for record in records.values()}
-    known |= {path.parent.name for path in output_dir.glob("studies/*/study.json")}
+    known |= {path.parent.name for path in OutputFolder(output_dir).studies.glob("*/study.json")}
     if not known:
         return StudyError(f"study={name}: there is no run in {output_dir}/runs; give output_dir=FOLDER, or train first")
     close = get_close_matches(name, known, n=1)

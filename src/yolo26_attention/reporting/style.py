@@ -1,7 +1,9 @@
-"""How every picture looks: one size, one set of colours, and SVG that follows the page into the dark."""
+"""How every picture looks: one size, one set of colours, and SVG with the colours of a light or a dark page."""
 
 import io
+import logging
 import re
+import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -46,6 +48,7 @@ RC: dict[Any, object] = {
     "grid.linewidth": 0.7,
     "lines.linewidth": 1.6,
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType: publishers refuse matplotlib's default, Type 3
     "svg.hashsalt": "attention",  # the same numbers make the same file
 }
 
@@ -57,22 +60,41 @@ class Picture:
     Attributes:
         key: names its file.
         alt: what one sees, for who does not see it.
-        content: the file, SVG or PNG.
-        suffix: of the file.
+        files: SVG and PDF.
     """
 
     key: str
     title: str
     caption: str
     alt: str
-    content: bytes
-    suffix: str = "svg"
+    files: "Rendered"
+
+    @property
+    def svg(self) -> bytes:
+        return self.files.svg
+
+    @property
+    def pdf(self) -> bytes:
+        return self.files.pdf
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One figure as two files: SVG for a page, PDF for a paper."""
+
+    svg: bytes
+    pdf: bytes
 
 
 def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """An empty figure, so many inches high, and its axes row by row; call it and draw inside `styled`."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, sharey=rows == 1 and columns > 1).flat)
+
+
+def folded(label: str, panels: int) -> str:
+    """A label in as many lines as it needs above one of several panels abreast."""
+    return textwrap.fill(label, max(10, 50 // panels))
 
 
 def styled() -> AbstractContextManager[None]:
@@ -86,12 +108,14 @@ def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.2, handletextpad=0.5)
 
 
-def svg(figure: Figure) -> bytes:
-    """The figure as SVG without a date, so that it changes only with its numbers."""
-    file = io.BytesIO()
+def rendered(figure: Figure) -> Rendered:
+    """The figure as SVG and PDF without a date, so that the files change only with its numbers."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells how it makes each font of a PDF smaller
+    svg, pdf = io.BytesIO(), io.BytesIO()
     with styled():
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return file.getvalue()
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return Rendered(svg.getvalue(), pdf.getvalue())
 
 
 def follow_page(content: bytes) -> bytes:

@@ -1,164 +1,25 @@
-"""The comparison as rows, written for a terminal, Markdown, CSV and LaTeX."""
+"""The comparison, written for a terminal, Markdown and CSV."""
 
 import csv
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from yolo26_attention.columns import aligned
-from yolo26_attention.reporting.answer import Answer, minus
+from yolo26_attention.reporting.answer import Answer
+from yolo26_attention.reporting.cells import Cell, difference_of
+from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
+from yolo26_attention.reporting.columns import TERMINAL, Column
 from yolo26_attention.reporting.comparison import Results
-from yolo26_attention.reporting.escapes import in_csv, in_latex, in_markdown, latex_label
+from yolo26_attention.reporting.escapes import in_csv, in_markdown
 from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What a table shows, the number it sorts by (None: nothing to sort by), and how sure the number is."""
-
-    main: str
-    value: float | None = None
-    detail: str = ""
-
-    @property
-    def text(self) -> str:
-        return f"{self.main} {self.detail}".strip()
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its header, what the header means, and how a variant fills it."""
-
-    header: str
-    meaning: str
-    fill: Callable[[Results, Variant], Cell]
-    words: bool = False
-
-
-def columns(results: Results) -> list[Column]:
-    """The columns that have something to show in this study."""
-    level = f"{results.level:.0%}"
-    every = [
-        Column("variant", "what differs", lambda _, v: Cell(v.label), words=True),
-        Column("seeds", "finished of all", lambda _, v: Cell(f"{len(v.scores)}/{len(v.runs)}", len(v.scores))),
-        Column("mAP50-95", "mean ± standard deviation over seeds", lambda _, v: _mean(v.mean)),
-        Column(
-            "difference",
-            f"to the baseline, with its simultaneous {level} interval by one model of all runs",
-            lambda _, v: _difference(v),
-        ),
-        Column("p", "adjusted for all comparisons, by the same model", lambda _, v: _p(v, "p")),
-        Column(
-            "verdict",
-            f"better, worse, no difference larger than {results.margin:g}, undecided, or none: scores up to "
-            f"{results.floor:g} are not told apart from an untrained network's",
-            lambda _, v: Cell(_words(v)),
-            words=True,
-        ),
-        Column("latency ratio", f"to the stock model, {level} interval", lambda _, v: _ratio(v.ratio)),
-        Column("over images", f"{level} interval of the difference for other images, these networks", _over_images),
-        Column("seeds and images", f"{level} interval of the difference for other seeds and other images", _over_both),
-        Column("paired by seed", f"difference over common seeds, {level} t interval of itself alone", _paired),
-        Column("sign-flip p", "exact, not adjusted", lambda _, v: _p(v, "p_sign_flip")),
-        Column("AP small", "objects below 32 x 32 pixels (COCO)", lambda _, v: _number(v, "ap_by_size.small", ".3f")),
-        Column("AP medium", "objects in between (COCO)", lambda _, v: _number(v, "ap_by_size.medium", ".3f")),
-        Column("AP large", "objects above 96 x 96 pixels (COCO)", lambda _, v: _number(v, "ap_by_size.large", ".3f")),
-        Column(
-            "end to end",
-            "latency ratio with pre- and postprocessing",
-            lambda _, v: _number(v, "latency.end_to_end.ratio_to_stock", ".3f"),
-        ),
-        Column("memory (MB)", "peak of a forward pass", lambda _, v: _number(v, "latency.memory.peak_mb", ",.1f")),
-        Column("p50 (ms)", "median of a forward pass", lambda _, v: _number(v, "latency.p50_ms", ".2f")),
-        Column("parameters", "fused", lambda _, v: _number(v, "model.parameters", ",.0f")),
-        Column(_flops_header(results), "fused", lambda _, v: _number(v, "model.gflops", ".3f")),
-    ]
-    return [column for column in every if any(column.fill(results, v).text for v in results.variants)]
-
-
-def _flops_header(results: Results) -> str:
-    """GFLOPs with the image sizes they were counted at; records of earlier versions do not have them."""
-    models = [record.model for variant in results.variants for record in variant.records]
-    known = sorted({model.flops_imgsz for model in models if model is not None and model.flops_imgsz is not None})
-    return f"GFLOPs at {' and '.join(map(str, known))} px" if known else "GFLOPs"
-
-
-def _mean(estimate: Estimate) -> Cell:
-    if estimate.mean is None:
-        return Cell("")
-    return Cell(f"{estimate.mean:.4f}", estimate.mean, "" if estimate.sd is None else f"± {estimate.sd:.4f}")
-
-
-def _difference(variant: Variant) -> Cell:
-    found = difference_of(variant)
-    if found is None or found.mean is None:
-        return Cell("")
-    return _signed(found.mean, found.bounds)
-
-
-def _paired(results: Results, variant: Variant) -> Cell:
-    comparison = variant.comparison
-    if comparison is None or comparison.unlearned is not None or comparison.paired.mean is None:
-        return Cell("")
-    return _signed(comparison.paired.mean, comparison.paired.bounds)
-
-
-def _signed(value: float, bounds: tuple[float, float] | None) -> Cell:
-    interval = "" if bounds is None else minus(f"[{bounds[0]:+.4f}, {bounds[1]:+.4f}]")
-    return Cell(minus(f"{value:+.4f}"), value, interval)
-
-
-def difference_of(variant: Variant) -> Estimate | None:
-    """The difference to the baseline; None where nothing can be said of it, as one of the two learned nothing."""
-    comparison = variant.comparison
-    return None if comparison is None or comparison.unlearned is not None else comparison.difference
-
-
-def _p(variant: Variant, name: str) -> Cell:
-    value = None if variant.comparison is None else getattr(variant.comparison, name)
-    return Cell("") if value is None else Cell("<0.001" if value < 0.001 else f"{value:.3f}", value)
-
-
-def _words(variant: Variant) -> str:
-    if not variant.scores:
-        return "no result"
-    if variant.comparison is None:
-        kind = "baseline" if variant.is_baseline else "nothing to compare with"
-        return kind if variant.learned else f"{kind}: learned nothing"
-    return variant.comparison.words
-
-
-def _over_images(results: Results, variant: Variant) -> Cell:
-    found = results.images.get(variant.label)
-    if found is None or found.map50_95.low is None:
-        return Cell("")
-    return _signed(found.map50_95.difference, found.map50_95.bounds)
-
-
-def _over_both(results: Results, variant: Variant) -> Cell:
-    found = results.both.get(variant.label)
-    return Cell("") if found is None else _signed(found.estimate, (found.low, found.high))
-
-
-def _ratio(estimate: Estimate) -> Cell:
-    if estimate.mean is None:
-        return Cell("")
-    bounds = "" if estimate.low is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
-    return Cell(f"{estimate.mean:.3f}", estimate.mean, bounds)
-
-
-def _number(variant: Variant, name: str, form: str) -> Cell:
-    value = variant.numbers.get(name)
-    return Cell("") if value is None else Cell(format(value, form), value)
-
-
-def terminal(results: Results, answer: Answer, written: Sequence[str]) -> str:
+def terminal(results: Results, answer: Answer, written: Sequence[str], choice: str = "default") -> str:
     """The answer, the table, what is left out and what was written, as plain text."""
-    narrow = {"variant", "seeds", "mAP50-95", "difference", "p", "verdict", "latency ratio"}
-    chosen = [column for column in columns(results) if column.header in narrow]
+    chosen = chosen_columns(results, choice, TERMINAL)
     lines = [answer.effect, answer.cost, *(f"- {remark}" for remark in answer.remarks), "", *_aligned(results, chosen)]
     if len(results.groups) > 0:
         lines += ["", "cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
@@ -171,13 +32,13 @@ def terminal(results: Results, answer: Answer, written: Sequence[str]) -> str:
 
 def _aligned(results: Results, chosen: Sequence[Column]) -> list[str]:
     rows = [[column.header for column in chosen]]
-    rows += [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
+    rows += [[cell.text for cell in row] for row in rows_of(results, chosen)]
     return aligned(rows, right=[index for index, column in enumerate(chosen) if not column.words])
 
 
-def markdown(results: Results, answer: Answer, pictures: Sequence[Picture]) -> str:
+def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choice: str = "default") -> str:
     """The whole report as Markdown; pictures are linked in the folder `figures` beside it."""
-    chosen = columns(results)
+    chosen = chosen_columns(results, choice)
     lines = [f"# {in_markdown(results.study.name)}", ""]
     lines += [in_markdown(results.study.question), ""] if results.study.question else []
     lines += [
@@ -187,45 +48,68 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture]) -> s
         *(f"- {in_markdown(remark)}" for remark in answer.remarks),
     ]
     lines += ["", "## Comparison", ""]
-    lines.append(_markdown_row([column.header for column in chosen]))
+    lines.append(_markdown_row([in_markdown(column.header) for column in chosen]))
     lines.append(_markdown_row(["---" if column.words else "---:" for column in chosen]))
-    lines += [_markdown_row([c.fill(results, v).text for c in chosen]) for v in results.variants]
+    lines += [_markdown_row([_markdown_cell(cell) for cell in row]) for row in rows_of(results, chosen)]
     lines += ["", *(f"- {column.header}: {column.meaning}" for column in chosen)]
+    lines += [f"- bold: {BOLD}"]
     if results.groups:
         groups = "; ".join(", ".join(group) for group in results.groups)
         lines += ["", f"Variants that cannot be told apart: {in_markdown(groups)}"]
     for picture in pictures:
-        file = f"figures/{picture.key}.{picture.suffix}"
         lines += [
             "",
             f"## {picture.title}",
             "",
-            f"![{in_markdown(picture.alt)}]({file})",
+            f"![{in_markdown(picture.alt)}](figures/{picture.key}.svg) ([PDF](figures/{picture.key}.pdf))",
             "",
             in_markdown(picture.caption),
         ]
-    lines += ["", "## Runs", "", _markdown_row(["run", "variant", "seed", "status", "mAP50-95", "remark"])]
+    header = ["run", "variant", "seed", "status", "mAP50-95", "remark"]
+    lines += ["", "## Runs", "", _markdown_row(header)]
     lines.append(_markdown_row(["---", "---", "---:", "---", "---:", "---"]))
     for run in results.study.runs:
         value = f"{run.record.metrics[METRIC]:.4f}" if run.counts and run.record is not None else ""
-        lines.append(_markdown_row([run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]))
+        row = [run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]
+        lines.append(_markdown_row(map(in_markdown, row)))
     lines += ["", "## Notes", "", *(f"- {in_markdown(note)}" for note in results.notes)] if results.notes else []
     return "\n".join(lines) + "\n"
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(map(in_markdown, cells)) + " |"
+def _markdown_row(texts: Iterable[str]) -> str:
+    return "| " + " | ".join(texts) + " |"
 
 
-def comma_separated(results: Results) -> str:
-    """Every number of the comparison, unrounded, a variant a line; empty where there is none."""
+def _markdown_cell(cell: Cell) -> str:
+    main = in_markdown(cell.main)
+    main = f"**{main}**" if cell.best else main
+    return f"{main} {in_markdown(cell.detail)}".strip()
+
+
+def comma_separated(results: Results, choice: str = "default") -> str:
+    """The numbers of the comparison, unrounded, a variant a line; empty where there is none.
+
+    By default it has every number there is, otherwise the chosen columns with their deviations and bounds.
+    """
     file = io.StringIO()
-    rows = [_plain_row(results, variant) for variant in results.variants]
+    if choice == "default":
+        rows = [_plain_row(results, variant) for variant in results.variants]
+    else:
+        chosen = chosen_columns(results, choice)
+        rows = [_chosen_row(chosen, row) for row in rows_of(results, chosen)]
     names = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: in_csv(value) for name, value in row.items()} for row in rows)
     return file.getvalue()
+
+
+def _chosen_row(chosen: Sequence[Column], row: Sequence[Cell]) -> dict[str, object]:
+    plain: dict[str, object] = {}
+    for column, cell in zip(chosen, row, strict=True):
+        plain[column.name] = cell.main if column.words else cell.value
+        plain |= {f"{column.name}_{suffix}": value for suffix, value in (cell.spread or {}).items()}
+    return plain
 
 
 def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
@@ -253,35 +137,3 @@ def _named(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     if estimate is None:
         return dict.fromkeys((name, f"{name}_sd", f"{name}_low", f"{name}_high"))
     return {name: estimate.mean, f"{name}_sd": estimate.sd, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
-def latex(results: Results) -> str:
-    """The comparison as a LaTeX table in the manner of booktabs, which the preamble must load."""
-    wanted = ("variant", "seeds", "mAP50-95", "difference", "p", "AP small", "latency ratio", "parameters", "GFLOPs")
-    chosen = [column for column in columns(results) if column.header.split(" at ")[0] in wanted]
-    rows = [[column.fill(results, variant).text for column in chosen] for variant in results.variants]
-    seeds = sorted({n for compared in results.judged for n in compared.comparison.seeds})
-    nothing = (
-        f" No test of what learned nothing: {in_latex(', '.join(results.unlearned))}." if results.unlearned else ""
-    )
-    over = f" over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds" if seeds else ""
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            "\\begin{table}",
-            "  \\centering",
-            f"  \\caption{{Mean and standard deviation of mAP50-95{over}; difference to the baseline with its "
-            f"simultaneous {results.level * 100:g}\\,\\% interval and adjusted $p$ by one model of all runs; latency "
-            f"as a multiple of the stock model's.{nothing}}}",
-            f"  \\label{{tab:{latex_label(results.study.name)}}}",
-            f"  \\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in chosen)}}}",
-            "    \\toprule",
-            f"    {' & '.join(in_latex(column.header) for column in chosen)} \\\\",
-            "    \\midrule",
-            *(f"    {' & '.join(map(in_latex, row))} \\\\" for row in rows),
-            "    \\bottomrule",
-            "  \\end{tabular}",
-            "\\end{table}",
-            "",
-        ]
-    )

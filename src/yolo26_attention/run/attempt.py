@@ -12,7 +12,7 @@ from pathlib import Path
 from yolo26_attention.evaluation.coco import ap_by_size
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.digest import file_digest
-from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import Entry, Kind, Trait, append_entry, read_journal
 from yolo26_attention.files.metrics import ULTRALYTICS
 from yolo26_attention.files.record import (
@@ -136,7 +136,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         options.steps,
         state,
         plan.trust,
-        Path(plan.config.output_dir) / "batches",
+        OutputFolder(Path(plan.config.output_dir)).batches,
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks are pickled for the workers of a multi-GPU run, and an open W&B run cannot be
         trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py disables it

@@ -13,7 +13,7 @@ from typing import Any
 
 from yolo26_attention.data.datasets import Dataset, DatasetError, resolve_dataset
 from yolo26_attention.files.digest import file_digest
-from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import Kind, append_entry
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import Plan
@@ -74,7 +74,7 @@ def _data_now(plan: Plan) -> Dataset:
         plan.dataset.yaml,
         single_cls=plan.arguments["single_cls"],
         fraction=plan.arguments["fraction"],
-        cache=Path(plan.config.output_dir).absolute() / "data",
+        cache=OutputFolder(Path(plan.config.output_dir).absolute()).data,
     )
 
 

@@ -10,15 +10,18 @@ from yolo26_attention.statistics.blocks import Contrast, StudyModel, compare
 from yolo26_attention.statistics.both import BothDifference, BothInterval, compare_both
 from yolo26_attention.statistics.factors import Effect, Effects, interactions, main_effects
 from yolo26_attention.statistics.groups import indistinguishable
+from yolo26_attention.statistics.image_groups import half_counts, interval_of_halves, number_groups
 from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
 from yolo26_attention.statistics.needed import Needed, seeds_needed
 from yolo26_attention.statistics.paired import Estimate, mean_interval, sign_flip
 from yolo26_attention.statistics.power import power_of, smallest_detectable, worthwhile_baseline_seeds
+from yolo26_attention.statistics.precision_recall import RECALL_POINTS, precision_over_recall
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds, pair_seeds
 from yolo26_attention.statistics.sequential import Decision, Futility, boundaries, decide, futility
 from yolo26_attention.statistics.shrinkage import Shrunken, shrunken
 
 __all__ = [
+    "RECALL_POINTS",
     "UNTRAINED",
     "AnytimeInterval",
     "BothDifference",
@@ -46,13 +49,17 @@ __all__ = [
     "compare_seeds",
     "decide",
     "futility",
+    "half_counts",
     "indistinguishable",
     "interactions",
+    "interval_of_halves",
     "main_effects",
     "mean_average_precision",
     "mean_interval",
+    "number_groups",
     "pair_seeds",
     "power_of",
+    "precision_over_recall",
     "resampled_map",
     "seeds_needed",
     "shrunken",

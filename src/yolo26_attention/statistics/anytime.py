@@ -1,4 +1,4 @@
-"""An interval for undeclared seeds: it holds however often one looks and whenever one stops."""
+"""An interval for undeclared seeds, valid for any number of looks and any stopping rule."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MIXTURE = 10.0
 
 @dataclass(frozen=True)
 class AnytimeInterval:
-    """A mean with an interval that holds at all numbers of seeds at once; infinite where there are too few."""
+    """A mean with an interval that holds at all numbers of seeds at once; infinite if there are too few."""
 
     n: int
     mean: float
@@ -23,7 +23,7 @@ class AnytimeInterval:
 
 
 def anytime_interval(differences: Values, level: float = 0.95) -> AnytimeInterval:
-    """Interval of a mean that may be looked at after every seed, for as many undeclared seeds as one likes.
+    """Return the interval of a mean that may be looked at after every seed, for any number of undeclared seeds.
 
     The interval holds the means whose t statistic has a Bayes factor below 1 / (1 - level), for a normal mixture over
     the effect size of variance 10 and the invariant prior of the spread. It is about twice as wide as Student's, and

@@ -19,9 +19,9 @@ BLOCK = 2**16
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What a run's detections on the validation images amount to.
+    """Matches of a run's detections with the objects of the validation images.
 
-    Detections stand in descending order of confidence, ties in the order that decided the run's own mAP.
+    Detections are in descending order of confidence, ties in the order that decided the run's own mAP.
 
     Attributes:
         images: names of all validation images, including those without detections or objects.
@@ -59,14 +59,14 @@ class Matches:
 
     @cached_property
     def _blocks(self) -> "list[_Block]":
-        """Classes in blocks of about `BLOCK` detections: what is computed of one stays in the cache."""
+        """Classes in blocks of about `BLOCK` detections, so that the arrays of a block stay in the CPU's cache."""
         number = np.searchsorted(np.sort(self.cls), self.classes, "right") // BLOCK
         return [_Block.of(self, self.classes[number == block]) for block in np.unique(number)]
 
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """What does not depend on how often an image is drawn, for some of the classes.
+    """The part that does not depend on how often an image is drawn, for some of the classes.
 
     Its detections are sorted by class, its true positives by class and threshold.
     """

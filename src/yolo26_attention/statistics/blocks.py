@@ -39,7 +39,7 @@ class StudyModel:
 
     Attributes:
         baseline: name of the baseline.
-        comparisons: in the order of the scores given.
+        comparisons: comparisons in the order of the given scores.
         form: which error the differences are measured against.
         reason: why this form, and whether seeds are blocks.
         blocks: whether the seeds' effects are taken out.

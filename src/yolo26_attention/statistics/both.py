@@ -1,4 +1,4 @@
-"""Does one variant differ from another, as another laboratory with other images and other seeds would find?
+"""The difference between two variants, with an interval over seeds and images together.
 
 `images` holds the networks fixed and `seeds` the images; here both are chance. mAP differs between the seeds of a
 variant for two reasons: some networks are better on all images, and each fails on other images. The second part is in
@@ -27,8 +27,8 @@ class BothInterval:
         estimate: the other variant's mean mAP over its seeds minus the first's, on all images.
         low: of the interval.
         high: of the interval.
-        error_seeds: standard error from the choice of seeds, were the images all that there are.
-        error_images: standard error from the choice of images, were the networks all that there are.
+        error_seeds: standard error from the choice of seeds, with the images fixed.
+        error_images: standard error from the choice of images, with the networks fixed.
         freedom: degrees of freedom of the interval's Student's t.
     """
 
@@ -42,7 +42,7 @@ class BothInterval:
 
 @dataclass(frozen=True)
 class BothDifference:
-    """What `compare_both` finds; `groups` is None where each image was drawn by itself."""
+    """The result of `compare_both`; `groups` is None if each image was drawn by itself."""
 
     map50_95: BothInterval
     map50: BothInterval
@@ -79,7 +79,7 @@ class BothDifference:
 
     @property
     def covers(self) -> str:
-        """What chance the interval covers."""
+        """The source of variation that the interval covers."""
         groups = "" if self.groups is None else f" in {self.groups} groups"
         first, other = self.seeds
         return f"covers the choice of {first} and {other} seeds and of {self.images} validation images{groups}"

@@ -1,4 +1,4 @@
-"""Which variants cannot be told apart: sets of them, instead of a ranking that pretends."""
+"""Groups of variants that cannot be told apart, instead of a ranking."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -8,7 +8,7 @@ from yolo26_attention.statistics.paired import check_level, mean_interval
 
 
 def indistinguishable(scores: Mapping[str, Mapping[int, float]], *, level: float = 0.95) -> list[list[str]]:
-    """Groups of variants within which no two differ, best group first.
+    """Return groups of variants within which no two differ, best group first.
 
     Every two variants are compared by the model of all runs (`blocks.compare` with all pairs); where it can estimate no
     error, none are told apart. The groups are the largest sets without two that differ: a variant is in several where

@@ -1,4 +1,4 @@
-"""How many seeds would decide an undecided comparison, and how sure that number is."""
+"""The number of seeds that would decide an undecided comparison, with its range."""
 
 import math
 from bisect import bisect_left
@@ -9,7 +9,7 @@ import scipy  # its parts are imported when they are first used, and a training 
 
 POWER = 0.8
 MOST_SEEDS = 1000
-# Of the spread that is known from few seeds: 10 % on either side.
+# Probability below and above the interval of a spread that is estimated from few seeds.
 SPREAD_TAIL = 0.1
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 # One value per seed, or per pair of seeds.
 Values = Sequence[float] | Float64[NDArray[np.float64], " values"]
 
-# All 2^n sign patterns are tried up to 13 pairs, as many random ones beyond.
+# Up to 13 pairs, all 2^n sign patterns are tried; with more pairs, this many random ones.
 SIGN_PATTERNS = 2**13
 
 
@@ -98,7 +98,7 @@ def paired_t(difference: Estimate) -> float | None:
 
 
 def check_level(level: float) -> None:
-    """Refuse a level that is no share.
+    """Check that a level is between 0 and 1.
 
     Raises:
         ValueError: if it is not between 0 and 1.
@@ -108,7 +108,7 @@ def check_level(level: float) -> None:
 
 
 def check_margin(margin: float) -> None:
-    """Refuse a margin that is no difference.
+    """Check that a margin is a positive difference.
 
     Raises:
         ValueError: if it is not a positive finite number.
@@ -118,5 +118,5 @@ def check_margin(margin: float) -> None:
 
 
 def _all_equal(values: Float64[NDArray[np.float64], " values"]) -> bool:
-    """Equal but for rounding, which must not pass for a spread."""
+    """Whether values are equal up to rounding, which must not count as a spread."""
     return bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.abs(values).max())))

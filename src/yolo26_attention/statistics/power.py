@@ -1,4 +1,4 @@
-"""What a study can find, before it is paid for."""
+"""What a study can find, before it is trained."""
 
 import math
 from functools import lru_cache

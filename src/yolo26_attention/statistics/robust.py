@@ -131,7 +131,7 @@ def _simulate(design: Design, scale: Float64[NDArray[np.float64], " {len(design.
 
 
 def _rejected(cell: Cell, form: str, critical: dict[bool, float]) -> float:
-    """Share of studies whose largest |t| exceeds the critical value of the model that the rule picks of those given."""
+    """Share of studies whose largest |t| exceeds the critical value of the model that the rule chooses."""
     exceeded = {blocked: cell[form, blocked] > limit for blocked, limit in critical.items()}
     if len(exceeded) == 1:
         return float(next(iter(exceeded.values())).mean())
@@ -139,7 +139,7 @@ def _rejected(cell: Cell, form: str, critical: dict[bool, float]) -> float:
 
 
 def paired(design: Design) -> bool:
-    """Whether one variant has the very seeds of the baseline, so that the paired t test is all there is."""
+    """Whether there is one variant with the same seeds as the baseline, so that the paired t test applies."""
     own = [{seed for g, seed in zip(design.groups, design.seeds, strict=True) if g == group} for group in (0, 1)]
     return len(design.counts) == 2 and own[0] == own[1]
 

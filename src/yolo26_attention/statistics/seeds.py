@@ -1,4 +1,4 @@
-"""Does a variant differ from the baseline, as far as the seeds of the training can tell?"""
+"""Differences between variants and the baseline over the seeds of the training."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ from yolo26_attention.statistics.needed import MOST_SEEDS, Needed, seeds_needed
 from yolo26_attention.statistics.paired import Estimate, check_level, check_margin, mean_interval, paired_t, sign_flip
 
 Verdict = Literal["better", "worse", "equivalent", "identical", "undecided", "unlearned"]
-# Of the two that are compared, who has scores no higher than the floor.
+# Which of the two has scores at most at the floor.
 Unlearned = Literal["both", "variant", "baseline"]
 
 # mAP50-95 that an untrained network does not reach: 0 on the embedded data set with every seed tried, 1e-5 elsewhere.
@@ -32,10 +32,10 @@ class Comparison:
     Attributes:
         difference: by the model of all runs (`blocks`), with its simultaneous interval; `n` is the variant's number of
             seeds, `sd` the standard deviation of a run. Without bounds where no error can be estimated.
-        paired: of the seeds that both have, with the paired t interval of this comparison alone.
+        paired: difference over the seeds that both have, with the paired t interval of this comparison alone.
         seeds: finite scores of the variant and of the baseline.
         margin: the largest difference that does not matter.
-        verdict: read off the interval of `difference`.
+        verdict: verdict from the interval of `difference`.
         p: adjusted for all comparisons of the model; below 1 - level exactly where the interval excludes zero.
         p_paired: of the paired t test.
         p_sign_flip: exact up to 13 pairs, never less than `least_p_sign_flip`.
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def words(self) -> str:
-        """The verdict as a reader should see it."""
+        """The verdict in words."""
         if self.unlearned is not None:
             who = {"both": "neither has", "variant": "the variant has not", "baseline": "the baseline has not"}
             return f"no verdict: {who[self.unlearned]} learned anything"
@@ -211,7 +211,7 @@ def _models(scores: Mapping[str, Mapping[int, float]], baseline: str, level: flo
 def _judged(
     scores: Mapping[str, Mapping[int, float]], baseline: str, level: float, alpha: float, number: int
 ) -> dict[str, _Judged]:
-    """The variants of one model, of which there are so many."""
+    """Variants of one model, with their number."""
     try:
         model = compare(scores, baseline, 1 - (1 - level) / number)
     except ValueError:  # too few seeds, or scores that do not vary
@@ -273,7 +273,7 @@ def at_floor(scores: Iterable[float], floor: float) -> bool:
 
 
 def _unlearned(own: Mapping[int, float], baseline: Mapping[int, float], floor: float) -> Unlearned | None:
-    """Whose scores lie at the floor, those of all seeds or of the common ones."""
+    """Which of the two has scores at the floor, over all seeds or over the common ones."""
     common = {*own} & {*baseline}
     low = [
         at_floor(scores.values(), floor) or at_floor((scores[seed] for seed in common), floor)

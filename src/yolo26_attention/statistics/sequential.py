@@ -1,4 +1,4 @@
-"""Looking at a study before all its seeds are trained, without calling chance a finding more often than claimed."""
+"""Looks at a study before all its seeds are trained, with the share of false verdicts that was declared."""
 
 import math
 from collections.abc import Sequence
@@ -106,7 +106,7 @@ def simulate_looks(
 
 
 def decide(model: StudyModel, boundary: float, margin: float) -> dict[str, Decision]:
-    """What one look decides of each variant.
+    """Decide each variant at one look.
 
     `no_difference` where the simultaneous interval at level 1 - boundary lies within the margin either way; this goes
     first, as in `compare_seeds`. `better` or `worse` where the adjusted p is below the boundary; `open` otherwise.
@@ -136,7 +136,7 @@ def decide(model: StudyModel, boundary: float, margin: float) -> dict[str, Decis
 
 @dataclass(frozen=True)
 class Futility:
-    """Whether seeds that are left can still decide.
+    """Whether the remaining seeds can still decide.
 
     `power` is the probability, given the runs so far, that the last look says better, worse or no difference; `futile`
     is whether it is below 0.1.
@@ -149,7 +149,7 @@ class Futility:
 def futility(
     estimate: float, se: float, df: float, seeds_now: int, seeds_left: int, margin: float, critical: float
 ) -> Futility:
-    """Probability that the seeds left decide, over what the runs so far say of the difference.
+    """Probability that the remaining seeds decide, given the runs so far.
 
     The difference at the last look has the predictive distribution of a t with `df` about the estimate; its standard
     error then is taken to fall with the square root of the seeds.
@@ -159,7 +159,7 @@ def futility(
         se: its standard error.
         df: degrees of freedom of the error so far.
         seeds_now: seeds of the variant so far.
-        seeds_left: seeds that are still to come.
+        seeds_left: seeds not trained yet.
         margin: the largest difference that does not matter, in units of the score.
         critical: critical value at the last look, from `StudyModel.critical_at(1 - boundary)`.
 

@@ -1,4 +1,4 @@
-"""The best of several variants, without the luck that made it the best."""
+"""The largest of several differences, corrected for having been chosen."""
 
 import math
 from collections.abc import Sequence

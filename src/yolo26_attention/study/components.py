@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.errors import ConfigError
 
-BASELINE = "baseline"
 GRAFTS = "attention.grafts"
 DESIGNS = ("full", "each_alone", "leave_one_out")
 MOST_VARIANTS = 64

@@ -23,11 +23,11 @@ class Declaration:
     """How a study is to be answered.
 
     Attributes:
-        seeds: of each variant, in the order in which they are trained.
-        baseline_seeds: those of the baselines, which serve every variant.
+        seeds: seeds of each variant, in the order of training.
+        baseline_seeds: seeds of the baselines, with which every variant is compared.
         margin: the largest difference of mAP50-95 that does not matter; None for MARGIN, unless the report has another.
         looks: numbers of seeds after which the study may be decided; empty for one look at all seeds.
-        stop: whether variants that are decided, or cannot be decided any more, are trained no further.
+        stop: whether training stops for variants that are decided or can no longer be decided.
     """
 
     seeds: tuple[int, ...]
@@ -42,14 +42,14 @@ class Declaration:
         return MARGIN if self.margin is None else self.margin
 
     def seeds_at(self, look: int, baseline: bool) -> tuple[int, ...]:
-        """The seeds that are trained when each variant has `look` of them; the baseline's in proportion."""
+        """Return the seeds trained when each variant has `look` of them; the baseline has seeds in proportion."""
         if not baseline:
             return self.seeds[:look]
         return self.baseline_seeds[: -(-len(self.baseline_seeds) * look // len(self.seeds))]
 
 
 def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
-    """The declaration in the content of a study file.
+    """Read the declaration in the content of a study file.
 
     Raises:
         ConfigError: naming the key, its value and a way out.
@@ -72,19 +72,19 @@ def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
 
 
 def declaration_hash(declaration: Declaration, question: str, runs: Sequence["StudyEntry"]) -> str:
-    """Eight digits that change with anything that was declared.
+    """Return eight digits that change with anything that is declared.
 
     Args:
-        declaration: of the study.
-        question: that it answers.
-        runs: its runs, of which the variants, seeds and options count.
+        declaration: declaration of the study.
+        question: question of the study.
+        runs: its runs; their variants, seeds and options count.
     """
     kept = [[run.variant, run.seed, run.overrides] for run in runs]
     return hashlib.sha256(json.dumps([asdict(declaration), question, kept]).encode()).hexdigest()[:8]
 
 
 def parse_seeds(value: Any) -> tuple[int, ...]:
-    """Seeds from 5, [0, 1, 2], "0,1,2", "[0,1,2]" or "0..9" (both ends included).
+    """Parse seeds from 5, [0, 1, 2], "0,1,2", "[0,1,2]" or "0..9" (both ends included).
 
     Raises:
         ConfigError: for anything else, and for a seed given twice.
@@ -120,7 +120,7 @@ def _seeds(path: str, value: Any, looks: tuple[int, ...]) -> tuple[tuple[int, ..
 
 
 def _counted(path: str, value: Any) -> tuple[int, ...]:
-    """Seeds of one kind of variant: a number stands for so many seeds from 0 on."""
+    """Seeds of one kind of variant; a number n stands for the seeds 0 to n - 1."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ConfigError(f"{path}: seeds of {value}; give at least one")

@@ -32,14 +32,14 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Arm:
-    """A variant at its last look.
+    """A variant at its latest look.
 
     Attributes:
         outcome: what that look decided; `futile` where the seeds left would decide with a probability below
             0.1, `unlearned` where its scores are those of an untrained network.
-        look: how many looks it has had, 1 for the first.
-        seeds: of each variant at that look.
-        power: probability that the last look decides, where it is open; None if it cannot be told.
+        look: number of that look, from 1.
+        seeds: number of seeds of each variant at that look.
+        power: probability that the last look decides, if it is open; None if unknown.
     """
 
     outcome: Outcome
@@ -49,7 +49,7 @@ class Arm:
 
     @property
     def words(self) -> str:
-        """The outcome as a reader should see it."""
+        """The outcome in words."""
         chance = "" if self.power is None or self.outcome != "open" else f" ({self.power:.0%} to be decided)"
         return f"{WORDS[self.outcome]}{chance}"
 
@@ -61,8 +61,8 @@ class Standing:
     Attributes:
         looks: declared numbers of seeds.
         levels: nominal level of each look.
-        complete: how many looks are complete.
-        arms: variant to its last look; empty before the first is complete.
+        complete: number of complete looks.
+        arms: variant to its latest look; empty before the first look is complete.
     """
 
     looks: tuple[int, ...]
@@ -82,14 +82,14 @@ class Standing:
 def replay(
     scores: Scores, settled: Callable[[str, int], bool], baseline: str, declared: Declaration, margin: float
 ) -> Standing:
-    """Judge the looks of one baseline's variants in their order, each with the runs that it has.
+    """Judge the looks of one baseline's variants in order, each with the runs that belong to it.
 
     A look is complete when every run up to it is settled; with `stop`, runs of variants that an earlier look stopped
     are not waited for. Their scores stay in the model, so that every look is held to the number of all variants.
 
     Args:
-        scores: variant to seed to score, of all runs that are finished, the baseline's among them.
-        settled: whether a variant's run with a seed has ended, one way or the other.
+        scores: variant to seed to score of all finished runs, including the baseline's.
+        settled: whether the run of a variant and a seed has ended, finished or not.
         baseline: the variant that the others are compared with.
         declared: with at least one look.
         margin: the largest difference that does not matter.
@@ -126,13 +126,13 @@ def replay(
 
 
 def needed_seeds(standing: Standing, declared: Declaration, variant: str, baseline: bool) -> tuple[int, ...]:
-    """The seeds of a variant that are trained up to the next look; up to its last one for a variant that is stopped.
+    """Return the seeds of a variant that are trained before the next look; for a stopped variant, those it has had.
 
     Args:
-        standing: of its family.
-        declared: of the study.
-        variant: its label.
-        baseline: whether it is the baseline of the family.
+        standing: where the variants of its baseline stand.
+        declared: declaration of the study.
+        variant: label of the variant.
+        baseline: whether it is the baseline itself.
     """
     nothing_open = bool(standing.arms) and all(arm.outcome != "open" for arm in standing.arms.values())
     ended = standing.complete == len(standing.looks) or (declared.stop and nothing_open)
@@ -146,7 +146,7 @@ def needed_seeds(standing: Standing, declared: Declaration, variant: str, baseli
 def _outcomes(
     scores: Scores, baseline: str, level: float, last_level: float, margin: float, look: int, last: int
 ) -> dict[str, tuple[Outcome, float | None]]:
-    """What a look decides of each variant that it can judge, and the power of what is left."""
+    """The decision of a look for each variant that it can judge, and the power of the remaining seeds."""
     floor = max(margin, UNTRAINED)
     learned = {name: own for name, own in scores.items() if not at_floor(own.values(), floor)}
     found: dict[str, tuple[Outcome, float | None]] = {name: ("unlearned", None) for name in scores.keys() - learned}
@@ -167,7 +167,7 @@ def _outcomes(
 
 def _power(model: StudyModel, variant: str, look: int, left: int, margin: float, last_level: float) -> Futility:
     contrast = model[variant]
-    # The last look will know the spread better.
+    # At the last look, the spread is known more precisely.
     critical = model.critical_at(1 - last_level, model.df * (look + left - 1) / (look - 1))
     return futility(contrast.difference, contrast.se, contrast.df, look, left, margin, critical)
 

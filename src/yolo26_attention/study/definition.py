@@ -23,9 +23,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override, parse_yaml
-from yolo26_attention.study.components import BASELINE as BASELINE  # re-export
 from yolo26_attention.study.components import read_components
 from yolo26_attention.study.declaration import KEYS as DECLARED
 from yolo26_attention.study.declaration import Declaration, read_declaration
@@ -43,10 +43,10 @@ class Point:
     """One configuration to train.
 
     Args:
-        variant: label of what is compared, the same for all seeds.
-        seed: of the run.
-        settings: overrides for Hydra, but for the seed.
-        swept: the values that tell this point from others of its variant.
+        variant: label of the variant, the same for all seeds.
+        seed: seed of the run.
+        settings: overrides for Hydra, without the seed.
+        swept: the values that distinguish this point from others of its variant.
         baseline: label of the variant that differs from this one in nothing but the attention, or in a study of
             components, of the variant without any.
         components: of the variant; None in a study of variants.
@@ -61,7 +61,7 @@ class Point:
 
     @property
     def overrides(self) -> list[str]:
-        """What to put on the command line of `python -m src.train`."""
+        """The command line of `python -m src.train`."""
         return [*self.settings, f"seed={self.seed}"]
 
 
@@ -80,7 +80,7 @@ class Study:
     components: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_seeds(self, seeds: Sequence[int] | None) -> "Study":
-        """The study with other seeds than those of its file; None leaves it as it is.
+        """Return the study with other seeds; None leaves it unchanged.
 
         Raises:
             ConfigError: if it declares looks, which are numbers of its own seeds.
@@ -101,7 +101,7 @@ class Study:
         return [cell for name, options in self.variants.items() for cell in _cells(name, options)]
 
     def points(self, overrides: Sequence[str] = ()) -> list[Point]:
-        """Every point, all variants of the first seed first, so that a study that is cut short is balanced.
+        """Return every point, all variants of the first seed first, so that an interrupted study is balanced.
 
         Seeds that only baselines have come where the looks need them.
 
@@ -180,12 +180,12 @@ def load_study(name: str) -> Study:
 
 
 def slug(label: str) -> str:
-    """A label without the characters that a shell, Hydra or a file system could take amiss."""
+    """Return a label without characters that are special to a shell, Hydra or a file system."""
     return re.sub(r"[^\w.]+", "-", label)
 
 
 def study_names() -> list[str]:
-    """Names of the studies in `sweeps/`."""
+    """Return the names of the studies in `sweeps/`."""
     return sorted(path.stem for path in SWEEPS.glob("*.yaml"))
 
 
@@ -217,7 +217,7 @@ def _study(path: Path, content: Any) -> Study:
 
 
 def _variants(path: Path, variants: Any, common: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Options of every variant, by label."""
+    """Read the options of every variant, by label."""
     if not isinstance(variants, dict) or not variants:
         raise ConfigError(f"{path}: variants holds options by name, such as baseline: {{attention: baseline}}")
     if wrong := [label for label, options in variants.items() if not isinstance(options, dict)]:
@@ -251,7 +251,7 @@ def _cells(name: str, options: Mapping[str, Any]) -> list[Cell]:
 
 
 def _rest(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are no part of the treatment."""
+    """The options outside the treatment."""
     return {key: value for key, value in options.items() if not TREATMENT.match(key)}
 
 
@@ -264,7 +264,7 @@ def _overrides(options: Mapping[str, Any]) -> list[str]:
 
 
 def _fitting(overrides: Sequence[str], options: Mapping[str, Any]) -> list[str]:
-    """The overrides that a point can have: the baseline has no options of an attention."""
+    """The overrides that apply to a point; the baseline has no options of an attention."""
     if options.get("attention") != BASELINE:
         return list(overrides)
     return [override for override in overrides if not override.startswith("attention.")]

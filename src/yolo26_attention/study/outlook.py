@@ -1,4 +1,4 @@
-"""What a study can find at all, said before it is paid for."""
+"""What a study can find, before it is trained."""
 
 from collections.abc import Sequence
 from statistics import stdev
@@ -10,11 +10,11 @@ from yolo26_attention.study.standing import families
 
 
 def outlook(states: Sequence[RunState], declared: Declaration) -> list[str]:
-    """The smallest difference that the declared seeds find with a power of 80 %, and whether more of the baseline pay.
+    """Describe the smallest difference found with a power of 80 %, and whether more seeds of the baseline pay off.
 
     Args:
-        states: of all runs of the study; the spread is that of the finished runs of each baseline.
-        declared: of the study.
+        states: states of all runs of the study; the spread is that of the finished runs of each baseline.
+        declared: declaration of the study.
     """
     lines = []
     for baseline, variants in families([state.entry for state in states]).items():

@@ -1,4 +1,4 @@
-"""Every run of a study, composed, checked by building its model, and named, before the first one starts."""
+"""Composes, checks and names every run of a study before the first one starts."""
 
 import copy
 import json
@@ -15,6 +15,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.registration import run_config
 from yolo26_attention.config.run_config import RunConfig
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.definition import Point
@@ -23,14 +24,14 @@ from yolo26_attention.study.runs import StudyEntry
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A point with the run that it stands for, or with the reason why it cannot be run.
+    """A point with its run, or with the reason why it cannot be run.
 
     Args:
-        point: of the study.
+        point: point of the study.
         config: its configuration; None if it does not compose.
         run: name of the run's folder; None if it cannot be run.
-        refusal: why not.
-        notes: what one should know about its data set, and of a run of an earlier version, a line each.
+        refusal: the reason.
+        notes: notes on its data set and on a run of an earlier version, one line each.
     """
 
     point: Point
@@ -41,7 +42,7 @@ class PlannedRun:
 
     @property
     def entry(self) -> StudyEntry:
-        """The run as study.json has it."""
+        """Its entry in study.json."""
         point = self.point
         return StudyEntry(
             run=self.run or "",
@@ -61,12 +62,12 @@ class Composer:
     """
 
     def __init__(self, shared: Sequence[str] = ()) -> None:
-        """Keep overrides that go before all others, such as Hydra's own."""
+        """Store the overrides that precede all others, such as Hydra's own."""
         self._shared = list(shared)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def __call__(self, overrides: Sequence[str]) -> RunConfig:
-        """The configuration of overrides.
+        """Compose the configuration of some overrides.
 
         Raises:
             ConfigError: if Hydra refuses the overrides.
@@ -82,11 +83,11 @@ class Composer:
 
 
 def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], RunConfig]) -> list[PlannedRun]:
-    """Compose and check every point; what seeds and points share is done once.
+    """Compose and check every point; steps that seeds and points share run once.
 
     Args:
-        points: of a study.
-        compose_point: gives the configuration of overrides.
+        points: points of a study.
+        compose_point: composes the configuration of some overrides.
     """
     from yolo26_attention.plan.checks import Checker  # imports torch
 
@@ -118,7 +119,7 @@ def _composed(compose_point: Callable[[Sequence[str]], RunConfig], settings: Seq
 
 
 def refusals(planned: Sequence[PlannedRun]) -> list[str]:
-    """One line for each variant that cannot be run, whatever its number of seeds."""
+    """Describe each variant that cannot be run in one line, whatever its number of seeds."""
     reasons: dict[tuple[str, str], list[int]] = {}
     for run in planned:
         if run.refusal is not None:
@@ -127,14 +128,14 @@ def refusals(planned: Sequence[PlannedRun]) -> list[str]:
 
 
 def measured_elsewhere(output_dir: Path, planned: Sequence[PlannedRun]) -> list[float]:
-    """Seconds of finished runs whose model, data and training are those of a planned one."""
+    """Return the seconds of finished runs with the model, data and training of a planned run."""
     wanted = {_training(run.config.plain()) for run in planned if run.config is not None}
     seconds = []
-    for path in sorted((output_dir / "runs").glob("*/record.json")):
+    for folder in OutputFolder(output_dir).recorded():
         try:
-            record = Record.read(path.parent)
+            record = Record.read(folder)
         except ValueError:
-            continue  # it belongs to no study that can be planned
+            continue  # an unreadable record has no duration
         if record is not None and record.status == "finished" and record.attempts == 1:
             if _training(record.config) in wanted:
                 seconds.append(record.seconds)
@@ -142,5 +143,5 @@ def measured_elsewhere(output_dir: Path, planned: Sequence[PlannedRun]) -> list[
 
 
 def _training(config: Mapping[str, Any]) -> str:
-    """What decides on how long a training takes, apart from the attention and the machine."""
+    """What determines the duration of a training, apart from the attention and the machine."""
     return json.dumps([config["model"]["name"], config["data"], defining(config)["trainer"]], sort_keys=True)

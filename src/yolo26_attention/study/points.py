@@ -15,7 +15,7 @@ from yolo26_attention.study.definition import Study, load_study, slug
 
 
 def point_options(study: Study) -> list[str]:
-    """What `point=` can be for a study."""
+    """The values that `point=` takes for a study."""
     return [f"{study.name}/{slug(label)}" for label, _, _ in study.cells()]
 
 
@@ -34,7 +34,7 @@ def register_points(arguments: Sequence[str]) -> None:
 
 
 def _node(options: dict[str, Any]) -> dict[str, Any]:
-    """A Hydra config that picks options of the groups and sets the other values."""
+    """A Hydra config that chooses options of the groups and sets the other values."""
     values = OmegaConf.create({})
     for key, value in options.items():
         if key not in SCHEMAS:

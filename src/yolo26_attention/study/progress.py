@@ -1,4 +1,4 @@
-"""How far a study is, from its runs and their journals; torch is not needed for that."""
+"""The progress of a study, from its runs and their journals, without importing torch."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from yolo26_attention.study.runs import StudyEntry, find_run
 
 @dataclass(frozen=True)
 class RunState:
-    """One run of a study: its entry in study.json, what it is at, its record if there is one, and its last epoch.
+    """One run of a study: its entry in study.json, its state, its record if it has one, and its last epoch.
 
     `problem` says why a record cannot be read.
     """
@@ -26,25 +26,25 @@ class RunState:
 
     @property
     def done(self) -> float:
-        """The part of its epochs that is trained."""
+        """The fraction of its epochs that are trained."""
         return min(self.epoch / self.epochs, 1.0) if self.epochs else 0.0
 
     @property
     def epochs(self) -> int | None:
-        """How many it is to have; None if no record says."""
+        """The number of its epochs; None without a record."""
         trainer = {} if self.record is None else self.record.config.get("trainer", {})
         epochs: int | None = trainer.get("epochs")
         return epochs
 
     @property
     def score(self) -> float | None:
-        """Its mAP50-95; None if it is not finished, or finished without one."""
+        """Its mAP50-95; None if it is not finished, or has none."""
         return None if self.record is None else self.record.score
 
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """An estimate of seconds, None if nothing is known, and the number of measured runs that it rests on.
+    """An estimate in seconds, None if nothing is known, and the number of measured runs that it is based on.
 
     `seconds` is for one run after the other; `at_once` is how many run at a time.
     """
@@ -62,7 +62,7 @@ class TimeLeft:
 
 
 def run_state(output_dir: Path, entry: StudyEntry) -> RunState:
-    """What a run is at, and how many epochs it has if it is not finished."""
+    """Return the state of a run, with its last epoch if it is not finished."""
     found = find_run(output_dir, entry.run)
     epoch = 0
     if found.state in {"running", "interrupted"}:
@@ -71,7 +71,7 @@ def run_state(output_dir: Path, entry: StudyEntry) -> RunState:
 
 
 def run_states(output_dir: Path, entries: Iterable[StudyEntry]) -> list[RunState]:
-    """What each run of a study is at; a run that two points share is there twice."""
+    """Return the state of each run of a study; a run that two points share appears twice."""
     known: dict[str, RunState] = {}
     states = []
     for entry in entries:
@@ -83,23 +83,23 @@ def run_states(output_dir: Path, entries: Iterable[StudyEntry]) -> list[RunState
 
 
 def distinct(states: Iterable[RunState]) -> list[RunState]:
-    """Each run once."""
+    """Return each run once."""
     return list({state.entry.run: state for state in states}.values())
 
 
 def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_once: int = 1) -> TimeLeft:
-    """Estimate what is left.
+    """Estimate the time left.
 
     A run takes as long as finished runs of its variant did; without one, as all finished runs of the study; without
     one, as those elsewhere.
 
     Args:
-        states: of the study.
+        states: states of the study's runs.
         elsewhere: seconds of finished runs outside the study, of the same training.
         at_once: how many runs are trained at a time.
     """
     runs = distinct(states)
-    # A run that was continued knows only how long its last process took.
+    # The record of a resumed run has only the time of its last process.
     measured = [
         (state.entry.variant, state.record.seconds)
         for state in runs
@@ -119,13 +119,13 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_on
 
 
 def best(states: Iterable[RunState]) -> tuple[float, RunState] | None:
-    """The highest mAP50-95 of a finished run, and the run."""
+    """Return the highest mAP50-95 of a finished run, and the run."""
     scored = [(state.score, state) for state in states if state.score is not None]
     return max(scored, key=lambda pair: pair[0], default=None)
 
 
 def duration(seconds: float) -> str:
-    """A time in the two units that matter: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    """Format a time in at most two units: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -18,7 +18,7 @@ FLAGS = ("plan", "status", "retry", "wandb")
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for.
+    """The request in the command line.
 
     `overrides` are those of all runs, `hydra` those of Hydra itself. `pilot` is how many seeds of the baselines are
     trained, and nothing else; None for the whole study.
@@ -34,7 +34,7 @@ class Request:
 
     @property
     def command(self) -> list[str]:
-        """The command that starts this study, but for flags."""
+        """The command that starts this study, without flags."""
         return ["python", "-m", "src.sweep", *self.arguments]
 
 
@@ -93,7 +93,7 @@ def _parsed(overrides: Sequence[str]) -> list[Any]:
 
 
 def _pilot(arguments: Sequence[str], most: int) -> int | None:
-    """How many seeds of the baselines a pilot trains."""
+    """The number of seeds of each baseline that a pilot trains."""
     given = [argument.partition("=")[2] for argument in arguments if argument.split("=")[0] == "pilot"]
     if not given:
         return None

@@ -11,6 +11,7 @@ from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.locks import is_locked, lock_file
 from yolo26_attention.files.record import NewerFormatError, Record, read_json
 from yolo26_attention.files.typed import parse, plain
@@ -91,7 +92,7 @@ class FoundRun:
 
 def find_run(output_dir: Path, name: str) -> FoundRun:
     """Find the state of a run. If its record says running but no process holds its lock, the process was killed."""
-    folder = output_dir / "runs" / name
+    folder = OutputFolder(output_dir).run(name).path
     try:
         record = Record.read(folder)
     except (ValueError, OSError) as error:
@@ -112,7 +113,7 @@ def record_killed(output_dir: Path, given: Mapping[str, Any], problem: str) -> N
         given: its configuration as composed, by which its record is found.
         problem: why no process tries it again.
     """
-    for folder in (output_dir / "runs").glob("*"):
+    for folder in OutputFolder(output_dir).recorded():
         found = find_run(output_dir, folder.name)
         if found.state == "interrupted" and found.record is not None and found.record.given == given:
             found.record.status, found.record.error = "failed", problem
@@ -121,7 +122,7 @@ def record_killed(output_dir: Path, given: Mapping[str, Any], problem: str) -> N
 
 def study_file(output_dir: Path, name: str) -> Path:
     """Return the path of a study's study.json."""
-    return output_dir / "studies" / name / "study.json"
+    return OutputFolder(output_dir).studies / name / "study.json"
 
 
 def write_study(

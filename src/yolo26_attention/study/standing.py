@@ -1,4 +1,4 @@
-"""The looks of a study as it lies on disk: where each family of variants stands, and what is to be trained next."""
+"""The looks of a study on disk: which variants are decided, and which runs are trained next."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ ENDED = {"finished", "failed", "unreadable"}
 
 
 def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, Standing]:
-    """Where the variants of each baseline stand, by the baseline's label; empty for a study without looks.
+    """Return where the variants of each baseline stand, by the baseline's label; empty for a study without looks.
 
     Args:
-        states: of all runs of the study.
-        declared: by its study.json.
+        states: states of all runs of the study.
+        declared: declaration in its study.json.
     """
     if not declared.looks:
         return {}
@@ -35,7 +35,7 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
 
 
 def families(entries: Sequence[StudyEntry]) -> dict[str, list[str]]:
-    """Each baseline with the variants that are compared with it, by label."""
+    """Return each baseline with the variants that are compared with it, by label."""
     named = {entry.variant for entry in entries}
     found: dict[str, list[str]] = {}
     for entry in entries:
@@ -46,12 +46,12 @@ def families(entries: Sequence[StudyEntry]) -> dict[str, list[str]]:
 
 
 def due(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
-    """The runs that are trained up to the next look; all of them where the study does not stop."""
+    """Return the runs that are trained before the next look; all of them if the study does not stop when decided."""
     return _due(states, declared, standings(states, declared) if declared.stop else {})
 
 
 def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
-    """The states, in which runs that a decision made needless are `stopped` instead of pending."""
+    """Return the states; pending runs that a decision made unnecessary are `stopped`."""
     found = standings(states, declared) if declared.stop else {}
     waiting = {id(state) for state in _due(states, declared, found)}
     needless = {label for each in found.values() for label, arm in each.arms.items() if arm.outcome != "open"}
@@ -65,7 +65,7 @@ def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunS
 
 
 def _due(states: Sequence[RunState], declared: Declaration, found: Mapping[str, Standing]) -> list[RunState]:
-    """The runs that each family's standing asks for, and those of no family; all of them without one."""
+    """The runs that each baseline's variants still need, and those without a baseline; all of them without looks."""
     arms = families([state.entry for state in states])
     wanted = {
         (label, seed)

@@ -1,4 +1,4 @@
-"""What a person reads about a study: the line over a run, the table of all runs, the summary at the end."""
+"""A study as text: the line in the log of a run, the table of all runs, the summary at the end."""
 
 import shlex
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from yolo26_attention.columns import aligned
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.run.tracking import is_offline
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
@@ -13,7 +14,7 @@ from yolo26_attention.study.standing import standings, with_stopped
 
 
 def announcement(output_dir: Path, study: str, run: str) -> str | None:
-    """One line for the whole study, for the log above a run of it; None for a run without a study."""
+    """Describe the whole study in one line, for the log of one of its runs; None for a run without a study."""
     content = read_study(output_dir, study)
     states = [] if content is None else distinct(run_states(output_dir, content.runs))
     names = [state.entry.run for state in states]
@@ -27,7 +28,7 @@ def progress(output_dir: Path, study: str, at_once: int) -> str | None:
     """One line for the whole study when a run has ended; None for runs without a study.
 
     Args:
-        output_dir: where the study is.
+        output_dir: folder of all output.
         study: its name.
         at_once: how many runs are trained at a time.
     """
@@ -39,7 +40,7 @@ def progress(output_dir: Path, study: str, at_once: int) -> str | None:
 
 
 def status(output_dir: Path, name: str) -> str | None:
-    """A study as it stands, also while it runs; None if it was never started."""
+    """Format the status of a study, which may be running; None if it was never started."""
     content = read_study(output_dir, name)
     if content is None:
         return None
@@ -50,13 +51,13 @@ def status(output_dir: Path, name: str) -> str | None:
 
 
 def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequence[str]) -> str:
-    """What to read when a study has come to its end, or was stopped.
+    """Format the summary of a study that has ended or was stopped.
 
     Args:
-        output_dir: where the study is.
-        name: of the study.
-        skipped: runs that this process left alone, with the reason.
-        command: that goes on with the study.
+        output_dir: folder of all output.
+        name: name of the study.
+        skipped: runs that this process skipped, with the reason.
+        command: command that continues the study.
     """
     content = read_study(output_dir, name) or StudyFile([])
     states = shown_states(output_dir, content)
@@ -83,18 +84,18 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
 
 
 def shown_states(output_dir: Path, content: StudyFile) -> list[RunState]:
-    """What each run of a study is at, with those stopped that its looks made needless.
+    """Return the state of each run of a study; runs that its looks made unnecessary are stopped.
 
     Args:
-        output_dir: where the study is.
-        content: of study.json.
+        output_dir: folder of all output.
+        content: content of study.json.
     """
     states = run_states(output_dir, content.runs)
     return states if content.declared is None else with_stopped(states, content.declared)
 
 
 def _looks(states: Sequence[RunState], content: StudyFile) -> list[str]:
-    """Where the study stands at its looks, a line for each baseline."""
+    """Describe where the study stands at its looks, in one line per baseline."""
     if content.declared is None:
         return []
     found = standings(states, content.declared)
@@ -103,7 +104,7 @@ def _looks(states: Sequence[RunState], content: StudyFile) -> list[str]:
 
 
 def matrix(states: Sequence[RunState], cell: Callable[[RunState], str]) -> list[str]:
-    """A row a variant, a column a seed."""
+    """Format a table with one row per variant and one column per seed."""
     seeds = list(dict.fromkeys(state.entry.seed for state in states))
     rows: dict[str, dict[int, str]] = {}
     for state in states:
@@ -114,7 +115,7 @@ def matrix(states: Sequence[RunState], cell: Callable[[RunState], str]) -> list[
 
 
 def counted(states: Sequence[RunState]) -> str:
-    """How many runs there are in each state."""
+    """Count the runs in each state."""
     counts = Counter(state.state for state in distinct(states))
     total = sum(counts.values())
     return f"{total} runs: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
@@ -145,26 +146,26 @@ def _result(state: RunState) -> str:
 
 
 def _failures(output_dir: Path, states: Sequence[RunState]) -> list[str]:
-    """Each failed run with the last line of its traceback and where to read all of it; what cannot be read, and why."""
+    """List failed runs with the last line of the traceback and its file, and unreadable records with the reason."""
     lines = []
     for state in distinct(states):
         if state.problem is not None:
             lines.append(f"unreadable: {_label(state)}: {state.problem}")
         if state.state == "failed" and state.record is not None:
             lines.append(f"failed: {_label(state)}: {error_line(state.record.error or 'no traceback')}")
-            lines.append(f"        see error in {output_dir / 'runs' / state.entry.run / 'record.json'}")
+            lines.append(f"        see error in {OutputFolder(output_dir).run(state.entry.run).record}")
     return lines
 
 
 def error_line(traceback: str) -> str:
-    """The line of a traceback that names the error: the first one behind the last frame."""
+    """Return the line of a traceback that names the error: the first one after the last frame."""
     lines = traceback.strip().splitlines()
     frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
     return lines[min(frames[-1] + 1 if frames else len(lines) - 1, len(lines) - 1)]
 
 
 def tags(entry: StudyEntry | None) -> list[str]:
-    """What to filter a study's runs by in Weights & Biases."""
+    """Return the tags of a run in Weights & Biases: variant, swept values and seed."""
     if entry is None:
         return []
     swept = [f"{key}={value}" for key, value in entry.swept.items()]

@@ -10,11 +10,11 @@ from yolo26_attention.study.points import point_options
 
 
 def sweep_definition(study: Study, name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The definition of a grid over points and seeds.
+    """Return the definition of a grid over points and seeds.
 
     Args:
-        study: from `sweeps/`, where agents find it, too.
-        name: under which the runs are grouped.
+        study: a study in `sweeps/`, where agents find it.
+        name: name of the group of the runs.
         overrides: added to the command line of every run.
 
     Raises:

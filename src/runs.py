@@ -1,0 +1,117 @@
+"""Entry: list the runs, show one, remove one or all that failed.
+
+python -m src.runs
+python -m src.runs study=kernel_att status=failed
+python -m src.runs show=kernel_att/acmix
+python -m src.runs remove=failed
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.study.inventory import ListedRun, list_runs, megabytes, remove_run, resolve_run, table
+
+STATES = ("finished", "running", "interrupted", "failed", "unreadable", "stopped", "no record")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command takes."""
+
+    study: str = field(default="", metadata={"help": "only runs of this study", "shown": "all"})
+    status: str = field(default="", metadata={"help": f"only runs in this state: {', '.join(STATES)}", "shown": "all"})
+    show: str = field(
+        default="",
+        metadata={"help": "show one run: name, hash, folder or STUDY/VARIANT; best: of study=NAME", "shown": "none"},
+    )
+    remove: str = field(
+        default="", metadata={"help": "remove one run, given as for show=, or all that failed: failed", "shown": "none"}
+    )
+    yes: bool = field(default=False, metadata={"help": "remove without asking"})
+    output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
+
+
+def runs(options: Options) -> str:
+    """Do what the options say; what the terminal shows.
+
+    Raises:
+        ConfigError: naming the key, the value and a way out.
+    """
+    output_dir = Path(options.output_dir)
+    if options.status and options.status not in STATES:
+        raise ConfigError(f"status={options.status}: there is no such state; choose {', '.join(STATES)}")
+    if options.show and options.remove:
+        raise ConfigError(f"show={options.show} and remove={options.remove}: give one of the two")
+    if options.yes and not options.remove:
+        raise ConfigError("yes=true has no effect without remove=")
+    if options.show:
+        return _shown(_folder(options, options.show))
+    found = list_runs(output_dir, options.study, options.status)
+    if options.remove:
+        return _removed(options, found)
+    if not found:
+        return f"no runs in {output_dir / 'runs'}" + (" like this" if options.study or options.status else "")
+    total = megabytes(sum(run.size for run in found))
+    return "\n".join([*table(found), "", f"{len(found)} {'run' if len(found) == 1 else 'runs'}, {total}"])
+
+
+def _folder(options: Options, run: str) -> Path:
+    study = options.study if run == "best" and options.study else None
+    return resolve_run(run, Path(options.output_dir), study)
+
+
+def _shown(folder: Path) -> str:
+    """The table of a finished run; state and error of any other."""
+    from yolo26_attention.files.record import Record
+    from yolo26_attention.run.summary import missing_results
+    from yolo26_attention.run.summary import table as results
+
+    try:
+        record = Record.read(folder)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    assert record is not None, "resolve_run has found it"
+    if record.status == "finished" and not missing_results(record):
+        return results(record, folder)
+    return "\n".join(filter(None, [f"run     {record.name}", f"status  {record.status}", f"folder  {folder}",
+                                   record.error]))  # fmt: skip
+
+
+def _removed(options: Options, found: list[ListedRun]) -> str:
+    output_dir = Path(options.output_dir)
+    if options.remove == "failed":
+        chosen = [run for run in found if run.state == "failed"]
+    else:
+        name = _folder(options, options.remove).name
+        chosen = [run for run in list_runs(output_dir) if run.name == name]
+        if not chosen:
+            raise ConfigError(f"remove={options.remove}: it is not in {output_dir / 'runs'}; give its output_dir")
+    if not chosen:
+        return "no run failed"
+    total = megabytes(sum(run.size for run in chosen))
+    many = "this run" if len(chosen) == 1 else f"these {len(chosen)} runs"
+    if not options.yes:
+        print("\n".join([*table(chosen), ""]))
+        if not sys.stdin.isatty():
+            raise ConfigError(f"remove={options.remove} asks first, and nobody can answer here; confirm with yes=true")
+        if input(f"remove {many}, {total}? [y/N] ").strip().lower() not in ("y", "yes"):
+            return "nothing was removed"
+    for run in chosen:
+        remove_run(output_dir, run.name)
+    return f"removed {len(chosen)} {'run' if len(chosen) == 1 else 'runs'}, {total}"
+
+
+def main() -> None:
+    """Print what was asked for."""
+    options = parse_arguments(Options, "python -m src.runs", __doc__.splitlines()[0].removeprefix("Entry: "))
+    try:
+        print(runs(options))
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The cells of the comparison: numbers of a variant as text, with what they are made of."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from yolo26_attention.reporting.answer import minus
+from yolo26_attention.reporting.comparison import Results, plain_numbers
+from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import Estimate, mean_interval
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        main: the text.
+        value: the number behind it, unrounded, in the column's unit; None if there is none.
+        detail: how sure the number is, as text.
+        spread: more numbers by suffix (`sd`, `low`, `high`), for CSV.
+        best: whether it is the best of its column and can be told apart from all others.
+    """
+
+    main: str
+    value: float | None = None
+    detail: str = ""
+    spread: Mapping[str, float | None] | None = None
+    best: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.main} {self.detail}".strip()
+
+
+def mean_of(results: Results, number: str, scale: float, with_sd: bool) -> Callable[[Variant], Cell]:
+    """The mean over seeds of a number that every run has."""
+    digits = 4 if scale == 1 else 1
+
+    def fill(variant: Variant) -> Cell:
+        found = [plain_numbers(record).get(number) for record in variant.records]
+        known = [scale * value for value in found if value is not None]
+        if not known or len(known) < len(found):
+            return Cell("")
+        estimate = mean_interval(known, results.level)
+        assert estimate.mean is not None, "there is a finite value"
+        detail = f"± {estimate.sd:.{digits}f}" if with_sd and estimate.sd is not None else ""
+        return Cell(f"{estimate.mean:.{digits}f}", estimate.mean, detail, _spread(estimate))
+
+    return fill
+
+
+def number_of(name: str, form: str, scale: float = 1) -> Callable[[Variant], Cell]:
+    def fill(variant: Variant) -> Cell:
+        value = variant.numbers.get(name)
+        return Cell("") if value is None else Cell(format(scale * value, form).rstrip("."), scale * value)
+
+    return fill
+
+
+def difference_cell(found: Estimate | None, scale: float = 1) -> Cell:
+    if found is None or found.mean is None:
+        return Cell("")
+    bounds = None if found.bounds is None else (scale * found.bounds[0], scale * found.bounds[1])
+    return _signed(scale * found.mean, bounds, 4 if scale == 1 else 1)
+
+
+def _signed(value: float, bounds: tuple[float, float] | None, digits: int = 4) -> Cell:
+    interval = "" if bounds is None else minus(f"[{bounds[0]:+.{digits}f}, {bounds[1]:+.{digits}f}]")
+    low, high = bounds or (None, None)
+    return Cell(minus(f"{value:+.{digits}f}"), value, interval, {"low": low, "high": high})
+
+
+def _spread(estimate: Estimate) -> dict[str, float | None]:
+    return {"sd": estimate.sd, "low": estimate.low, "high": estimate.high}
+
+
+def difference_of(variant: Variant) -> Estimate | None:
+    """The difference from the baseline; None if nothing can be said of it, because one of the two learned nothing."""
+    comparison = variant.comparison
+    return None if comparison is None or comparison.unlearned is not None else comparison.difference
+
+
+def paired(variant: Variant) -> Cell:
+    comparison = variant.comparison
+    return Cell("") if comparison is None or comparison.unlearned is not None else difference_cell(comparison.paired)
+
+
+def p_value(variant: Variant, name: str) -> Cell:
+    value = None if variant.comparison is None else getattr(variant.comparison, name)
+    return Cell("") if value is None else Cell("<0.001" if value < 0.001 else f"{value:.3f}", value)
+
+
+def verdict_of(variant: Variant) -> str:
+    if not variant.scores:
+        return "no result"
+    if variant.comparison is None:
+        kind = "baseline" if variant.is_baseline else "nothing to compare with"
+        return kind if variant.learned else f"{kind}: learned nothing"
+    return variant.comparison.words
+
+
+def over_images(results: Results, variant: Variant) -> Cell:
+    found = results.images.get(variant.label)
+    if found is None or found.map50_95.low is None:
+        return Cell("")
+    return _signed(found.map50_95.difference, found.map50_95.bounds)
+
+
+def over_both(results: Results, variant: Variant) -> Cell:
+    found = results.both.get(variant.label)
+    return Cell("") if found is None else _signed(found.estimate, (found.low, found.high))
+
+
+def ratio_of(estimate: Estimate) -> Cell:
+    if estimate.mean is None:
+        return Cell("")
+    bounds = "" if estimate.low is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+    return Cell(f"{estimate.mean:.3f}", estimate.mean, bounds, _spread(estimate))

@@ -1,0 +1,104 @@
+"""The columns that a table shows, and the cell of each that is the best."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.reporting.cells import Cell
+from yolo26_attention.reporting.columns import ON_REQUEST, PAPER, Column, every_column
+from yolo26_attention.reporting.comparison import MOST_GROUPED, Results, plain_numbers
+from yolo26_attention.statistics import indistinguishable
+
+SETS = ("default", "paper", "all")
+BOLD = "the best of a column, if it can be told apart from all others"
+
+
+def chosen_columns(results: Results, choice: str, default: Sequence[str] = ()) -> list[Column]:
+    """The columns of a table.
+
+    Args:
+        results: of the study.
+        choice: `default`, `paper`, `all`, or names as in `[map50,recall,fps]`.
+        default: the names that `default` stands for; none given, all but those of `ON_REQUEST`.
+
+    Returns:
+        The columns in order. Columns of a set that have nothing to show in this study are left out; columns that were
+        chosen by name are not.
+
+    Raises:
+        ConfigError: if there is no column of a name.
+    """
+    every = every_column(results)
+    named = _named(choice, every)
+    if named is not None:
+        return [every[name] for name in dict.fromkeys(["variant", *named])]
+    usual = default or [name for name in every if name not in ON_REQUEST]
+    wanted = {"default": usual, "paper": PAPER, "all": tuple(every)}[choice]
+    return [every[name] for name in wanted if any(every[name].fill(variant).text for variant in results.variants)]
+
+
+def named_list(text: str) -> list[str]:
+    """The names in a list as on a command line: `[map50,recall]` or `map50,recall`."""
+    return [name.strip() for name in text.strip("[]").split(",") if name.strip()]
+
+
+def _named(choice: str, every: Mapping[str, Column]) -> list[str] | None:
+    """Names of columns; None for one of the sets."""
+    if choice in SETS:
+        return None
+    names = named_list(choice)
+    unknown = [name for name in names if name not in every]
+    if unknown or not names:
+        close = get_close_matches(unknown[0], [*SETS, *every], n=1) if unknown else []
+        hint = f"did you mean {close[0]}? " if close else ""
+        what = f"there is no column {unknown[0]}; {hint}" if unknown else "it names no column; "
+        raise ConfigError(
+            f"columns={choice}: {what}choose {', '.join(SETS)}, or a list such as [map50,recall,fps] of "
+            f"{', '.join(every)}"
+        )
+    return names
+
+
+def cells(results: Results, column: Column) -> list[Cell]:
+    """The cells of a column, one for each variant; the best one is marked if it can be told apart from all others."""
+    best = _best(results, column)
+    return [replace(column.fill(variant), best=variant.label == best) for variant in results.variants]
+
+
+def rows_of(results: Results, chosen: Sequence[Column]) -> list[list[Cell]]:
+    """The cells of a table, a row for each variant."""
+    return [list(row) for row in zip(*(cells(results, column) for column in chosen), strict=True)]
+
+
+def _best(results: Results, column: Column) -> str | None:
+    """Label of the best variant of a column; None if it cannot be told apart from another one."""
+    if column.best is None:
+        return None
+    sign = 1 if column.best == "highest" else -1
+    scores = {
+        variant.label: {record.seed: sign * plain_numbers(record)[column.number] for record in variant.records}
+        for variant in results.variants
+        if variant.learned and column.number in variant.numbers
+    }
+    if len(scores) < 2:
+        return None
+    if all(len({*own.values()}) == 1 for own in scores.values()) and column.number.startswith("model."):
+        exact = {label: next(iter(own.values())) for label, own in scores.items()}
+        best = max(exact, key=lambda label: exact[label])
+        return best if list(exact.values()).count(exact[best]) == 1 else None
+    ranked = sorted(scores, key=lambda label: -sum(scores[label].values()) / len(scores[label]))
+    groups = indistinguishable({label: scores[label] for label in ranked[:MOST_GROUPED]}, level=results.level)
+    if len(groups[0]) > 1 or (column.number == "metrics.map50_95" and not _confirmed(results, groups[0][0])):
+        return None
+    return groups[0][0]
+
+
+def _confirmed(results: Results, label: str) -> bool:
+    """Whether the verdicts, which may be held to declared looks, agree that this variant is the best."""
+    verdicts = [(each.variant.label, each.reference.label, each.comparison.verdict) for each in results.judged]
+    return all(
+        verdict == ("better" if label == own else "worse")
+        for own, reference, verdict in verdicts
+        if label in (own, reference)
+    )

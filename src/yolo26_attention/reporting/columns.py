@@ -1,0 +1,204 @@
+"""The columns of the comparison, by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from yolo26_attention.reporting.cells import (
+    Cell,
+    difference_cell,
+    difference_of,
+    mean_of,
+    number_of,
+    over_both,
+    over_images,
+    p_value,
+    paired,
+    ratio_of,
+    verdict_of,
+)
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.variant import Variant
+
+# What a published ablation table shows, in its usual order.
+PAPER = (
+    "variant", "precision_percent", "recall_percent", "map50_percent", "map50_95_percent", "difference_percent",
+    "parameters_m", "gflops", "latency_times", "fps",
+)  # fmt: skip
+TERMINAL = (
+    "variant", "seeds", "precision", "recall", "map50", "map50_95", "difference", "p", "latency_ratio",
+    "images_per_second", "verdict",
+)  # fmt: skip
+# What the page and the Markdown leave out: the same numbers in other units, and tests that `difference` replaces.
+ON_REQUEST = (
+    "precision_percent", "recall_percent", "map50_percent", "map50_95_percent", "difference_percent", "parameters_m",
+    "p50_ms", "latency_times", "paired", "p_sign_flip",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the comparison.
+
+    Attributes:
+        name: under which `columns=` finds it, and its name in CSV.
+        header: its title.
+        meaning: what the title means, as part of a sentence.
+        fill: the cell of a variant.
+        latex: the title in LaTeX, where the header is not good enough.
+        words: whether it holds text, which is left-aligned.
+        best: which end is the best one, for columns that have one.
+        number: the entry of `plain_numbers` that decides which variant is best.
+    """
+
+    name: str
+    header: str
+    meaning: str
+    fill: Callable[[Variant], Cell]
+    latex: str = ""
+    words: bool = False
+    best: Literal["highest", "lowest"] | None = None
+    number: str = ""
+
+
+def every_column(results: Results) -> dict[str, Column]:
+    """All columns of a study by name."""
+    found = [*_scores(results), *_differences(results), *_costs(results)]
+    return {column.name: column for column in found}
+
+
+def _scores(results: Results) -> list[Column]:
+    """Who it is, and what it scores."""
+    found = [
+        Column("variant", "variant", "what differs", lambda v: Cell(v.label), words=True),
+        Column("seeds", "seeds", "finished of all", lambda v: Cell(f"{len(v.scores)}/{len(v.runs)}", len(v.scores))),
+    ]
+    for name, header, short, latex, what in (
+        ("precision", "precision", "P (%)", "P", "precision"),
+        ("recall", "recall", "R (%)", "R", "recall"),
+        ("map50", "mAP50", "mAP50 (%)", r"mAP\textsubscript{50}", "mean average precision at IoU 0.5"),
+        (
+            "map50_95", "mAP50-95", "mAP50-95 (%)", r"mAP\textsubscript{50--95}",
+            "mean average precision over IoU 0.5 to 0.95, ± standard deviation over seeds",
+        ),
+    ):  # fmt: skip
+        number, headline = f"metrics.{name}", name == "map50_95"
+        found += [
+            Column(name, header, what, mean_of(results, number, 1, headline), best="highest", number=number),
+            Column(
+                f"{name}_percent", short, f"in %, {what}", mean_of(results, number, 100, headline),
+                latex=latex, best="highest", number=number,
+            ),
+        ]  # fmt: skip
+    return found + [
+        Column(
+            f"ap_{size}", f"AP {size}", meaning, number_of(f"ap_by_size.{size}", ".3f"),
+            best="highest", number=f"ap_by_size.{size}",
+        )
+        for size, meaning in (
+            ("small", "objects below 32 x 32 pixels (COCO)"),
+            ("medium", "objects in between (COCO)"),
+            ("large", "objects above 96 x 96 pixels (COCO)"),
+        )
+    ]  # fmt: skip
+
+
+def _differences(results: Results) -> list[Column]:
+    """How each variant compares with its baseline."""
+    level = f"{results.level:.0%}"
+    model = f"simultaneous {level} interval from one model of all runs"
+    return [
+        Column(
+            "difference", "difference", f"of mAP50-95 from the baseline, with its {model}",
+            lambda v: difference_cell(difference_of(v)),
+        ),
+        Column(
+            "difference_percent", "Δ mAP50-95", f"difference of mAP50-95 from the baseline in points, with its {model}",
+            lambda v: difference_cell(difference_of(v), 100), latex=r"$\Delta$ [95\,\%]".replace("95", level[:-1]),
+        ),
+        Column("p", "p", "adjusted for all comparisons, from the same model", lambda v: p_value(v, "p")),
+        Column(
+            "verdict", "verdict",
+            f"better, worse, no difference larger than {results.margin:g}, undecided, or none: scores up to "
+            f"{results.floor:g} cannot be told from an untrained network's",
+            lambda v: Cell(verdict_of(v)), words=True,
+        ),
+        Column(
+            "over_images", "over images", f"{level} interval of the difference for other images and these networks",
+            lambda v: over_images(results, v),
+        ),
+        Column(
+            "seeds_and_images", "seeds and images",
+            f"{level} interval of the difference for other seeds and other images", lambda v: over_both(results, v),
+        ),
+        Column(
+            "paired", "paired by seed", f"difference over common seeds, with its own {level} t interval", paired,
+        ),
+        Column("p_sign_flip", "sign-flip p", "exact, not adjusted", lambda v: p_value(v, "p_sign_flip")),
+    ]  # fmt: skip
+
+
+def _costs(results: Results) -> list[Column]:
+    """What each variant costs."""
+    size, batch = _flops_size(results), _largest_batch(results)
+    at = f" at {size} px" if size else ""
+    timed = _timed(results)
+    throughput = f"latency.throughput.{batch}"
+    return [
+        Column(
+            "latency_ratio", "latency ratio", f"latency over the stock model's, {results.level:.0%} interval",
+            lambda v: ratio_of(v.ratio), best="lowest", number="latency.ratio_to_stock",
+        ),
+        Column(
+            "latency_times", "Latency (×)", "latency as a multiple of the stock model's",
+            number_of("latency.ratio_to_stock", ".2f"), best="lowest", number="latency.ratio_to_stock",
+        ),
+        Column(
+            "fps", "FPS", f"images per second of a forward pass{timed}", number_of("latency.fps", ",.0f"),
+            best="highest", number="latency.fps",
+        ),
+        Column(
+            "images_per_second", f"images/s at batch {batch}", f"images per second in batches of {batch}",
+            number_of(throughput, ",.1f"), best="highest", number=throughput,
+        ),
+        Column("p50_ms", "p50 (ms)", f"median time of a forward pass{timed}", number_of("latency.p50_ms", ".2f")),
+        Column(
+            "end_to_end", "end to end", "latency ratio with pre- and postprocessing",
+            number_of("latency.end_to_end.ratio_to_stock", ".3f"),
+        ),
+        Column("memory_mb", "memory (MB)", "peak of a forward pass", number_of("latency.memory.peak_mb", ",.1f")),
+        Column("parameters", "parameters", "of the fused network", number_of("model.parameters", ",.0f")),
+        Column(
+            "parameters_m", "Params (M)", "millions of parameters of the fused network",
+            number_of("model.parameters", ".2f", 1e-6), best="lowest", number="model.parameters",
+        ),
+        Column(
+            "gflops", f"GFLOPs{at}", f"of the fused network{at}",
+            number_of("model.gflops", "#.3g"), best="lowest", number="model.gflops",
+            latex="GFLOPs",
+        ),
+    ]  # fmt: skip
+
+
+def _flops_size(results: Results) -> str:
+    """The image sizes at which FLOPs were counted; records of earlier versions do not have them."""
+    models = [record.model for variant in results.variants for record in variant.records]
+    known = {model.flops_imgsz for model in models if model is not None and model.flops_imgsz is not None}
+    return " and ".join(map(str, sorted(known)))
+
+
+def _largest_batch(results: Results) -> int:
+    """The largest batch whose throughput was measured; 0 if none was."""
+    timed = [record.timed for variant in results.variants for record in variant.records]
+    return max((int(size) for latency in timed if latency is not None for size in latency.throughput), default=0)
+
+
+def _timed(results: Results) -> str:
+    """How forward passes were timed, if all runs agree."""
+    kinds = {
+        f" (batch {timed.batch}, {timed.imgsz} px, {record.environment.get('device')}, {timed.precision})"
+        for variant in results.variants
+        for record in variant.records
+        if (timed := record.timed) is not None
+    }
+    return kinds.pop() if len(kinds) == 1 else ""

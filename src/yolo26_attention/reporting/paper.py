@@ -1,0 +1,124 @@
+"""The table of a paper: in LaTeX, and for word processors."""
+
+from collections.abc import Sequence
+from html import escape
+
+from yolo26_attention.reporting.cells import Cell
+from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
+from yolo26_attention.reporting.columns import PAPER, Column
+from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.escapes import in_latex, latex_label
+
+RULE = "1.5pt solid black"
+THIN = "0.75pt solid black"
+
+
+def latex(results: Results, choice: str = "default") -> str:
+    """The comparison as a LaTeX table in the style of booktabs, which the preamble must load."""
+    chosen = chosen_columns(results, choice, PAPER)
+    rows = [[_latex_cell(cell) for cell in row] for row in rows_of(results, chosen)]
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            "\\begin{table*}",
+            "  \\centering",
+            "  \\footnotesize",
+            "  \\setlength{\\tabcolsep}{3pt}",
+            "  \\setlength{\\belowcaptionskip}{6pt}",
+            f"  \\caption{{{in_latex(_seeds(results))} {' '.join(_latex_sentences(results, chosen))}}}",
+            f"  \\label{{tab:{latex_label(results.study.name)}}}",
+            f"  \\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in chosen)}}}",
+            "    \\toprule",
+            f"    {' & '.join(column.latex or in_latex(column.header) for column in chosen)} \\\\",
+            "    \\midrule",
+            *(f"    {' & '.join(row)} \\\\" for row in rows),
+            "    \\bottomrule",
+            "  \\end{tabular}",
+            "\\end{table*}",
+            "",
+        ]
+    )
+
+
+def _latex_cell(cell: Cell) -> str:
+    main = in_latex(cell.main)
+    main = f"\\textbf{{{main}}}" if cell.best else main
+    return f"{main} {in_latex(cell.detail)}".strip()
+
+
+def _latex_sentences(results: Results, chosen: Sequence[Column]) -> list[str]:
+    explained = [
+        f"{column.latex or in_latex(column.header)}: {in_latex(column.meaning)}."
+        for column in chosen
+        if column.name != "variant"
+    ]
+    return [*explained, *map(in_latex, _remarks(results))]
+
+
+def _seeds(results: Results) -> str:
+    """Model, data set and numbers of seeds of a table."""
+    names = {(r.config["model"]["name"], r.config["data"]["name"]) for v in results.variants for r in v.records}
+    what = " on ".join(next(iter(names))) if len(names) == 1 else results.study.name
+    counts = sorted({len(variant.scores) for variant in results.variants if variant.scores})
+    if not counts:
+        return f"{what}; no run has finished."
+    many = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"{what}, {'one seed' if many == '1' else f'means over {many} seeds'}."
+
+
+def _remarks(results: Results) -> list[str]:
+    nothing = f"No test of what learned nothing: {', '.join(results.unlearned)}." if results.unlearned else ""
+    return [f"Bold: {BOLD}.", *([nothing] if nothing else [])]
+
+
+def document(results: Results, choice: str = "default") -> str:
+    """The comparison as an HTML table that Word, LibreOffice and Google Docs open, or take from the clipboard.
+
+    The rules are those of booktabs, as styles of the cells: word processors ignore style sheets.
+    """
+    chosen = chosen_columns(results, choice, PAPER)
+    rows = rows_of(results, chosen)
+    caption = " ".join(
+        [
+            _seeds(results),
+            *(f"{column.header}: {column.meaning}." for column in chosen if column.name != "variant"),
+            *_remarks(results),
+        ]
+    )
+    head = "".join(_html_cell(column, escape(column.header), top=RULE, bottom=THIN, tag="th") for column in chosen)
+    lines = [f"<tr>{head}</tr>"]
+    for number, row in enumerate(rows):
+        bottom = RULE if number == len(rows) - 1 else "none"
+        lines.append(
+            "<tr>"
+            + "".join(
+                _html_cell(column, _html_text(cell), top="none", bottom=bottom)
+                for column, cell in zip(chosen, row, strict=True)
+            )
+            + "</tr>"
+        )
+    return "\n".join(
+        [
+            "<!doctype html>",
+            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(results.study.name)}</title></head>',
+            "<body style=\"font-family: 'Times New Roman', serif; font-size: 9pt\">",
+            f"<p><b>Table.</b> {escape(caption)}</p>",
+            '<table cellspacing="0" style="border-collapse: collapse; font-size: 9pt">',
+            *lines,
+            "</table>",
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+def _html_cell(column: Column, content: str, *, top: str, bottom: str, tag: str = "td") -> str:
+    align = "left" if column.words else "right"
+    style = f"border-top: {top}; border-bottom: {bottom}; padding: 2pt 5pt; text-align: {align}; white-space: nowrap"
+    return f'<{tag} style="{style}">{content}</{tag}>'
+
+
+def _html_text(cell: Cell) -> str:
+    main = escape(cell.main)
+    main = f"<b>{main}</b>" if cell.best else main
+    return f"{main} {escape(cell.detail)}".strip()

@@ -1,0 +1,160 @@
+"""The runs on disk: listed, found by the words people have for them, and removed. Free of torch."""
+
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo26_attention.columns import aligned
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.locks import lock_file, run_lock
+from yolo26_attention.files.record import Record, RunSkippedError
+from yolo26_attention.study.progress import duration
+from yolo26_attention.study.runs import StudyEntry, find_run, read_study
+
+MOST_NAMES = 8
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run on disk.
+
+    Attributes:
+        name: of its folder.
+        state: as in `study.runs`; `no record` for a folder without one.
+        record: None if there is none, or if it cannot be read.
+        size: of its files, in bytes.
+        age: seconds since its record changed.
+    """
+
+    name: str
+    folder: Path
+    state: str
+    record: Record | None
+    size: int
+    age: float
+
+    @property
+    def study(self) -> str:
+        """The study that it was started for."""
+        return "" if self.record is None else self.record.study
+
+    @property
+    def score(self) -> float | None:
+        """Its mAP50-95; None if it has not finished."""
+        return None if self.record is None else self.record.score
+
+
+def list_runs(output_dir: Path, study: str = "", status: str = "") -> list[ListedRun]:
+    """The runs in a folder, newest first.
+
+    Args:
+        output_dir: where the runs are.
+        study: only runs of this study: those that it lists, and those that were started for it.
+        status: only runs in this state.
+    """
+    listed = {entry.run for entry in _entries(output_dir, study)} if study else set()
+    found = []
+    for folder in (output_dir / "runs").glob("*"):
+        if folder.is_dir():
+            run = _listed(output_dir, folder)
+            if (not study or study == run.study or run.name in listed) and status in ("", run.state):
+                found.append(run)
+    return sorted(found, key=lambda run: run.age)
+
+
+def _listed(output_dir: Path, folder: Path) -> ListedRun:
+    state = find_run(output_dir, folder.name)
+    record = RunFolder(folder).record
+    changed = (record if record.is_file() else folder).stat().st_mtime
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    shown = "no record" if state.state == "pending" else state.state
+    return ListedRun(folder.name, folder, shown, state.record, size, max(time.time() - changed, 0.0))
+
+
+def table(runs: Sequence[ListedRun]) -> list[str]:
+    """The runs as lines of a table."""
+    rows = [["run", "study", "status", "mAP50-95", "age", "size"]]
+    for run in runs:
+        score = "" if run.score is None else f"{run.score:.4f}"
+        rows.append([run.name, run.study, run.state, score, duration(run.age), megabytes(run.size)])
+    return aligned(rows, right=(3, 4, 5))
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes in MB."""
+    return f"{size / 1e6:.1f} MB"
+
+
+def resolve_run(run: str, output_dir: Path, study: str | None = None) -> Path:
+    """Find the folder of a run.
+
+    Args:
+        run: its name, hash or folder; STUDY/VARIANT, the run with the highest score of a variant; `best`, that of a
+            study.
+        output_dir: where to look for runs.
+        study: the study of `best`; None otherwise.
+
+    Raises:
+        ConfigError: if there is no such run.
+    """
+    if study is not None and run != "best":
+        raise ConfigError(f"study={study} has no effect on run={run}; it says of which study run=best is")
+    if run == "best":
+        if study is None:
+            raise ConfigError("run=best: of which study? give study=NAME")
+        return _highest(f"run=best study={study}", list_runs(output_dir, study))
+    runs = output_dir / "runs"
+    candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
+    folder = next((path for path in candidates if RunFolder(path).record.is_file()), None)
+    if folder is not None:
+        return folder
+    if "/" in run and (entries := _entries(output_dir, run.split("/")[0])):
+        return _of_variant(run, entries, output_dir)
+    there = sorted(path.parent.name for path in runs.glob("*/record.json"))
+    raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {_some(there) or 'no runs'}")
+
+
+def _of_variant(run: str, entries: Sequence[StudyEntry], output_dir: Path) -> Path:
+    """The run with the highest score of a variant of a study."""
+    study, _, label = run.partition("/")
+    labels = list(dict.fromkeys(entry.variant for entry in entries))
+    if label not in labels:
+        raise ConfigError(f"run={run}: study {study} has no variant {label}; it has {_some(labels)}")
+    names = {entry.run for entry in entries if entry.variant == label}
+    return _highest(f"run={run}", [each for each in list_runs(output_dir) if each.name in names])
+
+
+def _highest(asked: str, runs: Iterable[ListedRun]) -> Path:
+    """The folder of the run with the highest score."""
+    scored = [(run.score, run.folder) for run in runs if run.score is not None]
+    if not scored:
+        raise ConfigError(f"{asked}: none of its runs has finished with a score; see python -m src.runs")
+    return max(scored, key=lambda pair: pair[0])[1]
+
+
+def _entries(output_dir: Path, study: str) -> list[StudyEntry]:
+    """The runs that a study lists; none without a study.json."""
+    content = read_study(output_dir, study)
+    return [] if content is None else content.runs
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+
+
+def remove_run(output_dir: Path, name: str) -> None:
+    """Delete a run's folder.
+
+    Raises:
+        ConfigError: if a process is training it.
+    """
+    try:
+        with run_lock(lock_file(output_dir, name)):
+            shutil.rmtree(output_dir / "runs" / name)
+    except RunSkippedError as error:
+        raise ConfigError(
+            f"remove={name}: a process is training this run, or it cannot be locked; stop it first"
+        ) from error
