@@ -91,7 +91,7 @@ ELSEWHERE = {
         )
     },
     ("report.py", "variant={label}"): "tests/reporting/test_heatmaps.py",
-    ("reporting/choice.py", "columns={choice}"): "tests/reporting/test_columns.py",
+    ("reporting/choice.py", "columns={choice}"): "tests/reporting/test_table_columns.py",
     ("reporting/heatmaps.py", ": the network has no site "): "tests/reporting/test_heatmaps.py",
     **{
         ("hydra_plugins/study_launchers/local.py", part): "tests/test_local.py"
@@ -180,6 +180,10 @@ ELSEWHERE = {
     ("detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
     ("plan/training_options.py", " cannot be divided among "): "needs several GPUs",
     ("training/trainer.py", " because of its name, so its values"): "as above",
+    ("detector/stock.py", " has no list "): "a user's YAML: tests/detector/test_baselines.py",
+    ("detector/stock.py", " cannot be read ("): "as above",
+    ("detector/stock.py", " is a network for "): "as above",
+    ("plan/networks.py", "Ultralytics cannot build it"): "a user's YAML: tests/plan/test_model_options.py",
     ("detector/sites.py", "this model has no block to graft"): "as above",
     ("detector/trust.py", " is not a dotted path"): "tests/detector: needs a folder given with -cd",
     (
@@ -197,7 +201,13 @@ ELSEWHERE = {
     ("export.py", "put the code back"): "a user's class: tests/test_export.py",
     ("export.py", "Restore the images, or skip the comparison"): "slow: tests/test_export.py",
     ("export.py", " is gone, so nothing is compared"): "as above",
-    ("export.py", ": Ultralytics refuses: "): "as above",
+    ("export.py", ": the export is refused: "): "as above",
+    ("export.py", "is compared before suppression"): "as above",
+    ("export.py", "is neither a side nor [height,width]"): "as above",
+    **{
+        ("latency/backends.py", part): "tests/latency/test_backends.py"
+        for part in (" exclude each other", "is not an option of format=", "is not possible with format=")
+    },
     ("plan/tracking_options.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking_options.py",
     ("plan/tracking_options.py", "its wandb is not a writable folder"): "as above",
     ("plan/tracking_options.py", "which cannot be imported"): "as above",
@@ -552,7 +562,12 @@ def _exported(folder: Path) -> None:
 
 OTHERS: dict[str, Callable[[Path], object]] = {
     "grafted_yolo(stock, None)": lambda folder: grafted_yolo(_stock(folder)),
-    "grafted_yolo(grafted, 'se')": lambda folder: grafted_yolo(_grafted(folder), "se"),
+    "grafted_yolo(grafted, 'baseline')": lambda folder: grafted_yolo(_grafted(folder), "baseline"),
+    "grafted_yolo('yolo26n.yaml', {'p3': 'se'}, ['p5'])": lambda folder: grafted_yolo(
+        "yolo26n.yaml", {"p3": "se"}, ["p5"]
+    ),
+    "grafted_yolo('yolo26n.yaml', {'p3': 'acmx'})": lambda folder: grafted_yolo("yolo26n.yaml", {"p3": "acmx"}),
+    "grafted_yolo('yolo26n.yaml', {'p3': 'baseline'})": lambda folder: grafted_yolo("yolo26n.yaml", {"p3": "baseline"}),
     "grafted_yolo('x.onnx', 'se')": _exported,
     "ACmix(64, paths='x')": lambda folder: ACmix(64, paths="x"),
     "NeighbourhoodAttention(64, implementation='x')": lambda folder: NeighbourhoodAttention(64, implementation="x"),
