@@ -45,7 +45,7 @@ def test_the_zoo_has_every_mechanism():
         override for point in load_study("attention_zoo").with_seeds((0,)).points() for override in point.settings
     }
     there = {f"attention={path.stem}" for path in (CONF / "attention").glob("*.yaml")}
-    assert picked == there - {"attention=placebo"}
+    assert picked == there - {"attention=placebo", "attention=mix"}
 
 
 @pytest.mark.parametrize("name", ["optimizer", "placement"])
@@ -78,7 +78,7 @@ def test_what_is_shared_is_looked_up_once(composer, monkeypatch):
     built, grafted = [], []
     build, prepare = networks.build_stock, networks.prepare
     monkeypatch.setattr(networks, "build_stock", lambda *network: built.append(network) or build(*network))
-    monkeypatch.setattr(networks, "prepare", lambda *given: grafted.append(given) or prepare(*given))
+    monkeypatch.setattr(networks, "prepare", lambda *given, **how: grafted.append(given) or prepare(*given, **how))
     plan_runs(load_study("kernel_att").with_seeds(tuple(range(20))).points(), composer)
     assert (len(built), len(grafted)) == (1, 5)
 
