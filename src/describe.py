@@ -36,7 +36,7 @@ def describe(plan: "Plan") -> str:
     from yolo26_attention.evaluation.flops import count_operators, count_parameters
 
     name, imgsz = plan.config.model.name, plan.arguments["imgsz"]
-    stock = build_stock(name, len(plan.dataset.names), plan.dataset.channels).eval()
+    stock = build_stock(plan.config.model.source, len(plan.dataset.names), plan.dataset.channels).eval()
     grafted = copy.deepcopy(stock)
     graft(grafted, *plan.grafts)
     attention, grafts = plan.config.attention["name"], graft_of(grafted)

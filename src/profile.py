@@ -92,7 +92,7 @@ def measure_plan(plan: "Plan", overrides: list[str]) -> Profile:
         )
     channels = plan.dataset.channels
     imgsz = options.imgsz or plan.arguments["imgsz"]
-    stock, model = (build_stock(plan.config.model.name, len(plan.dataset.names), channels).eval() for _ in range(2))
+    stock, model = (build_stock(plan.config.model.source, len(plan.dataset.names), channels).eval() for _ in range(2))
     graft(model, *plan.grafts)
     deployed = fused(model)
     images = validation_images(plan.dataset.yaml, channels)

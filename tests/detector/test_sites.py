@@ -12,10 +12,11 @@ from ultralytics.nn.tasks import (
     SegmentationModel,
 )
 
+from yolo26_attention.config.models import YOLO26
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.sites import choose_sites, find_sites
 from yolo26_attention.detector.specification import Graft
-from yolo26_attention.detector.stock import MODELS, build_stock
+from yolo26_attention.detector.stock import build_stock
 
 SE = "yolo26_attention.attention.from_timm.se"
 BACKBONE = ["backbone_p2", "backbone_p3", "backbone_p4", "backbone_p5", "sppf", "c2psa"]
@@ -45,7 +46,7 @@ def test_sites_of_yolo26n(sites):
     }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", YOLO26)
 def test_sites_of_every_model(name):
     model = build_stock(name, classes=3, channels=3)
     sites = find_sites(model, imgsz=64)

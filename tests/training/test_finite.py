@@ -43,13 +43,7 @@ def planned(tiny, cls, *overrides):
     plan = check(tiny("attention=baseline", "trainer.epochs=3", *overrides))
     return dataclasses.replace(
         plan,
-        grafts=(
-            Graft(
-                f"{HERE}.{cls.__name__}",
-                {},
-                ("neck",),
-            )
-        ),
+        grafts=(Graft(f"{HERE}.{cls.__name__}", {}, ("neck",)),),
     )
 
 

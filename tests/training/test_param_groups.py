@@ -90,6 +90,7 @@ def test_a_weight_decay_of_its_own_outlives_a_halved_batch():
     site.attention = torch.nn.Conv2d(1, 1, 1)
     model = torch.nn.Module()
     model.model, model.grafted_sites = torch.nn.ModuleList([site]), {"p3": 0}
+    model.grafted_spec = [{"target": "torch.nn.Conv2d", "sites": ("p3",)}]
     groups = [
         {"params": [parameter], "param_group": kind}
         for kind, parameter in zip(("weight", "bias"), site.attention.parameters(), strict=True)

@@ -101,6 +101,15 @@ def finish(trainer):
 
 SETTINGS = [
     pytest.param([], id="musgd-accumulation-straddles-epochs"),
+    pytest.param(
+        [
+            "attention=mix",
+            "attention.grafts={p3: [acmix, {name: se, gate: zero}], p5: {name: cbam, mode: replace}}",
+            "placement=neck",
+        ],
+        id="mix",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(["trainer.nbs=28", "trainer.warmup_epochs=1.4"], id="warmup", marks=pytest.mark.slow),
     pytest.param(["optimizer=adamw", "trainer.nbs=80"], id="adamw-fewer-steps-than-epochs", marks=pytest.mark.slow),
     pytest.param(["trainer.steps=4", "trainer.fraction=13"], id="steps", marks=pytest.mark.slow),

@@ -32,8 +32,9 @@ def found(monkeypatch):
 def begin(tiny, tmp_path):
     def built(name, *overrides, state=None):
         plan = check(tiny("placement=p3", f"attention={name}", *overrides))
+        (tmp_path / name).mkdir(exist_ok=True)
         configured = GraftTrainer.configured(
-            plan.grafts, tmp_path / f"{name}.jsonl", state_file=state, batch_folder=tmp_path / "batches"
+            plan.grafts, tmp_path / name / "journal.jsonl", state_file=state, batch_folder=tmp_path / "batches"
         )
         trainer = configured(overrides={**plan.arguments, "batch": 0.7, "save_dir": str(tmp_path / name)})
         return trainer

@@ -22,6 +22,7 @@ from omegaconf.errors import (
 )
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.models import OTHER_TASKS, TASK_SUFFIXES
 from yolo26_attention.config.schema import SCHEMAS
 
 Converted = TypeVar("Converted")
@@ -158,6 +159,10 @@ def _no_such_option(error: MissingConfigException, overrides: Sequence[str]) -> 
     hint = f"did you mean {close[0]}? " if close else ""
     if group == "data" and name.endswith((".yaml", ".yml")):
         hint = f"a data set of your own is data.yaml={name}; "
+    if group == "model" and name.endswith(TASK_SUFFIXES):
+        return f"{_given(group, overrides, f'{group}={name}')}: {OTHER_TASKS.format(f'{name}.yaml')}"
+    if group == "model" and name.endswith((".yaml", ".yml")):
+        hint = f"a network of your own is model.yaml={name}; "
     return f"{_given(group, overrides, f'{group}={name}')}: there is no {group} {name}; {hint}choose {', '.join(there)}"
 
 

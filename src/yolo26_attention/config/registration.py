@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.compat.hydra import share_schemas
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.models import BASELINES
 from yolo26_attention.config.run_config import RunConfig
-from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig
+from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig, ModelConfig
 
 PLUGINS = (
     "study_launchers.in_turn",
@@ -35,6 +36,8 @@ def register_configs() -> None:
     for group, options in SCHEMAS.items():
         for name, node in options.items():
             store.store(group=f"schema/{group}", name=name, node=node)
+    for name in BASELINES:
+        store.store(group="model", name=name, node=ModelConfig(name))
 
 
 def _register_plugins() -> None:

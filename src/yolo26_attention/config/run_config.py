@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, TypeVar, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from yolo26_attention.config.schema import (
     Config,
@@ -29,6 +29,13 @@ class OwnPlaceboConfig(PlaceboConfig):
     """A placebo that matches a user's class, after the checks: with the fingerprint of the class's code."""
 
     source: str | None = None
+
+
+@dataclass
+class OwnModelConfig(ModelConfig):
+    """A network of the user's own, after the checks: with the fingerprint of its YAML."""
+
+    digest: str = MISSING
 
 
 @dataclass
@@ -62,7 +69,7 @@ class RunConfig(Config):
         return cls(
             attention=_values(config.attention),
             placement=_typed(config.placement, PlacementConfig),
-            model=_typed(config.model, ModelConfig),
+            model=_typed(config.model, OwnModelConfig if "digest" in config.model else ModelConfig),
             data=_typed(data, DigitsConfig) if "train_images" in data else _typed(data, PublicDataConfig),
             optimizer=_typed(optimizer, TunedOptimizerConfig if "lr0" in optimizer else OptimizerConfig),
             trainer=_typed(config.trainer, TrainerConfig),

@@ -74,10 +74,16 @@ class PlacementConfig:
 
 @dataclass
 class ModelConfig:
-    """The YOLO26 model and its starting checkpoint."""
+    """The network, YOLO26 or a baseline, and its starting checkpoint."""
 
     name: str = MISSING
     weights: str | None = None  # null: random start; an official name (yolo26n.pt) or a path
+    yaml: str | None = None  # your own detection network instead: path of its YAML in Ultralytics' form
+
+    @property
+    def source(self) -> str:
+        """What the network is built from: the path of a YAML, or a name."""
+        return self.yaml or self.name
 
 
 @dataclass

@@ -72,6 +72,7 @@ def find_sites(model: nn.Module, imgsz: int = 64) -> dict[str, Site]:
     if isinstance(head, Detect):
         strides: Any = model.stride
         reads: Any = head.f
+        layers = {name: index for name, index in layers.items() if index not in reads}  # one name for each layer
         layers |= {f"p{_level(stride)}": index for index, stride in zip(reads, strides.tolist(), strict=True)}
     if not layers:
         raise ValueError(f"this model has no block to graft; it ends in {type(head).__name__}")
@@ -134,12 +135,17 @@ def _layer_maps(model: nn.Module, imgsz: int) -> dict[int, tuple[int, int, int, 
         for layer in layers_of(model)[:-1]:
             if layer.f != -1:
                 x = outputs[layer.f] if isinstance(layer.f, int) else [x if f == -1 else outputs[f] for f in layer.f]
-            given = x if isinstance(x, list) else [x]
+            given = [one for group in (x if isinstance(x, list) else [x]) for one in _maps(group)]
             x = layer(x)
             outputs.append(x)
-            if all(isinstance(one, torch.Tensor) for one in [*given, x]):
+            if isinstance(x, torch.Tensor):
                 maps[layer.i] = (sum(one.shape[1] for one in given), *x.shape[1:])
     return maps
+
+
+def _maps(output: Any) -> list[torch.Tensor]:
+    """The maps of a layer's output: one, or a tuple of them as from CBLinear."""
+    return list(output) if isinstance(output, tuple) else [output]
 
 
 @contextmanager

@@ -1,25 +1,62 @@
 """The stock model and its starting checkpoint."""
 
+import hashlib
+import json
+import os
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import nn
-from ultralytics.nn.tasks import DetectionModel, load_checkpoint
-from ultralytics.utils import WEIGHTS_DIR
+from ultralytics.nn.tasks import DetectionModel, guess_model_scale, guess_model_task, load_checkpoint
+from ultralytics.utils import WEIGHTS_DIR, YAML
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
+from yolo26_attention.compat.ultralytics import restricted_loading
+from yolo26_attention.config.models import OTHER_TASKS
 from yolo26_attention.detector.trust import Trust, known_classes_only
 
-MODELS = tuple(f"yolo26{scale}{variant}" for variant in ("", "-p2", "-p6") for scale in "nsmlx")
 
+def build_stock(source: str, classes: int, channels: int) -> DetectionModel:
+    """Build a stock model without advancing the global random generator.
 
-def build_stock(name: str, classes: int, channels: int) -> DetectionModel:
-    """Build a stock model from its official name without advancing the global random generator."""
+    Args:
+        source: official name, or absolute path of a user's YAML, of which no code runs (`activation` is a class of
+            torch.nn).
+        classes: number of classes.
+        channels: channels of the input images.
+    """
+    file = source if source.endswith((".yaml", ".yml")) else f"{source}.yaml"
     state = torch.get_rng_state()
-    model = DetectionModel(f"{name}.yaml", ch=channels, nc=classes, verbose=False)
+    with restricted_loading([]) if os.path.isabs(file) else nullcontext():
+        model = DetectionModel(file, ch=channels, nc=classes, verbose=False)
     torch.set_rng_state(state)
     return model
+
+
+def network_digest(path: Path) -> str:
+    """Fingerprint of a user's network: of its YAML's content, and of the scale that Ultralytics reads from its name.
+
+    Raises:
+        ValueError: if there is no such file, or if it is not a detection network in Ultralytics' form.
+    """
+    key, form = f"model.yaml={path}", "write it as Ultralytics' yolo26.yaml"
+    if not path.is_file():
+        raise ValueError(f"{key}: no such file; give the path of a YAML, or model=NAME for a known network")
+    try:
+        settings = YAML.load(path)
+        missing = [name for name in ("backbone", "head") if not isinstance(settings.get(name), list)]
+    except (AssertionError, ValueError) as error:
+        raise ValueError(f"{key} cannot be read ({type(error).__name__}); {form}") from error
+    if missing:
+        raise ValueError(f"{key} has no list {missing[0]}; {form}")
+    task = guess_model_task(settings)
+    if task != "detect":
+        raise ValueError(f"{key} is a network for {task}; {OTHER_TASKS.format(path)}")
+    scale = guess_model_scale(path) if "scales" in settings else ""
+    text = json.dumps([{**settings, "nc": None}, scale], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def find_weights(name: str) -> Path:

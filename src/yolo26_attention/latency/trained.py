@@ -59,7 +59,7 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> Lat
         ParityError: if an export does not match PyTorch.
     """
     channels = plan.dataset.channels
-    stock = build_stock(plan.config.model.name, len(plan.dataset.names), channels).eval()
+    stock = build_stock(plan.config.model.source, len(plan.dataset.names), channels).eval()
     # An exported network takes only images of the size at which it is timed.
     exported = plan.config.latency.backend.value in EXPORTED
     data, validated_at = str(plan.dataset.yaml), imgsz if exported else plan.arguments["imgsz"]

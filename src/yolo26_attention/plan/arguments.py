@@ -43,7 +43,7 @@ def training_arguments(config: RunConfig, dataset: Dataset, weights: Path | None
         "task": "detect",
         "mode": "train",
         "optimizer": name,
-        "model": f"{config.model.name}.yaml",
+        "model": config.model.yaml or f"{config.model.name}.yaml",
         "pretrained": False if weights is None else str(weights),
         "data": str(dataset.yaml),
         "seed": config.seed,

@@ -9,12 +9,10 @@ from typing import Any
 
 import torch
 
-from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import given_overrides, own_folders
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.specification import Graft
-from yolo26_attention.detector.stock import MODELS
 from yolo26_attention.detector.trust import Trust
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import OutputFolder, RunFolder
@@ -24,6 +22,7 @@ from yolo26_attention.plan.data_options import find_dataset, own_data
 from yolo26_attention.plan.earlier import place_of
 from yolo26_attention.plan.machine import training_device, writable_folder
 from yolo26_attention.plan.mix_options import Part, join_mix, split_mix
+from yolo26_attention.plan.model_options import resolve_model
 from yolo26_attention.plan.networks import Networks
 from yolo26_attention.plan.once import once
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
@@ -85,13 +84,12 @@ class Checker:
         output_dir = self._folder(given.output_dir)
         tracking = self._follow_environment(given.tracking, given_overrides())
         self._check_tracking(tracking, given.study, output_dir)
-        if given.model.name not in MODELS:
-            raise ConfigError(f"model.name={given.model.name} is unknown; choose one of {', '.join(MODELS)}")
+        model = resolve_model(given.model)
         device = self._device(given.trainer.device)
         weights = self._networks.weights(given.model.weights)
         data = own_data(given.data)
         dataset = self._dataset(data, output_dir, given.trainer.single_cls, given.trainer.fraction)
-        config = replace(given, tracking=tracking, data=data)
+        config = replace(given, tracking=tracking, data=data, model=model)
         parts = split_mix(config, trust.folders)
         resolved, specified = zip(*(part.blamed(self._resolve, part, trust) for part in parts), strict=True)
         grafts = tuple(graft for graft in specified if graft is not None)

@@ -48,6 +48,8 @@ def identity_content(config: Mapping[str, Any], data: str, weights: str | None) 
     defined = defining(config)
     content: dict[str, Any] = differing(defined, {**PROGRAM, "optimizer": {**OPTIMIZER, **TUNED}, "trainer": TRAINER})
     content |= {"version": VERSION, "data": data, "model": {"name": config["model"]["name"], "weights": weights}}
+    if "digest" in config["model"]:
+        content["model"]["digest"] = config["model"]["digest"]
     content["attention"] = _mix(config["attention"]) if attention_is_mix(config) else _attention(config["attention"])
     if "placement" in content:
         content["placement"]["sites"] = sorted(set(config["placement"]["sites"]))

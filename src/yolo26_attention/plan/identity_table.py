@@ -23,7 +23,7 @@ ALWAYS, OUT = Part.ALWAYS, Part.OUT
 PROGRAM: dict[str, Any] = {
     "seed": ALWAYS,
     "data": ALWAYS,  # identified by its content, not by its options
-    "model": {"name": ALWAYS, "weights": ALWAYS},  # the checkpoint is identified by its content
+    "model": {"name": ALWAYS, "weights": ALWAYS, "yaml": OUT},  # checkpoint and YAML are identified by their content
     "placement": {"sites": ALWAYS, "mode": "append", "gate": "none"},
     "placebo": {"matches": ALWAYS, "options": None, "by": "parameters"},
     # Where the run executes and writes, how it is tracked and timed.

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 class Network(NamedTuple):
     """What defines a stock network."""
 
+    source: str
     model: str
     classes: int
     channels: int
@@ -74,7 +75,7 @@ class Networks:
         Raises:
             ConfigError: naming the key, the value and a way out.
         """
-        network = Network(config.model.name, len(dataset.names), dataset.channels)
+        network = Network(config.model.source, config.model.name, len(dataset.names), dataset.channels)
         stride = largest_stride(self._stock(network)[0])
         for key, imgsz in (("trainer", config.trainer.imgsz), ("latency", config.latency.imgsz)):
             check_image_size(key, imgsz, network.model, stride)
@@ -137,8 +138,16 @@ def _weights(name: str | None) -> Path | None:
 
 
 def _stock(network: Network) -> tuple[nn.Module, Mapping[str, Site]]:
-    stock = build_stock(network.model, network.classes, network.channels)
-    return stock, probe_sites(stock)
+    try:
+        stock = build_stock(network.source, network.classes, network.channels)
+        return stock, probe_sites(stock)
+    except Exception as error:
+        if network.source == network.model:
+            raise
+        raise ConfigError(
+            f"model.yaml={network.source}: Ultralytics cannot build it ({type(error).__name__}: {error}); try it with "
+            "YOLO(PATH) in Python first"
+        ) from error
 
 
 def _code_changed(weights: Path) -> str | None:

@@ -284,7 +284,7 @@ class GraftTrainer(Grafting, DetectionTrainer):
         if self.resumed_batch is not None:
             return self.resumed_batch
         what = {
-            "model": Path(self.args.model).stem,
+            "model": self.args.model if os.path.isabs(self.args.model) else Path(self.args.model).stem,
             "classes": self.data["nc"],
             "channels": self.data["channels"],
             "images": str(self.data["train"]),
@@ -299,7 +299,7 @@ class GraftTrainer(Grafting, DetectionTrainer):
 
     def _batch_of_stock(self) -> int:
         grafted = self.model.to("cpu")
-        stock = build_stock(Path(self.args.model).stem, self.data["nc"], self.data["channels"])
+        stock = build_stock(str(self.args.model), self.data["nc"], self.data["channels"])
         self.model = stock.to(self.device)
         try:
             with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):

@@ -1,0 +1,27 @@
+"""Check the model group: a network that Ultralytics knows, or one of the user's own."""
+
+from pathlib import Path
+
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.models import MODELS, unknown_model
+from yolo26_attention.config.run_config import OwnModelConfig
+from yolo26_attention.config.schema import ModelConfig
+from yolo26_attention.detector.stock import network_digest
+
+
+def resolve_model(model: ModelConfig) -> ModelConfig:
+    """Check the name; `model.yaml=PATH` is a network of its own, named after its file and identified by its content.
+
+    Raises:
+        ConfigError: if there is no such network, or if it is not for detection.
+    """
+    if model.yaml is None:
+        if model.name not in MODELS:
+            raise ConfigError(unknown_model(model.name))
+        return model
+    path = Path(model.yaml).absolute()
+    try:
+        digest = network_digest(path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return OwnModelConfig(path.stem, model.weights, str(path), digest)
