@@ -77,11 +77,11 @@ ELSEWHERE = {
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",
     **{
-        ("runs.py", part): "tests/test_runs.py"
+        ("runs.py", part): "tests/test_runs_listed.py"
         for part in (": there is no such state", ": give one of the two", "yes=true has no effect", "remove={")
     },
     **{
-        ("study/inventory.py", part): "tests/test_runs.py"
+        ("study/inventory.py", part): "tests/test_runs_listed.py"
         for part in (
             "study={study} has no effect",
             "run=best: of which",
