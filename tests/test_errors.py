@@ -180,6 +180,10 @@ ELSEWHERE = {
     ("detector/same_graft.py", "would be lost"): "from Python only: tests/detector",
     ("plan/training_options.py", " cannot be divided among "): "needs several GPUs",
     ("training/trainer.py", " because of its name, so its values"): "as above",
+    ("detector/stock.py", " has no list "): "a user's YAML: tests/detector/test_baselines.py",
+    ("detector/stock.py", " cannot be read ("): "as above",
+    ("detector/stock.py", " is a network for "): "as above",
+    ("plan/networks.py", "Ultralytics cannot build it"): "a user's YAML: tests/plan/test_model_options.py",
     ("detector/sites.py", "this model has no block to graft"): "as above",
     ("detector/trust.py", " is not a dotted path"): "tests/detector: needs a folder given with -cd",
     (
@@ -552,7 +556,12 @@ def _exported(folder: Path) -> None:
 
 OTHERS: dict[str, Callable[[Path], object]] = {
     "grafted_yolo(stock, None)": lambda folder: grafted_yolo(_stock(folder)),
-    "grafted_yolo(grafted, 'se')": lambda folder: grafted_yolo(_grafted(folder), "se"),
+    "grafted_yolo(grafted, 'baseline')": lambda folder: grafted_yolo(_grafted(folder), "baseline"),
+    "grafted_yolo('yolo26n.yaml', {'p3': 'se'}, ['p5'])": lambda folder: grafted_yolo(
+        "yolo26n.yaml", {"p3": "se"}, ["p5"]
+    ),
+    "grafted_yolo('yolo26n.yaml', {'p3': 'acmx'})": lambda folder: grafted_yolo("yolo26n.yaml", {"p3": "acmx"}),
+    "grafted_yolo('yolo26n.yaml', {'p3': 'baseline'})": lambda folder: grafted_yolo("yolo26n.yaml", {"p3": "baseline"}),
     "grafted_yolo('x.onnx', 'se')": _exported,
     "ACmix(64, paths='x')": lambda folder: ACmix(64, paths="x"),
     "NeighbourhoodAttention(64, implementation='x')": lambda folder: NeighbourhoodAttention(64, implementation="x"),

@@ -14,9 +14,10 @@ from src.export import export_run
 from tests.conftest import beside
 from tests.faults.data import Call, pets
 from tests.faults.doing import ROOT, configuration
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.record import Record
-from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
 
 SECRETS = {

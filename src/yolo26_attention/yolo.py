@@ -56,8 +56,10 @@ def grafted_yolo(
     if attention is None:
         return GraftedYOLO(model, trust=Trust(trust))
     if isinstance(attention, Mapping):
-        if options or match or tuple(sites) != ("neck",):
-            raise ValueError("attention is a mix, which names its sites, options and what its placebos match itself")
+        named = {"sites": None if tuple(sites) == ("neck",) else sites, "options": options, "match": match}
+        for key, value in named.items():
+            if value:
+                raise ValueError(f"{key}={value} has no effect on a mix; write it into the mapping {attention}")
         mixed = tuple(_graft_of_entry(entry, seed, mode, gate) for entry in read_mix(attention))
         return GraftedYOLO(model, mixed, Trust(trust))
     what = _attention(attention, options or {}, match)

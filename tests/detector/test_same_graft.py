@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from yolo26_attention.attention.options import resolve_options
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.grafted import graft_parts
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.same_graft import graft_difference, load_graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.plan.checks import check
 from yolo26_attention.training.trainer import GraftTrainer
 
 

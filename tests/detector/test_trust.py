@@ -11,11 +11,12 @@ import torch
 
 from tests.faults.data import Call
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS, resolve_options
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock, check_weights
 from yolo26_attention.detector.trust import Trust
-from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
 from yolo26_attention.training.trainer import GraftTrainer
 from yolo26_attention.yolo import grafted_yolo

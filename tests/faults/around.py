@@ -20,9 +20,10 @@ from src.export import export_run
 from tests.conftest import beside
 from tests.faults.data import cut, pets
 from tests.faults.doing import EPOCHS, at_epoch, checked, configuration, logged, outcome, program
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.record import Record, RunSkippedError
-from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.plan.checks import check
 from yolo26_attention.run.attempt import DiskFullError
 from yolo26_attention.run.runner import run
 from yolo26_attention.training.resuming import Resuming

@@ -15,10 +15,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from tests.conftest import CONF, beside
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.files.journal import read_journal
-from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
 from yolo26_attention.training.resuming import Resuming
 

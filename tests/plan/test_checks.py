@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import OwnPlaceboConfig
 from yolo26_attention.config.schema import PlaceboConfig, PlacementConfig
 from yolo26_attention.detector.grafting import graft
@@ -16,7 +17,7 @@ from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.attention_options import resolve_placebo
-from yolo26_attention.plan.checks import Checker, ConfigError, check
+from yolo26_attention.plan.checks import Checker, check
 
 
 def test_latency_that_is_not_measured_is_not_refused(tiny):

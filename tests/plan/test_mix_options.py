@@ -113,6 +113,12 @@ def test_an_attention_of_the_user_is_found_by_name_and_by_path(mixed, monkeypatc
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("yolo26_attention.plan.checks.own_folders", lambda: [str(tmp_path)])
+    (tmp_path / "attention" / "extended.yaml").write_text("defaults: [damped]\nname: extended\n")
+    (tmp_path / "attention" / "list.yaml").write_text("[1]\n")
+    with pytest.raises(ConfigError, match=r"attention.grafts.p3: \S+extended.yaml has a defaults list"):
+        mixed("p3: extended")
+    with pytest.raises(ConfigError, match=r"attention.grafts.p3: \S+list.yaml is not a set of options"):
+        mixed("p3: list")
     plan = mixed("p3: {name: damped, factor: 0.2}, p5: mix_damped.Damped, p4: damped")
     assert [(one.name, dict(one.options)) for one in plan.grafts] == [
         ("damped", {"factor": 0.2}),

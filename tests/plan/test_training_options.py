@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from yolo26_attention.plan.checks import ConfigError, check
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.training_options import RANGES, check_training_options
 
 
