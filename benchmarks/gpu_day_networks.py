@@ -15,6 +15,7 @@ from yolo26_attention.config.schema import Backend, LatencyConfig
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
+from yolo26_attention.files.latency import Throughput
 from yolo26_attention.latency.measure import measure
 
 CUDA = torch.cuda.is_available()
@@ -122,22 +123,26 @@ def _measure(notes: Notes, name: str, backend: str, seconds: float) -> None:
         throughput_batches=[2 if DRY else 32],
     )
     stock, model = network("stock").eval(), network(name).eval()
-    found = measure(model, copy.deepcopy(stock), options, images=images, imgsz=IMGSZ, device=DEVICE).record
-    (throughput,) = found["throughput"].values()
+    found = measure(model, copy.deepcopy(stock), options, images=images, imgsz=IMGSZ, device=DEVICE).latency
+    (throughput,) = found.throughput.values()
+    known = isinstance(throughput, Throughput)
     notes.row(
         "deployed",
-        **{
-            "network": name, "backend": backend, "precision": found["precision"], "p50 ms": found["p50_ms"],
-            "/ stock": found["ratio_to_stock"], "low": found["ratio_low"], "high": found["ratio_high"],
-            "end to end / stock": found["end_to_end"]["ratio_to_stock"],
-            "images/s at 32": throughput.get("images_per_second"),
-            "stock images/s": throughput.get("stock_images_per_second"),
-            "J an image": throughput.get("joules_per_image"), "MB": found["memory"]["peak_mb"],
-            "throttled": found["throttled"], "busy": found["busy"], "implementations": found["implementations"],
-        },
-    )  # fmt: skip
+        network=name,
+        backend=backend,
+        precision=found.precision,
+        **{"p50 ms": found.p50_ms, "/ stock": found.ratio_to_stock, "low": found.ratio_low, "high": found.ratio_high},
+        **{"end to end / stock": found.end_to_end.ratio_to_stock},
+        **{"images/s at 32": throughput.images_per_second if known else throughput.error},
+        **{"stock images/s": throughput.stock_images_per_second if known else None},
+        **{"J an image": throughput.joules_per_image if known else None},
+        MB=found.memory.peak_mb,
+        throttled=found.throttled,
+        busy=found.busy,
+        implementations=found.implementations,
+    )
     if name == "acmix" and backend == ("eager" if DRY else "cuda_graph"):
-        ratio = found["ratio_to_stock"]
+        ratio = found.ratio_to_stock
         notes.verdict("deployed ACmix / stock, batch 1, CUDA graph", f"{ratio:.3f}", "at most 1.2", ratio <= 1.2)
 
 

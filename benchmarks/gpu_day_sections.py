@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.gpu_day_notes import DRY, Notes
@@ -63,7 +64,11 @@ def machine(notes: Notes) -> None:
         with pretended_nvml() if DRY else nullcontext():
             gpu = Gpu(torch.device("cuda", 0))
             gpu.sample()
-            summary = {**gpu.summary(), "joules since the driver was loaded": gpu.joules(), "driver": driver_version()}
+            summary = {
+                **asdict(gpu.summary()),
+                "joules since the driver was loaded": gpu.joules(),
+                "driver": driver_version(),
+            }
         for what, value in summary.items():
             notes.row("NVML", what=what, value=value)
         unknown = [what for what, value in summary.items() if value is None and what != "error"]

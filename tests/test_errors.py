@@ -91,7 +91,7 @@ ELSEWHERE = {
         )
     },
     ("report.py", "variant={label}"): "tests/reporting/test_heatmaps.py",
-    ("reporting/choice.py", "columns={choice}"): "tests/reporting/test_columns.py",
+    ("reporting/choice.py", "columns={choice}"): "tests/reporting/test_table_columns.py",
     ("reporting/heatmaps.py", ": the network has no site "): "tests/reporting/test_heatmaps.py",
     **{
         ("hydra_plugins/study_launchers/local.py", part): "tests/test_local.py"
@@ -201,7 +201,13 @@ ELSEWHERE = {
     ("export.py", "put the code back"): "a user's class: tests/test_export.py",
     ("export.py", "Restore the images, or skip the comparison"): "slow: tests/test_export.py",
     ("export.py", " is gone, so nothing is compared"): "as above",
-    ("export.py", ": Ultralytics refuses: "): "as above",
+    ("export.py", ": the export is refused: "): "as above",
+    ("export.py", "is compared before suppression"): "as above",
+    ("export.py", "is neither a side nor [height,width]"): "as above",
+    **{
+        ("latency/backends.py", part): "tests/latency/test_backends.py"
+        for part in (" exclude each other", "is not an option of format=", "is not possible with format=")
+    },
     ("plan/tracking_options.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking_options.py",
     ("plan/tracking_options.py", "its wandb is not a writable folder"): "as above",
     ("plan/tracking_options.py", "which cannot be imported"): "as above",

@@ -134,7 +134,7 @@ FAULTS = [
     Fault("finished run: last.pt cut short", asked_again(LAST, cut), "nothing trained; every file as it was$"),
     Fault("finished run: last.pt is noise", asked_again(LAST, garbage), "nothing trained; every file as it was$"),
     Fault("finished run: exported, best.pt cut short", exported, r"refused: .*best\.pt cannot be read .*force=true"),
-    Fault("study YAML: byte-order mark", study_yaml(MARK + STUDY), "read: why"),
+    Fault("study YAML: byte-order mark", study_yaml(MARK + STUDY + b"  acmix: {attention: acmix}\n"), "read: why"),
     Fault("study YAML: tab", study_yaml(STUDY + b"\tacmix: {}\n"), r"refused: .*mine\.yaml .*line 5 has a tab"),
     Fault(
         "study YAML: Latin-1",

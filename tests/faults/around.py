@@ -73,7 +73,7 @@ def exported(folder: Path) -> str:
     run(plan, "")
     cut(plan.folder / "train" / "weights" / "best.pt")
     try:
-        return export_run(vars(ExportConfig(run=str(plan.folder), check=False)))
+        return export_run(ExportConfig(run=str(plan.folder), check=False))
     except ConfigError as error:
         return f"refused: {error}"
 

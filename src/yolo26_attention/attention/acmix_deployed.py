@@ -38,12 +38,12 @@ class DeployedACmix(nn.Module):
     Source: Pan et al. 2022, section 4; multiplying the weights first changes only the rounding.
     """
 
-    projection: Tensor
-    scale: Tensor
-    offsets: Tensor
-    kernel: Tensor
-    taps: Tensor
-    bias: Tensor
+    projection: Float[Tensor, "in_channels projected"]
+    scale: Float[Tensor, "projected_heads head_channels"]
+    offsets: Float[Tensor, "coefficients projected"]
+    kernel: Float[Tensor, "channels inputs side side"]
+    taps: Float[Tensor, "taps channels"]
+    bias: Float[Tensor, " channels"]
 
     def __init__(self, trained: "ACmix"):
         super().__init__()

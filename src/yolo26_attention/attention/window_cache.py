@@ -13,7 +13,9 @@ MOST = 64
 _kept: OrderedDict[Hashable, Tensor] = OrderedDict()
 
 
-def constant(key: Hashable, like: Shaped[Tensor, "..."], make: Callable[[], Tensor]) -> Shaped[Tensor, "..."]:
+def constant(
+    key: Hashable, like: Shaped[Tensor, "..."], make: Callable[[], Shaped[Tensor, "..."]]
+) -> Shaped[Tensor, "..."]:
     """Return the tensor that `make` builds, from an earlier call with the same key, device and dtype if there is one.
 
     Args:

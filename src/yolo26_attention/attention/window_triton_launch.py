@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 import triton
+from jaxtyping import Float
 from torch import Tensor
 
 # Tiles (rows, columns) to choose from: 16 to 64 elements, the rows of one to four tensor-core tiles.
@@ -83,7 +84,15 @@ class Plan(NamedTuple):
     keywords: dict[str, Any]
 
 
-def sizes_of(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int, dilation: int) -> Sizes:
+def sizes_of(
+    q: Float[Tensor, "batch channels out_height out_width"],
+    k: Float[Tensor, "batch channels height width"],
+    v: Float[Tensor, "batch value_channels height width"],
+    heads: int,
+    window: int,
+    stride: int,
+    dilation: int,
+) -> Sizes:
     """Sizes of a call of window_attention."""
     return Sizes(
         heads,
