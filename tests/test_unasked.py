@@ -75,7 +75,7 @@ def test_an_export_runs_nothing_of_a_run_from_elsewhere(tmp_path, download):
     plan = check(configuration(tmp_path, "attention=baseline", f"data.yaml={yaml}", "trainer.fraction=1.0"))
     run(plan, "")
     shutil.rmtree(tmp_path / "images" / "val")
-    options = vars(ExportConfig(run=str(plan.folder), format="torchscript"))
+    options = ExportConfig(run=str(plan.folder), format="torchscript")
     with pytest.raises(
         ConfigError, match=r"(?s)images not found.*\nRestore the images, or skip the comparison: check=false"
     ):

@@ -50,10 +50,15 @@ def check_parts(candidate: Candidate) -> None:
 def check_modes(candidate: Candidate) -> None:
     """Check that a part that was built in evaluation mode stays there.
 
+    An attribute of a class, such as Ultralytics' default activation, is shared with other networks, which change its
+    mode.
+
     Raises:
         UnfitError: if it does not.
     """
-    resting = [name for name, part in candidate.module.named_modules() if not part.training]
+    classes = {cls for part in candidate.module.modules() for cls in type(part).__mro__}
+    shared = {id(value) for cls in classes for value in vars(cls).values() if isinstance(value, nn.Module)}
+    resting = [name for name, part in candidate.module.named_modules() if not part.training and id(part) not in shared]
     if candidate.module.training and resting:
         trained = copy.deepcopy(candidate.module).train()
         if woken := [name for name in resting if trained.get_submodule(name).training]:
