@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from yolo26_attention.attention.window_gradients import dense_gradients
 from yolo26_attention.attention.window_grid import Grid
 
 # Shape legend: B batch, H height, W width, C channels, P pixels, S strips (columns of tiles), R bands
@@ -54,12 +55,8 @@ def backward(
     tiles = [_query_tiles(grid, x, heads) for x in (q, grad_out)] + [_key_tiles(grid, x, heads) for x in (k, v)]
     sizes = tiles[0].shape[:4]
     q_tiles, grad_tiles, k_tiles, v_tiles = (x.flatten(0, 3) for x in tiles)
-    weights = torch.softmax(torch.baddbmm(grid.mask(q), q_tiles, k_tiles.mT, alpha=scale), -1)
-    dv = torch.bmm(weights.mT, grad_tiles)
-    d_weights = torch.bmm(grad_tiles, v_tiles.mT)
-    d_logits = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype).mul_(scale)
-    dk, dq = torch.bmm(d_logits.mT, q_tiles), torch.bmm(d_logits, k_tiles)
-    dq, dk, dv = (x.unflatten(0, sizes) for x in (dq, dk, dv))
+    gradients = dense_gradients(q_tiles, k_tiles, v_tiles, grad_tiles, grid.mask(q), scale)
+    dq, dk, dv = (x.unflatten(0, sizes) for x in gradients)
     _put(grid, dq, totals[0])
     _add(grid, dk, totals[1])
     _add(grid, dv, totals[2])

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from yolo26_attention.attention import window_batched, window_whole
 from yolo26_attention.attention.window_border import fold_reflection
+from yolo26_attention.attention.window_gradients import dense_gradients
 from yolo26_attention.attention.window_grid import Grid, grids, whole_is_cheaper
 
 # Cost of a tile in addition to its products (see window_grid): calling a small matrix product costs
@@ -122,12 +123,8 @@ def _backward(grid: Grid, inputs: tuple[Tensor, ...], heads: int, totals: tuple[
                 tiles.append(grid.key_tiles(x[sample].index_select(0, index[strip]), heads))
             # Copies, so that the operands of each head are contiguous, (R N, M or K, D).
             q_tiles, grad_tiles, k_tiles, v_tiles = (x.flatten(0, 1) for x in tiles)
-            weights = torch.softmax(torch.baddbmm(mask, q_tiles, k_tiles.mT, alpha=scale), -1)
-            dv = torch.bmm(weights.mT, grad_tiles)
-            d_weights = torch.bmm(grad_tiles, v_tiles.mT)
-            d_logits = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype).mul_(scale)
-            dk, dq = torch.bmm(d_logits.mT, q_tiles), torch.bmm(d_logits, k_tiles)
-            dq, dk, dv = (x.unflatten(0, (-1, heads)) for x in (dq, dk, dv))
+            gradients = dense_gradients(q_tiles, k_tiles, v_tiles, grad_tiles, mask, scale)
+            dq, dk, dv = (x.unflatten(0, (-1, heads)) for x in gradients)
             grid.put(dq, strip, totals[0][sample])
             grid.add_key_tiles(dk, strip, totals[1][sample])
             grid.add_key_tiles(dv, strip, totals[2][sample])

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from yolo26_attention.attention.window_cache import constant
+from yolo26_attention.attention.window_gradients import dense_gradients
 
 # Shape legend: B batch, H height, W width, C channels, N heads, Q queries of a map, K keys of a map,
 # D channels per head
@@ -92,12 +93,8 @@ def backward(
 def _gradients(inputs: list[Tensor], mask_QK: Tensor, heads: int) -> tuple[Tensor, ...]:
     scale = (inputs[0].shape[2] // heads) ** -0.5
     q, k, v, grad = (_by_head(x, heads).flatten(0, 1) for x in inputs)
-    weights = torch.softmax(torch.baddbmm(mask_QK, q, k.mT, alpha=scale), -1)
-    dv = torch.bmm(weights.mT, grad)
-    d_weights = torch.bmm(grad, v.mT)
-    d_logits = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype).mul_(scale)
-    dk, dq = torch.bmm(d_logits.mT, q), torch.bmm(d_logits, k)
-    return tuple(x.unflatten(0, (-1, heads)).transpose(1, 2).flatten(2) for x in (dq, dk, dv))
+    gradients = dense_gradients(q, k, v, grad, mask_QK, scale)
+    return tuple(x.unflatten(0, (-1, heads)).transpose(1, 2).flatten(2) for x in gradients)
 
 
 def _by_head(x_BPC: Tensor, heads: int) -> Tensor:
