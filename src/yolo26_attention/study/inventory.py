@@ -8,13 +8,15 @@ from pathlib import Path
 
 from yolo26_attention.columns import aligned
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.study.progress import duration
-from yolo26_attention.study.runs import StudyEntry, find_run, read_study
+from yolo26_attention.study.runs import STATES, StudyEntry, find_run, read_study
 
 MOST_NAMES = 8
+NO_RECORD = "no record"
+LISTED_STATES = tuple(NO_RECORD if state == "pending" else state for state in STATES)
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class ListedRun:
 
     Attributes:
         name: of its folder.
-        state: as in `study.runs`; `no record` for a folder without one.
+        state: one of LISTED_STATES.
         record: None if there is none, or if it cannot be read.
         size: of its files, in bytes.
         age: seconds since its record changed.
@@ -57,7 +59,7 @@ def list_runs(output_dir: Path, study: str = "", status: str = "") -> list[Liste
     """
     listed = {entry.run for entry in _entries(output_dir, study)} if study else set()
     found = []
-    for folder in (output_dir / "runs").glob("*"):
+    for folder in OutputFolder(output_dir).runs.glob("*"):
         if folder.is_dir():
             run = _listed(output_dir, folder)
             if (not study or study == run.study or run.name in listed) and status in ("", run.state):
@@ -70,7 +72,7 @@ def _listed(output_dir: Path, folder: Path) -> ListedRun:
     record = RunFolder(folder).record
     changed = (record if record.is_file() else folder).stat().st_mtime
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    shown = "no record" if state.state == "pending" else state.state
+    shown = NO_RECORD if state.state == "pending" else state.state
     return ListedRun(folder.name, folder, shown, state.record, size, max(time.time() - changed, 0.0))
 
 
@@ -106,14 +108,15 @@ def resolve_run(run: str, output_dir: Path, study: str | None = None) -> Path:
         if study is None:
             raise ConfigError("run=best: of which study? give study=NAME")
         return _highest(f"run=best study={study}", list_runs(output_dir, study))
-    runs = output_dir / "runs"
+    output = OutputFolder(output_dir)
+    runs = output.runs
     candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
     folder = next((path for path in candidates if RunFolder(path).record.is_file()), None)
     if folder is not None:
         return folder
     if "/" in run and (entries := _entries(output_dir, run.split("/")[0])):
         return _of_variant(run, entries, output_dir)
-    there = sorted(path.parent.name for path in runs.glob("*/record.json"))
+    there = [folder.name for folder in output.recorded()]
     raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {_some(there) or 'no runs'}")
 
 
@@ -153,7 +156,7 @@ def remove_run(output_dir: Path, name: str) -> None:
     """
     try:
         with run_lock(lock_file(output_dir, name)):
-            shutil.rmtree(output_dir / "runs" / name)
+            shutil.rmtree(OutputFolder(output_dir).run(name).path)
     except RunSkippedError as error:
         raise ConfigError(
             f"remove={name}: a process is training this run, or it cannot be locked; stop it first"
