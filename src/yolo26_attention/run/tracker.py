@@ -118,7 +118,8 @@ class Tracker:
     def close(self, *error: Any) -> None:
         """Upload what is left and end the W&B run, as failed if an error (type, value, traceback) is given.
 
-        If the server does not answer for `tracking.FINISH_SECONDS`, the rest stays in the run's folder, and `lost` says so.
+        If the server does not answer for `tracking.FINISH_SECONDS`, the rest stays in the run's folder, and `lost` says
+        so.
         """
         if self._run is not None:
             with self._dispensable():
