@@ -233,8 +233,13 @@ def export_arguments(fmt: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:
-    """Load an exported file in the runtime of its format, as Ultralytics does."""
-    return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
+    """Load an exported file in the runtime of its format, as Ultralytics does, but without TF32 on a GPU."""
+    if file.suffix != ".onnx":
+        return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
+    from yolo26_attention.compat.onnxruntime import sessions_without_tf32
+
+    with sessions_without_tf32():
+        return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
 
 
 def _configure(deployed: AutoBackend, backend: str, precision: str, file: Path) -> None:
