@@ -16,6 +16,7 @@ from ultralytics.nn.tasks import BaseModel
 from ultralytics.utils import SETTINGS
 
 from yolo26_attention.compat.ultralytics import fuse_grafts, without_flops_line
+from yolo26_attention.detector.grafted import prepare_export
 from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision
 
 # Backends that run an exported file, with Ultralytics' name of its format.
@@ -190,9 +191,7 @@ def export(
     network.task, network.pt_path = "detect", str(folder / f"{name}.pt")
     fuse_grafts()
     fixed = not arguments.get("dynamic", False) if fixed_maps is None else fixed_maps
-    for module in network.modules():
-        if callable(getattr(type(module), "prepare_export", None)):
-            module.prepare_export(dynamic=not fixed)
+    prepare_export(network, dynamic=not fixed)
     arguments |= {"format": fmt, "imgsz": imgsz if isinstance(imgsz, int) else list(imgsz), "verbose": False}
     arguments["device"] = str(next(network.parameters()).device)
     with cpu_threads(None), without_flops_line():
