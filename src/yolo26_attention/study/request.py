@@ -85,7 +85,7 @@ def parse(arguments: Sequence[str]) -> Request:
     if len(options.tasks) > 1:
         raise ConfigError(f"{' and '.join(options.tasks)} at once; ask for one of them")
     kept = [text for text in arguments if _key(text) not in own - {"seeds", "study"}]
-    hydra, rest = _own_folder(kept)
+    hydra, rest = own_folder(kept)
     names = [text for text in rest if "=" not in text and not text.startswith("~")]
     if len(names) != 1:
         raise ConfigError(f"name one study: {', '.join(study_names())}; python -m src.sweep --help tells more")
@@ -96,7 +96,7 @@ def parse(arguments: Sequence[str]) -> Request:
     rest = [text for text in rest if text != names[0] and _key(text) not in own]
     hydra += [text for text in rest if text.startswith("hydra")]
     overrides = [text for text in rest if not text.startswith("hydra")]
-    _refuse_several_values(overrides)
+    refuse_several_values(overrides)
     return Request(study, options.study or study.name, options, tuple(overrides), tuple(hydra), tuple(kept))
 
 
@@ -104,7 +104,7 @@ def _key(text: str) -> str:
     return text.partition("=")[0]
 
 
-def _refuse_several_values(overrides: Sequence[str]) -> None:
+def refuse_several_values(overrides: Sequence[str]) -> None:
     """Refuse options that no study as a whole can have."""
     for override in overrides:
         if _key(override) == "seed":
@@ -115,7 +115,7 @@ def _refuse_several_values(overrides: Sequence[str]) -> None:
         raise ConfigError(f"{several[0]}: several values are variants; write them into a study file")
 
 
-def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The folder given with -cd as Hydra's own override, and the other arguments."""
     rest = list(arguments)
     found = [index for index, argument in enumerate(rest) if argument in {"-cd", "--config-dir"}]
