@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from yolo26_attention.attention.options import BASELINE
@@ -200,7 +201,7 @@ class Search:
     def halve(self) -> None:
         """Continue the better half to the next rung, until the last one has finished its training."""
         contenders = list(self.runs)
-        for before, after in zip(self.rungs, self.rungs[1:], strict=False):
+        for before, after in pairwise(self.rungs):
             scores = self._scores(contenders, before)
             contenders = list(better_half(scores, self.costs))
             if self._spent(1.0) and any(self.score(one, after) is None for one in contenders):

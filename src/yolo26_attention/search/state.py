@@ -14,6 +14,7 @@ from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.record import read_json
 from yolo26_attention.files.typed import parse, plain
 from yolo26_attention.search.definition import SearchFile
+from yolo26_attention.study.search import FREE
 
 FORMAT = 1
 
@@ -36,7 +37,7 @@ class SearchState:
     """What has been done.
 
     Attributes:
-        declared: hash of the search file's content and of the options in the command line.
+        declared: hash of the search file's content and of the options that affect a result.
         costs: measured latency ratios by label: of single changes, which predict, and of the front.
         machine: device on which they were measured.
         started: candidates in the order of their start.
@@ -65,7 +66,8 @@ def read_state(folder: Path, search: SearchFile, overrides: Sequence[str]) -> Se
     """
     # More runs or hours, and another confirmation, continue the same search.
     content = {**asdict(search), "confirm": None, "budget": {"latency_ratio": search.budget.latency_ratio}}
-    text = json.dumps([content, list(overrides)], sort_keys=True)
+    kept = [override for override in overrides if not override.startswith(FREE)]
+    text = json.dumps([content, kept], sort_keys=True)
     declared = hashlib.sha256(text.encode()).hexdigest()[:12]
     path = folder / "search.json"
     if not path.exists():
