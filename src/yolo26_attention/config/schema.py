@@ -283,6 +283,14 @@ class Config:
 
 
 @dataclass
+class DescribeConfig(Config):
+    """Options of `python -m src.describe`: those of a run, and what is printed."""
+
+    layers: bool = False  # measure every layer of the deployed network
+    markdown: bool = False  # print only the table of layers, as Markdown
+
+
+@dataclass
 class ExportConfig:
     """Options of `python -m src.export`."""
 

@@ -33,22 +33,27 @@ def peak_memory(network: AutoBackend, x: Tensor, device: torch.device) -> int:
         model.graphs.clear()  # recording allocates memory
     else:
         network(x)
-    return weights + (_peak_cuda(network, x, device) if device.type == "cuda" else _peak_cpu(network, x))
+    return weights + peak_allocation(network, x, device)
 
 
-def _peak_cuda(network: AutoBackend, x: Tensor, device: torch.device) -> int:
+def peak_allocation(call: Callable[[Any], Any], x: Any, device: torch.device) -> int:
+    """Measure how many bytes PyTorch's allocator holds at the peak of a call beyond those held before it."""
+    return _peak_cuda(call, x, device) if device.type == "cuda" else _peak_cpu(call, x)
+
+
+def _peak_cuda(call: Callable[[Any], Any], x: Any, device: torch.device) -> int:
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    network(x)
+    call(x)
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def _peak_cpu(network: AutoBackend, x: Tensor) -> int:
+def _peak_cpu(call: Callable[[Any], Any], x: Any) -> int:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's library
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        network(x)
+        call(x)
     changes = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
     held = highest = 0
     for change in sorted(changes, key=lambda event: event.start_ns()):
