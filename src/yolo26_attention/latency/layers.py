@@ -17,8 +17,10 @@ from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.detector.sites import layers_of
 from yolo26_attention.evaluation.flops import count_operators_on, count_parameters
 from yolo26_attention.latency.backends import cpu_threads
-from yolo26_attention.latency.memory import peak_allocation
+from yolo26_attention.latency.machine import Machine, Watched
+from yolo26_attention.latency.memory import peak_allocations
 from yolo26_attention.latency.precision import DTYPES, measured_precision, without_tf32
+from yolo26_attention.latency.text import machine_warning
 
 WARMUP_PASSES = 5
 HEADER = ("layer", "module", "map", "parameters", "GFLOPs", "MB", "ms", "share")
@@ -69,6 +71,7 @@ class LayerCosts:
     precision: str
     device: torch.device
     threads: int | None
+    watched: Watched
 
 
 def check_layer_options(options: LatencyConfig) -> None:
@@ -120,16 +123,19 @@ def layer_costs(
     x = x.to(device, DTYPES[precision])
     with cpu_threads(options.threads), without_tf32(), torch.no_grad():
         inputs, shapes = zip(*(_inputs(network, x) for network in both), strict=True)
+        machine = Machine(device).start()
         times, passes = _times(both, x, device, options.seconds, options.max_pairs)
+        watched = machine.stop()
         costs = [
             [
-                Cost(
-                    count_parameters(layer),
-                    count_operators_on(layer, given).flops // options.batch,
-                    peak_allocation(layer, given, device),
-                    ms,
+                Cost(count_parameters(layer), count_operators_on(layer, given).flops // options.batch, memory, ms)
+                for layer, given, memory, ms in zip(
+                    layers_of(network),
+                    arguments,
+                    peak_allocations(list(zip(layers_of(network), arguments, strict=True)), device),
+                    measured,
+                    strict=True,
                 )
-                for layer, given, ms in zip(layers_of(network), arguments, measured, strict=True)
             ]
             for network, arguments, measured in zip(both, inputs, times, strict=True)
         ]
@@ -140,7 +146,7 @@ def layer_costs(
             zip(layers_of(stock), shapes[1], costs[1], costs[0], strict=True)
         )
     ]
-    return LayerCosts(layers, passes, imgsz, options.batch, precision, device, threads)
+    return LayerCosts(layers, passes, imgsz, options.batch, precision, device, threads, watched)
 
 
 @contextmanager
@@ -241,9 +247,11 @@ def _cells(cost: Cost, whole: Cost, sign: str = "") -> tuple[str, ...]:
 def layer_note(costs: LayerCosts) -> str:
     """How the layers were measured, in one paragraph."""
     where = f"{costs.threads} CPU threads" if costs.threads else str(costs.device)
+    warned = machine_warning(costs.watched.busy, costs.watched.throttled, costs.watched.use.others_cores)
     return (
         f"Deployed network at {costs.imgsz} px, batch {costs.batch}, {costs.precision}, {where}. MB: peak of PyTorch's "
         "allocator within the layer, without weights and inputs; the last two rows have the largest one. ms: median "
         f"of {costs.passes} passes, in turn with the stock network; share: of the sum of ms. A row with signs is the "
         "difference to the same layer of the stock network. GFLOPs are those of one image."
+        + (f" {warned}." if warned else "")
     )
