@@ -20,6 +20,7 @@ from yolo26_attention.reporting.cells import (
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.variant import Variant
 
+CHECK_MARK = "✓"
 # What a published ablation table shows, in its usual order.
 PAPER = (
     "variant", "precision_percent", "recall_percent", "map50_percent", "map50_95_percent", "difference_percent",
@@ -47,6 +48,7 @@ class Column:
         fill: the cell of a variant.
         latex: the title in LaTeX, where the header is not good enough.
         words: whether it holds text, which is left-aligned.
+        mark: whether it holds check marks, which are centred.
         best: which end is the best one, for columns that have one.
         number: the entry of `plain_numbers` that decides which variant is best.
     """
@@ -57,14 +59,36 @@ class Column:
     fill: Callable[[Variant], Cell]
     latex: str = ""
     words: bool = False
+    mark: bool = False
     best: Literal["highest", "lowest"] | None = None
     number: str = ""
+
+    @property
+    def align(self) -> Literal["left", "center", "right"]:
+        """Where its cells are."""
+        return "left" if self.words else "center" if self.mark else "right"
 
 
 def every_column(results: Results) -> dict[str, Column]:
     """All columns of a study by name."""
-    found = [*_scores(results), *_differences(results), *_costs(results)]
+    found = [*component_columns(results), *_scores(results), *_differences(results), *_costs(results)]
     return {column.name: column for column in found}
+
+
+def component_columns(results: Results) -> list[Column]:
+    """A column of check marks for each component of the study."""
+    return [
+        Column(f"with_{name}", name, f"whether component {name} is there", _check_mark(name), mark=True)
+        for name in results.study.components
+    ]
+
+
+def _check_mark(component: str) -> Callable[[Variant], Cell]:
+    def fill(variant: Variant) -> Cell:
+        there = component in (variant.components or ())
+        return Cell(CHECK_MARK if there else "", int(there))
+
+    return fill
 
 
 def _scores(results: Results) -> list[Column]:

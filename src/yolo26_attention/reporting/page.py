@@ -9,12 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from yolo26_attention.reporting.answer import Answer, interval, latency_sure, signed
+from yolo26_attention.reporting.answer import Answer, latency_sure
 from yolo26_attention.reporting.cells import Cell
 from yolo26_attention.reporting.choice import chosen_columns, rows_of
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.effects_told import HEADER, effect_rows, explained
 from yolo26_attention.reporting.figures import drawn_variants
-from yolo26_attention.reporting.study import METRIC, StudyRun, flatten
+from yolo26_attention.reporting.settings import flatten
+from yolo26_attention.reporting.signs import interval, signed
+from yolo26_attention.reporting.study import METRIC, StudyRun
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.variant import Variant
 
@@ -50,6 +53,7 @@ def page(
         scale=_scale(results, answer),
         columns=chosen,
         rows=rows_of(results, chosen),
+        effects=_effects(results),
         classes=_classes(results),
         pictures=[(picture, _uri(picture)) for picture in pictures],
         common=common,
@@ -63,6 +67,13 @@ def page(
         command=command,
         written=written,
     )
+
+
+def _effects(results: Results) -> dict[str, Any] | None:
+    """The table of what each component does."""
+    if results.effects is None or not results.effects.estimates:
+        return None
+    return {"header": HEADER, "rows": effect_rows(results.effects), "explained": explained(results.effects)}
 
 
 def _uri(picture: Picture) -> str:
