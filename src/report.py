@@ -20,6 +20,7 @@ from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 from yolo26_attention.study.declaration import MARGIN
+from yolo26_attention.study.definition import study_name
 
 if TYPE_CHECKING:
     from yolo26_attention.reporting.answer import Answer
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 class Options:
     """Options of the command."""
 
-    study: str = field(metadata={"help": "name of the study"})
+    study: str = field(metadata={"help": "the study, by its name or the path of its file"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
     margin: float | None = field(
         default=None,
@@ -90,7 +91,7 @@ def report(options: Options) -> str:
     from yolo26_attention.reporting.paper import document, latex
     from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 
-    study = read_study(options.study, Path(options.output_dir))
+    study = read_study(study_name(options.study), Path(options.output_dir))
     results = compare(study, options.margin)
     choice = options.columns
     chosen_columns(results, choice)  # an unknown column is refused before the images are resampled

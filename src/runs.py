@@ -7,11 +7,12 @@ python -m src.runs remove=failed
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.study.definition import study_name
 from yolo26_attention.study.inventory import ListedRun, list_runs, megabytes, remove_run, resolve_run, table
 
 STATES = ("finished", "running", "interrupted", "failed", "unreadable", "stopped", "no record")
@@ -21,7 +22,9 @@ STATES = ("finished", "running", "interrupted", "failed", "unreadable", "stopped
 class Options:
     """What the command takes."""
 
-    study: str = field(default="", metadata={"help": "only runs of this study", "shown": "all"})
+    study: str = field(
+        default="", metadata={"help": "only runs of this study, by its name or the path of its file", "shown": "all"}
+    )
     status: str = field(default="", metadata={"help": f"only runs in this state: {', '.join(STATES)}", "shown": "all"})
     show: str = field(
         default="",
@@ -41,6 +44,7 @@ def runs(options: Options) -> str:
         ConfigError: naming the key, the value and a way out.
     """
     output_dir = Path(options.output_dir)
+    options = replace(options, study=study_name(options.study))
     if options.status and options.status not in STATES:
         raise ConfigError(f"status={options.status}: there is no such state; choose {', '.join(STATES)}")
     if options.show and options.remove:

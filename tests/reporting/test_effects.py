@@ -90,7 +90,7 @@ def test_effects_are_those_that_the_scores_were_made_of(results):
 
 def test_two_sentences_say_which_component_did_what(results):
     said = answer(results)
-    assert said.effect.startswith("On yolo26n on digits, acmix helps (+0.0")
+    assert said.effect.startswith("For yolo26n on digits, acmix helps (+0.0")
     assert "mosaic hurts (−0.0" in said.effect
     assert "acmix and cbam help each other (+0.0" in said.effect
     assert said.remarks[0].startswith("acmix + cbam, the highest of 7 variants, makes yolo26n on digits better")

@@ -59,7 +59,7 @@ def effect_sentence(effects: ComponentEffects, where: str) -> str:
     told = _listed([f"{each.name} {verbs[effects.verdict(each)]} {_sure(each)}" for each in effects.main.estimates])
     many = len(effects.main.estimates)
     together = f"{effects.main.level:.0%} interval{'' if many == 1 else f's that hold for all {many} together'}"
-    return f"On {where}, {told}; {together}."
+    return f"For {where}, {told}; {together}."
 
 
 def interaction_sentence(effects: ComponentEffects) -> str:

@@ -87,7 +87,8 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
         found, ratio = about.comparison.difference, about.variant.ratio
         bounds = "no interval over seeds" if found.bounds is None else interval(found.bounds)
         own, base = about.comparison.seeds
-        tiles.append(("difference of mAP50-95", signed(about.mean), bounds))
+        whose = "" if results.effects is None else f", {about.variant.label}"
+        tiles.append((f"difference of mAP50-95{whose}", signed(about.mean), bounds))
         if ratio.mean is not None:
             tiles.append(("latency, of the stock model's", f"{ratio.mean:.2f} ×", latency_sure(about.variant)))
         tiles.append(("seeds", str(own), f"{base} of the baseline"))

@@ -180,6 +180,21 @@ def load_study(name: str) -> Study:
     return _study(path, content)
 
 
+def study_name(study: str) -> str:
+    """The name of a study that is given by its name, or by the path of its file.
+
+    Raises:
+        ConfigError: if there is no such file.
+    """
+    if not study.endswith((".yaml", ".yml")):
+        return study
+    if not Path(study).is_file():
+        raise ConfigError(
+            f"study={study}: there is no such file; give its path, or the study's name: {Path(study).stem}"
+        )
+    return Path(study).stem
+
+
 def slug(label: str) -> str:
     """Return a label without characters that are special to a shell, Hydra or a file system."""
     return re.sub(r"[^\w.]+", "-", label)
