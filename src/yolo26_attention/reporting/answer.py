@@ -8,6 +8,7 @@ from yolo26_attention.reporting.caveats import DISTURBED, remarks_on
 from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_sentence, interaction_sentence
+from yolo26_attention.reporting.scored import flattered
 from yolo26_attention.reporting.signs import interval, minus, signed
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Comparison, compare_seeds, shrunken
@@ -72,8 +73,9 @@ def _of_variants(results: Results) -> Answer:
         "undecided": f"It is undecided whether {who} helps {_network(reference)}",
     }[comparison.verdict]
     base = _base(variant, reference)
+    where = " on the test images" if results.study.scored_on == "test" else ""
     effect = (
-        f"{verdict}: mAP50-95 is {_fraction(round(base + about.mean, 12))} instead of {_fraction(base)}, "
+        f"{verdict}: mAP50-95{where} is {_fraction(round(base + about.mean, 12))} instead of {_fraction(base)}, "
         f"{signed(about.mean)} ({_sure(results, reference, comparison)})."
     )
     subject = "It" if results.effects is None else variant.label
@@ -177,6 +179,12 @@ def latency_sure(variant: Variant) -> str:
 
 def _remarks(results: Results, variant: Variant, reference: Variant, comparison: Comparison) -> list[str]:
     remarks = list(remarks_on(variant, reference, results.margin))
+    own, base = flattered(variant), flattered(reference)
+    if own and base:
+        remarks.append(
+            f"On the validation images, where each run's best epoch was chosen, {variant.label} scores "
+            f"{signed(float(np.mean(own)))} against the test images, {reference.label} {signed(float(np.mean(base)))}."
+        )
     if comparison.look:
         remarks.append(f"Of the declared looks, this is {comparison.look}.")
     if results.unlearned:
@@ -189,7 +197,7 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
         found = results.images[variant.label]
         bounds = f" ({interval(found.map50_95.bounds)})" if found.map50_95.bounds is not None else ""
         remarks.append(
-            f"Over validation images the difference is {signed(found.map50_95.difference)}{bounds}; "
+            f"Over {results.study.images} the difference is {signed(found.map50_95.difference)}{bounds}; "
             f"this {found.covers}."
         )
     if (both := results.both.get(variant.label)) is not None:

@@ -18,7 +18,11 @@ from yolo26_attention.reporting.cells import (
     verdict_of,
 )
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.scored import flattered
+from yolo26_attention.reporting.signs import minus
+from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import mean_interval
 
 CHECK_MARK = "✓"
 # What a published ablation table shows, in its usual order.
@@ -27,7 +31,7 @@ PAPER = (
     "parameters_m", "gflops", "latency_times", "fps",
 )  # fmt: skip
 TERMINAL = (
-    "variant", "seeds", "precision", "recall", "map50", "map50_95", "difference", "p", "latency_ratio",
+    "variant", "seeds", "precision", "recall", "map50", "map50_95", "flattered", "difference", "p", "latency_ratio",
     "images_per_second", "verdict",
 )  # fmt: skip
 # What the page and the Markdown leave out: the same numbers in other units, and tests that `difference` replaces.
@@ -114,7 +118,7 @@ def _scores(results: Results) -> list[Column]:
                 latex=latex, best="highest", number=number,
             ),
         ]  # fmt: skip
-    return found + [
+    return found + _chosen_on(results) + [
         Column(
             f"ap_{size}", f"AP {size}", meaning, number_of(f"ap_by_size.{size}", ".3f"),
             best="highest", number=f"ap_by_size.{size}",
@@ -125,6 +129,34 @@ def _scores(results: Results) -> list[Column]:
             ("large", "objects above 96 x 96 pixels (COCO)"),
         )
     ]  # fmt: skip
+
+
+def _chosen_on(results: Results) -> list[Column]:
+    """The scores where epochs were chosen, beside those on the test images."""
+    return [
+        Column(
+            "validation", "validation", "mAP50-95 on the validation images, where each run's best epoch was chosen",
+            _mean(results, lambda v: [run.validation[METRIC] for run in v.counted if METRIC in run.validation]),
+        ),
+        Column(
+            "flattered", "flattered by",
+            "mAP50-95 on the validation images minus that on the test images: what the choice of the epoch and easier "
+            "images add, ± standard deviation over seeds; the images are the same for all variants",
+            _mean(results, flattered),
+        ),
+    ]  # fmt: skip
+
+
+def _mean(results: Results, values: Callable[[Variant], list[float]]) -> Callable[[Variant], Cell]:
+    def fill(variant: Variant) -> Cell:
+        estimate = mean_interval(values(variant), results.level)
+        if estimate.mean is None:
+            return Cell("")
+        detail = "" if estimate.sd is None else f"± {estimate.sd:.4f}"
+        spread = {"sd": estimate.sd, "low": estimate.low, "high": estimate.high}
+        return Cell(minus(f"{estimate.mean:.4f}"), estimate.mean, detail, spread)
+
+    return fill
 
 
 def _differences(results: Results) -> list[Column]:

@@ -13,6 +13,7 @@ from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside
 from yolo26_attention.reporting.declared import compare_at_looks, on_declaration
 from yolo26_attention.reporting.effects import ComponentEffects, component_effects
 from yolo26_attention.reporting.references import with_references
+from yolo26_attention.reporting.scored import on_common_images
 from yolo26_attention.reporting.settings import attention_name
 from yolo26_attention.reporting.study import METRIC, Study, StudyRun, records_that_count
 from yolo26_attention.reporting.variant import Variant
@@ -58,7 +59,7 @@ class Results:
         margin: largest difference of mAP50-95 that does not matter.
         notes: what a reader must know.
         effects: what each component does; None for a study of variants.
-        images: label of a variant to its difference over validation images.
+        images: label of a variant to its difference over images.
         both: label of a variant to its difference over seeds and images together.
     """
 
@@ -119,7 +120,7 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
     """
     if margin is None:
         margin = MARGIN if study.plan is None else study.plan.margin_or_default
-    study = set_doubtful_runs_aside(study)
+    study = on_common_images(set_doubtful_runs_aside(study))
     by_label = defaultdict(list)
     for run in study.runs:
         by_label[run.variant].append(run)

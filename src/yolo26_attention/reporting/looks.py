@@ -95,7 +95,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         f"Where {run.variant} looks",
         "The window (dotted) of the pixel in the middle of an image's smallest object (framed), averaged over heads: "
         f"orange pixels are looked at more than evenly, purple ones less. {spread}. Seed {run.seed}.",
-        f"Validation images with the attention windows of {run.variant} drawn over them. {spread}.",
+        f"Images with the attention windows of {run.variant} drawn over them. {spread}.",
         files,
     )
 

@@ -92,7 +92,8 @@ def _seeds(results: Results) -> str:
     if not counts:
         return f"{what}; no run has finished."
     many = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return f"{what}, {'one seed' if many == '1' else f'means over {many} seeds'}."
+    where = ", test images" if results.study.scored_on == "test" else ""
+    return f"{what}{where}, {'one seed' if many == '1' else f'means over {many} seeds'}."
 
 
 def _remarks(results: Results) -> list[str]:

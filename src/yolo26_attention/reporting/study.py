@@ -10,9 +10,9 @@ from typing import Any
 
 from yolo26_attention.attention.options import BASELINE as BASELINE
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.files.folder import OutputFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import MAP50_95
-from yolo26_attention.files.record import Record
+from yolo26_attention.files.record import Record, Split
 from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
@@ -38,6 +38,8 @@ class StudyRun:
         swept: key and value of what the study varies.
         baseline: label of the variant that it is to be compared with; None where no study.json says.
         components: of its variant; None in a study of variants, and where no study.json says.
+        scored_on: the split of the record's scores.
+        validation: scores on the validation images, if the record's are those on the test images.
     """
 
     name: str
@@ -51,11 +53,19 @@ class StudyRun:
     swept: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
     components: tuple[str, ...] | None = None
+    scored_on: Split = "val"
+    validation: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def counts(self) -> bool:
         """Whether the run has a finite result and takes part in the comparison."""
         return self.problem is None
+
+    @property
+    def matches(self) -> Path:
+        """The file of the matches behind its scores."""
+        files = RunFolder(self.folder)
+        return files.test_detections if self.scored_on == "test" else files.detections
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ class Study:
         known: how many results were there when it was declared; None where study.json does not say.
         notes: what a reader must know about records that are left out.
         components: options of each component, by name; empty for a study of variants.
+        scored_on: the split on which its runs are compared.
     """
 
     name: str
@@ -82,6 +93,12 @@ class Study:
     plan_hash: str = ""
     known: int | None = None
     components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scored_on: Split = "val"
+
+    @property
+    def images(self) -> str:
+        """The images on which its runs are compared, in words."""
+        return "test images" if self.scored_on == "test" else "validation images"
 
 
 def read_study(name: str, output_dir: Path) -> Study:

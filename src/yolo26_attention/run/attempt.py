@@ -1,5 +1,6 @@
 """One attempt at a run: train, measure, track, and record how it ended."""
 
+import dataclasses
 import errno
 import gc
 import logging
@@ -24,6 +25,7 @@ from yolo26_attention.plan.checks import Plan
 from yolo26_attention.plan.identity import readable_name
 from yolo26_attention.run.inputs import DataChangedError, check_data
 from yolo26_attention.run.measuring import measure_best
+from yolo26_attention.run.scoring import score_test
 from yolo26_attention.run.tracking import Tracker, TrackingUnavailableError, open_tracker
 from yolo26_attention.training.finite import NotFiniteError
 from yolo26_attention.training.state import remove_previous, remove_state
@@ -78,8 +80,10 @@ def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -
             record.tracking = None if tracker.folder is None else str(tracker.folder)
             record.tracking_id = tracker.run_id or tracking_id
             metrics = _train(plan, tracker)
-            check_data(plan, record)
+            now = check_data(plan, record)
             record.metrics = {name: float(metrics[key]) for name, key in ULTRALYTICS.items()}
+            record.test = score_test(plan, now.held_out)
+            record.data["test"] = dataclasses.asdict(now.held_out)
             _measure(plan, record)
             record.seconds = time.monotonic() - start
             tracker.finish(record, files.train, files.samples)
@@ -137,13 +141,14 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         state,
         plan.trust,
         OutputFolder(Path(plan.config.output_dir)).batches,
+        options.select,
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks are pickled for the workers of a multi-GPU run, and an open W&B run cannot be
         trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py disables it
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
     trainer.train()
     tracker.follow(_journal(plan))
-    return validate(files.best, plan.arguments) if trainer.ddp else trainer.metrics
+    return validate(files.best, plan.arguments, files.detections) if trainer.ddp else trainer.metrics
 
 
 def _measure(plan: Plan, record: Record) -> None:

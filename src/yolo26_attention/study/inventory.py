@@ -115,7 +115,7 @@ def resolve_run(run: str, output_dir: Path, study: str | None = None) -> Path:
         return folder
     of_study = re.fullmatch(r"(.+\.ya?ml|[^/]+)/(.+)", run)
     if of_study and (entries := _entries(output_dir, study_name(of_study[1]))):
-        return _of_variant(run, *of_study.groups(), entries, output_dir)
+        return _of_variant(run, of_study[1], of_study[2], entries, output_dir)
     there = sorted(path.parent.name for path in runs.glob("*/record.json"))
     raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {_some(there) or 'no runs'}")
 
