@@ -58,7 +58,7 @@ def export_run(options: ExportConfig) -> str:
     """Export and compare; returns the result as lines of text.
 
     Args:
-        options: options of `ExportConfig`, as plain values.
+        options: as read from the command line.
 
     Raises:
         ConfigError: naming the key, the value and a way out.

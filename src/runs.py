@@ -12,10 +12,17 @@ from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.study.definition import study_name
-from yolo26_attention.study.inventory import ListedRun, list_runs, megabytes, remove_run, resolve_run, table
-
-STATES = ("finished", "running", "interrupted", "failed", "unreadable", "stopped", "no record")
+from yolo26_attention.study.inventory import (
+    LISTED_STATES,
+    ListedRun,
+    list_runs,
+    megabytes,
+    remove_run,
+    resolve_run,
+    table,
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,9 @@ class Options:
     study: str = field(
         default="", metadata={"help": "only runs of this study, by its name or the path of its file", "shown": "all"}
     )
-    status: str = field(default="", metadata={"help": f"only runs in this state: {', '.join(STATES)}", "shown": "all"})
+    status: str = field(
+        default="", metadata={"help": f"only runs in this state: {', '.join(LISTED_STATES)}", "shown": "all"}
+    )
     show: str = field(
         default="",
         metadata={"help": "show one run: name, hash, folder or STUDY/VARIANT; best: of study=NAME", "shown": "none"},
@@ -45,8 +54,8 @@ def runs(options: Options) -> str:
     """
     output_dir = Path(options.output_dir)
     options = replace(options, study=study_name(options.study))
-    if options.status and options.status not in STATES:
-        raise ConfigError(f"status={options.status}: there is no such state; choose {', '.join(STATES)}")
+    if options.status and options.status not in LISTED_STATES:
+        raise ConfigError(f"status={options.status}: there is no such state; choose {', '.join(LISTED_STATES)}")
     if options.show and options.remove:
         raise ConfigError(f"show={options.show} and remove={options.remove}: give one of the two")
     if options.yes and not options.remove:
@@ -57,7 +66,7 @@ def runs(options: Options) -> str:
     if options.remove:
         return _removed(options, found)
     if not found:
-        return f"no runs in {output_dir / 'runs'}" + (" like this" if options.study or options.status else "")
+        return f"no runs in {OutputFolder(output_dir).runs}" + (" like this" if options.study or options.status else "")
     total = megabytes(sum(run.size for run in found))
     return "\n".join([*table(found), "", f"{len(found)} {'run' if len(found) == 1 else 'runs'}, {total}"])
 
@@ -92,7 +101,9 @@ def _removed(options: Options, found: list[ListedRun]) -> str:
         name = _folder(options, options.remove).name
         chosen = [run for run in list_runs(output_dir) if run.name == name]
         if not chosen:
-            raise ConfigError(f"remove={options.remove}: it is not in {output_dir / 'runs'}; give its output_dir")
+            raise ConfigError(
+                f"remove={options.remove}: it is not in {OutputFolder(output_dir).runs}; give its output_dir"
+            )
     if not chosen:
         return "no run failed"
     total = megabytes(sum(run.size for run in chosen))

@@ -25,13 +25,14 @@ from src.train import train_one
 from yolo26_attention.compat.hydra import launch
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.key_value import option_lines
 from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
 from yolo26_attention.study.outlook import outlook
 from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
-from yolo26_attention.study.request import Request, parse
+from yolo26_attention.study.request import Request, SweepOptions, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
 from yolo26_attention.study.standing import due, standings
 from yolo26_attention.study.text import counted, matrix, shown_states, status, summary
@@ -40,19 +41,14 @@ from yolo26_attention.study.wandb_sweep import sweep_definition
 log = logging.getLogger(__name__)
 CONF = Path(__file__).parent.parent / "conf"
 USAGE = """\
-python -m src.sweep STUDY [FLAG=true ...] [key=value ...]
+python -m src.sweep STUDY [key=value ...]
 
 STUDY  one of those below, or the path of a .yaml of your own
 
-FLAGS  plan=true     list and check every run, estimate the time, train nothing
-       status=true   how far the study is; from another terminal, too, while it runs
-       retry=true    try runs again that failed
-       wandb=true    write the study as a Weights & Biases sweep (with tracking=online, create it)
+{options}
 
-pilot=3        train three seeds of the baseline only, and say which difference the study could find
-seeds=0..9 (or 0,1,2) instead of the study's own; any option of python -m src.train, for all runs: trainer=full
-data=coco; study=NAME to keep it apart from the same study with other options; hydra/launcher=... for more machines;
--cd DIR for a folder with your own options
+Any option of python -m src.train, for all runs: trainer=full data=coco; hydra/launcher=... for more machines;
+-cd DIR for a folder with your own options.
 
 STUDIES
 {studies}"""
@@ -68,19 +64,19 @@ def sweep(request: Request) -> int:
     HydraConfig.instance().set_config(base)
     configure_log(base.hydra.job_logging, base.hydra.verbose)
     output_dir = Path(base.output_dir)
-    if "status" in request.flags:
+    if request.options.status:
         text = status(output_dir, request.name)
         if text is None:
             raise ConfigError(f"study {request.name} was never started: no {study_file(output_dir, request.name)}")
         print(text)
         return 0
     planned = plan_runs(request.study.points(request.overrides), Composer(request.hydra))
-    if "plan" in request.flags:
+    if request.options.plan:
         print(plan_text(request, output_dir, planned))
         return 1 if refusals(planned) else 0
     if refused := refusals(planned):
         raise ConfigError("\n".join([*refused, "nothing was started"]))
-    if "wandb" in request.flags:
+    if request.options.wandb:
         print(_wandb(request, base, output_dir))
         return 0
     return _run(request, base, output_dir, planned)
@@ -158,9 +154,9 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     print(summary(output_dir, request.name, lost, request.command))
     content = read_study(output_dir, request.name) or StudyFile([])
     states = shown_states(output_dir, content)
-    if request.pilot is not None:
+    if request.options.pilot is not None:
         print("\n".join(outlook(states, declared)))
-        states = _pilot(states, request.pilot)
+        states = _pilot(states, request.options.pilot)
     finished = all(state.state in {"finished", "stopped"} for state in states)
     return 130 if stopped else int(not finished)
 
@@ -174,7 +170,7 @@ def _train(
         Runs that were skipped, with the reason, and whether the study was interrupted.
     """
     declared = request.study.declared
-    retry = "retry" in request.flags
+    retry = request.options.retry
     settled = {"finished"} if retry else {"finished", "failed"}
     added = [f"study={request.name}", f"retry={str(retry).lower()}"]
     tried: set[str] = set()
@@ -184,7 +180,7 @@ def _train(
         states = run_states(output_dir, entries)
         if tried and (told := [standing.text for standing in standings(states, declared).values()]):
             log.info("study %s: %s", request.name, "; ".join(told))
-        wanted = due(states, declared) if request.pilot is None else _pilot(states, request.pilot)
+        wanted = due(states, declared) if request.options.pilot is None else _pilot(states, request.options.pilot)
         todo = [state for state in distinct(wanted) if state.state not in settled and state.entry.run not in tried]
         if not todo:
             return lost, False
@@ -238,7 +234,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
         studies = "\n".join(f"  {name:<14} {load_study(name).question}" for name in study_names())
-        print(USAGE.format(studies=studies))
+        print(USAGE.format(options="\n".join(option_lines(SweepOptions)), studies=studies))
         return
     register_configs()
     try:

@@ -8,6 +8,7 @@ Imports torch and ultralytics only when a run starts, so that `--help`, `--cfg` 
 
 import gc
 import logging
+import math
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 
 def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.plan.checks import check
-    from yolo26_attention.run.attempt import DiskFullError
+    from yolo26_attention.run.attempt import DiskFullError, PausedError
     from yolo26_attention.run.inputs import DataChangedError, DataUnreadableError
     from yolo26_attention.run.runner import run
     from yolo26_attention.run.summary import table
@@ -59,6 +60,9 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
             log.info(note)
         entry = entry_of(Path(config.output_dir), config.study, plan.folder.name)
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True), study_tags(entry))
+    except PausedError as paused:
+        log.info("\n%s", paused)
+        return math.nan if len(config.objectives) == 1 else (math.nan,) * len(config.objectives)
     except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *of_data) as error:
         if sweeping:
             log.info("%s: %s", "failed" if isinstance(error, of_data) else "skipped", error)

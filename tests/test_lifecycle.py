@@ -17,7 +17,7 @@ from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.identity import VERSION, readable_name
 from yolo26_attention.plan.identity_v0 import identity_v0
 from yolo26_attention.run.runner import run
-from yolo26_attention.run.tracking import Tracker
+from yolo26_attention.run.tracker import Tracker
 
 BASELINE = ("attention=baseline", "trainer.fraction=8")
 

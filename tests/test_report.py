@@ -118,9 +118,10 @@ def test_report_is_logged_as_an_artifact_of_the_study(tmp_path):
     ("arguments", "message"),
     [
         pytest.param(["made_up", "margn=1"], "margn=1: no such option; did you mean margin=?", id="misspelt"),
-        pytest.param(["made_up", "margin=x"], "margin=x is not a number", id="no_number"),
+        pytest.param(["made_up", "margin=x"], "margin=x is not a number; the default is the study's", id="no_number"),
         pytest.param(["made_up", "margin=0"], "margin=0 is below", id="too_small"),
-        pytest.param(["made_up", "looks=1"], "looks=1: try true or false", id="no_boolean"),
+        pytest.param(["made_up", "looks=all"], "looks=all is not true or false", id="no_boolean"),
+        pytest.param([], "STUDY is missing", id="no_name"),
         pytest.param(["made_up", "tracking=on"], "tracking=on: try as_runs, disabled", id="unknown_choice"),
         pytest.param(["absent"], "study=absent: there is no run in outputs/runs", id="no_study"),
     ],

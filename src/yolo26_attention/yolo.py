@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from torch import nn
 from ultralytics import YOLO
@@ -11,7 +11,7 @@ from ultralytics import YOLO
 from yolo26_attention.attention.options import BASELINE, resolve_options
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.compat.ultralytics import fuse_grafts
-from yolo26_attention.detector.grafted import graft_of
+from yolo26_attention.detector.grafted import graft_of, prepare_export
 from yolo26_attention.detector.grafting import graft, prepare
 from yolo26_attention.detector.mix import PLACEBO, Entry, read_mix
 from yolo26_attention.detector.placebo_size import Match
@@ -114,10 +114,7 @@ class GraftedYOLO(YOLO):
 
     def export(self, **kwargs: Any) -> Any:
         """Export as in Ultralytics; with dynamic=False the graft takes only the exported image size, and is faster."""
-        network: Any = self.model
-        for module in network.modules():
-            if callable(getattr(type(module), "prepare_export", None)):
-                module.prepare_export(dynamic=bool(kwargs.get("dynamic", False)))
+        prepare_export(cast(nn.Module, self.model), dynamic=bool(kwargs.get("dynamic", False)))
         return super().export(**kwargs)
 
     def tune(self, *args: Any, **kwargs: Any) -> NoReturn:

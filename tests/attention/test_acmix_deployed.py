@@ -171,11 +171,11 @@ def test_a_trace_of_one_size(options, size):
 
 
 def exported(module, size, dynamic):
-    file = io.BytesIO()
+    file, channels = io.BytesIO(), module.conv1.in_channels
     axes = {0: "batch", 2: "height", 3: "width"} if dynamic else {0: "batch"}
     torch.onnx.export(
         module,
-        (feature_map(1, 16, *size),),
+        (feature_map(1, channels, *size),),
         file,
         opset_version=17,
         dynamo=False,
@@ -197,12 +197,17 @@ def test_onnx_of_one_size(options, size):
         torch.testing.assert_close(torch.from_numpy(y), module(x), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "prepare",
+    [pytest.param({"dynamic": True}, id="prepared"), pytest.param({}, id="exported-by-plain-ultralytics")],
+)
+@pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("options", OPTIONS)
-def test_onnx_of_any_size(options):
-    module = build(**options)
-    session = exported(deployed(module, dynamic=True), (16, 16), dynamic=True)
-    for shape in ((1, 16, 16, 16), (3, 16, 20, 28), (2, 16, 9, 11), (1, 16, 2, 3), (1, 16, 1, 1)):
-        x = feature_map(*shape)
+def test_onnx_of_any_size(options, channels, prepare):
+    module = build(channels, **options)
+    session = exported(deployed(module, **prepare), (16, 16), dynamic=True)
+    for shape in ((1, 16, 16), (3, 20, 28), (2, 9, 11), (1, 2, 3), (1, 1, 1)):
+        x = feature_map(shape[0], channels, *shape[1:])
         with torch.no_grad():
             (y,) = session.run(None, {"images": x.numpy()})
             torch.testing.assert_close(torch.from_numpy(y), module(x), rtol=0, atol=1e-4)

@@ -1,5 +1,7 @@
 """The precision of a measurement: chosen by the device, without TF32, and named."""
 
+import os
+
 import pytest
 import torch
 
@@ -19,6 +21,17 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 def rounding():
     """Whether products and convolutions of float32 are rounded to TF32 on a GPU."""
     return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+def test_tensorrt_is_told_to_build_without_tf32(monkeypatch):
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    with without_tf32():
+        assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert "NVIDIA_TF32_OVERRIDE" not in os.environ
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    with without_tf32():
+        assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "1"
 
 
 @pytest.mark.parametrize(

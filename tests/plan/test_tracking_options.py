@@ -19,7 +19,8 @@ from yolo26_attention.files.metrics import ULTRALYTICS
 from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
 from yolo26_attention.run.runner import run
-from yolo26_attention.run.tracking import Tracker, open_tracker
+from yolo26_attention.run.tracker import Tracker
+from yolo26_attention.run.tracking import open_tracker
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = TrackingConfig()

@@ -157,11 +157,12 @@ class DeployedACmix(nn.Module):
         if not self.attends:
             return self._convolve(projected) + edge
         if self.grouped:
-            by_head = projected.unflatten(1, (-1, 3 * self.heads)).transpose(1, 2)
-            qkv = by_head * self.scale[:, :, None, None] + offsets.permute(2, 3, 0, 1)
-            attended = self._windows(*qkv.flatten(1, 2).chunk(3, 1))
+            # By index: in a trace, splitting and joining a dimension would make height and width constant.
+            heads = torch.arange(3 * self.channels, device=x.device).view(-1, 3 * self.heads).t().flatten()
+            projected_heads = projected.index_select(1, heads) * self.scale.view(-1, 1, 1)
         else:
-            attended = self._windows(*(projected + offsets.flatten(2).permute(2, 0, 1)).chunk(3, 1))
+            projected_heads = projected
+        attended = self._windows(*(projected_heads + offsets.flatten(2).permute(2, 0, 1)).chunk(3, 1))
         if not self.convolves:
             return attended
         return self._convolve(projected if self.grouped else x) + edge + attended

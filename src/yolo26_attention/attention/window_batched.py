@@ -1,6 +1,5 @@
 """All tiles of windowed attention in one call, for devices on which the number of calls decides."""
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor

@@ -1,72 +1,108 @@
-"""Parse NAME key=value arguments without Hydra and its start-up time, for commands that only read."""
+"""Parse NAME key=value arguments that Hydra does not read, by a schema and OmegaConf's conversions."""
 
-import argparse
-from dataclasses import MISSING, fields
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
 
+Schema = TypeVar("Schema")
+EXPECTED = {bool: "true or false", int: "a whole number", float: "a number"}
 
-def parse_arguments(schema: type, command: str, about: str) -> Any:
-    """Fill a dataclass from NAME key=value ...; `metadata["help"]` of its fields is their help.
+
+def parse_arguments(schema: type[Schema], command: str, about: str) -> Schema:
+    """Read the program's arguments; print the help for -h and --help.
 
     Args:
-        schema: a first field without a default is NAME, such as a study's; every other field is an option.
+        schema: as for `read_options`.
         command: the command as typed.
         about: what the command does.
 
     Exits with a message that names key, value and a way out if an argument is invalid.
     """
-    options = [field for field in fields(schema) if field.default is not MISSING]
-    names = [field for field in fields(schema) if field.default is MISSING]
-    shown = {f"{option.name}={_default(option)}": option.metadata["help"] for option in options}
+    arguments = sys.argv[1:]
+    names = " ".join(field.name.upper() for field in fields(schema) if field.default is MISSING)  # type: ignore[arg-type]
+    usage = " ".join(filter(None, [command, names, "[key=value ...]"]))
+    if {"-h", "--help"} & set(arguments):
+        print("\n".join([usage, "", about, "", *option_lines(schema)]))
+        sys.exit()
+    try:
+        return read_options(schema, arguments)
+    except ConfigError as error:
+        sys.exit(f"error: {error}\nusage: {usage}")
+
+
+def option_lines(schema: type) -> list[str]:
+    """One line for each name and option: default and meaning."""
+    shown = {
+        field.name.upper() if field.default is MISSING else f"{field.name}={_default(field)}": field.metadata["help"]
+        for field in fields(schema)
+    }
     width = max(map(len, shown))
-    lines = [f"  {text:<{width}}  {meaning}" for text, meaning in shown.items()]
-    parser = argparse.ArgumentParser(
-        prog=command,
-        description=about,
-        epilog="options and their defaults:\n" + "\n".join(lines),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    for name in names:
-        parser.add_argument(name.name, help=name.metadata["help"])
-    parser.add_argument("options", nargs="*", metavar="key=value", help="see below")
-    given = parser.parse_args()
-    known = {option.name: option for option in options}
-    values: dict[str, Any] = {name.name: getattr(given, name.name) for name in names}
-    for text in given.options:
-        key, equals, value = text.partition("=")
-        if not equals or key not in known:
+    return [f"  {text:<{width}}  {meaning}" for text, meaning in shown.items()]
+
+
+def read_options(schema: type[Schema], arguments: Sequence[str]) -> Schema:
+    """Convert arguments to a dataclass.
+
+    Args:
+        schema: a dataclass. Fields without a default are names, given in order and without a key, such as a study's;
+            every other field is an option. `metadata` may have `help`; `shown`, the default in words; `choices`;
+            `least`, the smallest value; `below`, above the largest value.
+        arguments: `NAME` and `key=value`; null is None.
+
+    Raises:
+        ConfigError: naming key, value and a way out.
+    """
+    known: dict[str, Field[Any]] = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
+    names = [name for name, field in known.items() if field.default is MISSING]
+    config = OmegaConf.structured(schema)
+    OmegaConf.set_readonly(config, False)
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals and names:
+            key, value = names.pop(0), argument
+        elif not equals or key not in known:
             close = get_close_matches(key, known, n=1)
             hint = f"did you mean {close[0]}=?" if close else f"there are {', '.join(known)}"
-            parser.error(f"{text}: no such option; {hint}")
-        values[key] = _converted(parser, known[key], value)
-    return schema(**values)
+            raise ConfigError(f"{argument}: no such option; {hint}")
+        if key in names:
+            names.remove(key)
+        try:
+            config[key] = None if value == "null" else value
+            converted = config[key]
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{key}={value} is not {_expected(known[key])}") from error
+        _check(known[key], value, converted)
+    if names:
+        raise ConfigError(f"{names[0].upper()} is missing: {known[names[0]].metadata['help']}")
+    return OmegaConf.to_object(config)  # type: ignore[return-value]
 
 
-def _default(option: Any) -> str:
+def _check(option: "Field[Any]", text: str, value: Any) -> None:
+    """Refuse a value outside the limits in the option's metadata."""
+    limits = option.metadata
+    if "choices" in limits and value not in limits["choices"]:
+        raise ConfigError(f"{option.name}={text}: try {', '.join(limits['choices'])}")
+    if value is None:
+        return
+    if "least" in limits and not value >= limits["least"]:
+        raise ConfigError(f"{option.name}={text} is below {limits['least']:g}; the default is {_default(option)}")
+    if "below" in limits and not value < limits["below"]:
+        raise ConfigError(f"{option.name}={text} is not below {limits['below']:g}; the default is {_default(option)}")
+
+
+def _expected(option: "Field[Any]") -> str:
+    kinds = [EXPECTED[kind] for kind in EXPECTED if option.type in (kind, kind | None)]
+    return f"{kinds[0] if kinds else 'a text'}; the default is {_default(option)}"
+
+
+def _default(option: "Field[Any]") -> str:
     """The default as it is shown; `shown` in the metadata says what None stands for."""
     return str(option.metadata.get("shown", as_override(option.default)))
-
-
-def _converted(parser: argparse.ArgumentParser, option: Any, value: str) -> Any:
-    kind = option.metadata.get("kind", type(option.default))
-    choices = option.metadata.get("choices")
-    if choices is not None and value not in choices:
-        parser.error(f"{option.name}={value}: try {', '.join(choices)}")
-    if kind is bool:
-        if value not in ("true", "false"):
-            parser.error(f"{option.name}={value}: try true or false")
-        return value == "true"
-    try:
-        number = kind(value)
-    except ValueError:
-        parser.error(f"{option.name}={value} is not a number; the default is {_default(option)}")
-    least = option.metadata.get("least")
-    if least is not None and not number >= least:
-        parser.error(f"{option.name}={value} is below {least:g}; the default is {_default(option)}")
-    below = option.metadata.get("below")
-    if below is not None and not number < below:
-        parser.error(f"{option.name}={value} is not below {below:g}; the default is {_default(option)}")
-    return number

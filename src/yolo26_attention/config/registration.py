@@ -60,8 +60,7 @@ def run_config(config: DictConfig) -> RunConfig:
     Raises:
         ConfigError: for a key that `+key=value` added outside the schema.
     """
-    _refuse_added_keys(config)
-    sys.path += [folder for folder in own_folders() if folder not in sys.path]
+    _prepare(config)
     return RunConfig.from_omegaconf(config)
 
 
@@ -71,15 +70,16 @@ def export_config(config: DictConfig) -> ExportConfig:
     Raises:
         ConfigError: for a key that `+key=value` added outside the schema.
     """
-    _refuse_added_keys(config)
-    sys.path += [folder for folder in own_folders() if folder not in sys.path]
+    _prepare(config)
     return cast(ExportConfig, OmegaConf.to_object(config))
 
 
-def _refuse_added_keys(config: DictConfig) -> None:
+def _prepare(config: DictConfig) -> None:
+    """Refuse added keys, and make the user's folders importable."""
     if added := added_keys(config):
         value = OmegaConf.select(config, added[0])
         raise ConfigError(f"+{added[0]}={value}: there is no option {added[0]}; see the options with --cfg job")
+    sys.path += [folder for folder in own_folders() if folder not in sys.path]
 
 
 def own_folders() -> list[str]:

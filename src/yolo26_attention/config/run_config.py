@@ -81,6 +81,7 @@ class RunConfig(Config):
             output_dir=config.output_dir,
             force=config.force,
             retry=config.retry,
+            pause=config.pause,
             trust=config.trust,
             objectives=list(config.objectives),
         )

@@ -288,6 +288,7 @@ class Config:
     output_dir: str = "outputs"
     force: bool = False  # train again even if the run is finished; the finished run is kept in replaced/
     retry: bool = True  # false: skip runs that failed, the default of python -m src.sweep
+    pause: int | None = None  # completed epochs after which the process ends; the same command continues the run
     trust: bool = False  # allow external code from a checkpoint or a dotted path
     objectives: list[str] = field(default_factory=lambda: ["map50_95"])  # returned to Hydra's sweepers in this order
 

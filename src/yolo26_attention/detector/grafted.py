@@ -150,3 +150,17 @@ def placebo_matches(model: nn.Module) -> dict[str, dict[str, Any]]:
     found = grafted_attention(model).items()
     modules: dict[str, Any] = {name: m.attention if isinstance(m, Gated) else m for name, m in found}
     return {name: module.matched for name, module in modules.items() if hasattr(module, "matched")}
+
+
+def prepare_export(network: nn.Module, *, dynamic: bool) -> None:
+    """Let the attention choose its form for exported graphs; a module takes part by a method of this name.
+
+    Without this call, every module keeps the form for any size.
+
+    Args:
+        network: not fused yet.
+        dynamic: whether the graph must take images of any height and width.
+    """
+    for module in network.modules():
+        if callable(getattr(type(module), "prepare_export", None)):
+            module.prepare_export(dynamic=dynamic)  # type: ignore[operator]

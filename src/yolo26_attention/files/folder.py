@@ -104,6 +104,11 @@ class OutputFolder:
         return self.path / "studies"
 
     @property
+    def searches(self) -> Path:
+        """Folder of the searches' folders, each with its search.json."""
+        return self.path / "searches"
+
+    @property
     def replaced(self) -> Path:
         """Where runs are moved that force=true trains anew."""
         return self.path / "replaced"

@@ -16,6 +16,7 @@ from ultralytics.nn.tasks import BaseModel
 from ultralytics.utils import SETTINGS
 
 from yolo26_attention.compat.ultralytics import fuse_grafts, without_flops_line
+from yolo26_attention.detector.grafted import prepare_export
 from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision
 
 # Backends that run an exported file, with Ultralytics' name of its format.
@@ -190,9 +191,7 @@ def export(
     network.task, network.pt_path = "detect", str(folder / f"{name}.pt")
     fuse_grafts()
     fixed = not arguments.get("dynamic", False) if fixed_maps is None else fixed_maps
-    for module in network.modules():
-        if callable(getattr(type(module), "prepare_export", None)):
-            module.prepare_export(dynamic=not fixed)
+    prepare_export(network, dynamic=not fixed)
     arguments |= {"format": fmt, "imgsz": imgsz if isinstance(imgsz, int) else list(imgsz), "verbose": False}
     arguments["device"] = str(next(network.parameters()).device)
     with cpu_threads(None), without_flops_line():
@@ -233,8 +232,13 @@ def export_arguments(fmt: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:
-    """Load an exported file in the runtime of its format, as Ultralytics does."""
-    return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
+    """Load an exported file in the runtime of its format, as Ultralytics does, but without TF32 on a GPU."""
+    if file.suffix != ".onnx":
+        return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
+    from yolo26_attention.compat.onnxruntime import sessions_without_tf32
+
+    with sessions_without_tf32():
+        return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
 
 
 def _configure(deployed: AutoBackend, backend: str, precision: str, file: Path) -> None:

@@ -22,8 +22,8 @@ from yolo26_attention.latency.precision import DTYPES, without_tf32
 
 # For scores, and for boxes as a fraction of the image's side; reordered float32 arithmetic stays far below.
 LARGEST_DIFFERENCE = 0.001
-# On a GPU the reference is computed without TF32, but a runtime may choose it: TensorRT does, and its rounding depends
-# on how the network is folded (largest difference seen in emulation: 2.5e-3).
+# On a GPU both are asked to compute without TF32. Whether TensorRT complies has not been seen yet, and TF32's rounding
+# depends on how the network is folded (largest difference seen in emulation: 2.5e-3).
 LARGEST_ON_GPU = 0.01
 # Half precision reorders detections of nearly the same score.
 MAP_DIFFERENCE = {"fp32": 0.001, "fp16": 0.005, "bf16": 0.01}

@@ -33,6 +33,7 @@ PROGRAM: dict[str, Any] = {
     "output_dir": OUT,
     "force": OUT,
     "retry": OUT,
+    "pause": OUT,
     "trust": OUT,
     "objectives": OUT,
 }

@@ -11,7 +11,7 @@ from typing import Any
 from yolo26_attention.plan.identity import differing, images_in_memory
 from yolo26_attention.plan.identity_table import ATTENTION, OPTIMIZER, PROGRAM, TRAINER, TUNED
 
-OUT = ("tracking", "latency", "study", "output_dir", "force", "retry", "trust", "objectives")
+OUT = ("tracking", "latency", "study", "output_dir", "force", "retry", "pause", "trust", "objectives")
 TRAINER_OUT = ("device", "workers", "threads", "cache", "plots", "save_period")
 GROUPS = ("attention", "placement", "model", "data", "optimizer", "trainer", "placebo", "seed")
 TRAINER_KEYS = (

@@ -9,7 +9,7 @@ import torch
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.locks import only_within_this_machine
-from yolo26_attention.training.trainer import find_device
+from yolo26_attention.training.hardware import find_device
 
 log = logging.getLogger(__name__)
 

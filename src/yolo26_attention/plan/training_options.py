@@ -27,6 +27,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.degrees": (0, 180),
     "trainer.shear": (0, 90),
     "seed": (0, 2**31),
+    "pause": (1, INFINITY),
     "optimizer.attention.weight_decay": (0, 1),
 }
 ABOVE_ZERO = ("trainer.time", "optimizer.attention.lr_factor")
@@ -75,6 +76,8 @@ def check_training_options(config: RunConfig, device: str, data: Path) -> None:
     trainer = config.trainer
     if trainer.save_period < 1 and trainer.save_period != -1:
         raise ConfigError(f"trainer.save_period={trainer.save_period} must be at least 1, or -1 for never")
+    if config.pause is not None and "," in str(trainer.device):
+        raise ConfigError(f"pause={config.pause} is not possible on several GPUs (trainer.device={trainer.device})")
     _check_batch(trainer, device)
     for key, reason in _without_effect(config, device, data):
         raise ConfigError(f"{key}={as_override(_value(config, key))} has no effect {reason}")

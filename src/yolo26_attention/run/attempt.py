@@ -8,6 +8,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from yolo26_attention.evaluation.coco import ap_by_size
@@ -26,7 +27,8 @@ from yolo26_attention.plan.identity import readable_name
 from yolo26_attention.run.inputs import DataChangedError, check_data
 from yolo26_attention.run.measuring import measure_best
 from yolo26_attention.run.scoring import score_test
-from yolo26_attention.run.tracking import Tracker, TrackingUnavailableError, open_tracker
+from yolo26_attention.run.tracker import Tracker
+from yolo26_attention.run.tracking import TrackingUnavailableError, open_tracker
 from yolo26_attention.training.finite import NotFiniteError
 from yolo26_attention.training.state import remove_previous, remove_state
 from yolo26_attention.training.trainer import GraftTrainer
@@ -42,6 +44,13 @@ class DiskFullError(RuntimeError):
     """The disk is full or no longer writable; files written before are intact."""
 
 
+class PausedError(RuntimeError):
+    """The run ended after the number of epochs that `pause` asked for; the same command continues it."""
+
+    def __init__(self, done: int, epochs: int) -> None:
+        super().__init__(f"paused after epoch {done} of {epochs}; the same command without pause={done} continues it")
+
+
 def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -> None:
     """Train, measure and track; the record reflects every outcome.
 
@@ -54,6 +63,7 @@ def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -
     Raises:
         DataChangedError: if the data set changed during the training.
         DiskFullError: if the disk is full.
+        PausedError: after the epoch that `pause` names.
         Exception: any other error.
     """
     start, files = time.monotonic(), RunFolder(plan.folder)
@@ -97,7 +107,7 @@ def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -
         record.error = without_passwords(traceback.format_exc())
         if isinstance(error, NotFiniteError | DataChangedError):
             remove_state(files.state)  # resuming from it would fail alike, or go on from what saw other data
-        resumes = stuck or isinstance(error, KeyboardInterrupt | TrackingUnavailableError)
+        resumes = stuck or isinstance(error, KeyboardInterrupt | PausedError | TrackingUnavailableError)
         try:
             _close(record, plan, "interrupted" if resumes else "failed", start)
             if not resumes:
@@ -146,9 +156,21 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
     if not trainer.ddp:  # callbacks are pickled for the workers of a multi-GPU run, and an open W&B run cannot be
         trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py disables it
         trainer.add_callback("on_fit_epoch_end", lambda _: tracker.follow(_journal(plan)))
+        trainer.add_callback("on_fit_epoch_end", partial(_pause, plan.config.pause))
     trainer.train()
     tracker.follow(_journal(plan))
     return validate(files.best, plan.arguments, files.detections) if trainer.ddp else trainer.metrics
+
+
+def _pause(after: int | None, trainer: GraftTrainer) -> None:
+    """End the process once the state of that epoch is stored, unless the training has ended anyway.
+
+    Raises:
+        PausedError: always, then.
+    """
+    done = trainer.epoch + 1
+    if after is not None and done >= after and done < trainer.epochs and not trainer.stop:
+        raise PausedError(done, trainer.epochs)
 
 
 def _measure(plan: Plan, record: Record) -> None:

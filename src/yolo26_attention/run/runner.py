@@ -19,7 +19,7 @@ from yolo26_attention.files.record import (
     set_aside,
 )
 from yolo26_attention.plan.checks import Plan
-from yolo26_attention.run.attempt import attempt
+from yolo26_attention.run.attempt import PausedError, attempt
 from yolo26_attention.run.environment import environment
 from yolo26_attention.run.inputs import data_at_start, starting_checkpoint
 from yolo26_attention.run.interrupts import interruptible
@@ -49,6 +49,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             its folder has the record or the state of another run.
         DataChangedError: if the data set changed during the training.
         DiskFullError: if the disk is full; a restart resumes after the last completed epoch.
+        PausedError: after the epoch that `pause` names; the same command continues the run.
         TrackingUnavailableError: with tracking=online, if the server is unreachable or refuses; the same command tries
             again.
         Exception: any other error of the training; the record then says failed or interrupted.
@@ -78,6 +79,9 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             _settle(files)
         except ForeignStateError as error:
             raise RunSkippedError(str(error)) from error
+        done = max((each.epoch for each in epochs(read_journal(files.journal))), default=0)
+        if plan.config.pause is not None and plan.config.pause <= done and files.state.exists():
+            raise PausedError(done, plan.config.trainer.epochs)
         write_atomically(files.config, config_yaml)
         write_atomically(files.resolved, yaml.safe_dump(plan.config.plain(), sort_keys=False, allow_unicode=True))
         tracking_id = None if previous is None else previous.tracking_id

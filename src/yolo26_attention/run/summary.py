@@ -12,7 +12,7 @@ from yolo26_attention.files.metrics import MAP50, MAP50_95, PRECISION, RECALL, U
 from yolo26_attention.files.model import PlaceboMatch, TrainedModel
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.text import flops_text, latency_rows
-from yolo26_attention.run.tracking import is_offline, sync_command
+from yolo26_attention.run.tracking_names import is_offline, sync_command
 from yolo26_attention.statistics import UNTRAINED
 
 MOST_NAMES = 4

@@ -1,8 +1,8 @@
-"""Least squares of the runs of a study, many studies of one design at once.
+"""Least-squares fits of studies; many studies of one design are fitted at once.
 
-Two models of a run of variant v with seed s: a mean for v, or a mean for v and an effect of s (blocks). Two forms of
-the error: one spread shared by all variants, or the robust form, in which the baseline has its own spread where that
-exceeds the shared one, and each variant's spread is drawn towards the shared one.
+There are two models for the score of variant v with seed s: a mean of v, or a mean of v plus an effect of s (seeds are
+blocks). There are two forms of the error. The shared form has one spread for all variants. In the robust form each
+variant's spread is shrunk towards the shared one, and the baseline has its own spread where that is larger.
 
 Source: randomized blocks as in Cochran and Cox (1957), Experimental Designs, chapter 4; shrinkage of variances as in
 Smyth (2004), Linear models and empirical Bayes methods, with fixed prior degrees of freedom; spreads under
@@ -40,7 +40,7 @@ class Design:
 
     @classmethod
     def of(cls, counts: tuple[int, ...], pairs: bool = False) -> "Design":
-        """Variant g, the baseline first, has seeds 0 to counts[g] - 1."""
+        """Return the design in which variant g has the seeds 0 to counts[g] - 1; variant 0 is the baseline."""
         runs = [(group, seed) for group, count in enumerate(counts) for seed in range(count)]
         return cls(tuple(group for group, _ in runs), tuple(seed for _, seed in runs), pairs)
 
@@ -78,12 +78,13 @@ class Projection:
     """Ordinary least squares of one model of a design, as matrices.
 
     Attributes:
-        residual: matrix that leaves the residuals.
-        weights: of the runs in each difference.
+        residual: matrix that maps scores to residuals.
+        weights: weights of the runs in each difference.
         membership: 1 where a run is of a variant.
-        unmix: from sums of squared residuals to the variants' own variances; None where these cannot be told.
+        unmix: matrix that maps sums of squared residuals to the variants' own variances; None if they cannot be
+            estimated.
         df: degrees of freedom of the shared error.
-        correlation: of the differences with equal spreads.
+        correlation: correlation of the differences if all spreads are equal.
     """
 
     residual: Float64[NDArray[np.float64], "runs runs"]
@@ -96,7 +97,7 @@ class Projection:
 
 @lru_cache(maxsize=64)
 def project(design: Design, blocked: bool) -> Projection | None:
-    """Least squares with or without seeds as blocks; None where a difference or its error cannot be estimated."""
+    """Return the projection with or without seeds as blocks; None if a difference or its error cannot be estimated."""
     membership = np.eye(len(design.counts))[list(design.groups)]
     columns = membership
     if blocked:
@@ -131,11 +132,11 @@ class Fit:
     """Least squares of many studies of one design.
 
     Attributes:
-        difference: in units of the score.
-        shared: standard errors with one error.
-        robust: standard errors of the robust form.
-        variance: of the shared error.
-        spread: the largest of the variants' own variances over the shared one; 1 where these cannot be told.
+        difference: estimated differences, in units of the score.
+        shared: standard errors with the shared form of the error.
+        robust: standard errors with the robust form.
+        variance: variance of the shared error.
+        spread: ratio of the largest of the variants' own variances to the shared one; 1 if they cannot be estimated.
     """
 
     difference: Float64[NDArray[np.float64], "studies comparisons"]
@@ -175,8 +176,8 @@ def block_p(
 ) -> Float64[NDArray[np.float64], " studies"]:
     """P values of the F test that seeds have no effect.
 
-    Only seeds of two or more runs count: the scatter of seeds that one variant alone has would show that variant's
-    spread. 1 where there is nothing to test, 0 where the model without blocks leaves no error.
+    Only seeds with two or more runs count, because a seed that a single variant has says nothing about other variants.
+    The p value is 1 if there is nothing to test, and 0 if the model without blocks has no degrees of freedom left.
     """
     if project(design, True) is None:
         return np.ones(len(scores))
@@ -199,7 +200,7 @@ def block_p(
 def _residuals(
     design: Design, kept: tuple[int, ...], blocked: bool
 ) -> Float64[NDArray[np.float64], "{len(kept)} {len(kept)}"]:
-    """Matrix that leaves the residuals of some of the runs."""
+    """Return the matrix that maps the scores of some of the runs to their residuals."""
     _, group = np.unique(np.array(design.groups)[list(kept)], return_inverse=True)
     _, seed = np.unique(np.array(design.seeds)[list(kept)], return_inverse=True)
     columns = np.eye(group.max() + 1)[group]

@@ -1,4 +1,4 @@
-"""Estimates of a design's contrasts with simultaneous intervals: blocks and form of the error chosen by rule."""
+"""Estimates of a design's contrasts, with simultaneous intervals. A rule chooses blocks and the form of the error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ class Estimates:
     """The contrasts of one study; arrays have one value for each contrast.
 
     Attributes:
-        difference: the estimates, in units of the score.
-        se: their standard errors.
-        low: lower bounds that hold simultaneously.
-        high: upper bounds that hold simultaneously.
-        p: of each contrast alone.
-        p_adjusted: below 1 - level exactly where the bounds exclude zero.
-        form: which error the differences are measured against.
-        reason: why this form, and whether seeds are blocks.
-        blocks: whether the seeds' effects are taken out.
+        difference: estimates, in units of the score.
+        se: standard errors of the estimates.
+        low: lower bounds of the simultaneous intervals.
+        high: upper bounds of the simultaneous intervals.
+        p: two-sided p value of each contrast on its own.
+        p_adjusted: p values adjusted for all contrasts; below 1 - level exactly where the interval excludes zero.
+        form: form of the error.
+        reason: why this form was chosen, and whether seeds are blocks.
+        blocks: whether the model has an effect of each seed.
         block_p: p value of the F test that seeds have no effect; None for the paired t test.
-        variance: of the shared error.
-        df: degrees of freedom behind `critical`.
-        critical: bounds are `critical` standard errors away.
-        correlation: of the estimates.
+        variance: variance of the shared error.
+        df: degrees of freedom of the critical value.
+        critical: half the width of an interval, in standard errors.
+        correlation: correlation of the estimates.
     """
 
     difference: Float64[NDArray[np.float64], " contrasts"]
@@ -62,8 +62,8 @@ def estimate(
 
     Args:
         design: which runs there are, and which contrasts are wanted.
-        scores: of the runs, about their mean.
-        level: simultaneous level of the intervals.
+        scores: scores of the runs, with their mean subtracted.
+        level: simultaneous confidence level of the intervals.
         asked: `auto` for the rule, or the form to use.
 
     Raises:
@@ -109,7 +109,7 @@ def estimate(
 def runs_of(
     scores: Mapping[str, Mapping[int, float]], contrasts: tuple[tuple[float, ...], ...] = (), pairs: bool = False
 ) -> tuple[Design, Float64[NDArray[np.float64], "1 runs"]]:
-    """The design of the runs with these scores, and the scores about their mean.
+    """Return the design of the runs with these scores, and the scores with their mean subtracted.
 
     Args:
         scores: variant to seed to score, all finite, the first variant being the baseline.
@@ -124,7 +124,7 @@ def runs_of(
 
 
 def _form(calibration: Calibration, spread: float, blocks: bool, level: float, asked: AskedForm) -> tuple[Form, str]:
-    """The form of the error, and why."""
+    """Choose the form of the error; returns it with the reason."""
     if asked != "auto":
         return asked, f"{asked} error: asked for"
     limit = calibration.spread_limit[blocks]

@@ -1,10 +1,9 @@
 """What each component of a study does, and whether components help each other.
 
-A variant is a set of components. The effect of a component is the mean difference between variants that differ in it
-alone; the interaction of two is how much larger the effect of one is where the other is present. Both are contrasts of
-the variants' means in the model of `blocks`: one error for all runs, seeds as blocks where they show an effect. No
-effect is assumed to be the same everywhere, so that an effect which no two variants show by themselves is not
-estimated.
+A variant is a set of components. The effect of a component is the mean difference between variants that differ in this
+component only. The interaction of two components is how much larger the effect of one is if the other is present. Both
+are contrasts of the variants' means in the model of `blocks`. The model does not assume that effects add up, so an
+effect is estimated only if there are variants that differ in this component only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +19,9 @@ from yolo26_attention.statistics.paired import check_level
 class Effect:
     """The effect of one component, or the interaction of two, in units of the score.
 
-    `low` and `high` hold simultaneously for all effects of its kind; `p_adjusted` is below 1 - level exactly where they
-    exclude zero. `p` is of this effect alone. `pairs` is the number of pairs of variants that show the effect, or of
-    fours for an interaction.
+    `low` and `high` are a simultaneous interval for all effects of this kind; `p_adjusted` is below 1 - level exactly
+    where the interval excludes zero. `p` is the p value of this effect on its own. `pairs` is the number of pairs of
+    variants (sets of four for an interaction) over which the effect is averaged.
     """
 
     components: tuple[str, ...]
@@ -47,10 +46,10 @@ class Effects:
 
     Attributes:
         estimates: in the order of the components.
-        missing: components, or pairs of them, whose effect no variants show by themselves.
-        form: which error the effects are measured against; None without estimates.
-        reason: why this form, and whether seeds are blocks.
-        level: simultaneous level of the intervals.
+        missing: components, or pairs of them, whose effect cannot be estimated from these variants.
+        form: form of the error; None without estimates.
+        reason: why this form was chosen, and whether seeds are blocks.
+        level: simultaneous confidence level of the intervals.
     """
 
     estimates: tuple[Effect, ...]
@@ -63,15 +62,15 @@ class Effects:
 def main_effects(
     scores: Mapping[str, Mapping[int, float]], components: Mapping[str, Iterable[str]], level: float = 0.95
 ) -> Effects:
-    """The effect of each component, averaged over the pairs of variants that differ in it alone.
+    """Estimate the effect of each component, averaged over the pairs of variants that differ in it only.
 
     Args:
-        scores: variant to seed to score; scores that are not finite are left out.
-        components: variant to its components; the order of first mention is that of the result.
-        level: simultaneous level of the intervals.
+        scores: score by variant and seed; non-finite scores are left out.
+        components: components by variant; the result has them in order of first mention.
+        level: simultaneous confidence level of the intervals.
 
     Raises:
-        ValueError: if a variant has no components named (not even none), two variants have the same, the level is not
+        ValueError: if a variant is not in `components`, two variants have the same, the level is not
             between 0 and 1, or no error can be estimated.
 
     Source: Montgomery (2017), Design and Analysis of Experiments, chapter 6, for full designs.
@@ -82,14 +81,14 @@ def main_effects(
 def interactions(
     scores: Mapping[str, Mapping[int, float]], components: Mapping[str, Iterable[str]], level: float = 0.95
 ) -> Effects:
-    """The interaction of each pair of components: the effect of one with the other, minus its effect without it.
+    """Estimate the interaction of each pair of components: the effect of one with the other, minus that without it.
 
-    This is twice the interaction of the textbooks on factorial designs, which halve the difference.
+    This is twice the interaction as textbooks on factorial designs define it.
 
     Args:
-        scores: variant to seed to score; scores that are not finite are left out.
-        components: variant to its components; the order of first mention is that of the result.
-        level: simultaneous level of the intervals.
+        scores: score by variant and seed; non-finite scores are left out.
+        components: components by variant; the result has them in order of first mention.
+        level: simultaneous confidence level of the intervals.
 
     Raises:
         ValueError: as `main_effects`.

@@ -1,11 +1,11 @@
 """Draws of half of the validation images, or of half of the groups of images that depend on each other.
 
-How mAP, or a difference in it, varies over random halves of the images, drawn without replacement, is how it varies
-over samples of all of them: the delete-d jackknife of Shao and Wu (1989, doi:10.1214/aos/1176347263) with d = n / 2.
-For a mean its variance is unbiased, where the bootstrap's is too small by the factor (n - 1) / n. For mAP, where some
-classes are rare, the bootstrap's is smaller yet, and its intervals too narrow: see `benchmarks/coverage.py`.
+The spread of mAP over random halves of the images, drawn without replacement, estimates its spread over samples of the
+full size: the delete-d jackknife of Shao and Wu (1989, doi:10.1214/aos/1176347263) with d = n / 2.
+For a mean its variance is unbiased, where the bootstrap's is too small by the factor (n - 1) / n. With rare
+classes the bootstrap's intervals for mAP are too narrow: see `benchmarks/coverage.py`.
 
-Images that depend on each other, such as the frames of one video, are drawn together or not at all.
+Images that depend on each other, such as frames of one video, form a group and are drawn together.
 """
 
 import math
@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 # The group of each image, by labels of any type that can be sorted.
 Labels = Shaped[NDArray[Any], " images"]
 
-# From so many groups on, percentiles of halves of them are used.
+# Percentiles are used with at least this many groups.
 FEW = 20
 
 
 def number_groups(
     groups: Shaped[NDArray[Any], " {images}"] | None, images: int
 ) -> Int64[NDArray[np.intp], " {images}"]:
-    """The number of the group of each image, 0 to G - 1; every image is a group of its own where none are given.
+    """Number the groups from 0; without groups, every image is a group of its own.
 
     Args:
-        groups: one label an image, of any type that can be sorted; None for independent images.
-        images: how many images there are.
+        groups: one label per image, of any type that can be sorted; None for independent images.
+        images: number of images.
 
     Raises:
         ValueError: if there is not one label for each image, or fewer than two groups.
@@ -57,11 +57,11 @@ def half_counts(
 
     Args:
         number: group of each image, as `number_groups` returns it.
-        resamples: how many times.
-        generator: draws the groups.
+        resamples: number of draws.
+        generator: source of random numbers.
 
     Returns:
-        `resamples` arrays: 1 for an image that is drawn, 0 for one that is not.
+        `resamples` arrays with 1 for each image that is drawn and 0 for every other.
     """
     total = int(number.max()) + 1
     kept = np.zeros(total, dtype=np.int64)
@@ -72,14 +72,14 @@ def half_counts(
 def standard_error(
     draws: Float64[NDArray[np.float64], " resamples *statistic"], groups: int
 ) -> Float64[NDArray[np.float64], "*statistic"]:
-    """The standard error of a statistic from its values on halves of the groups.
+    """Estimate the standard error of a statistic from its values on halves of the groups.
 
     Shao and Wu (1989) with d = groups // 2 and halves drawn at random: the standard deviation times
     sqrt((groups - d) / d).
 
     Args:
-        draws: in the unit of the statistic.
-        groups: how many groups (or images) there are, at least 2.
+        draws: values of the statistic on the halves.
+        groups: number of groups (or independent images), at least 2.
 
     Returns:
         In the unit of the statistic.
@@ -98,7 +98,7 @@ def interval_of_halves(
     groups: int,
     level: float,
 ) -> tuple[Float64[NDArray[np.float64], "*statistic"], Float64[NDArray[np.float64], "*statistic"]]:
-    """The interval of a statistic from its values on halves of the groups: their percentiles, stretched.
+    """Estimate the interval of a statistic from its values on halves of the groups, by scaled percentiles.
 
     The percentiles are those of the level at which a normal quantile equals Student's t with groups - 1 degrees of
     freedom (Hesterberg 2015, doi:10.1080/00031305.2015.1089789), about the value on all groups, in
@@ -106,10 +106,10 @@ def interval_of_halves(
     plus and minus Student's t times the standard error.
 
     Args:
-        whole: on all groups.
-        draws: on the halves.
-        groups: how many groups (or images) there are, at least 2.
-        level: between 0 and 1.
+        whole: value of the statistic on all groups.
+        draws: values of the statistic on the halves.
+        groups: number of groups (or independent images), at least 2.
+        level: confidence level, between 0 and 1.
 
     Returns:
         Low and high, in the unit of the statistic.
@@ -127,7 +127,7 @@ def interval_of_halves(
 
 
 def quantile_t(level: float, freedom: float) -> float:
-    """The quantile of Student's t that a two-sided interval of a level uses.
+    """Return the quantile of Student's t for a two-sided interval.
 
     Args:
         level: between 0 and 1.
@@ -137,6 +137,6 @@ def quantile_t(level: float, freedom: float) -> float:
 
 
 def _scale(groups: int) -> float:
-    """What turns the spread over halves into that over samples of all groups: 1 where their number is even."""
+    """Factor from the spread over halves to the spread over samples of all groups; 1 for an even number."""
     left_out = groups // 2
     return math.sqrt((groups - left_out) / left_out)

@@ -30,8 +30,8 @@ def max_t_p(
     """Probability that the largest of m |t| exceeds each of the values given: single-step adjusted p values.
 
     Args:
-        t: the sign is ignored.
-        correlation: of the contrasts; it may be singular.
+        t: values of t; their sign is ignored.
+        correlation: correlation of the contrasts; it may be singular.
         df: degrees of freedom of the error, above 0.
 
     Returns:
@@ -56,7 +56,7 @@ def max_t_quantile(level: float, correlation: Correlation, df: float) -> float:
 
     Args:
         level: between 0 and 1, for example 0.95.
-        correlation: of the contrasts; it may be singular.
+        correlation: correlation of the contrasts; it may be singular.
         df: degrees of freedom of the error, above 0.
 
     Raises:
@@ -84,7 +84,7 @@ def max_t_p_curve(
 
     Args:
         t: not negative.
-        correlation: of the contrasts.
+        correlation: correlation of the contrasts.
         df: degrees of freedom of the error.
     """
     matrix = np.atleast_2d(np.asarray(correlation, dtype=np.float64))
@@ -96,7 +96,7 @@ def max_t_p_curve(
 def _curve(
     matrix: bytes, size: int, df: float
 ) -> tuple[Float64[NDArray[np.float64], " points"], Float64[NDArray[np.float64], " points"]]:
-    """Values of t and the logarithms of their tail probabilities; beyond the last one the curve is level."""
+    """Return values of t and the logarithms of their tail probabilities; the curve is constant beyond the last one."""
     grid = np.concatenate([np.linspace(0, 8, 100), np.geomspace(8.2, 1000, 40)])
     tails = max_t_p(grid, np.frombuffer(matrix).reshape(size, size), df)
     return grid, np.log(np.maximum(tails, 1e-300))
@@ -107,8 +107,8 @@ def matching_df(critical: float, level: float, correlation: Correlation) -> floa
 
     Args:
         critical: critical value of the largest |t|.
-        level: its level.
-        correlation: of the contrasts.
+        level: its confidence level.
+        correlation: correlation of the contrasts.
     """
 
     def excess(log_df: float) -> float:
@@ -146,7 +146,7 @@ def _largest_of(content: bytes, size: int) -> Distribution:
 def _loadings(
     matrix: Float64[NDArray[np.float64], "contrasts contrasts"],
 ) -> Float64[NDArray[np.float64], " contrasts"] | None:
-    """Numbers l with correlations l_i l_j, as of comparisons with one baseline; None where there are none below 1."""
+    """Find l below 1 with correlations l_i l_j, as comparisons with one baseline have; None if there are none."""
     size = len(matrix)
     if size < 2 or matrix.min() <= 0:
         return None
@@ -161,7 +161,7 @@ def _loadings(
 
 
 def _integrated(loadings: Float64[NDArray[np.float64], " contrasts"]) -> Distribution:
-    """Gauss-Hermite integration over what the comparisons share; Dunnett (1955)."""
+    """Integrate over the common part of the comparisons by Gauss-Hermite quadrature; Dunnett (1955)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(96)
     scale = np.sqrt(1 - loadings**2)
     shift = loadings * nodes[:, None]
@@ -174,7 +174,7 @@ def _integrated(loadings: Float64[NDArray[np.float64], " contrasts"]) -> Distrib
 
 
 def _sampled(matrix: Float64[NDArray[np.float64], "contrasts contrasts"]) -> Distribution:
-    """Points of a Sobol sequence, for any correlation."""
+    """Sample by a Sobol sequence, for any correlation."""
     values, vectors = np.linalg.eigh(matrix)
     kept = values > 1e-8
     factor = vectors[:, kept] * np.sqrt(values[kept])

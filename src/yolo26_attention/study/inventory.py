@@ -9,14 +9,16 @@ from pathlib import Path
 
 from yolo26_attention.columns import aligned
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.study.definition import study_name
 from yolo26_attention.study.progress import duration
-from yolo26_attention.study.runs import StudyEntry, find_run, read_study
+from yolo26_attention.study.runs import STATES, StudyEntry, find_run, read_study
 
 MOST_NAMES = 8
+NO_RECORD = "no record"
+LISTED_STATES = tuple(NO_RECORD if state == "pending" else state for state in STATES)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ListedRun:
 
     Attributes:
         name: of its folder.
-        state: as in `study.runs`; `no record` for a folder without one.
+        state: one of LISTED_STATES.
         record: None if there is none, or if it cannot be read.
         size: of its files, in bytes.
         age: seconds since its record changed.
@@ -59,7 +61,7 @@ def list_runs(output_dir: Path, study: str = "", status: str = "") -> list[Liste
     """
     listed = {entry.run for entry in _entries(output_dir, study)} if study else set()
     found = []
-    for folder in (output_dir / "runs").glob("*"):
+    for folder in OutputFolder(output_dir).runs.glob("*"):
         if folder.is_dir():
             run = _listed(output_dir, folder)
             if (not study or study == run.study or run.name in listed) and status in ("", run.state):
@@ -72,7 +74,7 @@ def _listed(output_dir: Path, folder: Path) -> ListedRun:
     record = RunFolder(folder).record
     changed = (record if record.is_file() else folder).stat().st_mtime
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    shown = "no record" if state.state == "pending" else state.state
+    shown = NO_RECORD if state.state == "pending" else state.state
     return ListedRun(folder.name, folder, shown, state.record, size, max(time.time() - changed, 0.0))
 
 
@@ -108,7 +110,8 @@ def resolve_run(run: str, output_dir: Path, study: str | None = None) -> Path:
         if study is None:
             raise ConfigError("run=best: of which study? give study=NAME")
         return _highest(f"run=best study={study}", list_runs(output_dir, study_name(study)))
-    runs = output_dir / "runs"
+    output = OutputFolder(output_dir)
+    runs = output.runs
     candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
     folder = next((path for path in candidates if RunFolder(path).record.is_file()), None)
     if folder is not None:
@@ -116,7 +119,7 @@ def resolve_run(run: str, output_dir: Path, study: str | None = None) -> Path:
     of_study = re.fullmatch(r"(.+\.ya?ml|[^/]+)/(.+)", run)
     if of_study and (entries := _entries(output_dir, study_name(of_study[1]))):
         return _of_variant(run, of_study[1], of_study[2], entries, output_dir)
-    there = sorted(path.parent.name for path in runs.glob("*/record.json"))
+    there = [folder.name for folder in output.recorded()]
     raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {_some(there) or 'no runs'}")
 
 
@@ -155,7 +158,7 @@ def remove_run(output_dir: Path, name: str) -> None:
     """
     try:
         with run_lock(lock_file(output_dir, name)):
-            shutil.rmtree(output_dir / "runs" / name)
+            shutil.rmtree(OutputFolder(output_dir).run(name).path)
     except RunSkippedError as error:
         raise ConfigError(
             f"remove={name}: a process is training this run, or it cannot be locked; stop it first"

@@ -1,40 +1,75 @@
 """The command line of `python -m src.sweep`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.key_value import read_options
 from yolo26_attention.study.declaration import parse_seeds
 from yolo26_attention.study.definition import Study, load_study, study_names
 
-FLAGS = ("plan", "status", "retry", "wandb")
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of the command itself; every other option is one of the runs."""
+
+    plan: bool = field(default=False, metadata={"help": "list and check every run, estimate the time, train nothing"})
+    status: bool = field(
+        default=False, metadata={"help": "how far the study is; also from another terminal, while it runs"}
+    )
+    retry: bool = field(default=False, metadata={"help": "repeat the runs that failed"})
+    wandb: bool = field(
+        default=False,
+        metadata={"help": "write the study as a Weights & Biases sweep; with tracking=online, create it"},
+    )
+    pilot: int | None = field(
+        default=None,
+        metadata={
+            "help": "train only this many seeds of the baselines, and say which difference the study could find",
+            "shown": "off",
+            "least": 2,
+        },
+    )
+    seeds: str = field(default="", metadata={"help": "such as 0..9 or 0,1,2", "shown": "the study's"})
+    study: str = field(
+        default="",
+        metadata={"help": "a name that keeps it apart from the same study with other options", "shown": "the study's"},
+    )
+
+    @property
+    def tasks(self) -> list[str]:
+        """All tasks that are asked for; only one can be done at a time."""
+        return [name for name in ("plan", "status", "wandb") if getattr(self, name)]
 
 
 @dataclass(frozen=True)
 class Request:
     """The request in the command line.
 
-    `overrides` are those of all runs, `hydra` those of Hydra itself. `pilot` is how many seeds of the baselines are
-    trained, and nothing else; None for the whole study.
+    Attributes:
+        study: with the seeds that are asked for.
+        name: of the study; keeps it apart from the same study with other options.
+        options: of the command itself.
+        overrides: options of all runs.
+        hydra: Hydra's own.
+        arguments: what starts the study again.
     """
 
     study: Study
     name: str
-    flags: frozenset[str]
+    options: SweepOptions
     overrides: tuple[str, ...]
     hydra: tuple[str, ...]
     arguments: tuple[str, ...]
-    pilot: int | None = None
 
     @property
     def command(self) -> list[str]:
-        """The command that starts this study, without flags."""
+        """The command that starts this study, without tasks."""
         return ["python", "-m", "src.sweep", *self.arguments]
 
 
@@ -45,36 +80,42 @@ def parse(arguments: Sequence[str]) -> Request:
         ConfigError: naming what is wrong and what would be right.
     """
     check_command_line(arguments)
-    kept = [argument for argument in arguments if argument.split("=")[0] not in {*FLAGS, "pilot"}]
-    hydra, rest = _own_folder(kept)
-    names = [argument for argument in rest if "=" not in argument and not argument.startswith("~")]
+    own = {option.name for option in fields(SweepOptions)}
+    options = read_options(SweepOptions, [text for text in arguments if "=" in text and _key(text) in own])
+    if len(options.tasks) > 1:
+        raise ConfigError(f"{' and '.join(options.tasks)} at once; ask for one of them")
+    kept = [text for text in arguments if _key(text) not in own - {"seeds", "study"}]
+    hydra, rest = own_folder(kept)
+    names = [text for text in rest if "=" not in text and not text.startswith("~")]
     if len(names) != 1:
         raise ConfigError(f"name one study: {', '.join(study_names())}; python -m src.sweep --help tells more")
-    study = load_study(names[0])
-    name, seeds, overrides = study.name, None, []
-    for argument in rest:
-        key, _, value = argument.partition("=")
-        if argument == names[0]:
-            continue
-        if key == "seed":
-            raise ConfigError(f"{argument}: a study has several; write seeds={value}")
-        if key == "seeds":
-            seeds = parse_seeds(value)
-        elif key == "study":
-            name = value
-        elif key.startswith("hydra"):
-            hydra.append(argument)
-        else:
-            overrides.append(argument)
-    for override in _parsed(overrides):
-        if override.is_sweep_override():
-            raise ConfigError(f"{override.input_line}: several values are variants; write them into a study file")
-    study = study.with_seeds(seeds)
-    pilot = _pilot(arguments, len(study.declared.baseline_seeds))
-    return Request(study, name, _flags(arguments), tuple(overrides), tuple(hydra), tuple(kept), pilot)
+    study = load_study(names[0]).with_seeds(parse_seeds(options.seeds) if options.seeds else None)
+    most = len(study.declared.baseline_seeds)
+    if options.pilot is not None and options.pilot > most:
+        raise ConfigError(f"pilot={options.pilot}: give a number of the baseline's seeds, from 2 to {most}")
+    rest = [text for text in rest if text != names[0] and _key(text) not in own]
+    hydra += [text for text in rest if text.startswith("hydra")]
+    overrides = [text for text in rest if not text.startswith("hydra")]
+    refuse_several_values(overrides)
+    return Request(study, options.study or study.name, options, tuple(overrides), tuple(hydra), tuple(kept))
 
 
-def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def _key(text: str) -> str:
+    return text.partition("=")[0]
+
+
+def refuse_several_values(overrides: Sequence[str]) -> None:
+    """Refuse options that no study as a whole can have."""
+    for override in overrides:
+        if _key(override) == "seed":
+            raise ConfigError(f"{override}: a study has several; write seeds={override.partition('=')[2]}")
+    with config_errors(overrides):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    if several := [override.input_line for override in parsed if override.is_sweep_override()]:
+        raise ConfigError(f"{several[0]}: several values are variants; write them into a study file")
+
+
+def own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The folder given with -cd as Hydra's own override, and the other arguments."""
     rest = list(arguments)
     found = [index for index, argument in enumerate(rest) if argument in {"-cd", "--config-dir"}]
@@ -85,31 +126,3 @@ def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         raise ConfigError(f"{' '.join([option, *value])}: give a folder that is there")
     del rest[found[0] : found[0] + 2]
     return [f"hydra.searchpath=[file://{Path(value[0]).absolute()}]"], rest
-
-
-def _parsed(overrides: Sequence[str]) -> list[Any]:
-    with config_errors(overrides):
-        return OverridesParser.create().parse_overrides(list(overrides))
-
-
-def _pilot(arguments: Sequence[str], most: int) -> int | None:
-    """The number of seeds of each baseline that a pilot trains."""
-    given = [argument.partition("=")[2] for argument in arguments if argument.split("=")[0] == "pilot"]
-    if not given:
-        return None
-    if not given[-1].isdigit() or not 2 <= int(given[-1]) <= most:
-        raise ConfigError(f"pilot={given[-1]}: give a number of the baseline's seeds, from 2 to {most}")
-    return int(given[-1])
-
-
-def _flags(arguments: Sequence[str]) -> frozenset[str]:
-    flags = set()
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key in FLAGS:
-            if value.lower() not in {"true", "false"}:
-                raise ConfigError(f"{argument}: true or false")
-            flags |= {key} if value.lower() == "true" else set()
-    if len(flags & {"plan", "status", "wandb"}) > 1:
-        raise ConfigError(f"{' and '.join(sorted(flags))} at once; ask for one of them")
-    return frozenset(flags)

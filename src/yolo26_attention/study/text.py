@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yolo26_attention.columns import aligned
 from yolo26_attention.files.folder import OutputFolder
-from yolo26_attention.run.tracking import is_offline
+from yolo26_attention.run.tracking_names import is_offline
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
 from yolo26_attention.study.standing import standings, with_stopped

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from ultralytics.utils.torch_utils import select_device
 
 # What another value means for the numbers of a resumed training.
 MEANINGS = {
@@ -46,3 +47,17 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, dict
     if "device" in different:  # the name of the GPU says nothing more
         different = [key for key in different if key != "gpu"]
     return {key: {"before": before[key], "now": now[key], "means": MEANINGS[key]} for key in different}
+
+
+def find_device(name: str | None) -> torch.device:
+    """Find the device that Ultralytics would choose for `trainer.device`.
+
+    Raises:
+        ValueError: if it does not exist; the message lists those that do.
+    """
+    try:
+        device: torch.device = select_device(name or "", verbose=False)
+    except (ValueError, AssertionError) as error:
+        available = ["cpu", *(str(index) for index in range(torch.cuda.device_count()))]
+        raise ValueError(f"trainer.device={name} does not exist; this machine has {', '.join(available)}") from error
+    return device

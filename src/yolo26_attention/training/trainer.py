@@ -1,7 +1,7 @@
 """Ultralytics' detection trainer, extended to keep the graft throughout.
 
 It adds to Ultralytics: the graft, once the stock model is built and loaded; a journal of epochs and of events that
-change the experiment; and exact resumption (src/yolo26_attention/training/resuming.py).
+change the experiment; an early end if the loss is not finite (finite.py); and exact resumption (resuming.py).
 """
 
 import logging
@@ -20,7 +20,7 @@ from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils import LOCAL_RANK, RANK
-from ultralytics.utils.torch_utils import select_device, unwrap_model
+from ultralytics.utils.torch_utils import unwrap_model
 
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.compat.ultralytics import amp_check_at_hand, fuse_grafts, keep_random_stream, without_flops_line
@@ -47,11 +47,10 @@ from yolo26_attention.files.model import LoadedTensors, ParameterGroup, PlaceboM
 from yolo26_attention.files.start import TrainingStart
 from yolo26_attention.files.typed import plain
 from yolo26_attention.training.decided import decided
-from yolo26_attention.training.finite import NotFiniteError, Watch, is_finite
+from yolo26_attention.training.finite import FiniteLoss
 from yolo26_attention.training.gpu_workers import end_with_run
 from yolo26_attention.training.hardware import training_precision
 from yolo26_attention.training.param_groups import describe, regroup
-from yolo26_attention.training.resuming import Resuming
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.step_budget import epochs_of_steps
 from yolo26_attention.training.validator import MatchValidator
@@ -59,7 +58,7 @@ from yolo26_attention.training.validator import MatchValidator
 log = logging.getLogger(__name__)
 
 
-class Grafting(Resuming):
+class Grafting(FiniteLoss):
     """Mixin that adds the graft to any of Ultralytics' trainers; it precedes the trainer among the base classes.
 
     Ultralytics' multi-GPU launcher rebuilds the trainer from its class and arguments alone, so the settings are class
@@ -72,7 +71,6 @@ class Grafting(Resuming):
     steps: int | None = None
     trust: Trust = Trust()  # for classes in the starting checkpoint
     run_process: int | None = None  # ID of the process that called `configured`
-    watch: Watch | None = None  # only in the first epoch
     last_batch: int = 0  # of the step budget, counted over all epochs
     batch_folder: Path | None = None  # folder of batch sizes for a share of the memory; None stores none
     select: Select = Select.best
@@ -95,8 +93,6 @@ class Grafting(Resuming):
             torch.compiler.reset()  # after a number of compilations per process it would run the network uncompiled
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        self.add_callback("on_train_start", _watch_first_epoch)
-        self.add_callback("on_train_batch_end", _end_if_not_finite)
         if self.graft_options.frozen:
             self.add_callback("on_train_batch_end", _restore_frozen)
         if self.steps is not None:
@@ -268,25 +264,6 @@ class Grafting(Resuming):
             self.note(Kind.BATCH_HALVED, batch=self.batch_size)
             self._hand_over()
 
-    def _handle_nan_recovery(self, epoch: int) -> bool:
-        """Journal when Ultralytics returns to the last checkpoint because the loss is not finite.
-
-        Raises:
-            NotFiniteError: if there is no checkpoint, or if returning to it did not help.
-        """
-        try:
-            recovered: bool = super()._handle_nan_recovery(epoch)
-        except RuntimeError as error:
-            raise NotFiniteError(f"the loss is not finite in epoch {epoch + 1} ({error})") from error
-        if not recovered and RANK in {-1, 0} and not is_finite(self.loss):
-            raise (self.watch or Watch(nn.Module())).blame(epoch + 1)
-        if self.watch is not None:
-            self.watch.end()
-            self.watch = None
-        if recovered:
-            self.note(Kind.NAN_RECOVERY, epoch=epoch + 1, attempt=self.nan_recovery_attempts)
-        return recovered
-
 
 class GraftTrainer(Grafting, DetectionTrainer):
     """DetectionTrainer that grafts attention onto its model and stores the matches of best.pt."""
@@ -335,17 +312,6 @@ def _stop_after_last_step(trainer: Grafting) -> None:
     trainer.stop = trainer.stop or trainer.epoch * len(trainer.train_loader) + trainer.batches >= trainer.last_batch
 
 
-def _watch_first_epoch(trainer: Grafting) -> None:
-    if trainer.start_epoch == 0 and not trainer.args.compile:
-        trainer.watch = Watch(unwrap_model(trainer.model))
-
-
-def _end_if_not_finite(trainer: Grafting) -> None:
-    """Stop immediately unless half precision is used, whose overflows the gradient scaler corrects."""
-    if trainer.watch is not None and not trainer.scaler.is_enabled() and not is_finite(trainer.loss):
-        raise trainer.watch.blame(trainer.epoch + 1)
-
-
 def check_arguments(arguments: dict[str, Any]) -> None:
     """Check the trainer's arguments by Ultralytics' own rules.
 
@@ -356,17 +322,3 @@ def check_arguments(arguments: dict[str, Any]) -> None:
         get_cfg(overrides=arguments)
     except (TypeError, SyntaxError) as error:
         raise ValueError(str(error)) from error
-
-
-def find_device(name: str | None) -> torch.device:
-    """Find the device that Ultralytics would choose for `trainer.device`.
-
-    Raises:
-        ValueError: if it does not exist; the message lists those that do.
-    """
-    try:
-        device: torch.device = select_device(name or "", verbose=False)
-    except (ValueError, AssertionError) as error:
-        available = ["cpu", *(str(index) for index in range(torch.cuda.device_count()))]
-        raise ValueError(f"trainer.device={name} does not exist; this machine has {', '.join(available)}") from error
-    return device

@@ -1,0 +1,183 @@
+"""Entry: a search under a budget; the same command continues it, and confirms what it found.
+
+python -m src.search place plan=true
+python -m src.search place trainer=full data=coco
+python -m src.search place confirm=false
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
+from omegaconf import DictConfig
+
+from src.profile import measure_plan
+from src.sweep import CONF, sweep
+from src.train import train_one
+from yolo26_attention.compat.hydra import launch
+from yolo26_attention.config.command_line import check_command_line
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.key_value import option_lines, read_options
+from yolo26_attention.config.registration import register_configs
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.folder import OutputFolder
+from yolo26_attention.search.answer import answer
+from yolo26_attention.search.candidates import costing
+from yolo26_attention.search.confirmation import confirmed_scores, write_confirmation
+from yolo26_attention.search.definition import load_search, search_names
+from yolo26_attention.search.driver import Means, Search
+from yolo26_attention.search.state import read_state
+from yolo26_attention.study.plan import Composer, plan_runs
+from yolo26_attention.study.request import own_folder, parse, refuse_several_values
+
+log = logging.getLogger(__name__)
+USAGE = """\
+python -m src.search SEARCH [key=value ...]
+
+SEARCH  one of those below, or the path of a .yaml of your own
+
+{options}
+
+Any option of python -m src.train, for all runs: trainer=full data=coco; hydra/launcher=... for more machines;
+-cd DIR for a folder with your own options.
+
+SEARCHES
+{searches}"""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Options of the command itself; every other option is one of the runs."""
+
+    plan: bool = field(default=False, metadata={"help": "check the space and tell what would be done; train nothing"})
+    confirm: bool = field(default=True, metadata={"help": "train the best candidates again with new seeds"})
+    search: str = field(
+        default="",
+        metadata={"help": "a name that keeps it apart from the same search with other options", "shown": "the file's"},
+    )
+
+
+def search(arguments: Sequence[str]) -> int:
+    """Carry out what the command line asks for; returns the exit status.
+
+    Raises:
+        ConfigError: naming key, value and a way out.
+    """
+    check_command_line(arguments)
+    own = {option.name for option in fields(SearchOptions)}
+    options = read_options(SearchOptions, [text for text in arguments if "=" in text and text.partition("=")[0] in own])
+    hydra, rest = own_folder([text for text in arguments if text.partition("=")[0] not in own])
+    names = [text for text in rest if "=" not in text and not text.startswith("~")]
+    if len(names) != 1:
+        raise ConfigError(f"name one search: {', '.join(search_names())}; python -m src.search --help tells more")
+    rest.remove(names[0])
+    hydra += [text for text in rest if text.startswith("hydra")]
+    overrides = [text for text in rest if not text.startswith("hydra")]
+    refuse_several_values(overrides)
+    base = _base(hydra, overrides)
+    name = options.search or Path(names[0]).stem
+    found = _search(names[0], name, Path(base.output_dir), base, hydra, overrides)
+    if options.plan:
+        print(_plan_text(found))
+        return 0
+    found.measure_costs()
+    try:
+        found.start()
+        found.halve()
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to continue the search", file=sys.stderr)
+        return 130
+    return _conclude(found, name, hydra, overrides, options.confirm)
+
+
+def _base(hydra: Sequence[str], overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration of the launcher, and set up the log."""
+    shared = [text for text in overrides if text.partition("=")[0] in {"output_dir", "tracking"}]
+    with config_errors([*hydra, *shared]):
+        base = compose("config", ["hydra.mode=MULTIRUN", *hydra, *shared], return_hydra_config=True)
+    HydraConfig.instance().set_config(base)
+    configure_log(base.hydra.job_logging, base.hydra.verbose)
+    return base
+
+
+def _search(
+    file: str, name: str, output_dir: Path, base: DictConfig, hydra: Sequence[str], overrides: Sequence[str]
+) -> Search:
+    content = load_search(file)
+    composer = Composer(hydra)
+
+    def measure(options: Sequence[str]) -> tuple[float, str]:
+        from yolo26_attention.plan.checks import check
+        from yolo26_attention.run.environment import cpu_model, device_name
+
+        plan = check(composer(options))
+        timed = measure_plan(plan, list(options)).latency
+        if plan.device.type == "cpu":
+            return timed.ratio_to_stock, f"{cpu_model()}, {timed.backend}, {timed.imgsz} px"
+        return timed.ratio_to_stock, f"{device_name(plan.device)}, {timed.backend}, {timed.imgsz} px"
+
+    def train(commands: Sequence[Sequence[str]]) -> None:
+        launch(train_one, base, [[*command, f"study=search-{name}", "retry=false"] for command in commands])
+
+    folder = OutputFolder(output_dir).searches / name
+    means = Means(lambda points: plan_runs(points, composer), measure, train)
+    return Search(content, folder, output_dir, read_state(folder, content, overrides), means, overrides)
+
+
+def _plan_text(found: Search) -> str:
+    """Describe the search without training anything."""
+    space, budget, ends = found.space, found.search.budget, found.check()
+    count = sum(1 for _ in space)
+    singles = costing(space)
+    known = sum(space.label(one) in found.state.costs for one in singles)
+    lines = [
+        f"search {found.folder.name}: {found.search.question}",
+        f"{count} candidates of {len(space.keys)} keys; {len(singles)} latencies to measure, {known} are known",
+        f"at most {min(budget.runs, count)} candidates start, ranked after {', '.join(map(str, ends))} epochs",
+        *(f"impossible: {label}: {reason}" for label, reason in found.state.impossible.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _conclude(found: Search, name: str, hydra: Sequence[str], overrides: Sequence[str], confirm: bool) -> int:
+    """Measure the front, confirm it, and write the answer."""
+    study, status = f"{name}-confirm", 0
+    found.measure_front()
+    _write(found, study)
+    if confirm and (path := write_confirmation(found)) is not None:
+        kept = [text for text in overrides if not text.startswith("latency")]
+        status = sweep(parse([str(path), f"study={study}", "latency=disabled", *hydra, *kept]))
+    print(_write(found, study))
+    print(f"also in {found.folder / 'answer.md'}")
+    return status
+
+
+def _write(found: Search, study: str) -> str:
+    text = answer(found, confirmed_scores(found, study), study)
+    write_atomically(found.folder / "answer.md", text)
+    return text
+
+
+def main() -> None:
+    """Read the command line and carry it out."""
+    arguments = sys.argv[1:]
+    if not arguments or {"-h", "--help"} & set(arguments):
+        searches = "\n".join(f"  {name:<14} {load_search(name).question}" for name in search_names())
+        print(USAGE.format(options="\n".join(option_lines(SearchOptions)), searches=searches))
+        return
+    register_configs()
+    try:
+        with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
+            sys.exit(search(arguments))
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The study that confirms the best candidates of a search, with seeds that the search has not used."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from yolo26_attention.attention.options import BASELINE
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.search.driver import Search
+from yolo26_attention.study.progress import run_states
+from yolo26_attention.study.runs import read_study
+
+
+def confirmation(search: Search) -> dict[str, Any] | None:
+    """The content of its study file; None if no candidate but the reference is on the front.
+
+    Each candidate comes with a placebo: as many parameters at the same sites, without attention.
+    """
+    chosen = [one for one in search.front() if one.changed][: search.search.confirm.top]
+    if not chosen:
+        return None
+    variants = {BASELINE: _variant(search.space.options(search.space.reference))}
+    for one in chosen:
+        label = search.space.label(one)
+        variants[label] = _variant(search.space.options(one))
+        if (placebo := search.space.placebo(one)) is not None:
+            variants[f"placebo of {label}"] = _variant(placebo)
+    looks = list(search.search.confirm.looks)
+    first = search.search.seed + 1
+    return {
+        "question": search.search.question,
+        "seeds": list(range(first, first + looks[-1])),
+        "looks": looks,
+        "stop": True,
+        "variants": variants,
+    }
+
+
+def write_confirmation(search: Search) -> Path | None:
+    """Write the study file into the search's folder, once: what chose the candidates is known by then."""
+    path = search.folder / "confirm.yaml"
+    if not path.exists():
+        content = confirmation(search)
+        if content is None:
+            return None
+        write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def confirmed_scores(search: Search, study: str) -> dict[str, dict[int, float]]:
+    """The scores of the confirming study, by variant and seed; empty before it has begun."""
+    content = read_study(search.output_dir, study)
+    found: dict[str, dict[int, float]] = {}
+    for state in run_states(search.output_dir, [] if content is None else content.runs):
+        scores = found.setdefault(state.entry.variant, {})
+        if state.score is not None:
+            scores[state.entry.seed] = state.score
+    return found
+
+
+def _variant(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a variant in a study file, where a list is swept and a list of one list is one value."""
+    return {key: [value] if isinstance(value, list) else value for key, value in options.items()}

@@ -1,0 +1,49 @@
+"""Successive halving: all candidates start, and the better half of them continues at 1/4 and at 1/2 of the schedule.
+
+Source: Jamieson and Talwalkar (2016), Non-stochastic best arm identification. In contrast to the paper, a candidate is
+ranked by its score and its cost, and continues its own training: the learning rate follows the full schedule, so that
+the last rung is an ordinary run.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def rungs(epochs: int) -> list[int]:
+    """Completed epochs after which candidates are ranked; the last one is the end of the training."""
+    return sorted({max(-(-epochs // 4), 1), max(-(-epochs // 2), 1), epochs})
+
+
+def front(scores: Mapping[T, float], costs: Mapping[T, float]) -> list[T]:
+    """The candidates that no other one beats: none has at least this score at a lower cost, or more at this cost."""
+    return [
+        one
+        for one in scores
+        if not any(
+            scores[other] >= scores[one]
+            and costs[other] <= costs[one]
+            and (scores[other] > scores[one] or costs[other] < costs[one])
+            for other in scores
+        )
+    ]
+
+
+def ranked(scores: Mapping[T, float], costs: Mapping[T, float]) -> list[T]:
+    """All candidates, best first: front by front, within a front by score; equal ones keep their order.
+
+    Source: non-dominated sorting as in Deb et al. (2002), NSGA-II, without crowding distances.
+    """
+    left = dict(scores)
+    order: list[T] = []
+    while left:
+        best = front(left, costs)
+        order += sorted(best, key=lambda one: -left[one])
+        left = {one: score for one, score in left.items() if one not in best}
+    return order
+
+
+def better_half(scores: Mapping[T, float], costs: Mapping[T, float]) -> Sequence[T]:
+    """The better half of the candidates, rounded up."""
+    return ranked(scores, costs)[: -(-len(scores) // 2)]

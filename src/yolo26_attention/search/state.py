@@ -1,0 +1,84 @@
+"""What a search has measured and started: outputs/searches/NAME/search.json, its one reader and writer.
+
+Scores are not in it: they are read from the runs' journals.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.record import read_json
+from yolo26_attention.files.typed import parse, plain
+from yolo26_attention.search.definition import SearchFile
+from yolo26_attention.study.search import FREE
+
+FORMAT = 1
+
+
+@dataclass
+class Started:
+    """A candidate that was started.
+
+    Attributes:
+        indices: its values, by index.
+        run: name of its run's folder.
+    """
+
+    indices: tuple[int, ...]
+    run: str
+
+
+@dataclass
+class SearchState:
+    """What has been done.
+
+    Attributes:
+        declared: hash of the search file's content and of the options that affect a result.
+        costs: measured latency ratios by label: of single changes, which predict, and of the front.
+        machine: device on which they were measured.
+        started: candidates in the order of their start.
+        impossible: why candidates cannot be built, by label.
+        seconds: time spent training, on the clock.
+    """
+
+    declared: str
+    costs: dict[str, float] = field(default_factory=dict)
+    machine: str = ""
+    started: list[Started] = field(default_factory=list)
+    impossible: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def write(self, folder: Path) -> None:
+        """Write search.json, in one step."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "search.json", json.dumps({"format": FORMAT, **plain(self)}, indent=2) + "\n")
+
+
+def read_state(folder: Path, search: SearchFile, overrides: Sequence[str]) -> SearchState:
+    """Read search.json, or begin one.
+
+    Raises:
+        ConfigError: if the file is damaged, or the search began with another file or other options.
+    """
+    # More runs or hours, and another confirmation, continue the same search.
+    content = {**asdict(search), "confirm": None, "budget": {"latency_ratio": search.budget.latency_ratio}}
+    kept = [override for override in overrides if not override.startswith(FREE)]
+    text = json.dumps([content, kept], sort_keys=True)
+    declared = hashlib.sha256(text.encode()).hexdigest()[:12]
+    path = folder / "search.json"
+    if not path.exists():
+        return SearchState(declared)
+    try:
+        read_json(path, FORMAT)
+        state = parse(SearchState, path.read_bytes())
+    except ValueError as error:
+        raise ConfigError(f"{path} is no search ({error}); move it away and start the search again") from error
+    if state.declared != declared:
+        raise ConfigError(
+            f"search={folder.name}: it began with another file or other options; search=NAME starts one of another name"
+        )
+    return state
