@@ -49,7 +49,7 @@ def test_a_study_is_named_by_the_path_of_its_file_too(outputs):
     assert resolve_run(f"{path}/acmix", outputs) == resolve_run("made_up/acmix", outputs)
     assert resolve_run("best", outputs, str(path)) == resolve_run("best", outputs, "made_up")
     with pytest.raises(
-        ConfigError, match="no_such.yaml: there is no such file; give its path, or the study's name: no_such"
+        ConfigError, match=r"no_such\.yaml: there is no such file; give its path, or the study's name: no_such"
     ):
         ask(outputs, study="no_such.yaml")
 

@@ -23,9 +23,7 @@ def resolve_model(model: ModelConfig) -> ModelConfig:
         return model
     path = Path(model.yaml).absolute()
     if model.name not in (DEFAULT, path.stem):
-        raise ConfigError(
-            f"model.name={model.name} has no effect on model.yaml={model.yaml}; give one of the two"
-        )
+        raise ConfigError(f"model.name={model.name} has no effect on model.yaml={model.yaml}; give one of the two")
     try:
         digest = network_digest(path)
     except ValueError as error:
