@@ -95,7 +95,7 @@ def test_auto_has_no_learning_rate_to_set(composed):
 
 def test_every_argument_of_the_trainer_is_an_option_or_accounted_for():
     ours = set(TrainerConfig.__dataclass_fields__) | set(TunedOptimizerConfig.__dataclass_fields__)
-    ours -= {"name", "threads", "steps", "attention"}  # ours: nothing of the kind in Ultralytics
+    ours -= {"name", "threads", "steps", "select", "attention"}  # ours: nothing of the kind in Ultralytics
     rest = SET_BY_US | OTHER_TASKS | OTHER_MODES | OTHER_EXPERIMENTS
     assert ours & rest == set()
     assert ours | rest == set(DEFAULT_CFG_DICT)
@@ -105,7 +105,7 @@ def test_defaults_of_trainer_are_those_of_ultralytics():
     different = {
         name
         for name, field in TrainerConfig.__dataclass_fields__.items()
-        if name not in {"threads", "steps", "epochs"} and field.default != DEFAULT_CFG_DICT[name]
+        if name not in {"threads", "steps", "select", "epochs"} and field.default != DEFAULT_CFG_DICT[name]
     }
     assert different == set()
 
