@@ -298,7 +298,7 @@ class DescribeConfig(Config):
     """Options of `python -m src.describe`: those of a run, and what is printed."""
 
     layers: bool = False  # measure every layer of the deployed network
-    markdown: bool = False  # print only the table of layers, as Markdown
+    markdown: bool = False  # print the table of layers as Markdown, and not the sites
 
 
 @dataclass
