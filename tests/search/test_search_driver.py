@@ -168,7 +168,7 @@ def test_the_answer_and_its_confirmation(tmp_path):
     best = labels[1]
     scores = {"baseline": {1: 0.30, 2: 0.31, 3: 0.29}, best: {1: 0.34, 2: 0.35, 3: 0.34}}
     standing = Standing((3, 5), (0.03, 0.04), 1, {best: Arm("better", 1, 3)})
-    text = answer(search, Confirmed(scores, standing), "mine-confirm")
+    text = answer(search, Confirmed(scores, scores, standing), "mine-confirm")
     final = {search.space.label(one): score for one, score in search.finals().items()}
     assert f"{final[best] - np.mean([0.34, 0.35, 0.34]):+.4f}" in text
     assert "27 candidates: 8 started" in text

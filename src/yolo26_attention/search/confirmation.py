@@ -11,7 +11,7 @@ from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.search.driver import Search
 from yolo26_attention.study.declared_looks import Standing
-from yolo26_attention.study.progress import run_states
+from yolo26_attention.study.progress import compared_scores, run_states
 from yolo26_attention.study.runs import read_study
 from yolo26_attention.study.standing import standings
 
@@ -57,11 +57,13 @@ class Confirmed:
     """What the confirming study has found.
 
     Attributes:
-        scores: mAP50-95 on the validation images, by variant and seed, of variants that have any.
+        scores: mAP50-95 by variant and seed, on the test images if there are any.
+        validation: mAP50-95 on the validation images, as the search saw it.
         standing: the looks that are complete, and what they decided.
     """
 
     scores: Mapping[str, Mapping[int, float]]
+    validation: Mapping[str, Mapping[int, float]]
     standing: Standing
 
 
@@ -72,10 +74,12 @@ def read_confirmation(search: Search, study: str) -> Confirmed | None:
         return None
     states = run_states(search.output_dir, content.runs)
     scores: dict[str, dict[int, float]] = {}
-    for state in states:
-        if state.score is not None:
-            scores.setdefault(state.entry.variant, {})[state.entry.seed] = state.score
-    return Confirmed(scores, standings(states, content.declared)[BASELINE])
+    validation: dict[str, dict[int, float]] = {}
+    for state, score in zip(states, compared_scores(states), strict=True):
+        if score is not None and state.score is not None:
+            scores.setdefault(state.entry.variant, {})[state.entry.seed] = score
+            validation.setdefault(state.entry.variant, {})[state.entry.seed] = state.score
+    return Confirmed(scores, validation, standings(states, content.declared)[BASELINE])
 
 
 def _variant(options: dict[str, Any]) -> dict[str, Any]:
