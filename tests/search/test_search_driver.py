@@ -119,6 +119,13 @@ def test_no_candidate_within_the_budget_is_an_error(tmp_path):
         searched(tmp_path, Program(tmp_path), file)
 
 
+def test_a_reference_that_cannot_be_run_is_an_error(tmp_path):
+    program = Program(tmp_path)
+    program.plan = lambda points: [SimpleNamespace(run=None, refusal="no data", config=None) for _ in points]
+    with pytest.raises(ConfigError, match=r"the reference of the search cannot be run: no data"):
+        searched(tmp_path, program)
+
+
 @pytest.mark.parametrize("lives", [0, 1, 5, 9, 16, 17, 25, 31])
 def test_a_killed_search_ends_as_an_undisturbed_one(lives, tmp_path):
     expected = outcome(searched(tmp_path / "whole", Program(tmp_path / "whole")))
