@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
@@ -67,7 +67,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         if sweeping:
             log.info("%s: %s", "failed" if isinstance(error, of_data) else "skipped", error)
             raise  # the launcher continues with the other runs
-        sys.exit(f"error: {error}")
+        exit_with(error)
     except (Exception, SystemExit) as error:
         if sweeping:
             log.info("failed: %s: %s", type(error).__name__, error)
@@ -84,7 +84,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     except ObjectiveError as error:
         if sweeping:
             raise
-        sys.exit(f"error: {error}")
+        exit_with(error)
     return found[0] if len(found) == 1 else found
 
 
