@@ -95,15 +95,16 @@ def train(config: DictConfig) -> float | tuple[float, ...]:
 
 
 def main() -> None:
-    """Register the schemas and call Hydra."""
-    register_configs()
-    with one_line_errors():
-        check_command_line(sys.argv[1:])
-        register_points(sys.argv[1:])
-        try:
+    """Register the schemas and call Hydra; exit status 130 after Ctrl-C, as shells expect."""
+    try:
+        register_configs()
+        with one_line_errors():
+            check_command_line(sys.argv[1:])
+            register_points(sys.argv[1:])
             train()
-        except KeyboardInterrupt:
-            sys.exit("interrupted; run the same command again to resume after the last completed epoch")
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to resume after the last completed epoch", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":
