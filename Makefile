@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 PYTEST_TWICE := -m pytest --numprocesses 2 --dist worksteal
 ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
-.PHONY: help install train study test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark gpu-day simulate self-test
+.PHONY: help install train study components test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark gpu-day simulate self-test
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,10 @@ train: install  ## set up if needed, then the main job: YOLO26n with ACmix on th
 study: install  ## a whole study on the digits and its report: hours on two CPU cores, go on where it stopped
 	$(RUN) -m src.sweep digits
 	$(RUN) -m src.report digits
+
+components: install  ## a study of components on the digits and its report: hours on two CPU cores, go on where it stopped
+	$(RUN) -m src.sweep components
+	$(RUN) -m src.report components
 
 test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
 	$(RUN) $(PYTEST_TWICE) -m "not slow and not gpu and not chaos and not browser and not cluster"

@@ -9,16 +9,18 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
+from yolo26_attention.study.definition import study_name
 
 
 @dataclass(frozen=True)
 class Options:
     """Options of the command."""
 
-    study: str = field(metadata={"help": "name of the study"})
+    study: str = field(metadata={"help": "the study, by its name or the path of its file"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
     entity: str = field(default="", metadata={"help": "user or team; that of the study's runs if empty"})
     save: bool = field(default=False, metadata={"help": "save it on the server; always for runs with tracking=online"})
@@ -29,13 +31,14 @@ def dashboard(options: Options) -> str:
 
     Raises:
         StudyError: if there is no such study, or its project is unknown.
+        ConfigError: if there is no such study file.
         RuntimeError: if it cannot be saved.
     """
     from yolo26_attention.reporting.comparison import compare
     from yolo26_attention.reporting.swept import swept_lines
     from yolo26_attention.reporting.workspace import build_workspace, swept_options
 
-    study = read_study(options.study, Path(options.output_dir))
+    study = read_study(study_name(options.study), Path(options.output_dir))
     results = compare(study)
     tracking = tracking_of(study)
     if tracking is None:
@@ -75,7 +78,7 @@ def main() -> None:
     options = parse_arguments(Options, "python -m src.dashboard", __doc__.splitlines()[0].removeprefix("Entry: "))
     try:
         print(dashboard(options))
-    except (StudyError, RuntimeError) as error:
+    except (ConfigError, StudyError, RuntimeError) as error:
         sys.exit(f"error: {error}")
 
 

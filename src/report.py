@@ -20,6 +20,7 @@ from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 from yolo26_attention.study.declaration import MARGIN
+from yolo26_attention.study.definition import study_name
 
 if TYPE_CHECKING:
     from yolo26_attention.reporting.answer import Answer
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 class Options:
     """Options of the command."""
 
-    study: str = field(metadata={"help": "name of the study"})
+    study: str = field(metadata={"help": "the study, by its name or the path of its file"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
     margin: float | None = field(
         default=None,
@@ -82,21 +83,24 @@ def report(options: Options) -> str:
     from yolo26_attention.reporting.choice import chosen_columns, named_list
     from yolo26_attention.reporting.comparison import compare
     from yolo26_attention.reporting.curves import draw_curves
+    from yolo26_attention.reporting.effects_figure import draw_effects
     from yolo26_attention.reporting.figures import draw_all
     from yolo26_attention.reporting.matched import draw_matched
     from yolo26_attention.reporting.over_images import with_images
     from yolo26_attention.reporting.page import page
     from yolo26_attention.reporting.paper import document, latex
-    from yolo26_attention.reporting.tables import comma_separated, markdown, terminal
+    from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 
-    study = read_study(options.study, Path(options.output_dir))
+    study = read_study(study_name(options.study), Path(options.output_dir))
     results = compare(study, options.margin)
     choice = options.columns
     chosen_columns(results, choice)  # an unknown column is refused before the images are resampled
     results = with_images(results, options.resamples)
     said = answer(results)
     drawn = replace(said, about=_about(results, options.variant)) if options.variant else said
-    pictures = [*draw_all(results), *draw_curves(results), *draw_matched(results, drawn, options.resamples)]
+    effects = draw_effects(results)
+    pictures = [*([] if effects is None else [effects]), *draw_all(results), *draw_curves(results)]
+    pictures += draw_matched(results, drawn, options.resamples)
     pictures += _looks(results, drawn, named_list(options.sites)) if options.looks else []
     command = f"python -m src.report {options.study}"
     if options.output_dir != "outputs":
@@ -114,6 +118,8 @@ def report(options: Options) -> str:
         "table.html": document(results, choice),
         "index.html": page(results, said, pictures, command, time.strftime("%Y-%m-%d %H:%M"), choice),
     }
+    if results.effects is not None and results.effects.estimates:
+        files["effects.csv"] = effects_separated(results.effects)
     figures = {f"{picture.key}.svg": picture.svg for picture in pictures}
     figures |= {f"{picture.key}.pdf": picture.pdf for picture in pictures}
     _write(folder, files, figures)

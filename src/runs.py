@@ -7,12 +7,13 @@ python -m src.runs remove=failed
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.folder import OutputFolder
+from yolo26_attention.study.definition import study_name
 from yolo26_attention.study.inventory import (
     LISTED_STATES,
     ListedRun,
@@ -28,7 +29,9 @@ from yolo26_attention.study.inventory import (
 class Options:
     """What the command takes."""
 
-    study: str = field(default="", metadata={"help": "only runs of this study", "shown": "all"})
+    study: str = field(
+        default="", metadata={"help": "only runs of this study, by its name or the path of its file", "shown": "all"}
+    )
     status: str = field(
         default="", metadata={"help": f"only runs in this state: {', '.join(LISTED_STATES)}", "shown": "all"}
     )
@@ -50,6 +53,7 @@ def runs(options: Options) -> str:
         ConfigError: naming the key, the value and a way out.
     """
     output_dir = Path(options.output_dir)
+    options = replace(options, study=study_name(options.study))
     if options.status and options.status not in LISTED_STATES:
         raise ConfigError(f"status={options.status}: there is no such state; choose {', '.join(LISTED_STATES)}")
     if options.show and options.remove:

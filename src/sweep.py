@@ -144,8 +144,9 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     """Write study.json, launch the unfinished runs and print a summary; 0 if every run of the study is finished."""
     entries = [run.entry for run in planned]
     _tell_replaced(request, output_dir, entries)
-    declared = request.study.declared
-    write_study(output_dir, request.name, request.study.question, shlex.join(request.command), entries, declared)
+    study, command = request.study, shlex.join(request.command)
+    declared = study.declared
+    write_study(output_dir, request.name, study.question, command, entries, declared, study.switched)
     log.info(
         "study %s: %s", request.name, "\n".join([counted(distinct(run_states(output_dir, entries))), *_notes(planned)])
     )

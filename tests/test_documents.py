@@ -26,11 +26,13 @@ from src.report import Options as ReportOptions
 from src.report import report
 from src.runs import Options as RunsOptions
 from src.runs import runs
+from src.search import main as search_main
 from src.sweep import main as sweep_main
 from tests.conftest import CONF
 from tests.fabricate import declare, write_study
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.key_value import read_options
 from yolo26_attention.config.registration import export_config, register_configs, run_config
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.digits import build_digits
@@ -143,19 +145,16 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
         arguments = arguments if shows else [*_first_point(arguments), *(["--cfg", "job"] if arguments else ["--help"])]
         shown = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=True)
         assert shown.stdout.strip()
-    elif module == "src.sweep":
+    elif module in {"src.sweep", "src.search"}:
         flags = [] if {"status=true", "wandb=true"} & set(arguments) else ["plan=true"]
         monkeypatch.setattr(sys, "argv", [module, *arguments, *flags])
         GlobalHydra.instance().clear()
         with pytest.raises(SystemExit) as ended:
-            sweep_main()
+            (sweep_main if module == "src.sweep" else search_main)()
         assert (ended.value.code, bool(capsys.readouterr().out.strip())) == (0, True)
     elif module in {"src.report", "src.dashboard"}:
         options, do = (ReportOptions, report) if module == "src.report" else (DashboardOptions, dashboard)
-        given = dict(argument.split("=") for argument in arguments[1:])
-        fields = options.__dataclass_fields__.items()
-        kinds = {name: field.metadata.get("kind", type(field.default)) for name, field in fields}
-        assert do(options(arguments[0], **{key: kinds[key](value) for key, value in given.items()}))
+        assert do(read_options(options, arguments))
     elif module == "src.export":
         options = _composed("export", arguments)
         for folder in (workspace / "outputs" / "runs").iterdir():
@@ -164,10 +163,10 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
         found = find_run(options.run, options.output_dir, options.study)
         assert found.name == options.run or options.study == "kernel_att"
     elif module == "src.runs":
-        assert runs(RunsOptions(**dict(argument.split("=") for argument in arguments)))
+        assert runs(read_options(RunsOptions, arguments))
     else:
         assert module in {"src.train", "src.describe", "src.profile"}, f"nothing here knows how to run {module}"
-        name = "profile" if module == "src.profile" else "config"
+        name = {"src.profile": "profile", "src.describe": "describe"}.get(module, "config")
         for point in _points([argument for argument in arguments if argument != "-m"]):
             check(_composed(name, point))
 
@@ -212,7 +211,7 @@ def test_a_command_runs_to_its_end(command, workspace, tmp_path):
         _run([sys.executable, "-m", "src.sweep", "kernel_att", "seeds=0", *SMALL, "tracking=disabled"], tmp_path)
         outputs = tmp_path
     arguments = [re.sub(r"^seeds=.*", "seeds=0", argument) for argument in _arguments(command, outputs)]
-    if module in {"src.train", "src.profile", "src.sweep", "src.describe"} and "--cfg" not in arguments:
+    if module in {"src.train", "src.profile", "src.search", "src.sweep", "src.describe"} and "--cfg" not in arguments:
         own_data = any(argument.startswith("data.yaml=") for argument in arguments)
         small = [option for option in SMALL if not (own_data and option.startswith("data."))]
         arguments += [option for option in small if option.split("=")[0] not in {a.split("=")[0] for a in arguments}]

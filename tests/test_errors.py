@@ -68,11 +68,25 @@ FOR_USERS = (
 )
 # Not reached by the table, and why.
 ELSEWHERE = {
+    ("plan/training_options.py", " is not possible on several GPUs"): "tests/run/test_pause.py: needs two GPUs",
+    ("search/definition.py", "{path}: {error}"): "tests/search/test_search_file.py",
+    ("search/definition.py", "there is no search "): "as above",
+    ("search/state.py", "search={folder.name}"): "as above",
+    ("search/state.py", " is no search "): "as above",
+    ("search/driver.py", "budget.latency_ratio="): "tests/search/test_search_driver.py",
+    ("search/driver.py", "the reference of the search"): "as above",
+    ("search/driver.py", "a search ranks after epochs"): "tests/test_search_under_budget.py",
+    ("search.py", "name one search"): "as above",
     ("detector/construction.py", ") failed: "): "tests/detector/test_building.py: needs a class of one's own",
     **{
         ("study/declaration.py", part): "tests/study/test_declaration.py"
         for part in (": looks=", ": margin=", ": stop=", ": seeds=", ": seeds of ")
     },
+    **{
+        ("latency/layers.py", part): "tests/test_describe.py"
+        for part in ("latency.enabled=false with layers", "latency.backend=")
+    },
+    ("describe.py", "markdown=true with layers=false"): "tests/test_describe.py",
     ("study/definition.py", " has no seeds; give their numbers"): "tests/study/test_definition.py",
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",

@@ -42,6 +42,18 @@ def test_the_list_has_every_run_with_its_score(outputs):
     assert lines[-1].startswith("4 runs, ")
 
 
+def test_a_study_is_named_by_the_path_of_its_file_too(outputs):
+    path = outputs / "made_up.yaml"
+    path.write_text("question: What?\n")
+    assert ask(outputs, study=str(path)) == ask(outputs, study="made_up")
+    assert resolve_run(f"{path}/acmix", outputs) == resolve_run("made_up/acmix", outputs)
+    assert resolve_run("best", outputs, str(path)) == resolve_run("best", outputs, "made_up")
+    with pytest.raises(
+        ConfigError, match=r"no_such\.yaml: there is no such file; give its path, or the study's name: no_such"
+    ):
+        ask(outputs, study="no_such.yaml")
+
+
 @pytest.mark.parametrize(
     ("options", "names"),
     [

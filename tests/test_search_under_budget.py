@@ -31,7 +31,9 @@ def result(folder):
     """What a search ends with, but for the times."""
     content = json.loads((folder / "out" / "searches" / "mine" / "search.json").read_text())
     records = [json.loads(path.read_text()) for path in sorted((folder / "out" / "runs").glob("*/record.json"))]
-    scores = {record["name"]: (record["status"], record["metrics"].get("map50_95")) for record in records}
+    # A process that was killed leaves "running".
+    ended = {record["name"]: record["status"].replace("running", "interrupted") for record in records}
+    scores = {record["name"]: (ended[record["name"]], record["metrics"].get("map50_95")) for record in records}
     return content["started"], scores
 
 
@@ -45,6 +47,7 @@ def made(folder):
     ("arguments", "message"),
     [
         ([], "python -m src.search SEARCH [key=value ...]"),
+        (["plan=true"], "name one search: place"),
         (["plce"], "there is no search plce. Did you mean place?"),
         (["place", "plan=true", "trainer.steps=100"], "trainer.steps=100: a search ranks after epochs"),
         (["place", "plan=true", "seed=1,2"], "seed=1,2"),

@@ -177,5 +177,11 @@ def test_every_argument_changes_the_scene(split, index, seed):
     assert not np.array_equal(draw_scene("train", 3).background, other.background)
 
 
-def test_splits():
-    assert SPLITS == ("train", "val")
+def test_the_test_split_has_scans_of_its_own_and_training_images_stay():
+    assert SPLITS == ("train", "val", "test")
+    without, shared = split_scans(0), split_scans(0, held_out=True)
+    assert np.array_equal(shared["train"], without["train"])
+    assert sorted([*shared["val"], *shared["test"]]) == sorted(without["val"])
+    assert abs(len(shared["val"]) - len(shared["test"])) <= 1
+    assert set(draw_scene("test", 0, held_out=True).scans) <= set(shared["test"])
+    assert np.array_equal(draw_scene("train", 0).image, draw_scene("train", 0, held_out=True).image)

@@ -26,6 +26,13 @@ def test_a_network_of_one_s_own_is_identified_by_its_content(tiny, tmp_path):
     assert plan.arguments["model"] == str(first)
 
 
+def test_a_name_beside_a_network_of_one_s_own_is_refused(tiny, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(OWN)
+    with pytest.raises(ConfigError, match=r"model.name=yolo26s has no effect on model.yaml=.*; give one of the two"):
+        check(tiny("model=yolo26s", f"model.yaml={path}", "placement=p3"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -278,7 +278,7 @@ def test_equal_scores_at_the_floor_are_no_copies(tmp_path):
 
 
 def test_facts_that_differ_are_confounds(tmp_path, monkeypatch):
-    monkeypatch.setattr("yolo26_attention.reporting.comparison.unequal", lambda variant, reference: ("data.identity",))
+    monkeypatch.setattr("yolo26_attention.reporting.references.unequal", lambda variant, reference: ("data.identity",))
     write(tmp_path, BASELINE, GOOD)
     write(tmp_path, ACMIX, BETTER)
     assert results_of(tmp_path).variant("acmix").confounds == ("data.identity",)

@@ -11,11 +11,13 @@ from tests.fabricate import config_of, write_matches, write_run
 from tests.faults.data import Call, cut
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.evaluation.detections import read_matches
+from yolo26_attention.files.record import Record
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.detections import draw_detections
 from yolo26_attention.reporting.looks import draw_windows, look_at
 from yolo26_attention.reporting.study import read_study
+from yolo26_attention.yolo import grafted_yolo
 
 
 def module(**options):
@@ -113,3 +115,27 @@ def test_a_checkpoint_that_cannot_be_looked_into_costs_the_picture_and_no_more(k
     said = "best.pt holds posix.system" if kind == "hostile" else "is not a loadable checkpoint"
     assert said in caplog.text
     assert not marker.exists()
+
+
+def test_the_windows_of_acmix_are_drawn_in_a_mix(tmp_path):
+    """A mix of three ACmix, one of which has no windows, and CBAM."""
+    grafts = {
+        "p3": [{"name": "acmix", "options": {"kernel_att": 3}}],
+        "p4": [{"name": "acmix", "options": {"paths": "convolution"}}],
+        "p5": [{"name": "cbam", "options": {}}],
+    }
+    given = {site: {"name": entry["name"], **entry["options"]} for site, (entry,) in grafts.items()}
+    model = grafted_yolo("yolo26n.yaml", given).model.eval()
+    for attention, score in (({"name": "baseline"}, 0.5), ({"name": "mix"}, 0.6)):
+        config = config_of(attention, 0)
+        folder = write_run(tmp_path, config, score)
+        write_matches(folder, 0, 0.5)
+    record = Record.read(folder)
+    record.config["attention"] = {"name": "mix", "grafts": grafts}
+    record.write(folder)
+    (folder / "train" / "weights").mkdir()
+    torch.save({"model": model, "train_args": {"task": "detect"}}, folder / "train" / "weights" / "best.pt")
+    picture = draw_windows(*study(tmp_path))
+    assert picture.title == "Where p3: acmix, p4: acmix, p5: cbam looks"
+    assert "of 9 pixels at p3" in picture.caption
+    assert " at p4" not in picture.caption

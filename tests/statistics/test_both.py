@@ -27,7 +27,7 @@ def test_estimate_is_the_difference_of_means_with_unequal_numbers_of_seeds():
     means = [np.mean([mean_average_precision(run) for run in runs], axis=0) for runs in (first, other)]
     assert (found.map50_95.estimate, found.map50.estimate) == pytest.approx(tuple(means[1] - means[0]))
     assert (found.seeds, found.images, found.groups) == ((3, 4), 20, None)
-    assert found.covers == "covers the choice of 3 and 4 seeds and of 20 validation images"
+    assert found.covers == "covers the choice of 3 and 4 seeds and of 20 images"
     assert found.low < found.estimate < found.high
 
 
@@ -84,7 +84,7 @@ def test_groups_are_drawn_whole():
     error = (drawn[:, 2:, 0].mean(axis=1) - drawn[:, :2, 0].mean(axis=1)).std(ddof=1)
     assert found.groups == 4
     assert found.error_images == pytest.approx(error)
-    assert found.covers.endswith("20 validation images in 4 groups")
+    assert found.covers.endswith("20 images in 4 groups")
 
 
 def test_holds_what_is_true_where_an_interval_over_images_alone_does_not():

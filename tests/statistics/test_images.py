@@ -33,7 +33,7 @@ def test_one_seed_has_an_interval_around_its_difference():
     assert 0 < difference.map50_95.low < difference.map50_95.difference < difference.map50_95.high
     assert difference.map50.low < difference.map50.difference < difference.map50.high
     assert (difference.images, difference.seeds) == (40, (0,))
-    assert "covers the choice of 40 validation images for the networks trained with the one seed" in difference.covers
+    assert "covers the choice of 40 images for the networks trained with the one seed" in difference.covers
     assert "does not cover how other seeds would have trained" in difference.covers
 
 
@@ -144,7 +144,7 @@ def test_refused(options, message):
 
 def test_no_object_at_all():
     run = matches(fabricate(np.random.default_rng(0), objects=0))
-    with pytest.raises(ValueError, match="no validation image has an object"):
+    with pytest.raises(ValueError, match="no image has an object"):
         compare({"baseline": {0: run}, "other": {0: run}})
 
 
@@ -173,7 +173,7 @@ def test_groups_are_drawn_whole():
     ends = (found.map50_95.difference - half, found.map50_95.difference + half)
     assert (found.map50_95.low, found.map50_95.high) == pytest.approx(ends)
     assert (found.images, found.groups) == (40, 4)
-    assert "40 validation images in 4 groups" in found.covers
+    assert "40 images in 4 groups" in found.covers
 
 
 def test_groups_of_one_image_change_nothing():

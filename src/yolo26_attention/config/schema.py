@@ -94,6 +94,7 @@ class DigitsConfig:
     yaml: str | None = None  # your own data set instead: path of its data.yaml
     train_images: int = 512
     val_images: int = 128
+    test_images: int = 0  # of scans that neither training nor validation images have; where runs are scored in the end
     imgsz: int = 160
     seed: int = 0
     download: bool = False  # whether to run the YAML's download step if images are missing
@@ -145,6 +146,13 @@ class TunedOptimizerConfig(OptimizerConfig):
     warmup_bias_lr: float = 0.1
 
 
+class Select(StrEnum):
+    """The epoch whose network is scored, measured and kept as best.pt."""
+
+    best = "best"
+    last = "last"
+
+
 @dataclass
 class TrainerConfig:
     """Arguments of Ultralytics' detection trainer, under their own names and with its defaults."""
@@ -172,6 +180,9 @@ class TrainerConfig:
     channels_last: bool | None = None
     cache: bool | str = False
     val: bool = True
+    select: Select = (
+        Select.best
+    )  # best: the epoch with the highest score on the validation images; last: nothing chosen
     plots: bool = True
     save_period: int = -1
     cls_remap: bool = True
@@ -280,6 +291,14 @@ class Config:
     pause: int | None = None  # completed epochs after which the process ends; the same command continues the run
     trust: bool = False  # allow external code from a checkpoint or a dotted path
     objectives: list[str] = field(default_factory=lambda: ["map50_95"])  # returned to Hydra's sweepers in this order
+
+
+@dataclass
+class DescribeConfig(Config):
+    """Options of `python -m src.describe`: those of a run, and what is printed."""
+
+    layers: bool = False  # measure every layer of the deployed network
+    markdown: bool = False  # print the table of layers as Markdown, and not the sites
 
 
 @dataclass

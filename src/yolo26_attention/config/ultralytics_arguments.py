@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from yolo26_attention.config.schema import TrainerConfig, TunedOptimizerConfig
 
-OURS = {"name", "attention", "threads", "steps"}  # options here that `yolo train` does not have
+OURS = {"name", "attention", "threads", "steps", "select"}  # options here that `yolo train` does not have
 KEYS = {
     **{field.name: f"optimizer.{field.name}" for field in fields(TunedOptimizerConfig) if field.name not in OURS},
     **{field.name: f"trainer.{field.name}" for field in fields(TrainerConfig) if field.name not in OURS},

@@ -24,6 +24,7 @@ from yolo26_attention.data.data_yaml import (
 )
 from yolo26_attention.data.digits import fingerprint, is_digits
 from yolo26_attention.data.former import former_listing
+from yolo26_attention.data.held_out import HeldOut, find_held_out
 from yolo26_attention.data.splits import find_sources
 from yolo26_attention.data.survey import Split, look_at
 
@@ -45,6 +46,7 @@ class Dataset:
         changed_at: newest mtime of any image, label or list of images, in seconds since the epoch.
         splits: the images that the training uses from train and val.
         shared: number of validation images with the same bytes as a training image.
+        held_out: the test split, which is no part of the identity.
     """
 
     yaml: Path
@@ -56,6 +58,7 @@ class Dataset:
     shared: int
     definition: dict[str, Any] = field(repr=False, compare=False)
     sources: dict[str, list[Path]] = field(repr=False, compare=False)
+    held_out: HeldOut = field(compare=False)
 
     @cached_property
     def sizes_identity(self) -> str:
@@ -70,7 +73,7 @@ class Dataset:
     def counts(self) -> dict[str, Any]:
         """Plain values for the record."""
         splits = {name: asdict(split) for name, split in self.splits.items()}
-        return {"identity": self.identity, **splits, "shared": self.shared}
+        return {"identity": self.identity, **splits, "shared": self.shared, "test": asdict(self.held_out)}
 
     @property
     def notes(self) -> list[str]:
@@ -91,6 +94,8 @@ class Dataset:
                 )
         if self.shared:
             lines.append(f"{self.shared} of {self.splits['val'].images} images of val are also in train")
+        if self.held_out.declared and self.held_out.problem:
+            lines.append(f"the test split is not scored: {self.held_out.problem}")
         return [f"data: {line}" for line in lines]
 
 
@@ -122,6 +127,7 @@ def resolve_dataset(
     names = check_names(value, content, single_cls)
     channels = check_channels(value, content)
     _, sources = find_sources(value, file, content, download)
+    held_out = sources.pop("test")
     definition = {k: v for k, v in content.items() if k not in LOCATION_KEYS}
     definition |= {"names": names, "nc": len(names), "channels": channels}
 
@@ -129,6 +135,8 @@ def resolve_dataset(
     kept = None if cache is None else cache / f"seen-{hashlib.sha256(str(file).encode()).hexdigest()[:12]}.json"
     contents = Contents(kept, channels, 0 if single_cls else len(names), keypoints)
     looks = {split: look_at(value, split, sources[split], contents, fraction) for split in sources}
+    digests = {split: look.digests for split, look in looks.items()}
+    unseen = find_held_out(value, held_out, contents, digests)
     contents.keep()
     listings = {split: look.listing for split, look in looks.items()}
     identity = _hash({**definition, "content": fingerprint(file) if is_digits(file.parent) else listings})
@@ -145,6 +153,7 @@ def resolve_dataset(
         sum(digest in training for digest in looks["val"].digests),
         {**definition, "content": None},
         sources,
+        unseen,
     )
 
 

@@ -13,7 +13,7 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,10 +34,12 @@ class _Options:
     val_images: int
     imgsz: int
     seed: int
+    test_images: int = 0
 
     def __post_init__(self) -> None:
         self._check("train_images", 1, 99_999)
         self._check("val_images", 1, 99_999)
+        self._check("test_images", 0, 99_999)
         self._check("imgsz", 64, 640)
         self._check("seed", 0, 2**32 - 1)
         if self.imgsz % 32:
@@ -53,13 +55,22 @@ class _Options:
             raise ValueError(f"data.{name}={value!r} cannot be used; give a whole number from {low} to {high}")
 
     def folder(self) -> str:
-        key = json.dumps([GENERATOR, asdict(self)], sort_keys=True)
+        key = json.dumps([GENERATOR, self.plain()], sort_keys=True)
         short = hashlib.sha256(key.encode()).hexdigest()[:8]
-        sizes = f"{self.train_images}-{self.val_images}-{self.imgsz}px"
+        images = [self.train_images, self.val_images, *([self.test_images] if self.test_images else [])]
+        sizes = f"{'-'.join(map(str, images))}-{self.imgsz}px"
         return f"digits-{sizes}-seed{self.seed}-{short}"
 
-    def images(self) -> Iterator[tuple[str, int]]:
-        for split in SPLITS:
+    def plain(self) -> dict[str, int]:
+        """Without `test_images` if there are none, as before there was a test split."""
+        return {name: value for name, value in asdict(self).items() if value or name != "test_images"}
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return SPLITS if self.test_images else tuple(split for split in SPLITS if split != "test")
+
+    def images(self, splits: Sequence[str]) -> Iterator[tuple[str, int]]:
+        for split in splits:
             for index in range(getattr(self, f"{split}_images")):
                 yield split, index
 
@@ -71,6 +82,7 @@ def build_digits(
     val_images: int = 128,
     imgsz: int = 160,
     seed: int = 0,
+    test_images: int = 0,
 ) -> Path:
     """Return the absolute path of the set's `data.yaml`; build the set if it is missing or damaged.
 
@@ -81,12 +93,14 @@ def build_digits(
         imgsz: height and width of every image, px: 64 to 640, a multiple of 32. Digits are 16 to
             56 px long at any size, but never longer than 35 % of it.
         seed: determines the split of the scans, and every scene.
+        test_images: number of test images. With any, the scans of the validation images are shared between the two
+            splits, so the validation images are others than without.
 
         Raises:
             ValueError: if an option is out of range.
             OSError: if the cache cannot be written.
     """
-    options = _Options(train_images, val_images, imgsz, seed)
+    options = _Options(train_images, val_images, imgsz, seed, test_images)
     folder = Path(cache).absolute() / options.folder()
     if folder.exists():
         fault = _fault(folder, options)
@@ -95,11 +109,11 @@ def build_digits(
             _discard(folder)
     if not folder.exists():
         _build(folder, options)
-    return _write_yaml(folder)
+    return _write_yaml(folder, held_out=test_images > 0)
 
 
 def fingerprint(data_yaml: Path) -> str:
-    """Return the SHA-256 over names and bytes of all images and labels, as recorded when built.
+    """Return the SHA-256 over names and bytes of all images and labels of train and val, as recorded when built.
 
     Raises:
         FileNotFoundError: if `data_yaml` is not in a digits set.
@@ -128,13 +142,14 @@ def _label_name(split: str, index: int) -> str:
     return f"labels/{split}/{index:05d}.txt"
 
 
-def _names(options: _Options) -> list[str]:
-    return [name(split, index) for split, index in options.images() for name in (_image_name, _label_name)]
+def _names(options: _Options, splits: Sequence[str]) -> list[str]:
+    return [name(split, index) for split, index in options.images(splits) for name in (_image_name, _label_name)]
 
 
-def _fingerprint(folder: Path, options: _Options) -> str:
+def _fingerprint(folder: Path, options: _Options, splits: Sequence[str] = ("train", "val")) -> str:
+    """SHA-256 over names and bytes of some splits: the test split, which changes no training, has one of its own."""
     digest = hashlib.sha256()
-    for name in _names(options):
+    for name in _names(options, splits):
         content = (folder / name).read_bytes()
         digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
@@ -144,13 +159,16 @@ def _fingerprint(folder: Path, options: _Options) -> str:
 def _fault(folder: Path, options: _Options) -> str:
     """Describe the fault of the set in a folder; "" if it has none."""
     try:
-        expected = set(_names(options))
+        expected = set(_names(options, options.splits))
         found = {file.relative_to(folder).as_posix() for file in folder.glob("*/*/*") if file.suffix not in BYPRODUCTS}
         if found != expected:
             name = min(found ^ expected)
             return f"{name} is {'missing' if name in expected else 'not part of it'}"
         if _fingerprint(folder, options) != _recorded(folder):
             return "its bytes have changed"
+        recorded = json.loads((folder / "fingerprint.json").read_text()).get("test_fingerprint")
+        if options.test_images and _fingerprint(folder, options, ["test"]) != recorded:
+            return "the bytes of its test split have changed"
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
@@ -164,17 +182,20 @@ def _build(folder: Path, options: _Options) -> None:
     building = _sibling(folder)
     try:
         for kind in ("images", "labels"):
-            for split in SPLITS:
+            for split in options.splits:
                 (building / kind / split).mkdir(parents=True)
-        for split, index in options.images():
-            scene = draw_scene(split, index, imgsz=options.imgsz, seed=options.seed)
+        held_out = options.test_images > 0
+        for split, index in options.images(options.splits):
+            scene = draw_scene(split, index, imgsz=options.imgsz, seed=options.seed, held_out=held_out)
             (building / _image_name(split, index)).write_bytes(_bmp(scene.image))
             (building / _label_name(split, index)).write_bytes(_labels(scene))
         record = {
             "fingerprint": _fingerprint(building, options),
             "generator": GENERATOR,
-            "options": asdict(options),
+            "options": options.plain(),
         }
+        if held_out:
+            record["test_fingerprint"] = _fingerprint(building, options, ["test"])
         (building / "fingerprint.json").write_text(json.dumps(record, indent=2) + "\n")
         try:
             building.rename(folder)
@@ -205,11 +226,12 @@ def _sibling(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}")
 
 
-def _write_yaml(folder: Path) -> Path:
+def _write_yaml(folder: Path, held_out: bool) -> Path:
     """Write `data.yaml` unless it is already correct, as the folder may have been moved."""
     path = json.dumps(str(folder), ensure_ascii=False)
     names = "".join(f'  {digit}: "{digit}"\n' for digit in range(10))
-    text = f"path: {path}\ntrain: images/train\nval: images/val\nnames:\n{names}".encode()
+    test = "test: images/test\n" if held_out else ""
+    text = f"path: {path}\ntrain: images/train\nval: images/val\n{test}names:\n{names}".encode()
     file = folder / "data.yaml"
     if not file.is_file() or file.read_bytes() != text:
         write_atomically(file, text)

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 GENERATOR = "scenes 2"  # part of a set's identity: change it whenever the pixels change
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "test")
+_STREAMS = {"train": 0, "val": 1, "test": 3}  # 2 shuffles the scans
 
 MIN_SIZE, MAX_SIZE = 16, 56  # longer side of a digit's box, px, at any image size
 MAX_SHARE = 35  # ... but at most this percentage of the image's side
@@ -52,20 +53,21 @@ class Scene:
 
 
 @cache
-def split_scans(seed: int) -> dict[str, np.ndarray]:
-    """Return the scans (indices) of each split: a fifth of each class goes to `val`."""
+def split_scans(seed: int, held_out: bool = False) -> dict[str, np.ndarray]:
+    """Return the scans (indices) of each split: a fifth of each class goes to `val`, which may share it with `test`."""
     classes, _ = _load_scans()
-    shuffled = np.argsort(_Draws(seed, len(SPLITS)).words(len(classes)), kind="stable")
+    shuffled = np.argsort(_Draws(seed, 2).words(len(classes)), kind="stable")
     by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
     is_val = np.arange(len(by_class)) % 5 == 0
-    return {"train": by_class[~is_val], "val": by_class[is_val]}
+    train, val = by_class[~is_val], by_class[is_val]
+    return {"train": train, "val": val[::2], "test": val[1::2]} if held_out else {"train": train, "val": val}
 
 
-def draw_scene(split: str, index: int, *, imgsz: int = 160, seed: int = 0) -> Scene:
-    """Draw image `index` of split `train` or `val`; it depends only on the arguments."""
-    draws = _Draws(seed, SPLITS.index(split), index)
+def draw_scene(split: str, index: int, *, imgsz: int = 160, seed: int = 0, held_out: bool = False) -> Scene:
+    """Draw image `index` of split `train`, `val` or, with held_out, `test`; it depends only on the arguments."""
+    draws = _Draws(seed, _STREAMS[split], index)
     classes, scans = _load_scans()
-    pool = split_scans(seed)[split]
+    pool = split_scans(seed, held_out)[split]
 
     clean = _texture(draws, imgsz)
     painted = clean.copy()

@@ -63,7 +63,7 @@ def label_files(images: Sequence[str]) -> list[Path]:
 def find_sources(
     value: str, file: Path, content: dict[str, Any], download: bool = False
 ) -> tuple[Path, dict[str, list[Path]]]:
-    """Return the data set's folder, and the folders or lists of images of each split.
+    """Return the data set's folder, and the folders or lists of images of each split; those of test may be missing.
 
     Args:
         value: the user's value, for messages.
@@ -106,6 +106,8 @@ def find_sources(
                     f"Relative paths are searched for here, then in {DATASETS_DIR} "
                     f"(datasets_dir in {SETTINGS_FILE})"
                 )
+    held_out = found.get("test") or []
+    sources["test"] = [Path(path) for path in (held_out if isinstance(held_out, list) else [held_out])]
     return Path(found["path"]), sources
 
 

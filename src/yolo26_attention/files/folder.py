@@ -50,6 +50,11 @@ class RunFolder:
         return self.path / "matches.npz"
 
     @property
+    def test_detections(self) -> Path:
+        """Those on the test images."""
+        return self.path / "matches_test.npz"
+
+    @property
     def samples(self) -> Path:
         """All times from which the record's latency was computed."""
         return self.path / "latency.npz"
@@ -66,7 +71,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The checkpoint of the best epoch."""
+        """The checkpoint of the best epoch, with trainer.select=last of the last one."""
         return self.train / "weights" / "best.pt"
 
 

@@ -8,16 +8,17 @@ outputs/runs/NAME-HASH/
     journal.jsonl   a line per epoch, and one for every event that changed the experiment
     training.json   until the run is finished, what its training decided before the first epoch: `files.start`
     matches.npz     detections of best.pt on each validation image, and which were correct
+    matches_test.npz    the same on each test image, if the data set has any
     train/          Ultralytics' files: weights/best.pt, results.csv, curves, sample predictions
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
@@ -30,6 +31,7 @@ from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
 from yolo26_attention.files.model import ParameterGroup, TrainedModel
 from yolo26_attention.files.typed import parse, plain
 
+Split = Literal["val", "test"]
 LATENCY_RATIO = "latency_ratio"
 # The objectives of a search.
 OBJECTIVES = (*ULTRALYTICS, LATENCY_RATIO, "parameters", "gflops")
@@ -51,6 +53,25 @@ class NewerFormatError(ValueError):
     """A later version of the program wrote the file; the message says what to do."""
 
 
+@dataclass(frozen=True)
+class TestScore:
+    """Scores of best.pt on the test images, on which nothing was chosen.
+
+    Attributes:
+        metrics, ap_by_size, ap_by_class: as in the record.
+        images: number of images.
+        identity: hash of names and bytes of the images and their labels.
+    """
+
+    __test__ = False  # for pytest
+
+    metrics: dict[str, float]
+    ap_by_size: dict[str, float | None]
+    ap_by_class: dict[str, float]
+    images: int
+    identity: str
+
+
 def _complete(value: Any) -> Any:
     """None for a model that an earlier version recorded before it was measured."""
     return None if isinstance(value, dict) and "parameters" not in value else value
@@ -65,7 +86,8 @@ class Record:
     """Content of record.json.
 
     `metrics` are those of best.pt on the validation images (fractions of 1). `ap_by_size` and `ap_by_class` are AP50-95
-    of the same detections (None if no object has the size). `latency` is None if none was asked for. `measurements` are
+    of the same detections (None if no object has the size). `test` has the scores on the test images, None without any;
+    nothing is chosen by them. `latency` is None if none was asked for. `measurements` are
     those with other options. `seconds` is the wall-clock time of the process that finished the run. `given` is the
     configuration as composed, `config` as resolved by the checks. `checkpoints` has SHA-256 digests: `weights` of the
     starting checkpoint, `best` of best.pt as trained. Records without a format, without `given`, without `checkpoints`
@@ -98,6 +120,7 @@ class Record:
     format: int = 0
     identity_version: int = 0
     checkpoints: dict[str, str] = field(default_factory=dict)
+    test: TestScore | None = None
 
     def write(self, folder: Path) -> None:
         """Replace `folder`/record.json atomically, so that readers never see a part of it."""
@@ -109,7 +132,8 @@ class Record:
 
     @property
     def score(self) -> float | None:
-        """Its mAP50-95; None if the run is not finished, or if the value is missing or invalid."""
+        """Its mAP50-95 on the validation images, by which runs are chosen; None if the run is not finished, or if the
+        value is missing or invalid."""
         value = self.metrics.get(MAP50_95)
         return value if self.status == "finished" and value is not None and 0 <= value <= 1 else None
 
@@ -117,6 +141,13 @@ class Record:
     def timed(self) -> Latency | None:
         """Its latency; None if it was not measured, or if that failed."""
         return self.latency if isinstance(self.latency, Latency) else None
+
+    def score_on(self, split: Split) -> float | None:
+        """Its mAP50-95 on a split; None as for `score`."""
+        if split == "val":
+            return self.score
+        value = None if self.test is None else self.test.metrics.get(MAP50_95)
+        return value if self.status == "finished" and value is not None and 0 <= value <= 1 else None
 
     def objective(self, name: str) -> float:
         """Return the value of one of OBJECTIVES.
@@ -158,6 +189,12 @@ class Record:
             raise
         except ValueError as error:
             raise ValueError(f"{path} is not a record ({error}); move {folder} away to run it anew") from error
+
+
+def common_split(records: Iterable[Record]) -> Split:
+    """The split on which records are compared: test if all have a score on the same test images, else val."""
+    identities = {None if record.test is None else record.test.identity for record in records}
+    return "test" if len(identities) == 1 and None not in identities else "val"
 
 
 def read_json(path: Path, newest: int) -> dict[str, Any]:

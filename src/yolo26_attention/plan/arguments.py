@@ -30,7 +30,8 @@ def training_arguments(config: RunConfig, dataset: Dataset, weights: Path | None
     Raises:
         ConfigError: naming the key, the value and a way out.
     """
-    trainer = {key: value for key, value in plain_group(config.trainer).items() if key not in {"threads", "steps"}}
+    own = {"threads", "steps", "select"}  # not Ultralytics'
+    trainer = {key: value for key, value in plain_group(config.trainer).items() if key not in own}
     optimizer = {key: value for key, value in plain_group(config.optimizer).items() if key not in {"name", "attention"}}
     name = config.optimizer.name
     if name not in OPTIMIZERS:

@@ -11,7 +11,7 @@ from yolo26_attention.data.digits import build_digits
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.record import without_passwords
 
-DIGITS_OPTIONS = ("train_images", "val_images", "imgsz", "seed")
+DIGITS_OPTIONS = ("train_images", "val_images", "test_images", "imgsz", "seed")
 
 
 def own_data(data: DigitsConfig | PublicDataConfig) -> DigitsConfig | PublicDataConfig:

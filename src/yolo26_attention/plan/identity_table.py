@@ -22,7 +22,7 @@ ALWAYS, OUT = Part.ALWAYS, Part.OUT
 
 PROGRAM: dict[str, Any] = {
     "seed": ALWAYS,
-    "data": ALWAYS,  # identified by its content, not by its options
+    "data": {"test_images": OUT},  # identified by the content of train and val, not by its options
     "model": {"name": ALWAYS, "weights": ALWAYS, "yaml": OUT},  # checkpoint and YAML are identified by their content
     "placement": {"sites": ALWAYS, "mode": "append", "gate": "none"},
     "placebo": {"matches": ALWAYS, "options": None, "by": "parameters"},
@@ -71,6 +71,7 @@ TRAINER: dict[str, Any] = {
     "channels_last": None,
     "cache": False,  # ram changes the mosaics; disk does not
     "val": True,
+    "select": "best",
     "plots": OUT,
     "save_period": OUT,
     "cls_remap": True,

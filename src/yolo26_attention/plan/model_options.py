@@ -8,18 +8,22 @@ from yolo26_attention.config.run_config import OwnModelConfig
 from yolo26_attention.config.schema import ModelConfig
 from yolo26_attention.detector.stock import network_digest
 
+DEFAULT = "yolo26n"  # of conf/config.yaml
+
 
 def resolve_model(model: ModelConfig) -> ModelConfig:
     """Check the name; `model.yaml=PATH` is a network of its own, named after its file and identified by its content.
 
     Raises:
-        ConfigError: if there is no such network, or if it is not for detection.
+        ConfigError: if there is no such network, if it is not for detection, or if a name is given beside a YAML.
     """
     if model.yaml is None:
         if model.name not in MODELS:
             raise ConfigError(unknown_model(model.name))
         return model
     path = Path(model.yaml).absolute()
+    if model.name not in (DEFAULT, path.stem):
+        raise ConfigError(f"model.name={model.name} has no effect on model.yaml={model.yaml}; give one of the two")
     try:
         digest = network_digest(path)
     except ValueError as error:

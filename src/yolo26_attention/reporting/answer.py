@@ -1,11 +1,15 @@
 """The answer in two sentences: does it help, by how much, how sure, at what cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from yolo26_attention.reporting.caveats import DISTURBED, remarks_on
 from yolo26_attention.reporting.comparison import Compared, Results
+from yolo26_attention.reporting.effects import ComponentEffects
+from yolo26_attention.reporting.effects_told import effect_sentence, interaction_sentence
+from yolo26_attention.reporting.scored import flattered
+from yolo26_attention.reporting.signs import interval, minus, signed
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Comparison, compare_seeds, shrunken
 
@@ -28,11 +32,30 @@ class Answer:
 
 
 def answer(results: Results) -> Answer:
-    """Speak of the attention with the largest difference to the baseline; of why there is none, otherwise.
+    """Speak of the variant with the largest difference to the baseline; of why there is none, otherwise.
 
-    A single pair of seeds is spoken of only where nothing has two.
+    In a study of attention that is an attention. In a study of components, what each of them does comes first. A single
+    pair of seeds is spoken of only where nothing has two.
     """
-    attention = [c for c in results.compared if not c.variant.is_placebo and not c.variant.is_baseline]
+    if results.effects is not None:
+        return _of_components(results, results.effects)
+    return _of_variants(results)
+
+
+def _of_components(results: Results, effects: ComponentEffects) -> Answer:
+    """Which component did what, and then the best combination."""
+    found = _of_variants(results)
+    if found.about is None:
+        return found
+    network = _network(found.about.reference)
+    sentences = (effect_sentence(effects, network), interaction_sentence(effects))
+    return replace(found, effect=" ".join(filter(None, sentences)), remarks=(found.effect, *found.remarks))
+
+
+def _of_variants(results: Results) -> Answer:
+    attention = [c for c in results.compared if not c.variant.is_placebo]
+    if results.effects is None and not all(variant.is_stock for variant in results.variants):
+        attention = [c for c in attention if not c.variant.is_stock]  # a larger stock model, say, answers nothing
     if not attention:
         return _nothing_to_compare(results)
     learned = [c for c in attention if c.comparison.unlearned is None]
@@ -43,18 +66,22 @@ def answer(results: Results) -> Answer:
     variant, reference, comparison = about.variant, about.reference, about.comparison
     who = variant.label if len(attention) == 1 else f"{variant.label}, the highest of {len(attention)} variants,"
     verdict = {
-        "better": f"{who} makes {_network(variant)} better",
-        "worse": f"{who} makes {_network(variant)} worse",
-        "equivalent": f"{who} makes no difference larger than {results.margin:g} to {_network(variant)}",
-        "identical": f"{who} has the very scores of {reference.label} for {_network(variant)}",
-        "undecided": f"It is undecided whether {who} helps {_network(variant)}",
+        "better": f"{who} makes {_network(reference)} better",
+        "worse": f"{who} makes {_network(reference)} worse",
+        "equivalent": f"{who} makes no difference larger than {results.margin:g} to {_network(reference)}",
+        "identical": f"{who} has the very scores of {reference.label} for {_network(reference)}",
+        "undecided": f"It is undecided whether {who} helps {_network(reference)}",
     }[comparison.verdict]
     base = _base(variant, reference)
+    where = " on the test images" if results.study.scored_on == "test" else ""
     effect = (
-        f"{verdict}: mAP50-95 is {_fraction(round(base + about.mean, 12))} instead of {_fraction(base)}, "
+        f"{verdict}: mAP50-95{where} is {_fraction(round(base + about.mean, 12))} instead of {_fraction(base)}, "
         f"{signed(about.mean)} ({_sure(results, reference, comparison)})."
     )
-    return Answer(about, effect, _cost(variant, reference), tuple(_remarks(results, variant, reference, comparison)))
+    subject = "It" if results.effects is None else variant.label
+    return Answer(
+        about, effect, _cost(variant, reference, subject), tuple(_remarks(results, variant, reference, comparison))
+    )
 
 
 def _no_verdict(results: Results, about: Compared) -> Answer:
@@ -85,11 +112,11 @@ def _nothing_to_compare(results: Results) -> Answer:
     if not any(v.scores for v in results.variants if v.is_baseline):
         why = "no baseline has finished"
     else:
-        why = "no attention has finished"
+        why = f"no {'combination' if results.effects is not None else 'attention'} has finished"
     told = "" if best.learned else f", which up to {results.floor:g} cannot be told from an untrained network's"
     return Answer(
         None,
-        f"Whether attention helps cannot be said: {why}.",
+        f"Whether {'any component' if results.effects is not None else 'attention'} helps cannot be said: {why}.",
         f"The highest mAP50-95 is {_fraction(best.score)}, by {best.label} over {_seeds(best.mean.n)}{told}.",
         (),
     )
@@ -118,7 +145,7 @@ def _sure(results: Results, reference: Variant, comparison: Comparison) -> str:
     return f"{difference.level:.0%} interval {interval(difference.bounds)}{together}, {seeds}"
 
 
-def _cost(variant: Variant, reference: Variant) -> str:
+def _cost(variant: Variant, reference: Variant, subject: str = "It") -> str:
     parts = []
     if variant.ratio.mean is not None:
         sure = latency_sure(variant)
@@ -135,7 +162,7 @@ def _cost(variant: Variant, reference: Variant) -> str:
     if not parts:
         return "Its cost was not measured."
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"It takes {listed}."
+    return f"{subject} takes {listed}."
 
 
 def _flops_size(variant: Variant) -> float | None:
@@ -152,6 +179,12 @@ def latency_sure(variant: Variant) -> str:
 
 def _remarks(results: Results, variant: Variant, reference: Variant, comparison: Comparison) -> list[str]:
     remarks = list(remarks_on(variant, reference, results.margin))
+    own, base = flattered(variant), flattered(reference)
+    if own and base:
+        remarks.append(
+            f"On the validation images, where each run's best epoch was chosen, {variant.label} scores "
+            f"{signed(float(np.mean(own)))} against the test images, {reference.label} {signed(float(np.mean(base)))}."
+        )
     if comparison.look:
         remarks.append(f"Of the declared looks, this is {comparison.look}.")
     if results.unlearned:
@@ -164,7 +197,7 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
         found = results.images[variant.label]
         bounds = f" ({interval(found.map50_95.bounds)})" if found.map50_95.bounds is not None else ""
         remarks.append(
-            f"Over validation images the difference is {signed(found.map50_95.difference)}{bounds}; "
+            f"Over {results.study.images} the difference is {signed(found.map50_95.difference)}{bounds}; "
             f"this {found.covers}."
         )
     if (both := results.both.get(variant.label)) is not None:
@@ -216,22 +249,6 @@ def side_by_side(results: Results, about: Compared) -> list[Variant]:
     """The baseline, a variant, and the placebo of its attention if there is one, in this order."""
     placebo = placebo_of(results, about.variant)
     return [about.reference, about.variant, *([] if placebo is None else [placebo])]
-
-
-def interval(bounds: tuple[float, float]) -> str:
-    """Low to high, signed."""
-    low, high = bounds
-    return f"{signed(low)} to {signed(high)}"
-
-
-def signed(value: float) -> str:
-    """A difference with its sign; a minus as long as a plus."""
-    return minus(f"{value:+.3f}")
-
-
-def minus(text: str) -> str:
-    """Text with minus signs for hyphens."""
-    return text.replace("-", "−")
 
 
 def _fraction(value: float) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from yolo26_attention.files.journal import Trait
 from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.record import Record, replaced_best
-from yolo26_attention.reporting.study import METRIC, Study, StudyRun, flatten, records_that_count, settings, some
+from yolo26_attention.reporting.settings import flatten, settings
+from yolo26_attention.reporting.study import METRIC, Study, StudyRun, records_that_count, some
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import UNTRAINED
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from yolo26_attention.reporting.answer import minus
 from yolo26_attention.reporting.comparison import Results, plain_numbers
+from yolo26_attention.reporting.signs import minus
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate, mean_interval
 
@@ -61,10 +61,11 @@ def difference_cell(found: Estimate | None, scale: float = 1) -> Cell:
     if found is None or found.mean is None:
         return Cell("")
     bounds = None if found.bounds is None else (scale * found.bounds[0], scale * found.bounds[1])
-    return _signed(scale * found.mean, bounds, 4 if scale == 1 else 1)
+    return signed_cell(scale * found.mean, bounds, 4 if scale == 1 else 1)
 
 
-def _signed(value: float, bounds: tuple[float, float] | None, digits: int = 4) -> Cell:
+def signed_cell(value: float, bounds: tuple[float, float] | None, digits: int = 4) -> Cell:
+    """A difference with its interval."""
     interval = "" if bounds is None else minus(f"[{bounds[0]:+.{digits}f}, {bounds[1]:+.{digits}f}]")
     low, high = bounds or (None, None)
     return Cell(minus(f"{value:+.{digits}f}"), value, interval, {"low": low, "high": high})
@@ -87,7 +88,12 @@ def paired(variant: Variant) -> Cell:
 
 def p_value(variant: Variant, name: str) -> Cell:
     value = None if variant.comparison is None else getattr(variant.comparison, name)
-    return Cell("") if value is None else Cell("<0.001" if value < 0.001 else f"{value:.3f}", value)
+    return Cell("") if value is None else p_cell(value)
+
+
+def p_cell(value: float) -> Cell:
+    """A p value."""
+    return Cell("<0.001" if value < 0.001 else f"{value:.3f}", value)
 
 
 def verdict_of(variant: Variant) -> str:
@@ -103,12 +109,12 @@ def over_images(results: Results, variant: Variant) -> Cell:
     found = results.images.get(variant.label)
     if found is None or found.map50_95.low is None:
         return Cell("")
-    return _signed(found.map50_95.difference, found.map50_95.bounds)
+    return signed_cell(found.map50_95.difference, found.map50_95.bounds)
 
 
 def over_both(results: Results, variant: Variant) -> Cell:
     found = results.both.get(variant.label)
-    return Cell("") if found is None else _signed(found.estimate, (found.low, found.high))
+    return Cell("") if found is None else signed_cell(found.estimate, (found.low, found.high))
 
 
 def ratio_of(estimate: Estimate) -> Cell:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.reporting.cells import Cell
-from yolo26_attention.reporting.columns import ON_REQUEST, PAPER, Column, every_column
+from yolo26_attention.reporting.columns import ON_REQUEST, PAPER, Column, component_columns, every_column
 from yolo26_attention.reporting.comparison import MOST_GROUPED, Results, plain_numbers
 from yolo26_attention.statistics import indistinguishable
 
@@ -23,18 +23,22 @@ def chosen_columns(results: Results, choice: str, default: Sequence[str] = ()) -
         default: the names that `default` stands for; none given, all but those of `ON_REQUEST`.
 
     Returns:
-        The columns in order. Columns of a set that have nothing to show in this study are left out; columns that were
-        chosen by name are not.
+        The columns in order, those of components first. Columns of a set that have nothing to show in this study are
+        left out; columns that were chosen by name are not.
 
     Raises:
         ConfigError: if there is no column of a name.
     """
     every = every_column(results)
+    components = [column.name for column in component_columns(results)]
     named = _named(choice, every)
     if named is not None:
-        return [every[name] for name in dict.fromkeys(["variant", *named])]
-    usual = default or [name for name in every if name not in ON_REQUEST]
-    wanted = {"default": usual, "paper": PAPER, "all": tuple(every)}[choice]
+        return [every[name] for name in dict.fromkeys([*components, "variant", *named])]
+    usual: Sequence[str] = default or [name for name in every if name not in ON_REQUEST]
+    wanted: Sequence[str] = {"default": usual, "paper": PAPER, "all": tuple(every)}[choice]
+    if components:
+        said = ("variant",) if wanted is PAPER else ()  # by check marks, and a paper has no room to say it twice
+        wanted = list(dict.fromkeys([*components, *(name for name in wanted if name not in said)]))
     return [every[name] for name in wanted if any(every[name].fill(variant).text for variant in results.variants)]
 
 

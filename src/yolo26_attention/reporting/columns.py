@@ -18,15 +18,20 @@ from yolo26_attention.reporting.cells import (
     verdict_of,
 )
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.scored import flattered
+from yolo26_attention.reporting.signs import minus
+from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.statistics import mean_interval
 
+CHECK_MARK = "✓"
 # What a published ablation table shows, in its usual order.
 PAPER = (
     "variant", "precision_percent", "recall_percent", "map50_percent", "map50_95_percent", "difference_percent",
     "parameters_m", "gflops", "latency_times", "fps",
 )  # fmt: skip
 TERMINAL = (
-    "variant", "seeds", "precision", "recall", "map50", "map50_95", "difference", "p", "latency_ratio",
+    "variant", "seeds", "precision", "recall", "map50", "map50_95", "flattered", "difference", "p", "latency_ratio",
     "images_per_second", "verdict",
 )  # fmt: skip
 # What the page and the Markdown leave out: the same numbers in other units, and tests that `difference` replaces.
@@ -47,6 +52,7 @@ class Column:
         fill: the cell of a variant.
         latex: the title in LaTeX, where the header is not good enough.
         words: whether it holds text, which is left-aligned.
+        mark: whether it holds check marks, which are centred.
         best: which end is the best one, for columns that have one.
         number: the entry of `plain_numbers` that decides which variant is best.
     """
@@ -57,14 +63,36 @@ class Column:
     fill: Callable[[Variant], Cell]
     latex: str = ""
     words: bool = False
+    mark: bool = False
     best: Literal["highest", "lowest"] | None = None
     number: str = ""
+
+    @property
+    def align(self) -> Literal["left", "center", "right"]:
+        """Where its cells are."""
+        return "left" if self.words else "center" if self.mark else "right"
 
 
 def every_column(results: Results) -> dict[str, Column]:
     """All columns of a study by name."""
-    found = [*_scores(results), *_differences(results), *_costs(results)]
+    found = [*component_columns(results), *_scores(results), *_differences(results), *_costs(results)]
     return {column.name: column for column in found}
+
+
+def component_columns(results: Results) -> list[Column]:
+    """A column of check marks for each component of the study."""
+    return [
+        Column(f"with_{name}", name, f"whether component {name} is there", _check_mark(name), mark=True)
+        for name in results.study.components
+    ]
+
+
+def _check_mark(component: str) -> Callable[[Variant], Cell]:
+    def fill(variant: Variant) -> Cell:
+        there = component in (variant.components or ())
+        return Cell(CHECK_MARK if there else "", int(there))
+
+    return fill
 
 
 def _scores(results: Results) -> list[Column]:
@@ -90,7 +118,7 @@ def _scores(results: Results) -> list[Column]:
                 latex=latex, best="highest", number=number,
             ),
         ]  # fmt: skip
-    return found + [
+    return found + _chosen_on(results) + [
         Column(
             f"ap_{size}", f"AP {size}", meaning, number_of(f"ap_by_size.{size}", ".3f"),
             best="highest", number=f"ap_by_size.{size}",
@@ -101,6 +129,34 @@ def _scores(results: Results) -> list[Column]:
             ("large", "objects above 96 x 96 pixels (COCO)"),
         )
     ]  # fmt: skip
+
+
+def _chosen_on(results: Results) -> list[Column]:
+    """The scores where epochs were chosen, beside those on the test images."""
+    return [
+        Column(
+            "validation", "validation", "mAP50-95 on the validation images, where each run's best epoch was chosen",
+            _mean(results, lambda v: [run.validation[METRIC] for run in v.counted if METRIC in run.validation]),
+        ),
+        Column(
+            "flattered", "flattered by",
+            "mAP50-95 on the validation images minus that on the test images: what the choice of the epoch and easier "
+            "images add, ± standard deviation over seeds; the images are the same for all variants",
+            _mean(results, flattered),
+        ),
+    ]  # fmt: skip
+
+
+def _mean(results: Results, values: Callable[[Variant], list[float]]) -> Callable[[Variant], Cell]:
+    def fill(variant: Variant) -> Cell:
+        estimate = mean_interval(values(variant), results.level)
+        if estimate.mean is None:
+            return Cell("")
+        detail = "" if estimate.sd is None else f"± {estimate.sd:.4f}"
+        spread = {"sd": estimate.sd, "low": estimate.low, "high": estimate.high}
+        return Cell(minus(f"{estimate.mean:.4f}"), estimate.mean, detail, spread)
+
+    return fill
 
 
 def _differences(results: Results) -> list[Column]:

@@ -9,17 +9,13 @@ import numpy as np
 
 from yolo26_attention.files.record import Record
 from yolo26_attention.files.typed import plain
-from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside, unequal
+from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside
 from yolo26_attention.reporting.declared import compare_at_looks, on_declaration
-from yolo26_attention.reporting.study import (
-    BASELINE,
-    METRIC,
-    Study,
-    StudyRun,
-    attention_name,
-    records_that_count,
-    surroundings,
-)
+from yolo26_attention.reporting.effects import ComponentEffects, component_effects
+from yolo26_attention.reporting.references import with_references
+from yolo26_attention.reporting.scored import on_common_images
+from yolo26_attention.reporting.settings import attention_name
+from yolo26_attention.reporting.study import METRIC, Study, StudyRun, records_that_count
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import (
     UNTRAINED,
@@ -62,7 +58,8 @@ class Results:
         groups: labels of variants that cannot be told apart, best first.
         margin: largest difference of mAP50-95 that does not matter.
         notes: what a reader must know.
-        images: label of a variant to its difference over validation images.
+        effects: what each component does; None for a study of variants.
+        images: label of a variant to its difference over images.
         both: label of a variant to its difference over seeds and images together.
     """
 
@@ -72,6 +69,7 @@ class Results:
     margin: float
     level: float
     notes: tuple[str, ...]
+    effects: ComponentEffects | None = None
     images: Mapping[str, ImageDifference] = field(default_factory=dict)
     both: Mapping[str, BothDifference] = field(default_factory=dict)
 
@@ -122,17 +120,19 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
     """
     if margin is None:
         margin = MARGIN if study.plan is None else study.plan.margin_or_default
-    study = set_doubtful_runs_aside(study)
+    study = on_common_images(set_doubtful_runs_aside(study))
     by_label = defaultdict(list)
     for run in study.runs:
         by_label[run.variant].append(run)
-    variants = [_summary(label, runs, level, floor_of(margin)) for label, runs in by_label.items()]
+    variants = with_references(study, [_summary(*each, level, floor_of(margin)) for each in by_label.items()])
     variants.sort(key=lambda variant: not variant.is_baseline)  # stable: the study's order otherwise
-    variants = _compared(study, _referenced(variants), margin, level)
+    variants = _compared(study, variants, margin, level)
+    effects = component_effects(study, variants, margin, level)
     notes = (
         list(study.notes)
         + on_declaration(study, variants)
         + _reasons(variants)
+        + ([] if effects is None else list(effects.notes))
         + notes_on(study, variants, floor_of(margin))
     )
     ranked = sorted((v for v in variants if v.scores and v.learned), key=lambda variant: -variant.score)
@@ -141,7 +141,7 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
     scores = {variant.label: variant.scores for variant in ranked[:MOST_GROUPED]}
     found = indistinguishable(scores, level=level) if len(scores) > 1 else []
     groups = tuple(tuple(group) for group in found if len(group) > 1)  # one by itself is no group
-    return Results(study, tuple(variants), groups, margin, level, tuple(notes))
+    return Results(study, tuple(variants), groups, margin, level, tuple(notes), effects)
 
 
 def _reasons(variants: Sequence[Variant]) -> list[str]:
@@ -165,6 +165,7 @@ def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -
         attention=label.split(" ")[0] if known is None else attention_name(known.config),
         runs=tuple(runs),
         swept=runs[0].swept,
+        components=runs[0].components,
         scores=scores,
         mean=mean_interval(list(scores.values()), level),
         ratio=_ratio(counted, level),
@@ -204,43 +205,6 @@ def _ratio(records: Sequence[Record], level: float) -> Estimate:
     if len(timings) == 1:
         return replace(estimate, low=timings[0].ratio_low, high=timings[0].ratio_high)
     return estimate
-
-
-def _referenced(variants: list[Variant]) -> list[Variant]:
-    """Give each variant its baseline, and say in what else it differs.
-
-    The baseline is that of study.json; without one, the baseline that shares the surroundings, else the first.
-    """
-    around = {v.label: _surroundings(v) for v in variants}
-    baselines = [v.label for v in variants if v.is_baseline]
-    if not baselines:
-        return variants
-    main = BASELINE if BASELINE in baselines else baselines[0]
-    own = {}
-    for variant in variants:
-        if not variant.is_baseline:
-            alike = [label for label in baselines if around[label] and around[label] == around[variant.label]]
-            declared = variant.runs[0].baseline
-            own[variant.label] = declared if declared in baselines else main if main in alike or not alike else alike[0]
-    # A further baseline that nothing is compared with (a larger model, say) is a variant itself.
-    own |= {label: main for label in baselines if label != main and label not in own.values()}
-    named = {v.label: v for v in variants}
-    return [_beside(v, named[own[v.label]], around) if v.label in own else v for v in variants]
-
-
-def _beside(variant: Variant, reference: Variant, around: Mapping[str, Mapping[str, Any]]) -> Variant:
-    """The variant with its reference, and with what differs beside the attention."""
-    confounds = _difference(around[reference.label], around[variant.label]) + unequal(variant, reference)
-    return replace(variant, reference=reference.label, confounds=confounds)
-
-
-def _surroundings(variant: Variant) -> dict[str, Any]:
-    known = [*variant.records, *(run.record for run in variant.runs if run.record is not None)]
-    return surroundings(known[0].config) if known else {}
-
-
-def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(key for key in dict.fromkeys([*a, *b]) if a and b and a.get(key) != b.get(key))
 
 
 def _compared(study: Study, variants: list[Variant], margin: float, level: float) -> list[Variant]:

@@ -13,7 +13,7 @@ from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
 from yolo26_attention.reporting.comparison import Results
-from yolo26_attention.reporting.figures import METRIC_LABEL, drawn_variants, look_of
+from yolo26_attention.reporting.figures import drawn_variants, look_of
 from yolo26_attention.reporting.style import MUTED, Picture, legend_above, new_figure, rendered, styled
 from yolo26_attention.reporting.variant import Variant
 
@@ -55,7 +55,7 @@ def training(
         for variant in variants:
             _band(axes, journals[variant.label][MAP], look_of(variant, results), variant.label)
         axes.set_xlabel("epoch")
-        axes.set_ylabel(METRIC_LABEL)
+        axes.set_ylabel("mAP50-95 on the validation images")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         legend_above(figure, *axes.get_legend_handles_labels())
         files = rendered(figure)

@@ -59,7 +59,7 @@ def draw_detections(said: Answer) -> Picture | None:
         f"Detections with a confidence of at least {SHOWN_CONFIDENCE:g}, seed {seed}: blue matches an object at "
         f"IoU 0.5, orange does not. These are the images where one network gains most over the other, both ways: "
         f"{shown}.",
-        f"Validation images with objects, detections of {reference.label} and of {label} side by side.",
+        f"Images with objects, detections of {reference.label} and of {label} side by side.",
         files,
     )
 
@@ -78,9 +78,9 @@ def _pair(reference: Variant, variant: Variant) -> tuple[int, Path, dict[int, st
 
 
 def kept_matches(run: StudyRun) -> Detections | None:
-    """What a run found on the validation images; None where it kept nothing readable, which the notes say."""
+    """What a run found on the images that it is scored on; None where it kept nothing readable, which the notes say."""
     try:
-        return read_matches(RunFolder(run.folder).detections)
+        return read_matches(run.matches)
     except (FileNotFoundError, ValueError):
         return None
 

@@ -5,7 +5,7 @@ import re
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "<": "$<$", ">": "$>$",
-    "×": r"$\times$", "Δ": r"$\Delta$", "|": r"\textbar{}", "\n": " ",
+    "×": r"$\times$", "Δ": r"$\Delta$", "✓": r"$\checkmark$", "|": r"\textbar{}", "\n": " ",
 }  # fmt: skip
 
 

@@ -30,7 +30,6 @@ MOST_DRAWN = 12
 MOST_IN_FOREST = 40
 MOST_SWEPT = 30
 MOST_TICKS = 12
-METRIC_LABEL = "mAP50-95 on the validation images"
 
 
 def draw_all(results: Results) -> list[Picture]:
@@ -115,7 +114,7 @@ def trade_off(results: Results) -> Picture | None:
                 markersize=7, markeredgecolor=PAPER, zorder=4,
             )  # fmt: skip
         axes.set_xlabel("latency / latency of the stock model (1 = as fast)")
-        axes.set_ylabel(METRIC_LABEL)
+        axes.set_ylabel(f"mAP50-95 on the {results.study.images}")
         legend_above(figure, *axes.get_legend_handles_labels())
         files = rendered(figure)
     best = ", ".join(variant.label for variant, _ in front) or "none"
@@ -170,7 +169,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
             axes.set_xticks(values, [f"{value:g}" for value in values])
         unit = " (pixels)" if short in ("kernel_att", "kernel_conv") else ""
         axes.set_xlabel(short + unit)
-        axes.set_ylabel(METRIC_LABEL)
+        axes.set_ylabel(f"mAP50-95 on the {results.study.images}")
         legend_above(figure, *axes.get_legend_handles_labels())
         files = rendered(figure)
     words = "; ".join(

@@ -1,8 +1,9 @@
 """Where ACmix looks: the attention of its windows on validation images, read out of a trained checkpoint."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.attention.window_border import fold_reflection
 from yolo26_attention.detector.grafted import grafted_attention
+from yolo26_attention.detector.mix import attention_groups
 from yolo26_attention.detector.modes import Gated
 from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.files.folder import RunFolder
@@ -95,20 +97,25 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         f"Where {run.variant} looks",
         "The window (dotted) of the pixel in the middle of an image's smallest object (framed), averaged over heads: "
         f"orange pixels are looked at more than evenly, purple ones less. {spread}. Seed {run.seed}.",
-        f"Validation images with the attention windows of {run.variant} drawn over them. {spread}.",
+        f"Images with the attention windows of {run.variant} drawn over them. {spread}.",
         files,
     )
 
 
 def _run(results: Results, said: Answer) -> StudyRun | None:
-    """The run whose network is looked into: of the variant spoken of if that is ACmix, else of any ACmix."""
+    """The run whose network is looked into: of the variant spoken of if that has ACmix, else of any that has."""
     for variant in [*([] if said.about is None else [said.about.variant]), *results.variants]:
-        paths = variant.records[0].config["attention"].get("paths") if variant.records else None
-        if variant.attention == UNDER_TEST and paths != "convolution":
+        if variant.records and _attends(variant.records[0].config["attention"]):
             for run in variant.counted:
                 if RunFolder(run.folder).best.is_file():
                     return run
     return None
+
+
+def _attends(attention: Mapping[str, Any]) -> bool:
+    """Whether an attention, or one of a mix, is an ACmix with windows."""
+    entries = [{**each, **(each.get("options") or {})} for each in attention_groups(attention)]
+    return any(each["name"] == UNDER_TEST and each.get("paths") != "convolution" for each in entries)
 
 
 def _chosen(kept: Detections) -> list[int]:
@@ -132,7 +139,9 @@ def _see(model: nn.Module, path: Path, imgsz: int) -> tuple[NDArray[np.float32],
     image = network_input(model, path, imgsz)
     found = grafted_attention(model).items()
     inside = {site: module.attention if isinstance(module, Gated) else module for site, module in found}
-    modules = {site: module for site, module in inside.items() if isinstance(module, ACmix)}
+    modules = {
+        site: module for site, module in inside.items() if isinstance(module, ACmix) and module.paths != "convolution"
+    }
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:

@@ -32,7 +32,7 @@ def with_images(results: Results, resamples: int) -> Results:
     for variant in dict.fromkeys([*(each.variant for each in wanted), *(each.reference for each in wanted)]):
         kept[variant.label] = _matches(variant, missing)
     if missing:
-        notes.append(f"no matches on validation images were kept by {some(missing)}")
+        notes.append(f"no matches on {results.study.images} were kept by {some(missing)}")
     images: dict[str, ImageDifference] = {}
     both: dict[str, BothDifference] = {}
     for reference in dict.fromkeys(each.reference.label for each in wanted):

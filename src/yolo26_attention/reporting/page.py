@@ -9,12 +9,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from yolo26_attention.reporting.answer import Answer, interval, latency_sure, signed
+from yolo26_attention.reporting.answer import Answer, latency_sure
 from yolo26_attention.reporting.cells import Cell
 from yolo26_attention.reporting.choice import chosen_columns, rows_of
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.effects_told import HEADER, effect_rows, explained
 from yolo26_attention.reporting.figures import drawn_variants
-from yolo26_attention.reporting.study import METRIC, StudyRun, flatten
+from yolo26_attention.reporting.settings import flatten
+from yolo26_attention.reporting.signs import interval, signed
+from yolo26_attention.reporting.study import METRIC, StudyRun
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.variant import Variant
 
@@ -50,6 +53,7 @@ def page(
         scale=_scale(results, answer),
         columns=chosen,
         rows=rows_of(results, chosen),
+        effects=_effects(results),
         classes=_classes(results),
         pictures=[(picture, _uri(picture)) for picture in pictures],
         common=common,
@@ -65,6 +69,13 @@ def page(
     )
 
 
+def _effects(results: Results) -> dict[str, Any] | None:
+    """The table of what each component does."""
+    if results.effects is None or not results.effects.estimates:
+        return None
+    return {"header": HEADER, "rows": effect_rows(results.effects), "explained": explained(results.effects)}
+
+
 def _uri(picture: Picture) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(follow_page(picture.svg)).decode()}"
 
@@ -76,7 +87,8 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
         found, ratio = about.comparison.difference, about.variant.ratio
         bounds = "no interval over seeds" if found.bounds is None else interval(found.bounds)
         own, base = about.comparison.seeds
-        tiles.append(("difference of mAP50-95", signed(about.mean), bounds))
+        whose = "" if results.effects is None else f", {about.variant.label}"
+        tiles.append((f"difference of mAP50-95{whose}", signed(about.mean), bounds))
         if ratio.mean is not None:
             tiles.append(("latency, of the stock model's", f"{ratio.mean:.2f} ×", latency_sure(about.variant)))
         tiles.append(("seeds", str(own), f"{base} of the baseline"))

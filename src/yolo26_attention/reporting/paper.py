@@ -7,6 +7,8 @@ from yolo26_attention.reporting.cells import Cell
 from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
 from yolo26_attention.reporting.columns import PAPER, Column
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.effects import ComponentEffects
+from yolo26_attention.reporting.effects_told import HEADER, effect_rows, explained
 from yolo26_attention.reporting.escapes import in_latex, latex_label
 
 RULE = "1.5pt solid black"
@@ -17,9 +19,10 @@ def latex(results: Results, choice: str = "default") -> str:
     """The comparison as a LaTeX table in the style of booktabs, which the preamble must load."""
     chosen = chosen_columns(results, choice, PAPER)
     rows = [[_latex_cell(cell) for cell in row] for row in rows_of(results, chosen)]
+    marks = ",amssymb" if any(column.mark for column in chosen) else ""
     return "\n".join(
         [
-            "% needs \\usepackage{booktabs}",
+            f"% needs \\usepackage{{booktabs{marks}}}",
             "\\begin{table*}",
             "  \\centering",
             "  \\footnotesize",
@@ -27,7 +30,7 @@ def latex(results: Results, choice: str = "default") -> str:
             "  \\setlength{\\belowcaptionskip}{6pt}",
             f"  \\caption{{{in_latex(_seeds(results))} {' '.join(_latex_sentences(results, chosen))}}}",
             f"  \\label{{tab:{latex_label(results.study.name)}}}",
-            f"  \\begin{{tabular}}{{{''.join('l' if column.words else 'r' for column in chosen)}}}",
+            f"  \\begin{{tabular}}{{{''.join(column.align[0] for column in chosen)}}}",
             "    \\toprule",
             f"    {' & '.join(column.latex or in_latex(column.header) for column in chosen)} \\\\",
             "    \\midrule",
@@ -35,9 +38,34 @@ def latex(results: Results, choice: str = "default") -> str:
             "    \\bottomrule",
             "  \\end{tabular}",
             "\\end{table*}",
+            *_latex_effects(results),
             "",
         ]
     )
+
+
+def _latex_effects(results: Results) -> list[str]:
+    """A second table: what each component does."""
+    if results.effects is None or not results.effects.estimates:
+        return []
+    rows = [[_latex_cell(cell) for cell in row] for row in effect_rows(results.effects)]
+    return [
+        "",
+        "\\begin{table}",
+        "  \\centering",
+        "  \\footnotesize",
+        "  \\setlength{\\belowcaptionskip}{6pt}",
+        f"  \\caption{{{in_latex(explained(results.effects))}}}",
+        f"  \\label{{tab:{latex_label(results.study.name)}-effects}}",
+        "  \\begin{tabular}{lrrll}",
+        "    \\toprule",
+        f"    {' & '.join(map(in_latex, HEADER))} \\\\",
+        "    \\midrule",
+        *(f"    {' & '.join(row)} \\\\" for row in rows),
+        "    \\bottomrule",
+        "  \\end{tabular}",
+        "\\end{table}",
+    ]
 
 
 def _latex_cell(cell: Cell) -> str:
@@ -47,12 +75,13 @@ def _latex_cell(cell: Cell) -> str:
 
 
 def _latex_sentences(results: Results, chosen: Sequence[Column]) -> list[str]:
-    explained = [
-        f"{column.latex or in_latex(column.header)}: {in_latex(column.meaning)}."
-        for column in chosen
-        if column.name != "variant"
-    ]
+    explained = [f"{each.latex or in_latex(each.header)}: {in_latex(each.meaning)}." for each in _explained(chosen)]
     return [*explained, *map(in_latex, _remarks(results))]
+
+
+def _explained(chosen: Sequence[Column]) -> list[Column]:
+    """The columns that a caption explains."""
+    return [column for column in chosen if column.name != "variant" and not column.mark]
 
 
 def _seeds(results: Results) -> str:
@@ -63,7 +92,8 @@ def _seeds(results: Results) -> str:
     if not counts:
         return f"{what}; no run has finished."
     many = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return f"{what}, {'one seed' if many == '1' else f'means over {many} seeds'}."
+    where = ", test images" if results.study.scored_on == "test" else ""
+    return f"{what}{where}, {'one seed' if many == '1' else f'means over {many} seeds'}."
 
 
 def _remarks(results: Results) -> list[str]:
@@ -81,7 +111,7 @@ def document(results: Results, choice: str = "default") -> str:
     caption = " ".join(
         [
             _seeds(results),
-            *(f"{column.header}: {column.meaning}." for column in chosen if column.name != "variant"),
+            *(f"{column.header}: {column.meaning}." for column in _explained(chosen)),
             *_remarks(results),
         ]
     )
@@ -97,6 +127,8 @@ def document(results: Results, choice: str = "default") -> str:
             )
             + "</tr>"
         )
+    effects = results.effects
+    more = [] if effects is None or not effects.estimates else _html_effects(effects)
     return "\n".join(
         [
             "<!doctype html>",
@@ -106,15 +138,38 @@ def document(results: Results, choice: str = "default") -> str:
             '<table cellspacing="0" style="border-collapse: collapse; font-size: 9pt">',
             *lines,
             "</table>",
+            *more,
             "</body></html>",
             "",
         ]
     )
 
 
+def _html_effects(effects: ComponentEffects) -> list[str]:
+    """A second table: what each component does."""
+    columns = [Column(name, name, "", lambda _: Cell(""), words=name not in HEADER[1:3]) for name in HEADER]
+    head = "".join(_html_cell(column, escape(column.header), top=RULE, bottom=THIN, tag="th") for column in columns)
+    rows = effect_rows(effects)
+    lines = [f"<tr>{head}</tr>"]
+    for row in rows:
+        bottom = RULE if row is rows[-1] else "none"
+        cells = [
+            _html_cell(column, _html_text(cell), top="none", bottom=bottom)
+            for column, cell in zip(columns, row, strict=True)
+        ]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return [
+        f"<p><b>Table.</b> {escape(explained(effects))}</p>",
+        '<table cellspacing="0" style="border-collapse: collapse; font-size: 9pt">',
+        *lines,
+        "</table>",
+    ]
+
+
 def _html_cell(column: Column, content: str, *, top: str, bottom: str, tag: str = "td") -> str:
-    align = "left" if column.words else "right"
-    style = f"border-top: {top}; border-bottom: {bottom}; padding: 2pt 5pt; text-align: {align}; white-space: nowrap"
+    style = (
+        f"border-top: {top}; border-bottom: {bottom}; padding: 2pt 5pt; text-align: {column.align}; white-space: nowrap"
+    )
     return f'<{tag} style="{style}">{content}</{tag}>'
 
 

@@ -10,17 +10,15 @@ from typing import Any
 
 from yolo26_attention.attention.options import BASELINE as BASELINE
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.files.folder import OutputFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import MAP50_95
-from yolo26_attention.files.record import Record
-from yolo26_attention.plan.identity import defining
+from yolo26_attention.files.record import Record, Split
+from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
 from yolo26_attention.study.runs import read_study as read_declared
 
 METRIC = MAP50_95
-# Where a graft says what it is; all else of a configuration is what it is compared in.
-GRAFT_KEYS = ("attention.", "placement.", "placebo.", "optimizer.attention.")
 
 
 class StudyError(ValueError):
@@ -39,6 +37,9 @@ class StudyRun:
         overrides: what the study file gave it; empty where no study.json says.
         swept: key and value of what the study varies.
         baseline: label of the variant that it is to be compared with; None where no study.json says.
+        components: of its variant; None in a study of variants, and where no study.json says.
+        scored_on: the split of the record's scores.
+        validation: scores on the validation images, if the record's are those on the test images.
     """
 
     name: str
@@ -51,11 +52,20 @@ class StudyRun:
     overrides: tuple[str, ...] = ()
     swept: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
+    components: tuple[str, ...] | None = None
+    scored_on: Split = "val"
+    validation: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def counts(self) -> bool:
         """Whether the run has a finite result and takes part in the comparison."""
         return self.problem is None
+
+    @property
+    def matches(self) -> Path:
+        """The file of the matches behind its scores."""
+        files = RunFolder(self.folder)
+        return files.test_detections if self.scored_on == "test" else files.detections
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class Study:
         plan_hash: of what was declared.
         known: how many results were there when it was declared; None where study.json does not say.
         notes: what a reader must know about records that are left out.
+        components: options of each component, by name; empty for a study of variants.
+        scored_on: the split on which its runs are compared.
     """
 
     name: str
@@ -80,6 +92,13 @@ class Study:
     plan: Declaration | None = None
     plan_hash: str = ""
     known: int | None = None
+    components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scored_on: Split = "val"
+
+    @property
+    def images(self) -> str:
+        """The images on which its runs are compared, in words."""
+        return "test images" if self.scored_on == "test" else "validation images"
 
 
 def read_study(name: str, output_dir: Path) -> Study:
@@ -109,7 +128,10 @@ def read_study(name: str, output_dir: Path) -> Study:
         question, command = "", ""
     runs = _without_duplicates(runs)
     study = Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes))
-    if content is None or content.declared is None:
+    if content is None:
+        return study
+    study = replace(study, components=content.components)
+    if content.declared is None:
         return study
     declared = content.declared
     return replace(study, plan=declared, plan_hash=declared.hash, known=declared.known)
@@ -143,6 +165,7 @@ def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
             overrides=tuple(entry.overrides),
             swept=entry.swept,
             baseline=entry.baseline,
+            components=None if entry.components is None else tuple(entry.components),
         )
     )
 
@@ -151,46 +174,18 @@ def _found_runs(records: Mapping[str, Record], output_dir: Path) -> Iterator[Stu
     """Runs of a study that nobody declared: what differs between configurations names the variants."""
     flat = {name: settings(record.config) for name, record in records.items()}
     kinds = defaultdict(list)  # by attention
-    for name, values in flat.items():
-        kinds[values["attention.name"]].append(name)
-    for names in kinds.values():
+    for name in flat:
+        kinds[attention_name(records[name].config)].append(name)
+    for attention, names in kinds.items():
         keys = dict.fromkeys(key for name in names for key in flat[name])
         varying = [key for key in keys if len({flat[name].get(key) for name in names}) > 1]
         for name in names:
             swept = {key: flat[name].get(key) for key in varying}
-            parts = [attention_name(records[name].config)]
+            parts = [attention]
             parts += [f"{key.split('.')[-1]}={_plain(value)}" for key, value in swept.items()]
             found = find_run(output_dir, name)
             run = StudyRun(name, " ".join(parts), records[name].seed, found.state, found.folder, found.record)
             yield _judged(replace(run, swept=swept))
-
-
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What defines an experiment apart from its seed, as dotted keys and plain values."""
-    flat = flatten({key: value for key, value in defining(config).items() if key != "seed"})
-    return {key: value for key, value in flat.items() if not key.endswith("_target_")}
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values under dotted keys; lists become p3+p4."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = "+".join(map(str, value)) if isinstance(value, list) else value
-    return flat
-
-
-def attention_name(config: Mapping[str, Any]) -> str:
-    """The attention, and for a placebo what it stands for."""
-    name: str = config["attention"]["name"]
-    return f"placebo of {config['placebo']['matches']}" if name == "placebo" else name
-
-
-def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a configuration a comparison must hold equal: all but the graft and the seed."""
-    return {key: value for key, value in settings(config).items() if not key.startswith(GRAFT_KEYS)}
 
 
 def _judged(run: StudyRun) -> StudyRun:

@@ -6,7 +6,7 @@ from yolo26_attention.reporting.variant import Variant
 
 def swept_lines(results: Results) -> dict[str, dict[str, list[Variant]]]:
     """For each number that the study varies: its variants in ascending order, by the setting of everything else."""
-    variants = [v for v in results.variants if v.scores and not v.is_baseline]
+    variants = [v for v in results.variants if v.scores]
     found: dict[str, dict[str, list[Variant]]] = {}
     for key in dict.fromkeys(key for variant in variants for key in variant.swept):
         lines: dict[str, list[Variant]] = {}

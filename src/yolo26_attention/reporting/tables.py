@@ -8,19 +8,24 @@ from yolo26_attention.columns import aligned
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.cells import Cell, difference_of
 from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
-from yolo26_attention.reporting.columns import TERMINAL, Column
+from yolo26_attention.reporting.columns import TERMINAL, Column, component_columns
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.effects import ComponentEffects
+from yolo26_attention.reporting.effects_told import HEADER, effect_rows, explained
 from yolo26_attention.reporting.escapes import in_csv, in_markdown
 from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
 
+RULES = {"left": "---", "center": ":---:", "right": "---:"}
+
 
 def terminal(results: Results, answer: Answer, written: Sequence[str], choice: str = "default") -> str:
     """The answer, the table, what is left out and what was written, as plain text."""
     chosen = chosen_columns(results, choice, TERMINAL)
     lines = [answer.effect, answer.cost, *(f"- {remark}" for remark in answer.remarks), "", *_aligned(results, chosen)]
+    lines += ["", *_effects(results.effects)] if results.effects is not None and results.effects.estimates else []
     if len(results.groups) > 0:
         lines += ["", "cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
     if problems := [run for run in results.study.runs if not run.counts]:
@@ -30,10 +35,14 @@ def terminal(results: Results, answer: Answer, written: Sequence[str], choice: s
     return "\n".join([*lines, "", *written])
 
 
+def _effects(effects: ComponentEffects) -> list[str]:
+    return aligned([list(HEADER), *([cell.text for cell in row] for row in effect_rows(effects))], right=[2])
+
+
 def _aligned(results: Results, chosen: Sequence[Column]) -> list[str]:
     rows = [[column.header for column in chosen]]
     rows += [[cell.text for cell in row] for row in rows_of(results, chosen)]
-    return aligned(rows, right=[index for index, column in enumerate(chosen) if not column.words])
+    return aligned(rows, right=[index for index, column in enumerate(chosen) if column.align == "right"])
 
 
 def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choice: str = "default") -> str:
@@ -49,13 +58,18 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
     ]
     lines += ["", "## Comparison", ""]
     lines.append(_markdown_row([in_markdown(column.header) for column in chosen]))
-    lines.append(_markdown_row(["---" if column.words else "---:" for column in chosen]))
+    lines.append(_markdown_row([RULES[column.align] for column in chosen]))
     lines += [_markdown_row([_markdown_cell(cell) for cell in row]) for row in rows_of(results, chosen)]
     lines += ["", *(f"- {column.header}: {column.meaning}" for column in chosen)]
     lines += [f"- bold: {BOLD}"]
     if results.groups:
         groups = "; ".join(", ".join(group) for group in results.groups)
         lines += ["", f"Variants that cannot be told apart: {in_markdown(groups)}"]
+    if results.effects is not None and results.effects.estimates:
+        lines += ["", "## What each component does", "", _markdown_row(HEADER)]
+        lines.append(_markdown_row(["---", "---:", "---:", "---", "---"]))
+        lines += [_markdown_row([_markdown_cell(cell) for cell in row]) for row in effect_rows(results.effects)]
+        lines += ["", in_markdown(explained(results.effects))]
     for picture in pictures:
         lines += [
             "",
@@ -104,6 +118,19 @@ def comma_separated(results: Results, choice: str = "default") -> str:
     return file.getvalue()
 
 
+def effects_separated(effects: ComponentEffects) -> str:
+    """Effects of components and interactions, unrounded, one a line."""
+    file = io.StringIO()
+    names = ("component", "effect", "se", "df", "low", "high", "p", "p_adjusted", "margin", "verdict", "pairs")
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    for each in effects.estimates:
+        numbers = {name: getattr(each, name) for name in names if hasattr(each, name)}
+        judged = {"margin": effects.margin, "verdict": effects.verdict(each)}
+        writer.writerow({"component": in_csv(each.name), **numbers, **judged})
+    return file.getvalue()
+
+
 def _chosen_row(chosen: Sequence[Column], row: Sequence[Cell]) -> dict[str, object]:
     plain: dict[str, object] = {}
     for column, cell in zip(chosen, row, strict=True):
@@ -113,7 +140,8 @@ def _chosen_row(chosen: Sequence[Column], row: Sequence[Cell]) -> dict[str, obje
 
 
 def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
-    row: dict[str, object] = {"variant": variant.label, "attention": variant.attention, "reference": variant.reference}
+    row: dict[str, object] = {c.name: c.fill(variant).value for c in component_columns(results)}
+    row |= {"variant": variant.label, "attention": variant.attention, "reference": variant.reference}
     row |= {"runs": len(variant.runs), "finished": len(variant.scores)}
     row |= _named("map50_95", variant.mean)
     if (comparison := variant.comparison) is not None:

@@ -15,7 +15,7 @@ class Variant:
     """The runs of one variant and what they amount to.
 
     Attributes:
-        attention: its attention's name; the label where no run has a record yet.
+        attention: its attention's name, of a mix what stands where; the label where no run has a record yet.
         scores: seed to mAP50-95 of the runs that count.
         mean: of the scores.
         reference: label of the variant it is compared with; None for a baseline, and where there is none.
@@ -23,6 +23,8 @@ class Variant:
         confounds: what differs from its reference beside the attention: settings, data and training as they were.
         ratio: latency as a multiple of the stock model's.
         numbers: means over the runs of whatever else the records have: cost, AP by object size.
+        components: of a study of components.
+        is_baseline: whether others are compared with it.
         learned: whether its scores are above those of something that learned nothing; also True without any score.
     """
 
@@ -37,15 +39,20 @@ class Variant:
     reference: str | None = None
     comparison: Comparison | None = None
     confounds: tuple[str, ...] = ()
+    components: tuple[str, ...] | None = None
+    is_baseline: bool = False
     learned: bool = True
 
     @property
-    def is_baseline(self) -> bool:
+    def is_stock(self) -> bool:
+        """Whether it has no attention."""
         return self.attention == BASELINE
 
     @property
     def is_placebo(self) -> bool:
-        return self.attention.startswith("placebo")
+        """Whether it has placebos and nothing else."""
+        names = [name for where in self.attention.split(", ") for name in where.rpartition(": ")[2].split(" + ")]
+        return all(name.startswith("placebo of ") for name in names)
 
     @property
     def counted(self) -> list[StudyRun]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from yolo26_attention.reporting.comparison import Results
-from yolo26_attention.reporting.study import Study, flatten
+from yolo26_attention.reporting.settings import flatten
+from yolo26_attention.reporting.study import Study
 from yolo26_attention.reporting.swept import swept_lines
 
 

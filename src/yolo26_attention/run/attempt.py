@@ -1,5 +1,6 @@
 """One attempt at a run: train, measure, track, and record how it ended."""
 
+import dataclasses
 import errno
 import gc
 import logging
@@ -25,6 +26,7 @@ from yolo26_attention.plan.checks import Plan
 from yolo26_attention.plan.identity import readable_name
 from yolo26_attention.run.inputs import DataChangedError, check_data
 from yolo26_attention.run.measuring import measure_best
+from yolo26_attention.run.scoring import score_test
 from yolo26_attention.run.tracker import Tracker
 from yolo26_attention.run.tracking import TrackingUnavailableError, open_tracker
 from yolo26_attention.training.finite import NotFiniteError
@@ -88,8 +90,10 @@ def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -
             record.tracking = None if tracker.folder is None else str(tracker.folder)
             record.tracking_id = tracker.run_id or tracking_id
             metrics = _train(plan, tracker)
-            check_data(plan, record)
+            now = check_data(plan, record)
             record.metrics = {name: float(metrics[key]) for name, key in ULTRALYTICS.items()}
+            record.test = score_test(plan, now.held_out)
+            record.data["test"] = dataclasses.asdict(now.held_out)
             _measure(plan, record)
             record.seconds = time.monotonic() - start
             tracker.finish(record, files.train, files.samples)
@@ -147,6 +151,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         state,
         plan.trust,
         OutputFolder(Path(plan.config.output_dir)).batches,
+        options.select,
     )(overrides=dict(plan.arguments))
     if not trainer.ddp:  # callbacks are pickled for the workers of a multi-GPU run, and an open W&B run cannot be
         trainer.add_callback("on_train_start", lambda _: gc.enable())  # src/train.py disables it
@@ -154,7 +159,7 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         trainer.add_callback("on_fit_epoch_end", partial(_pause, plan.config.pause))
     trainer.train()
     tracker.follow(_journal(plan))
-    return validate(files.best, plan.arguments) if trainer.ddp else trainer.metrics
+    return validate(files.best, plan.arguments, files.detections) if trainer.ddp else trainer.metrics
 
 
 def _pause(after: int | None, trainer: GraftTrainer) -> None:

@@ -45,10 +45,11 @@ def data_at_start(plan: Plan, previous: Record | None, resumes: bool) -> dict[st
     return {**plan.dataset.counts, "changed_at": before.get("changed_at", plan.dataset.changed_at)}
 
 
-def check_data(plan: Plan, record: Record) -> None:
-    """Compare the data set after a training with the one that was checked before it.
+def check_data(plan: Plan, record: Record) -> Dataset:
+    """Compare the data set after a training with the one that was checked before it; returns it as it is now.
 
-    Files with another mtime and the same content are an event, because they may have changed in between.
+    The test split, on which nothing was trained, may differ. Files with another mtime and the same content are an
+    event, because they may have changed in between.
 
     Raises:
         DataChangedError: if the content of an image, a label, a list or the YAML changed.
@@ -67,6 +68,7 @@ def check_data(plan: Plan, record: Record) -> None:
         raise DataChangedError(_changed(plan, f"changed, last at {_clock(now.changed_at)}"))
     if now.changed_at != record.data["changed_at"]:
         append_entry(RunFolder(plan.folder).journal, Kind.DATA_REWRITTEN, changed_at=_clock(now.changed_at))
+    return now
 
 
 def _data_now(plan: Plan) -> Dataset:

@@ -25,6 +25,7 @@ from yolo26_attention.run.inputs import data_at_start, starting_checkpoint
 from yolo26_attention.run.interrupts import interruptible
 from yolo26_attention.run.measuring import measure_again
 from yolo26_attention.run.ownership import foreign_record
+from yolo26_attention.run.scoring import score_again
 from yolo26_attention.run.summary import missing_results
 from yolo26_attention.training.state import ForeignStateError, damage, remove_state, settle
 
@@ -41,7 +42,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
 
     Returns:
         The run's record, with the requested latency, and whether this call trained (False: it had finished before;
-        latency options without a measurement are measured now).
+        latency options without a measurement are measured, and a new test split is scored, now).
 
     Raises:
         RunSkippedError: if another process holds this run, it failed before and retry=false, its record is damaged, or
@@ -124,7 +125,7 @@ def _finished(plan: Plan, record: Record) -> Record:
     remove_partial(plan.folder)
     if problem := damage(files.best) or replaced_best(record, plan.folder):
         log.warning("%s; force=true trains the run anew and moves the old files to replaced/", problem)
-    return measure_again(plan, record)
+    return measure_again(plan, score_again(plan, record))
 
 
 def _remove_unfinished(files: RunFolder) -> None:

@@ -36,6 +36,7 @@ def table(record: Record, folder: Path) -> str:
         raise ValueError(f"{record.name} has no {', '.join(missing)}")
     rows = [
         ("run", record.name),
+        *_test(record),
         ("mAP50-95", _score(record.metrics[MAP50_95])),
         ("mAP50", f"{record.metrics[MAP50]:.4f}"),
         ("AP by size", _sizes(record.ap_by_size)),
@@ -57,6 +58,15 @@ def table(record: Record, folder: Path) -> str:
         if is_offline(record.tracking) or any(entry.event == Kind.TRACKING_LOST for entry in record.events):
             rows.append(("upload it", sync_command(record.tracking)))
     return "\n".join(aligned(rows))
+
+
+def _test(record: Record) -> list[tuple[str, str]]:
+    """The score on the test images, as table rows; the scores below it are those of the validation images."""
+    if record.test is None:
+        problem = record.data.get("test", {}).get("problem", "")
+        return [("test images", f"not scored: {problem}")] if problem else []
+    score = _score(record.test.metrics[MAP50_95])
+    return [("test mAP50-95", f"{score} on {record.test.images} images on which nothing was chosen")]
 
 
 def _score(map50_95: float) -> str:

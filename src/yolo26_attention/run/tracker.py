@@ -81,6 +81,8 @@ class Tracker:
         import wandb
 
         numbers: dict[str, Any] = {**record.metrics, **(plain(record.model) or {})}
+        if record.test is not None:
+            numbers |= _numbers(record.test.metrics, "test")
         if record.timed is not None:  # without its options, which the configuration has
             numbers |= _numbers(plain(replace(record.timed, options=None)), "latency")
         self._run.summary.update({k: v for k, v in numbers.items() if isinstance(v, int | float)})

@@ -82,7 +82,7 @@ class BothDifference:
         """The source of variation that the interval covers."""
         groups = "" if self.groups is None else f" in {self.groups} groups"
         first, other = self.seeds
-        return f"covers the choice of {first} and {other} seeds and of {self.images} validation images{groups}"
+        return f"covers the choice of {first} and {other} seeds and of {self.images} images{groups}"
 
 
 def compare_both(

@@ -53,7 +53,7 @@ class ImageDifference:
         seeds = "the one seed" if len(self.seeds) == 1 else f"the {len(self.seeds)} seeds"
         groups = "" if self.groups is None else f" in {self.groups} groups"
         return (
-            f"covers the choice of {self.images} validation images{groups} for the networks trained with {seeds}; "
+            f"covers the choice of {self.images} images{groups} for the networks trained with {seeds}; "
             "does not cover how other seeds would have trained"
         )
 
@@ -153,7 +153,7 @@ def resampled_map(
     for own in runs:
         check_same(runs[0], own)
     if not len(runs[0].object_cls):
-        raise ValueError("no validation image has an object, so that there is no mAP")
+        raise ValueError("no image has an object, so that there is no mAP")
     counts = half_counts(number_groups(groups, len(runs[0].images)), resamples, generator)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         drawn = pool.map(lambda count: [mean_average_precision(own, count) for own in runs], counts)

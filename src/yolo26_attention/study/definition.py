@@ -70,8 +70,8 @@ class Point:
 class Study:
     """Content of a study file: `variants` maps a label to a variant's options, as they are in the file.
 
-    `declared` says how it is to be answered. `components` maps a label to the variant's components; it is empty in a
-    study of variants.
+    `declared` says how it is to be answered. `components` maps a label to the variant's components, `switched` a
+    component to its options as in the file; both are empty in a study of variants.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Study:
     variants: Mapping[str, Mapping[str, Any]]
     declared: Declaration
     components: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    switched: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def with_seeds(self, seeds: Sequence[int] | None) -> "Study":
         """Return the study with other seeds; None leaves it unchanged.
@@ -180,6 +181,21 @@ def load_study(name: str) -> Study:
     return _study(path, content)
 
 
+def study_name(study: str) -> str:
+    """The name of a study that is given by its name, or by the path of its file.
+
+    Raises:
+        ConfigError: if there is no such file.
+    """
+    if not study.endswith((".yaml", ".yml")):
+        return study
+    if not Path(study).is_file():
+        raise ConfigError(
+            f"study={study}: there is no such file; give its path, or the study's name: {Path(study).stem}"
+        )
+    return Path(study).stem
+
+
 def slug(label: str) -> str:
     """Return a label without characters that are special to a shell, Hydra or a file system."""
     return re.sub(r"[^\w.]+", "-", label)
@@ -205,7 +221,7 @@ def _study(path: Path, content: Any) -> Study:
     common = content.get("common") or {}
     if not isinstance(common, dict):
         raise ConfigError(f"{path}: common holds options by name")
-    given = content.get("variants", content.get("components"))
+    given: Any = content.get("variants", content.get("components"))
     for options in (common, *(given.values() if isinstance(given, dict) else ())):
         if isinstance(options, dict) and (refused := {"seed", "study", "output_dir"} & set(options)):
             raise ConfigError(f"{path}: {refused.pop()} is no option of a variant; seeds has a place of its own")
@@ -213,7 +229,7 @@ def _study(path: Path, content: Any) -> Study:
     question = str(content["question"])
     if "components" in content:
         variants, components = read_components(str(path), given, content.get("design"), with_recipe(common))
-        return Study(path.stem, question, variants, declared, components)
+        return Study(path.stem, question, variants, declared, components, given)
     return Study(path.stem, question, _variants(path, given, common), declared)
 
 

@@ -1,5 +1,6 @@
 """The runs on disk: listed, found by the words people have for them, and removed. Free of torch."""
 
+import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import Record, RunSkippedError
+from yolo26_attention.study.definition import study_name
 from yolo26_attention.study.progress import duration
 from yolo26_attention.study.runs import STATES, StudyEntry, find_run, read_study
 
@@ -94,10 +96,10 @@ def resolve_run(run: str, output_dir: Path, study: str | None = None) -> Path:
     """Find the folder of a run.
 
     Args:
-        run: its name, hash or folder; STUDY/VARIANT, the run with the highest score of a variant; `best`, that of a
-            study.
+        run: its name, hash or folder; STUDY/VARIANT, the run with the highest score of a variant, the study by its name
+            or the path of its file; `best`, that of a study.
         output_dir: where to look for runs.
-        study: the study of `best`; None otherwise.
+        study: the study of `best`, by its name or the path of its file; None otherwise.
 
     Raises:
         ConfigError: if there is no such run.
@@ -107,22 +109,22 @@ def resolve_run(run: str, output_dir: Path, study: str | None = None) -> Path:
     if run == "best":
         if study is None:
             raise ConfigError("run=best: of which study? give study=NAME")
-        return _highest(f"run=best study={study}", list_runs(output_dir, study))
+        return _highest(f"run=best study={study}", list_runs(output_dir, study_name(study)))
     output = OutputFolder(output_dir)
     runs = output.runs
     candidates = [Path(run), runs / run, *runs.glob(f"*-{run}")]
     folder = next((path for path in candidates if RunFolder(path).record.is_file()), None)
     if folder is not None:
         return folder
-    if "/" in run and (entries := _entries(output_dir, run.split("/")[0])):
-        return _of_variant(run, entries, output_dir)
+    of_study = re.fullmatch(r"(.+\.ya?ml|[^/]+)/(.+)", run)
+    if of_study and (entries := _entries(output_dir, study_name(of_study[1]))):
+        return _of_variant(run, of_study[1], of_study[2], entries, output_dir)
     there = [folder.name for folder in output.recorded()]
     raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {_some(there) or 'no runs'}")
 
 
-def _of_variant(run: str, entries: Sequence[StudyEntry], output_dir: Path) -> Path:
+def _of_variant(run: str, study: str, label: str, entries: Sequence[StudyEntry], output_dir: Path) -> Path:
     """The run with the highest score of a variant of a study."""
-    study, _, label = run.partition("/")
     labels = list(dict.fromkeys(entry.variant for entry in entries))
     if label not in labels:
         raise ConfigError(f"run={run}: study {study} has no variant {label}; it has {_some(labels)}")

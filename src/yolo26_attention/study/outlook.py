@@ -5,7 +5,7 @@ from statistics import stdev
 
 from yolo26_attention.statistics import smallest_detectable, worthwhile_baseline_seeds
 from yolo26_attention.study.declaration import Declaration
-from yolo26_attention.study.progress import RunState
+from yolo26_attention.study.progress import RunState, compared_scores
 from yolo26_attention.study.standing import families
 
 
@@ -16,9 +16,10 @@ def outlook(states: Sequence[RunState], declared: Declaration) -> list[str]:
         states: states of all runs of the study; the spread is that of the finished runs of each baseline.
         declared: declaration of the study.
     """
-    lines = []
+    lines, compared = [], compared_scores(states)
     for baseline, variants in families([state.entry for state in states]).items():
-        scores = [state.score for state in states if state.entry.variant == baseline and state.score is not None]
+        own = [score for state, score in zip(states, compared, strict=True) if state.entry.variant == baseline]
+        scores = [score for score in own if score is not None]
         seeds, base = len(declared.seeds), len(declared.baseline_seeds)
         lines.append(_detectable(baseline, scores, seeds, base, len(variants)))
         worth = worthwhile_baseline_seeds(len(variants), seeds)

@@ -51,6 +51,7 @@ class PlannedRun:
             overrides=point.overrides,
             swept=dict(point.swept),
             baseline=point.baseline,
+            components=None if point.components is None else list(point.components),
         )
 
 

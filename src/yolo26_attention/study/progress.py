@@ -7,7 +7,7 @@ from statistics import mean
 
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import epochs, read_journal
-from yolo26_attention.files.record import Record
+from yolo26_attention.files.record import Record, common_split
 from yolo26_attention.study.runs import StudyEntry, find_run
 
 
@@ -38,7 +38,7 @@ class RunState:
 
     @property
     def score(self) -> float | None:
-        """Its mAP50-95; None if it is not finished, or has none."""
+        """Its mAP50-95 on the validation images; None if it is not finished, or has none."""
         return None if self.record is None else self.record.score
 
 
@@ -59,6 +59,12 @@ class TimeLeft:
         runs = "1 measured run" if self.measured == 1 else f"{self.measured} measured runs"
         how = "one run after the other" if self.at_once == 1 else f"with {self.at_once} runs at a time"
         return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
+
+
+def compared_scores(states: Sequence[RunState]) -> list[float | None]:
+    """The score by which each run is compared, as in the report: on the test images if all runs have them."""
+    split = common_split(state.record for state in states if state.record is not None and state.score is not None)
+    return [None if state.record is None else state.record.score_on(split) for state in states]
 
 
 def run_state(output_dir: Path, entry: StudyEntry) -> RunState:

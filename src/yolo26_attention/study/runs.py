@@ -33,6 +33,7 @@ class StudyEntry:
         overrides: its command line for `python -m src.train`.
         swept: values that distinguish this run from the others of its variant.
         baseline: label of the variant that it is compared with; None in studies of earlier versions.
+        components: of its variant; None in a study of variants.
     """
 
     run: str
@@ -41,6 +42,7 @@ class StudyEntry:
     overrides: list[str] = field(default_factory=list)
     swept: dict[str, Any] = field(default_factory=dict)
     baseline: str | None = None
+    components: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,17 @@ class Declared(Declaration):
 
 @dataclass(frozen=True)
 class StudyFile:
-    """Content of study.json; `declared` is None for a study that declares nothing."""
+    """Content of study.json.
+
+    `declared` is None for a study that declares nothing. `components` has the options of each component, by name.
+    """
 
     runs: list[StudyEntry]
     name: str = ""
     question: str = ""
     command: str = ""
     declared: Declared | None = None
+    components: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def entry(self, run: str) -> StudyEntry | None:
         """Return the entry of a run; None if the study does not list it."""
@@ -132,6 +138,7 @@ def write_study(
     command: str,
     runs: Sequence[StudyEntry],
     declared: Declaration | None = None,
+    components: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write study.json, in one step.
 
@@ -145,6 +152,7 @@ def write_study(
         command: the command that starts it.
         runs: its runs.
         declared: how it is to be answered; None for a study that declares nothing.
+        components: options of each component, by name; None for a study of variants.
     """
     path = study_file(output_dir, name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +165,8 @@ def write_study(
         if before is not None and before.hash == digest:
             known = before.known
         written = Declared(**vars(declared), hash=digest, known=known)
-    study = StudyFile(list(runs), name, question, command, written)
+    switched = {component: dict(options) for component, options in (components or {}).items()}
+    study = StudyFile(list(runs), name, question, command, written, switched)
     write_atomically(path, json.dumps({"format": FORMAT, **plain(study)}, indent=2) + "\n")
 
 

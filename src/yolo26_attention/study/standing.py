@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
-from yolo26_attention.study.progress import RunState
+from yolo26_attention.study.progress import RunState, compared_scores
 from yolo26_attention.study.runs import StudyEntry
 
 ENDED = {"finished", "failed", "unreadable"}
@@ -21,10 +21,10 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
         return {}
     scores: dict[str, dict[int, float]] = {state.entry.variant: {} for state in states}
     ended = set()
-    for state in states:
+    for state, score in zip(states, compared_scores(states), strict=True):
         variant, seed = state.entry.variant, state.entry.seed
-        if state.score is not None:
-            scores[variant][seed] = state.score
+        if score is not None:
+            scores[variant][seed] = score
         if state.state in ENDED:
             ended.add((variant, seed))
     found = {}

@@ -6,6 +6,7 @@ change the experiment; an early end if the loss is not finite (finite.py); and e
 
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -23,7 +24,7 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.compat.ultralytics import amp_check_at_hand, fuse_grafts, keep_random_stream, without_flops_line
-from yolo26_attention.config.schema import GraftOptimizerConfig
+from yolo26_attention.config.schema import GraftOptimizerConfig, Select
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.freezing import (
     FrozenBuffers,
@@ -39,6 +40,7 @@ from yolo26_attention.detector.same_graft import load_graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock, loaded_tensors
 from yolo26_attention.detector.trust import Trust, known_classes_only
+from yolo26_attention.files.atomic import atomic
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import Epoch, Kind, read_journal
 from yolo26_attention.files.model import LoadedTensors, ParameterGroup, PlaceboMatch
@@ -71,6 +73,7 @@ class Grafting(FiniteLoss):
     run_process: int | None = None  # ID of the process that called `configured`
     last_batch: int = 0  # of the step budget, counted over all epochs
     batch_folder: Path | None = None  # folder of batch sizes for a share of the memory; None stores none
+    select: Select = Select.best
     frozen_buffers: FrozenBuffers | None = None
     learns: Mapping[str, bool] = MappingProxyType({})  # for every parameter of the graft, whether it is trained
     loaded: LoadedTensors | None = None  # what the starting checkpoint gave
@@ -106,6 +109,7 @@ class Grafting(FiniteLoss):
         state_file: Path | None = None,
         trust: Trust | None = None,
         batch_folder: Path | None = None,
+        select: Select = Select.best,
     ) -> type:
         """Create a subclass with the given settings.
 
@@ -118,10 +122,11 @@ class Grafting(FiniteLoss):
             state_file: file of the exact state, to resume from; None stores none.
             trust: whose classes the starting checkpoint may hold; None for this program's own.
             batch_folder: folder of batch sizes for a share of the GPU's memory; None stores none.
+            select: the epoch whose network becomes best.pt.
         """
         settings: dict[str, Any] = {"grafts": grafts, "journal": journal, "threads": threads, "steps": steps}
         settings |= {"graft_options": graft_options or GraftOptimizerConfig(), "state_file": state_file}
-        settings |= {"trust": trust or Trust(), "batch_folder": batch_folder}
+        settings |= {"trust": trust or Trust(), "batch_folder": batch_folder, "select": select}
         settings["run_process"] = os.getpid()
         return type(cls.__name__, (cls,), settings)
 
@@ -243,6 +248,13 @@ class Grafting(FiniteLoss):
         super().save_metrics(metrics)
         values = {name: float(value) for name, value in metrics.items()}
         self.note(Kind.EPOCH, **vars(Epoch(self.epoch + 1, values, grafted_scalars(unwrap_model(self.model)))))
+
+    def final_eval(self) -> None:
+        """Score best.pt, which with select=last is the network of the last epoch."""
+        if self.select == Select.last and RANK in {-1, 0} and self.last.exists():
+            with atomic(self.best) as partial:
+                shutil.copyfile(self.last, partial)
+        super().final_eval()
 
     def _build_train_pipeline(self) -> None:
         """Journal the halved batch when Ultralytics rebuilds its loaders after running out of memory."""

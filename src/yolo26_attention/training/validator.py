@@ -1,7 +1,7 @@
 """Ultralytics' detection validator, which also stores the matches of the final validation for each image."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from ultralytics.utils import RANK, ops
 from yolo26_attention.compat.ultralytics import without_flops_line
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.evaluation.detections import Detections
-from yolo26_attention.files.folder import RunFolder
 
 # Training arguments that the final validation also reads.
 READ_BY_VALIDATION = (
@@ -95,17 +94,25 @@ class MatchValidator(DetectionValidator):
         )
 
 
-def validate(checkpoint: Path, arguments: dict[str, Any]) -> dict[str, float]:
-    """Compute Ultralytics' metrics of a checkpoint on the validation images, with its training arguments.
+def validate(
+    checkpoint: Path, arguments: dict[str, Any], matches: Path, split: Literal["val", "test"] = "val"
+) -> dict[str, float]:  # fmt: skip
+    """Compute Ultralytics' metrics of a checkpoint on a split, with its training arguments.
 
-    Writes the matches to matches.npz beside the training folder.
+    Args:
+        checkpoint: of the network.
+        arguments: Ultralytics' arguments of its training.
+        matches: where the matches are written.
+        split: of the data set; Ultralytics' plots are of `val` alone.
     """
+    options, batch = {name: arguments[name] for name in READ_BY_VALIDATION}, arguments["batch"]
     metrics = YOLO(checkpoint).val(
-        validator=MatchValidator.writing_to(RunFolder(Path(arguments["save_dir"]).parent).detections),
+        validator=MatchValidator.writing_to(matches),
         data=arguments["data"],
         imgsz=arguments["imgsz"],
-        batch=arguments["batch"] * 2,
-        **{name: arguments[name] for name in READ_BY_VALIDATION},
+        batch=batch * 2 if batch >= 1 else 16,  # below 1 it is a share of the memory
+        split=split,
+        **options | {"plots": options["plots"] and split == "val"},
     )
     results: dict[str, float] = metrics.results_dict
     return results

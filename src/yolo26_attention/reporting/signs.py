@@ -1,0 +1,17 @@
+"""Signed numbers as text, with a minus as long as a plus."""
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """Low to high, signed."""
+    low, high = bounds
+    return f"{signed(low)} to {signed(high)}"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return minus(f"{value:+.3f}")
+
+
+def minus(text: str) -> str:
+    """Text with minus signs for hyphens."""
+    return text.replace("-", "−")
