@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from yolo26_attention.columns import aligned, markdown_table
-from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
@@ -138,7 +138,7 @@ def main(config: DictConfig) -> None:
     except ConfigError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
-        sys.exit(f"error: {error}")
+        exit_with(error)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import export_config, own_folders, register_configs
@@ -205,7 +205,7 @@ def main(config: DictConfig) -> None:
             raise ConfigError("run=NAME is missing: the name, hash or folder of a finished run")
         print(export_run(job_config(config, export_config)))
     except (ConfigError, ParityError) as error:
-        sys.exit(f"error: {error}")
+        exit_with(error)
 
 
 if __name__ == "__main__":

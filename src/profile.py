@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from yolo26_attention.columns import aligned
-from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
@@ -190,7 +190,7 @@ def profile(config: DictConfig) -> None:
         result: Profile | NoProfile = cost
     except (ConfigError, ParityError) as error:
         if job.mode != RunMode.MULTIRUN:
-            sys.exit(f"error: {error}")
+            exit_with(error)
         result = NoProfile(overrides, str(error))
         print(f"error: {error}", file=sys.stderr)
     except Exception as error:  # one failed variant must not prevent the table; the exit status is 1

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, one_line_errors
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
@@ -67,7 +67,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         if sweeping:
             log.info("%s: %s", "failed" if isinstance(error, of_data) else "skipped", error)
             raise  # the launcher continues with the other runs
-        sys.exit(f"error: {error}")
+        exit_with(error)
     except (Exception, SystemExit) as error:
         if sweeping:
             log.info("failed: %s: %s", type(error).__name__, error)
@@ -84,7 +84,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     except ObjectiveError as error:
         if sweeping:
             raise
-        sys.exit(f"error: {error}")
+        exit_with(error)
     return found[0] if len(found) == 1 else found
 
 
@@ -95,15 +95,16 @@ def train(config: DictConfig) -> float | tuple[float, ...]:
 
 
 def main() -> None:
-    """Register the schemas and call Hydra."""
-    register_configs()
-    with one_line_errors():
-        check_command_line(sys.argv[1:])
-        register_points(sys.argv[1:])
-        try:
+    """Register the schemas and call Hydra; exit status 130 after Ctrl-C, as shells expect."""
+    try:
+        register_configs()
+        with one_line_errors():
+            check_command_line(sys.argv[1:])
+            register_points(sys.argv[1:])
             train()
-        except KeyboardInterrupt:
-            sys.exit("interrupted; run the same command again to resume after the last completed epoch")
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to resume after the last completed epoch", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

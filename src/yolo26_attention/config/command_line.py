@@ -5,37 +5,78 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
+from typing import NoReturn
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.plain_yaml import parse_yaml
+from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.config.schema import SCHEMAS
+
+# Whether the user set HYDRA_FULL_ERROR=1; `one_line_errors` sets it for Hydra in any case.
+_TRACEBACKS = ContextVar("tracebacks", default=False)
+# Hydra's flags that have a value in the next argument.
+VALUED = {"-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path", "-c", "--cfg", "-p", "--package"}
+WORDS = {
+    "help": "write --help",
+    "list": "--help lists the options, python -m src.runs the runs, python -m src.sweep --help the studies",
+    "train": "python -m src.train trains already; leave the word out",
+    "val": "every run is validated after its training; leave the word out",
+    "detect": "this program trains detection; leave the word out",
+    "predict": "predict with Ultralytics: grafted_yolo, see docs/options.md",
+    "export": "the command is python -m src.export run=NAME",
+}
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Put flags before overrides, because Hydra's parser refuses overrides on both sides of a flag."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    for before, argument in pairwise(["", *arguments]):
+        (flags if argument.startswith("-") or before in VALUED else overrides).append(argument)
+    return flags + overrides
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Exit with a one-line message if the block, or Hydra in it, refuses the command.
 
-    With HYDRA_FULL_ERROR=1, Hydra's errors show the full traceback.
+    Flags may stand anywhere in the command, and data other than the digits choose `trainer=full`. With
+    HYDRA_FULL_ERROR=1, errors show the full traceback.
     """
     wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    _TRACEBACKS.set(wanted)
+    sys.argv[1:] = flags_first(sys.argv[1:])
+    if recipe := recipe_for(sys.argv[1:]):
+        sys.argv += recipe
+        print(f"{recipe[0]}, as the data are not the digits (trainer=NAME chooses another recipe)", file=sys.stderr)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
     try:
         with nullcontext() if wanted else config_errors(sys.argv[1:]):
             yield
     except ConfigError as error:
-        sys.exit(f"error: {error}")
+        exit_with(error)
+
+
+def exit_with(error: Exception) -> NoReturn:
+    """End the program with one line; with HYDRA_FULL_ERROR=1, raise the error for its traceback."""
+    if _TRACEBACKS.get():
+        raise error
+    sys.exit(f"error: {error}")
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
-    """Refuse values that need quotes, and invalid YAML files in the user's folders (-cd DIR).
+    """Refuse words, values that need quotes, and invalid YAML files in the user's folders (-cd DIR).
 
     Raises:
-        ConfigError: with the quoted value, or the file and the line.
+        ConfigError: with the word's meaning, the quoted value, or the file and the line.
     """
     for argument in arguments:
+        if argument in WORDS:
+            raise ConfigError(f"{argument}: {WORDS[argument]}")
         _check_quotes(argument)
     for option, folder in pairwise(arguments):
         if option in {"-cd", "--config-dir"}:

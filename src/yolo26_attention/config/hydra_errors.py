@@ -23,7 +23,8 @@ from omegaconf.errors import (
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.models import OTHER_TASKS, TASK_SUFFIXES
-from yolo26_attention.config.schema import SCHEMAS
+from yolo26_attention.config.schema import SCHEMAS, Config
+from yolo26_attention.config.ultralytics_arguments import NEAREST_OPTIMIZER, OTHER_OPTIMIZERS, answer
 
 Converted = TypeVar("Converted")
 SHOWN = "see the options with --cfg job"
@@ -108,8 +109,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if found := re.match(r"You must specify '([^']+)'", text):
         return f"{_given(found[1], overrides)}: choose one of {', '.join(_listed(text))}"
     if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", text):
-        key = found[1].partition("=")[0]
-        return f"{found[1]}: several values are a sweep; add -m, or write one list as '{key}=[a,b]'"
+        return several_values(_given(found[1].partition("=")[0], overrides, found[1]))
     if "Sweeping over Hydra's" in text:
         return f"{text.partition(' : ')[2].strip(chr(39))}: Hydra's own settings cannot be swept; give one value"
     if found := re.match(
@@ -137,6 +137,35 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     return f"{' '.join(text.split())}; {SHOWN}, or the traceback with HYDRA_FULL_ERROR=1"
 
 
+def several_values(override: str) -> str:
+    """Say what `key=a,b` can mean: a run for each value, or one value."""
+    return f"{override}: for a run with each value, add -m{as_one_value(override)}"
+
+
+def as_one_value(override: str) -> str:
+    """How to write `key=a,b` as one value, by what the option takes; "" if it takes neither lists nor text."""
+    key, _, value = override.partition("=")
+    if key == "placement":
+        return f"; for all of these sites in one network, write 'placement.sites=[{value}]'"
+    if key == "attention":
+        return "; for several in one network, write attention=mix 'attention.grafts={p3: acmix, p5: se}'"
+    kinds = _kinds_of(key)
+    if "list" in kinds and not re.match(r"\w+\(", value):
+        return f"; for one list, write '{key}=[{value}]'"
+    return f"; for one text with a comma, write \"{key}='{value}'\"" if "str" in kinds else ""
+
+
+def _kinds_of(key: str) -> set[str]:
+    """The types that an option takes in any choice of its group: list, str, int, ...; empty if it is unknown."""
+    group, _, name = key.rpartition(".")
+    found: set[str] = set()
+    for schema in SCHEMAS[group].values() if group in SCHEMAS else [Config]:
+        wanted = get_type_hints(schema).get(name)
+        for part in get_args(wanted) if get_origin(wanted) in {Union, types.UnionType} else [wanted]:
+            found.add("list" if part is Any else getattr(get_origin(part) or part, "__name__", ""))
+    return found
+
+
 def _unreadable(override: str) -> str:
     key = override.partition("=")[0] if re.match(r"[\w./]+=", override) else "KEY"
     return (
@@ -155,15 +184,22 @@ def _no_such_option(error: MissingConfigException, overrides: Sequence[str]) -> 
     name = str(error.missing_cfg_file).removeprefix(f"{group}/")
     if not name:
         return f"{_given(group, overrides)}: choose one of {', '.join(there)}"
-    close = get_close_matches(name, there, 1)
+    given = _given(group, overrides, f"{group}={name}")
+    if group == "optimizer" and name.lower() in map(str.lower, OTHER_OPTIMIZERS):
+        return f"{given}: {NEAREST_OPTIMIZER}; choose {', '.join(there)}"
+    close = get_close_matches(name.lower(), there, 1)
     hint = f"did you mean {close[0]}? " if close else ""
+    if not close and group != "model" and not {"-cd", "--config-dir"} & set(overrides):
+        hint = f"for one of your own add -cd DIR, the folder that has {group}/{name}.yaml; "
     if group == "data" and name.endswith((".yaml", ".yml")):
         hint = f"a data set of your own is data.yaml={name}; "
     if group == "model" and name.endswith(TASK_SUFFIXES):
-        return f"{_given(group, overrides, f'{group}={name}')}: {OTHER_TASKS.format(f'{name}.yaml')}"
+        return f"{given}: {OTHER_TASKS.format(f'{name}.yaml')}"
     if group == "model" and name.endswith((".yaml", ".yml")):
         hint = f"a network of your own is model.yaml={name}; "
-    return f"{_given(group, overrides, f'{group}={name}')}: there is no {group} {name}; {hint}choose {', '.join(there)}"
+    if group == "model" and name.endswith(".pt"):
+        hint = f"a checkpoint is model.weights={name}, beside the network that it fits; "
+    return f"{given}: there is no {group} {name}; {hint}choose {', '.join(there)}"
 
 
 def _listed(text: str) -> list[str]:
@@ -174,6 +210,8 @@ def _listed(text: str) -> list[str]:
 def _no_such_key(key: str, cause: Any, overrides: Sequence[str]) -> str:
     given = _given(key, overrides)
     missing = str(getattr(cause, "full_key", None) or key)
+    if known := answer(missing):
+        return f"{given}: there is no option {missing}; {known}"
     parent, _, name = missing.rpartition(".")
     there = list(getattr(getattr(cause, "object_type", None), "__dataclass_fields__", {}))
     close = get_close_matches(name, there, 1)
@@ -189,7 +227,8 @@ def _wrong_type(cause: ValidationError, overrides: Sequence[str]) -> str:
         return f"{_given(key, overrides)}: {_first_line(cause)}; {SHOWN}"
     kind, example = _kind(wanted)
     example = _default(cause.object_type, key.rpartition(".")[2]) or example
-    return f"{_given(key, overrides)}: takes {kind}; write {key}={example}, for example"
+    studies = f"; in a study file, where a list is swept, {key}: [{example}]" if kind == "a list" else ""
+    return f"{_given(key, overrides)}: takes {kind}; write {key}={example}, for example{studies}"
 
 
 def _kind(wanted: Any) -> tuple[str, str]:

@@ -18,7 +18,9 @@ def last_line(error: BaseException) -> str:
     ]
     own = [frame for frame in frames if not any(part in frame.filename for part in CALLED)]
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
-    last = lines[-1 if isinstance(error, SyntaxError) else 0]
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{lines[-1]} ({error.filename}, line {error.lineno})"
+    last = lines[0]
     return f"{last} ({own[-1].filename}, line {own[-1].lineno})" if own else last
 
 

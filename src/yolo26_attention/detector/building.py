@@ -144,6 +144,7 @@ def _check_map(whole: Replacement, attention_class: Callable[..., nn.Module], pl
     except (Exception, SystemExit) as error:
         raise ValueError(
             f"attention at site {place}: {attention_class.__name__} failed on a map of {given}: {last_line(error)}"
+            f"{_way_out(error)}"
         ) from error
     if shape != expected:
         needed = "appended attention must keep the shape"
@@ -165,3 +166,10 @@ def like(module: nn.Module, place: nn.Module) -> nn.Module:
         torch.float32: module.float,
         torch.float64: module.double,
     }[weight.dtype]()
+
+
+def _way_out(error: BaseException) -> str:
+    """What to change in a class whose forward has the signature of transformers, `forward(x, H, W)`."""
+    if not (isinstance(error, TypeError) and "forward() missing" in str(error)):
+        return ""
+    return "; it is called as forward(x): read the height and width of a map from x.shape"

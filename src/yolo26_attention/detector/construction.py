@@ -65,8 +65,18 @@ def construct(
         called = ", ".join([str(place.channels), *(f"{key}={value!r}" for key, value in options.items())])
         raise ValueError(
             f"attention at site {place}: {attention_class.__module__}.{attention_class.__name__}({called}) failed: "
-            f"{last_line(error)}"
+            f"{last_line(error)}{_way_out(error)}"
         ) from error
     project = Conv(place.in_channels, place.channels, 1)
     initialize_weights(project)  # Ultralytics' constants for batch norms
     return attention, project
+
+
+def _way_out(error: BaseException) -> str:
+    """What to change in a class whose constructor has the signature of Ultralytics' forks, `(c1, c2, ...)`."""
+    if not (isinstance(error, TypeError) and "__init__() missing" in str(error)):
+        return ""
+    return (
+        "; it is called with the channels of its site alone: give every other argument a default, or a value in the "
+        "YAML of the attention, and write (c1, c2) as (channels, out_channels=None)"
+    )

@@ -115,7 +115,8 @@ def known_classes_only(key: str, checkpoint: Any, trust: Trust) -> Iterator[None
             raise pickle.UnpicklingError("damaged, or readable only with trust=true") from error
         raise ValueError(
             f"{key}={checkpoint} holds {foreign[1]}, which is no part of a YOLO or of this program, and loading it "
-            "would run external code; give another file, or trust=true if you trust its author"
+            "would run external code; give -cd DIR if it is a class of your own, another file, or trust=true if you "
+            "trust its author"
         ) from error
 
 

@@ -26,6 +26,7 @@ from typing import Any
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override, parse_yaml
+from yolo26_attention.config.recipe import RECIPE, needs_recipe
 from yolo26_attention.study.components import read_components
 from yolo26_attention.study.declaration import KEYS as DECLARED
 from yolo26_attention.study.declaration import Declaration, read_declaration
@@ -227,7 +228,7 @@ def _study(path: Path, content: Any) -> Study:
     declared = read_declaration(str(path), content)
     question = str(content["question"])
     if "components" in content:
-        variants, components = read_components(str(path), given, content.get("design"), common)
+        variants, components = read_components(str(path), given, content.get("design"), with_recipe(common))
         return Study(path.stem, question, variants, declared, components, given)
     return Study(path.stem, question, _variants(path, given, common), declared)
 
@@ -240,7 +241,7 @@ def _variants(path: Path, variants: Any, common: Mapping[str, Any]) -> dict[str,
         raise ConfigError(f"{path}: variant {wrong[0]} holds no options; write {wrong[0]}: {{attention: acmix}}")
     if empty := [f"{label}: {key}" for label, options in variants.items() for key, v in options.items() if v == []]:
         raise ConfigError(f"{path}: variant {empty[0]} sweeps over nothing; give at least one value")
-    joined = {str(label): {**common, **options} for label, options in variants.items()}
+    joined = {str(label): with_recipe({**common, **options}) for label, options in variants.items()}
     if any(isinstance(value, list) for value in joined.get(BASELINE, {}).values()):
         raise ConfigError(f"{path}: the variant baseline is one configuration; give each of its options one value")
     cells = [cell for name, options in joined.items() for cell in _cells(name, options)]
@@ -250,6 +251,11 @@ def _variants(path: Path, variants: Any, common: Mapping[str, Any]) -> dict[str,
     if twice := [label for (label, _, _), short in zip(cells, slugs, strict=True) if slugs.count(short) > 1]:
         raise ConfigError(f"{path}: two variants are called {twice[0]}; give them other names")
     return joined
+
+
+def with_recipe(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a variant, with the recipe of its data if they name none."""
+    return {**options, "trainer": RECIPE} if needs_recipe(options) else options
 
 
 def _cells(name: str, options: Mapping[str, Any]) -> list[Cell]:

@@ -8,8 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.hydra_errors import as_one_value, config_errors
 from yolo26_attention.config.key_value import read_options
+from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.study.declaration import parse_seeds
 from yolo26_attention.study.definition import Study, load_study, study_names
 
@@ -97,6 +98,8 @@ def parse(arguments: Sequence[str]) -> Request:
     hydra += [text for text in rest if text.startswith("hydra")]
     overrides = [text for text in rest if not text.startswith("hydra")]
     refuse_several_values(overrides)
+    if not any("trainer" in options for options in study.variants.values()):
+        overrides += recipe_for(overrides)
     return Request(study, options.study or study.name, options, tuple(overrides), tuple(hydra), tuple(kept))
 
 
@@ -111,8 +114,10 @@ def refuse_several_values(overrides: Sequence[str]) -> None:
             raise ConfigError(f"{override}: a study has several; write seeds={override.partition('=')[2]}")
     with config_errors(overrides):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-    if several := [override.input_line for override in parsed if override.is_sweep_override()]:
-        raise ConfigError(f"{several[0]}: several values are variants; write them into a study file")
+    if several := [str(override.input_line) for override in parsed if override.is_sweep_override()]:
+        raise ConfigError(
+            f"{several[0]}: several values are variants; write them into a study file{as_one_value(several[0])}"
+        )
 
 
 def own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
