@@ -24,6 +24,7 @@ from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.key_value import option_lines, read_options
+from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import OutputFolder
@@ -80,6 +81,8 @@ def search(arguments: Sequence[str]) -> int:
     hydra += [text for text in rest if text.startswith("hydra")]
     overrides = [text for text in rest if not text.startswith("hydra")]
     refuse_several_values(overrides)
+    if "trainer" not in load_search(names[0]).common:
+        overrides += recipe_for(overrides)
     base = _base(hydra, overrides)
     name = options.search or Path(names[0]).stem
     found = _search(names[0], name, Path(base.output_dir), base, hydra, overrides)

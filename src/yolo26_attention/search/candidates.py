@@ -8,6 +8,7 @@ from typing import Any
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.search.definition import SearchFile, is_site
+from yolo26_attention.study.definition import with_recipe
 
 NONE = "none"
 JOINING = ("mode", "gate")
@@ -31,7 +32,7 @@ class Space:
     def __init__(self, search: SearchFile) -> None:
         self.keys = list(search.space)
         self.values = [search.space[key] for key in self.keys]
-        self._common = search.common
+        self._common = with_recipe(search.common)
         self._sites = search.sites
 
     @property
