@@ -1,6 +1,7 @@
-"""Entry: print the network of a configuration, site by site, without training.
+"""Entry: print the network of a configuration, site by site or layer by layer, without training.
 
 python -m src.describe attention=acmix placement=neck trainer.imgsz=640
+python -m src.describe attention=acmix placement=neck layers=true
 """
 
 import copy
@@ -12,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.columns import aligned
+from yolo26_attention.columns import aligned, markdown_table
 from yolo26_attention.config.command_line import check_command_line, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
@@ -74,17 +75,66 @@ def describe(plan: "Plan") -> str:
     return "\n".join([*lines, *plan.dataset.notes])
 
 
+def describe_layers(plan: "Plan", markdown: bool = False) -> str:
+    """Measure every layer of a plan's deployed network, and format the costs as a table.
+
+    Args:
+        plan: a checked configuration.
+        markdown: a Markdown table instead of columns.
+
+    Raises:
+        ConfigError: if the options of `latency` do not allow to time layers.
+    """
+    from yolo26_attention.detector.grafted import graft_of, grafts_at
+    from yolo26_attention.detector.grafting import graft
+    from yolo26_attention.detector.stock import build_stock
+    from yolo26_attention.latency.layers import NUMBERS as RIGHT
+    from yolo26_attention.latency.layers import check_layer_options, layer_costs, layer_note, layer_rows
+    from yolo26_attention.latency.trained import fused, measurement_options
+
+    options = measurement_options(plan.config.latency, plan.config.trainer)
+    check_layer_options(options)
+    channels = plan.dataset.channels
+    stock = build_stock(plan.config.model.source, len(plan.dataset.names), channels).eval()
+    grafted = copy.deepcopy(stock)
+    graft(grafted, *plan.grafts)
+    grafts = graft_of(grafted)
+    joins: dict[int, str] = {}
+    for site, layer in getattr(grafted, "grafted_sites", {}).items():
+        joins[layer] = ", ".join(filter(None, [joins.get(layer), _added(grafts_at(grafts, site))]))
+    costs = layer_costs(
+        fused(stock),
+        fused(grafted),
+        joins,
+        options,
+        channels=channels,
+        imgsz=options.imgsz or plan.arguments["imgsz"],
+        device=plan.device,
+    )
+    lines = (markdown_table if markdown else aligned)(layer_rows(costs), RIGHT)
+    return "\n".join([*lines, "", layer_note(costs)])
+
+
 def _added(grafts: "Sequence[Graft]") -> str:
     return ", ".join(f"{graft.mode} {graft.name}" for graft in grafts)
 
 
-@hydra.main(config_path="../conf", config_name="config", version_base="1.3")
+@hydra.main(config_path="../conf", config_name="describe", version_base="1.3")
 def main(config: DictConfig) -> None:
     """Print the network."""
     from yolo26_attention.plan.checks import check
 
     try:
-        print(describe(check(job_config(config, run_config))))
+        if config.markdown and not config.layers:
+            raise ConfigError(
+                "markdown=true with layers=false: only the table of layers is printed so; add layers=true"
+            )
+        plan = check(job_config(config, run_config))
+        if not config.markdown:
+            print(describe(plan), flush=True)
+        if config.layers:
+            table = describe_layers(plan, config.markdown)
+            print(table if config.markdown else f"\n{table}")
     except ConfigError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise

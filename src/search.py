@@ -29,7 +29,7 @@ from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.search.answer import answer
 from yolo26_attention.search.candidates import costing
-from yolo26_attention.search.confirmation import confirmed_scores, write_confirmation
+from yolo26_attention.search.confirmation import read_confirmation, write_confirmation
 from yolo26_attention.search.definition import load_search, search_names
 from yolo26_attention.search.driver import Means, Search
 from yolo26_attention.search.state import read_state
@@ -155,11 +155,11 @@ def _conclude(found: Search, name: str, hydra: Sequence[str], overrides: Sequenc
         status = sweep(parse([str(path), f"study={study}", "latency=disabled", *hydra, *kept]))
     print(_write(found, study))
     print(f"also in {found.folder / 'answer.md'}")
-    return status
+    return status if found.finals() else 1
 
 
 def _write(found: Search, study: str) -> str:
-    text = answer(found, confirmed_scores(found, study), study)
+    text = answer(found, read_confirmation(found, study), study)
     write_atomically(found.folder / "answer.md", text)
     return text
 

@@ -166,7 +166,7 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
         assert runs(read_options(RunsOptions, arguments))
     else:
         assert module in {"src.train", "src.describe", "src.profile"}, f"nothing here knows how to run {module}"
-        name = "profile" if module == "src.profile" else "config"
+        name = {"src.profile": "profile", "src.describe": "describe"}.get(module, "config")
         for point in _points([argument for argument in arguments if argument != "-m"]):
             check(_composed(name, point))
 

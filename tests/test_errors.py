@@ -82,6 +82,11 @@ ELSEWHERE = {
         ("study/declaration.py", part): "tests/study/test_declaration.py"
         for part in (": looks=", ": margin=", ": stop=", ": seeds=", ": seeds of ")
     },
+    **{
+        ("latency/layers.py", part): "tests/test_describe.py"
+        for part in ("latency.enabled=false with layers", "latency.backend=")
+    },
+    ("describe.py", "markdown=true with layers=false"): "tests/test_describe.py",
     ("study/definition.py", " has no seeds; give their numbers"): "tests/study/test_definition.py",
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",

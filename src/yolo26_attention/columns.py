@@ -1,4 +1,4 @@
-"""Align rows of text in columns for a terminal."""
+"""Rows of text as a table: aligned in columns for a terminal, or Markdown."""
 
 from collections.abc import Collection, Sequence
 
@@ -18,3 +18,9 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
         ).rstrip()
         for row in rows
     ]
+
+
+def markdown_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Format a header and rows as the lines of a Markdown table; arguments as in `aligned`."""
+    rule = ["---:" if column in right else "---" for column in range(len(rows[0]))]
+    return [f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])]

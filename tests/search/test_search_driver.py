@@ -12,10 +12,11 @@ from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import Kind, append_entry, epochs, read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.search.answer import answer
-from yolo26_attention.search.confirmation import confirmation
+from yolo26_attention.search.confirmation import Confirmed, confirmation
 from yolo26_attention.search.definition import Budget, Confirmation, SearchFile
 from yolo26_attention.search.driver import Means, Search
 from yolo26_attention.search.state import read_state
+from yolo26_attention.study.declared_looks import Arm, Standing
 
 EPOCHS = 8
 WORTH = {"acmix": 0.05, "se": 0.02, "none": 0.0}
@@ -137,7 +138,7 @@ def test_a_killed_search_ends_as_an_undisturbed_one(lives, tmp_path):
 def test_a_candidate_that_fails_is_left_out_and_named(tmp_path):
     search = searched(tmp_path, Program(tmp_path, broken=("baseline",)))
     assert search.failures() == {"baseline": "ValueError: broken"}
-    assert "failed: baseline: ValueError: broken" in answer(search, {}, "mine-confirm")
+    assert "failed: baseline: ValueError: broken" in answer(search, None, "mine-confirm")
     assert len(search.finals()) == 2
 
 
@@ -166,9 +167,11 @@ def test_the_answer_and_its_confirmation(tmp_path):
     assert any(label.startswith("placebo of ") for label in labels)
     best = labels[1]
     scores = {"baseline": {1: 0.30, 2: 0.31, 3: 0.29}, best: {1: 0.34, 2: 0.35, 3: 0.34}}
-    text = answer(search, scores, "mine-confirm")
+    standing = Standing((3, 5), (0.03, 0.04), 1, {best: Arm("better", 1, 3)})
+    text = answer(search, Confirmed(scores, scores, standing), "mine-confirm")
     final = {search.space.label(one): score for one, score in search.finals().items()}
     assert f"{final[best] - np.mean([0.34, 0.35, 0.34]):+.4f}" in text
     assert "27 candidates: 8 started" in text
     assert "python -m src.report mine-confirm" in text
-    assert "+0.0433" in text
+    assert "| +0.0433 " in text
+    assert "| better " in text

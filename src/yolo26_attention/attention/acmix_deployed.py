@@ -226,7 +226,7 @@ def coordinates(x: Float[Tensor, "..."], dim: int, dtype: torch.dtype) -> Float[
 def _rates(trained: "ACmix") -> tuple[float, float]:
     if trained.paths != "both":
         return 1.0, 1.0
-    rate1 = float(trained.rate1)
+    rate1 = float(trained.rate1.detach() if isinstance(trained.rate1, Tensor) else trained.rate1)
     return rate1, 1 - rate1 if trained.combine == "complement" else float(trained.rate2)
 
 

@@ -15,7 +15,7 @@ from yolo26_attention.compat.hydra import share_schemas
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.models import BASELINES
 from yolo26_attention.config.run_config import RunConfig
-from yolo26_attention.config.schema import SCHEMAS, Config, ExportConfig, ModelConfig
+from yolo26_attention.config.schema import SCHEMAS, Config, DescribeConfig, ExportConfig, ModelConfig
 
 PLUGINS = (
     "study_launchers.in_turn",
@@ -32,6 +32,7 @@ def register_configs() -> None:
     share_schemas()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
+    store.store(name="schema_describe", node=DescribeConfig)
     store.store(name="schema_export", node=ExportConfig)
     for group, options in SCHEMAS.items():
         for name, node in options.items():

@@ -294,6 +294,14 @@ class Config:
 
 
 @dataclass
+class DescribeConfig(Config):
+    """Options of `python -m src.describe`: those of a run, and what is printed."""
+
+    layers: bool = False  # measure every layer of the deployed network
+    markdown: bool = False  # print the table of layers as Markdown, and not the sites
+
+
+@dataclass
 class ExportConfig:
     """Options of `python -m src.export`."""
 

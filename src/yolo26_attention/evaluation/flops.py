@@ -45,7 +45,11 @@ def count_operators(model: nn.Module, channels: int, height: int, width: int) ->
     same.
     """
     weight = next(model.parameters(), torch.empty(0))
-    x = torch.zeros(1, channels, height, width, device=weight.device, dtype=weight.dtype)
+    return count_operators_on(model, torch.zeros(1, channels, height, width, device=weight.device, dtype=weight.dtype))
+
+
+def count_operators_on(model: nn.Module, x: Tensor | list[Tensor]) -> Counted:
+    """As `count_operators`, on the input of a model or of one of its layers: (B, C, H, W), or several of these."""
     counter = FlopCounterMode(display=False, custom_mapping=_formulas(), skip_unsupported=True)
     root = type(model).__name__
 

@@ -3,18 +3,20 @@
 import copy
 import os
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 from ultralytics.nn.autobackend import AutoBackend
 
 from yolo26_attention.latency.networks import CapturedGraphs
 
 # Pairs between two moves: four moves per section of the shortest series that may stop, 600 pairs in 20 sections.
 RELOCATE_PAIRS = 7
+CALL = "measured call"  # a range in the profile
 
 
 def peak_memory(network: AutoBackend, x: Tensor, device: torch.device) -> int:
@@ -33,27 +35,43 @@ def peak_memory(network: AutoBackend, x: Tensor, device: torch.device) -> int:
         model.graphs.clear()  # recording allocates memory
     else:
         network(x)
-    return weights + (_peak_cuda(network, x, device) if device.type == "cuda" else _peak_cpu(network, x))
+    return weights + peak_allocations([(network, x)], device)[0]
 
 
-def _peak_cuda(network: AutoBackend, x: Tensor, device: torch.device) -> int:
+def peak_allocations(calls: Sequence[tuple[Callable[[Any], Any], Any]], device: torch.device) -> list[int]:
+    """Measure how many bytes PyTorch's allocator holds at the peak of each call beyond those held before it.
+
+    Args:
+        calls: functions, each with its argument, run one after the other.
+        device: device on which they allocate.
+    """
+    if device.type == "cuda":
+        return [_peak_cuda(call, x, device) for call, x in calls]
+    return _peaks_cpu(calls)
+
+
+def _peak_cuda(call: Callable[[Any], Any], x: Any, device: torch.device) -> int:
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    network(x)
+    call(x)
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def _peak_cpu(network: AutoBackend, x: Tensor) -> int:
+def _peaks_cpu(calls: Sequence[tuple[Callable[[Any], Any], Any]]) -> list[int]:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's library
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        network(x)
-    changes = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = highest = 0
-    for change in sorted(changes, key=lambda event: event.start_ns()):
-        held += change.nbytes()
-        highest = max(highest, held)
+        for call, x in calls:
+            with record_function(CALL):
+                call(x)
+    events = sorted(seen.profiler.kineto_results.events(), key=lambda event: event.start_ns())
+    starts = [event.start_ns() for event in events if event.name() == CALL]
+    held, highest = [0] * len(calls), [0] * len(calls)
+    for change in (event for event in events if event.name() == "[memory]"):
+        index = bisect_right(starts, change.start_ns()) - 1
+        held[index] += change.nbytes()
+        highest[index] = max(highest[index], held[index])
     return highest
 
 

@@ -50,10 +50,15 @@ def ratio_text(timed: Timing) -> str:
 
 def machine_text(latency: Latency) -> str:
     """Warnings about the machine during a measurement; empty if there are none."""
+    return machine_warning(latency.busy, latency.throttled, latency.machine.others_cores)
+
+
+def machine_warning(busy: bool, throttled: bool | None, others_cores: float) -> str:
+    """As `machine_text`, from what was seen of the machine."""
     said = []
-    if latency.busy:
-        said.append(f"BUSY: other processes used {latency.machine.others_cores:.2f} cores")
-    if latency.throttled:
+    if busy:
+        said.append(f"BUSY: other processes used {others_cores:.2f} cores")
+    if throttled:
         said.append("THROTTLED while it measured")
     return "; ".join(said)
 

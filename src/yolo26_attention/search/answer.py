@@ -1,23 +1,24 @@
 """The answer of a search as Markdown: its front, the confirmation, what each value is worth, what was not tried."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import mean
 
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.search.candidates import Candidate, predicted_ratio
+from yolo26_attention.search.confirmation import Confirmed
 from yolo26_attention.search.driver import Search
 from yolo26_attention.statistics.additive import worth
 from yolo26_attention.statistics.blocks import compare
 from yolo26_attention.study.progress import duration
 
 
-def answer(search: Search, confirmed: Mapping[str, Mapping[int, float]], study: str) -> str:
+def answer(search: Search, confirmed: Confirmed | None, study: str) -> str:
     """Write the answer.
 
     Args:
         search: a search whose candidates have been trained as far as the budget allows.
-        confirmed: scores of the confirmation, by variant and seed; empty before it has begun.
+        confirmed: what the confirmation has found; None before it has begun.
         study: name of the study that confirms.
     """
     parts = [
@@ -36,30 +37,30 @@ def _front(search: Search) -> str:
         return "No candidate has finished the full schedule yet."
     rows = [["candidate", "mAP50-95, one seed", "against the reference", "latency / stock, predicted", "measured"]]
     for one in search.front():
-        label = search.space.label(one)
-        measured = search.state.costs.get(label)
+        measured = search.state.costs.get(search.space.label(one))
         against = "" if one == reference or reference not in scores else f"{scores[one] - scores[reference]:+.4f}"
-        rows.append([label, f"{scores[one]:.4f}", against, f"{_predicted(search, one):.3f}", _number(measured)])
-    apart = [
-        abs(search.state.costs[search.space.label(one)] - _predicted(search, one))
-        for one in scores
-        if len(one.changed) > 1 and search.space.label(one) in search.state.costs
+        predicted = f"{_predicted(search, one):.3f}"
+        rows.append([search.space.label(one), f"{scores[one]:.4f}", against, predicted, _number(measured)])
+    parts = [
+        f"## The front of {len(scores)} candidates with the full schedule",
+        "No other candidate scored higher at the same latency. One seed chose these scores: they flatter.",
+        table(rows),
     ]
-    adds_up = (
-        f"Costs add up to within {max(apart):.3f} of stock's latency in {len(apart)} combinations." if apart else ""
-    )
-    return "\n\n".join(
-        filter(
-            None,
-            [
-                f"## The front of {len(scores)} candidates with the full schedule",
-                "No other candidate scored higher at the same latency. One seed chose these scores: they flatter.",
-                table(rows),
-                adds_up + f" Measured on {search.state.machine}."
-                if adds_up
-                else f"Measured on {search.state.machine}.",
-            ],
-        )
+    if search.front() == [reference]:
+        parts.append("Nothing within the budget scored higher than the reference, so there is nothing to confirm.")
+    return "\n\n".join([*parts, _adds_up(search)])
+
+
+def _adds_up(search: Search) -> str:
+    """How well the costs of single changes predicted the latency of combinations."""
+    costs = search.state.costs
+    combined = [one for one in search.finals() if len(one.changed) > 1 and search.space.label(one) in costs]
+    if not combined:
+        return f"Measured on {search.state.machine}." if search.state.machine else ""
+    apart = max(abs(costs[search.space.label(one)] - _predicted(search, one)) for one in combined)
+    return (
+        f"Costs add up to within {apart:.3f} of stock's latency in {len(combined)} measured combinations. Measured on "
+        f"{search.state.machine}."
     )
 
 
@@ -67,44 +68,42 @@ def _predicted(search: Search, candidate: Candidate) -> float:
     return predicted_ratio(search.space, candidate, search.state.costs)
 
 
-def _confirmation(search: Search, confirmed: Mapping[str, Mapping[int, float]], study: str) -> str:
-    scored = {variant: scores for variant, scores in confirmed.items() if scores}
-    if not scored:
+def _confirmation(search: Search, confirmed: Confirmed | None, study: str) -> str:
+    if confirmed is None or not confirmed.standing.complete:
         return ""
-    found = {}
-    note = ""
+    standing = confirmed.standing
+    level = 1 - standing.levels[standing.complete - 1]
     try:
-        found = {each.variant: each for each in compare(scored, BASELINE).comparisons}
+        found = {each.variant: each for each in compare(confirmed.scores, BASELINE, level).comparisons}
+        note = ""
     except ValueError as error:
-        note = f"No comparison yet: {error}."
+        found, note = {}, f"No comparison: {error}."
     searched = {search.space.label(one): score for one, score in search.finals().items()}
-    rows = [["variant", "seeds", "mean mAP50-95", "difference to the reference", "interval", "of the search"]]
-    for variant, scores in scored.items():
-        one = found.get(variant)
-        flattered = f"{searched[variant] - mean(scores.values()):+.4f}" if variant in searched else ""
+    rows = [["variant", "seeds", "mean mAP50-95", "against the reference", "interval", "verdict", "flattered"]]
+    for variant, scores in confirmed.scores.items():
+        average, one, arm = mean(scores.values()), found.get(variant), standing.arms.get(variant)
         rows.append(
             [
                 variant,
                 str(len(scores)),
-                f"{mean(scores.values()):.4f}",
+                f"{average:.4f}",
                 "" if one is None else f"{one.difference:+.4f}",
                 "" if one is None else f"{one.low:+.4f} to {one.high:+.4f}",
-                flattered,
+                "" if arm is None else arm.words,
+                f"{searched[variant] - mean(confirmed.validation[variant].values()):+.4f}"
+                if variant in searched
+                else "",
             ]
         )
-    return "\n\n".join(
-        filter(
-            None,
-            [
-                "## Confirmed with new seeds",
-                "Intervals hold simultaneously at 95 %. The last column is how much higher the search scored: what "
-                "choosing the best of many adds (the winner's curse).",
-                table(rows),
-                note,
-                f"The whole comparison: `python -m src.report {study}`",
-            ],
-        )
-    )
+    parts = [
+        "## Confirmed with new seeds",
+        f"Look {standing.complete} of {len(standing.looks)}. Intervals hold for all variants and all looks at 95 %. "
+        "Flattered is how much higher the search scored: what choosing the best of many adds (the winner's curse).",
+        table(rows),
+        note,
+        f"The whole comparison: `python -m src.report {study}`",
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
 def _worth(search: Search) -> str:

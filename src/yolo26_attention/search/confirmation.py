@@ -1,5 +1,7 @@
 """The study that confirms the best candidates of a search, with seeds that the search has not used."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,10 @@ import yaml
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.search.driver import Search
-from yolo26_attention.study.progress import run_states
+from yolo26_attention.study.declared_looks import Standing
+from yolo26_attention.study.progress import compared_scores, run_states
 from yolo26_attention.study.runs import read_study
+from yolo26_attention.study.standing import standings
 
 
 def confirmation(search: Search) -> dict[str, Any] | None:
@@ -48,15 +52,34 @@ def write_confirmation(search: Search) -> Path | None:
     return path
 
 
-def confirmed_scores(search: Search, study: str) -> dict[str, dict[int, float]]:
-    """The scores of the confirming study, by variant and seed; empty before it has begun."""
+@dataclass(frozen=True)
+class Confirmed:
+    """What the confirming study has found.
+
+    Attributes:
+        scores: mAP50-95 by variant and seed, on the test images if there are any.
+        validation: mAP50-95 on the validation images, as the search saw it.
+        standing: the looks that are complete, and what they decided.
+    """
+
+    scores: Mapping[str, Mapping[int, float]]
+    validation: Mapping[str, Mapping[int, float]]
+    standing: Standing
+
+
+def read_confirmation(search: Search, study: str) -> Confirmed | None:
+    """Read the confirming study; None before it has begun."""
     content = read_study(search.output_dir, study)
-    found: dict[str, dict[int, float]] = {}
-    for state in run_states(search.output_dir, [] if content is None else content.runs):
-        scores = found.setdefault(state.entry.variant, {})
-        if state.score is not None:
-            scores[state.entry.seed] = state.score
-    return found
+    if content is None or content.declared is None:
+        return None
+    states = run_states(search.output_dir, content.runs)
+    scores: dict[str, dict[int, float]] = {}
+    validation: dict[str, dict[int, float]] = {}
+    for state, score in zip(states, compared_scores(states), strict=True):
+        if score is not None and state.score is not None:
+            scores.setdefault(state.entry.variant, {})[state.entry.seed] = score
+            validation.setdefault(state.entry.variant, {})[state.entry.seed] = state.score
+    return Confirmed(scores, validation, standings(states, content.declared)[BASELINE])
 
 
 def _variant(options: dict[str, Any]) -> dict[str, Any]:
