@@ -96,7 +96,9 @@ def test_interrupted_and_continued_it_decides_the_same(study, tmp_path):
 def test_a_pilot_trains_the_baseline_alone_and_says_what_can_be_found(study, capsys):
     status, trained = study("pilot=3")
     assert (status, trained) == (0, [("baseline", 0), ("baseline", 1), ("baseline", 2)])
-    assert "mAP50-95 is found with a probability of 80 %" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "with 5 seeds and looks at 2, 3, 5, a difference of " in told
+    assert "mAP50-95 is found with a probability of 80 %" in told
 
 
 def test_the_report_says_what_was_declared_and_at_which_look_it_was_decided(study, tmp_path):

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import special
 
-from yolo26_attention.statistics import power_of, smallest_detectable, worthwhile_baseline_seeds
+from yolo26_attention.statistics import (
+    boundaries,
+    detectable_at_looks,
+    power_of,
+    smallest_detectable,
+    worthwhile_baseline_seeds,
+)
 from yolo26_attention.statistics.designs import Design
 from yolo26_attention.statistics.robust import judge
 
@@ -51,8 +57,29 @@ def test_baseline_seeds_are_those_of_the_least_variance_for_the_runs():
         (lambda: smallest_detectable(1, 3, 4, power=0.01), r"for example 0\.8"),
         (lambda: power_of(1, 1, 3, 4, level=2), r"for example 0\.95"),
         (lambda: worthwhile_baseline_seeds(0, 3), "at least one"),
+        (lambda: detectable_at_looks(1, (3, 5), (3, 5), (0.02,), 2), "equally many"),
+        (lambda: detectable_at_looks(1, (3, 5), (3, 5), (0.02, 0.04), 2, power=1), r"for example 0\.8"),
     ],
 )
 def test_impossible_plans_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_difference_detectable_at_looks_is_found_as_often_as_claimed():
+    own, base, sd = (3, 5, 8), (4, 7, 11), 0.02
+    levels = boundaries(own, 3, baseline_seeds=base)
+    difference = detectable_at_looks(sd, own, base, levels, 3)
+    scores = sd * np.random.default_rng(9).standard_normal((6000, 4, 11))
+    scores[:, 1] += difference
+    found = np.zeros(len(scores), dtype=bool)
+    for seeds, of_baseline, level in zip(own, base, levels, strict=True):
+        design = Design.of((of_baseline, *[seeds] * 3))
+        judged = judge(design, scores[:, list(design.groups), list(design.seeds)])
+        found |= judged.p[:, 0] < level
+    assert found.mean() == pytest.approx(0.8, abs=0.017)
+    assert difference > smallest_detectable(sd, 8, 3, 11)  # looks cost something
+
+
+def test_one_look_at_all_seeds_detects_what_no_looks_do():
+    assert detectable_at_looks(1, (5,), (5,), (0.05,), 2) == pytest.approx(smallest_detectable(1, 5, 2), rel=0.02)

@@ -14,7 +14,12 @@ from yolo26_attention.statistics.image_groups import half_counts, interval_of_ha
 from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
 from yolo26_attention.statistics.needed import Needed, seeds_needed
 from yolo26_attention.statistics.paired import Estimate, mean_interval, sign_flip
-from yolo26_attention.statistics.power import power_of, smallest_detectable, worthwhile_baseline_seeds
+from yolo26_attention.statistics.power import (
+    detectable_at_looks,
+    power_of,
+    smallest_detectable,
+    worthwhile_baseline_seeds,
+)
 from yolo26_attention.statistics.precision_recall import RECALL_POINTS, precision_over_recall
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds, pair_seeds
 from yolo26_attention.statistics.sequential import Decision, Futility, boundaries, decide, futility
@@ -48,6 +53,7 @@ __all__ = [
     "compare_images",
     "compare_seeds",
     "decide",
+    "detectable_at_looks",
     "futility",
     "half_counts",
     "indistinguishable",

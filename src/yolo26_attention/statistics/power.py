@@ -1,6 +1,7 @@
 """What a study can find, before it is trained."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -60,12 +61,48 @@ def smallest_detectable(
         ValueError: as `power_of`, and if the power is not between 1 - level and 1.
     """
     check_level(level)
-    if not 1 - level < power < 1:
-        raise ValueError(f"power={power}: between {1 - level:g} and 1, for example 0.8")
+    _check_power(power, level)
     _check(sd, seeds, variants, baseline_seeds, level)
     errors, bounds = _null(seeds, variants, seeds if baseline_seeds is None else baseline_seeds, level)
     # A study finds a positive difference from here on; what it would call worse counts for little at such differences.
     return sd * float(np.quantile(bounds - errors, power))
+
+
+def detectable_at_looks(
+    sd: float,
+    looks: Sequence[int],
+    baseline_looks: Sequence[int],
+    levels: Sequence[float],
+    variants: int,
+    level: float = 0.95,
+    power: float = 0.8,
+) -> float:
+    """The true difference that one of several looks finds with a probability of `power`, in units of the score.
+
+    As `smallest_detectable`, with the seeds of a look among those of the next one. Variants are supposed to stay in the
+    study until the last look; those that are given up as futile would lower the power.
+
+    Args:
+        sd: standard deviation of a run's score over seeds.
+        looks: seeds of each variant at each look, increasing.
+        baseline_looks: seeds of the baseline at each look.
+        levels: nominal level of each look, from `boundaries`.
+        variants: how many are compared with the baseline.
+        level: simultaneous level of the study.
+        power: between 1 - level and 1.
+
+    Raises:
+        ValueError: as `smallest_detectable`, and if looks, baseline_looks and levels are not equally many.
+    """
+    if not looks or not len(looks) == len(baseline_looks) == len(levels):
+        raise ValueError(
+            f"looks={list(looks)}, baseline_looks={list(baseline_looks)}, levels={list(levels)}: equally many, at "
+            "least one"
+        )
+    _check(sd, min(looks), variants, min(baseline_looks), level)
+    _check_power(power, level)
+    least = _least_at_looks(tuple(looks), tuple(baseline_looks), tuple(levels), variants, level)
+    return sd * float(np.quantile(least, power))
 
 
 def worthwhile_baseline_seeds(variants: int, seeds: int) -> int:
@@ -86,6 +123,11 @@ def worthwhile_baseline_seeds(variants: int, seeds: int) -> int:
     if variants < 1 or seeds < 1:
         raise ValueError(f"variants={variants}, seeds={seeds}: at least one of each")
     return max(seeds, round(seeds * math.sqrt(variants)))
+
+
+def _check_power(power: float, level: float) -> None:
+    if not 1 - level < power < 1:
+        raise ValueError(f"power={power}: between {1 - level:g} and 1, for example 0.8")
 
 
 def _check(sd: float, seeds: int, variants: int, baseline_seeds: int | None, level: float) -> None:
@@ -110,3 +152,20 @@ def _null(
         parts.append(np.stack([judged.difference[:, 0], judged.critical * judged.se[:, 0]]))
     errors, bounds = np.concatenate(parts, axis=1)
     return errors, bounds
+
+
+@lru_cache(maxsize=16)
+def _least_at_looks(
+    own: tuple[int, ...], base: tuple[int, ...], levels: tuple[float, ...], variants: int, level: float
+) -> Float64[NDArray[np.float64], " studies"]:
+    """The difference from which on each simulated study finds the first variant at some look, where sd is 1."""
+    designs = [Design.of((b, *[n] * variants)) for n, b in zip(own, base, strict=True)]
+    generator, parts = np.random.default_rng(1), []
+    for _ in range(STUDIES // AT_A_TIME):
+        scores = generator.standard_normal((AT_A_TIME, variants + 1, max(own[-1], base[-1])))
+        least = np.full(AT_A_TIME, np.inf)
+        for design, nominal in zip(designs, levels, strict=True):
+            judged = judge(design, scores[:, list(design.groups), list(design.seeds)], level, nominal)
+            least = np.minimum(least, judged.critical * judged.se[:, 0] - judged.difference[:, 0])
+        parts.append(least)
+    return np.concatenate(parts)

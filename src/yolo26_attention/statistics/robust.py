@@ -166,9 +166,18 @@ class Judged:
 
 
 def judge(
-    design: Design, scores: Float64[NDArray[np.float64], "studies {len(design.groups)}"], level: float = 0.95
+    design: Design,
+    scores: Float64[NDArray[np.float64], "studies {len(design.groups)}"],
+    level: float = 0.95,
+    boundary: float | None = None,
 ) -> Judged:
     """Judge the scores of many studies of one design by the rule of `compare`; p values are interpolated.
+
+    Args:
+        design: of all studies.
+        scores: of each study, in the order of the design.
+        level: simultaneous level of the study.
+        boundary: nominal level of a look, which the critical values belong to; None for 1 - level.
 
     Raises:
         ValueError: if no model of the design leaves an error to estimate.
@@ -176,6 +185,7 @@ def judge(
     alone = paired(design)
     calibration = None if alone else calibrate(design, level)
     blocks = np.ones(len(scores), dtype=bool) if alone else block_p(design, scores) < BLOCK_P
+    held = level if boundary is None else 1 - boundary
     shape = len(scores), len(design.weights)
     difference, se, p = np.empty(shape), np.empty(shape), np.empty(shape)
     critical, robust = np.empty(len(scores)), np.zeros(len(scores), dtype=bool)
@@ -192,6 +202,6 @@ def judge(
         for form in np.unique(robust[rows]):
             df = calibration.df[blocked] if form and calibration is not None else found.df
             of_form = robust[rows] == form
-            critical[rows[of_form]] = max_t_quantile(level, found.correlation, df)
+            critical[rows[of_form]] = max_t_quantile(held, found.correlation, df)
             p[rows[of_form]] = max_t_p_curve(t[of_form], found.correlation, df)
     return Judged(difference, se, p, critical, robust, blocks)

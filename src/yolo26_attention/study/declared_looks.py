@@ -95,7 +95,7 @@ def replay(
         margin: the largest difference that does not matter.
     """
     others = [variant for variant in scores if variant != baseline]
-    levels = _levels(declared, len(others))
+    levels = look_levels(declared, len(others))
     arms: dict[str, Arm] = {}
     stopped: set[str] = set()
     complete = 0
@@ -172,6 +172,12 @@ def _power(model: StudyModel, variant: str, look: int, left: int, margin: float,
     return futility(contrast.difference, contrast.se, contrast.df, look, left, margin, critical)
 
 
-def _levels(declared: Declaration, variants: int) -> tuple[float, ...]:
+def look_levels(declared: Declaration, variants: int) -> tuple[float, ...]:
+    """Return the nominal level of each declared look.
+
+    Args:
+        declared: with at least one look.
+        variants: how many are compared with the baseline.
+    """
     base = tuple(len(declared.seeds_at(look, True)) for look in declared.looks)
     return boundaries(declared.looks, max(variants, 1), baseline_seeds=base)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from statistics import stdev
 
-from yolo26_attention.statistics import smallest_detectable, worthwhile_baseline_seeds
+from yolo26_attention.statistics import detectable_at_looks, smallest_detectable, worthwhile_baseline_seeds
 from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.declared_looks import look_levels
 from yolo26_attention.study.progress import RunState, compared_scores
 from yolo26_attention.study.standing import families
 
@@ -21,7 +22,7 @@ def outlook(states: Sequence[RunState], declared: Declaration) -> list[str]:
         own = [score for state, score in zip(states, compared, strict=True) if state.entry.variant == baseline]
         scores = [score for score in own if score is not None]
         seeds, base = len(declared.seeds), len(declared.baseline_seeds)
-        lines.append(_detectable(baseline, scores, seeds, base, len(variants)))
+        lines.append(_detectable(baseline, scores, declared, len(variants)))
         worth = worthwhile_baseline_seeds(len(variants), seeds)
         if worth > base:
             lines.append(
@@ -31,14 +32,21 @@ def outlook(states: Sequence[RunState], declared: Declaration) -> list[str]:
     return lines
 
 
-def _detectable(baseline: str, scores: Sequence[float], seeds: int, base: int, variants: int) -> str:
+def _detectable(baseline: str, scores: Sequence[float], declared: Declaration, variants: int) -> str:
+    seeds, base = len(declared.seeds), len(declared.baseline_seeds)
     if min(seeds, base) < 2:
         return "one seed has no spread: no difference can be found; declare two seeds or more"
     if len(scores) < 2 or not (sd := stdev(scores)):
         return f"what can be found is not known: two finished runs of {baseline} say so; train some with pilot=3"
-    found = smallest_detectable(sd, seeds, variants, base)
+    looks = declared.looks
+    if looks:
+        at_look = [len(declared.seeds_at(look, True)) for look in looks]
+        found = detectable_at_looks(sd, looks, at_look, look_levels(declared, variants), variants)
+    else:
+        found = smallest_detectable(sd, seeds, variants, base)
+    looked = f" and looks at {', '.join(map(str, looks))}" if looks else ""
     of_baseline = "" if base == seeds else f" ({base} of {baseline})"
     return (
-        f"with {seeds} seeds{of_baseline}, a difference of {found:.4f} mAP50-95 is found with a probability of 80 %, "
-        f"if runs scatter as {len(scores)} of {baseline} do (standard deviation {sd:.4f})"
+        f"with {seeds} seeds{of_baseline}{looked}, a difference of {found:.4f} mAP50-95 is found with a "
+        f"probability of 80 %, if runs scatter as {len(scores)} of {baseline} do (standard deviation {sd:.4f})"
     )
