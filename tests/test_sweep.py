@@ -101,7 +101,7 @@ def test_a_failing_run_is_recorded_and_the_study_goes_on(started):
 def test_study_json_lists_the_runs_of_the_study(started):
     folder, _, _ = started
     content = listed(folder)
-    assert set(content) == {"format", "name", "question", "command", "declared", "runs"}
+    assert set(content) == {"format", "name", "question", "command", "declared", "runs", "components"}
     assert [(run["variant"], run["seed"], run["swept"]) for run in content["runs"]] == [
         ("baseline", 0, {}),
         ("breaks", 0, {}),

@@ -29,6 +29,7 @@ def test_the_studies_that_are_shipped():
         "acmix_paths",
         "acmix_shift",
         "attention_zoo",
+        "components",
         "digits",
         "heads",
         "kernel_att",

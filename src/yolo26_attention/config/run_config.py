@@ -81,7 +81,7 @@ class RunConfig(Config):
             output_dir=config.output_dir,
             force=config.force,
             retry=config.retry,
-            pause=config.get("pause"),  # records of earlier versions lack it
+            pause=config.pause if "pause" in config.keys() else None,  # records of earlier versions lack it
             trust=config.trust,
             objectives=list(config.objectives),
         )
