@@ -113,9 +113,16 @@ def test_the_report_says_what_was_declared_and_at_which_look_it_was_decided(stud
     assert "margin=" not in (tmp_path / "outputs/studies/which/report/index.html").read_text().split("</head>")[0]
 
 
-@pytest.mark.parametrize("pilot", ["1", "x", "9"])
-def test_a_pilot_of_no_number_is_refused(pilot, study):
-    with pytest.raises(entry.ConfigError, match=f"pilot={pilot}: give a number of the baseline's seeds, from 2 to 5"):
+@pytest.mark.parametrize(
+    ("pilot", "message"),
+    [
+        ("1", "pilot=1 is below 2"),
+        ("x", "pilot=x is not a whole number"),
+        ("9", "pilot=9: give a number of the baseline's seeds, from 2 to 5"),
+    ],
+)
+def test_a_pilot_of_no_number_is_refused(pilot, message, study):
+    with pytest.raises(entry.ConfigError, match=message):
         study(f"pilot={pilot}")
 
 

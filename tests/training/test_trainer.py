@@ -205,7 +205,8 @@ def test_validation_behind_several_gpus_has_the_options_of_the_training(monkeypa
     monkeypatch.setattr(validator, "YOLO", Validated)
     own = {"conf": 0.25, "iou": 0.5, "max_det": 7, "single_cls": True, "workers": 3, "channels_last": None}
     rest = {"data": "data.yaml", "imgsz": 64, "batch": 4, "device": "0,1", "plots": False}
-    assert validator.validate(tmp_path / "best.pt", {**own, **rest, "save_dir": str(tmp_path)}) == {"mAP": 1.0}
+    options = {**own, **rest, "save_dir": str(tmp_path)}
+    assert validator.validate(tmp_path / "best.pt", options, tmp_path / "matches.npz") == {"mAP": 1.0}
     assert own.items() <= given.items()
     assert given["batch"] == 8
 
