@@ -30,7 +30,7 @@ from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
 from yolo26_attention.study.outlook import outlook
-from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals
+from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals, same_runs
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, SweepOptions, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
@@ -113,7 +113,7 @@ def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun])
 
 def _notes(planned: Sequence[PlannedRun]) -> list[str]:
     """The notes of all runs, each once."""
-    return list(dict.fromkeys(note for run in planned for note in run.notes))
+    return [*dict.fromkeys(note for run in planned for note in run.notes), *same_runs(planned)]
 
 
 def _states(output_dir: Path, planned: Sequence[PlannedRun]) -> list[RunState]:

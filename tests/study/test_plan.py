@@ -11,8 +11,8 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan import networks
 from yolo26_attention.plan.checks import check
-from yolo26_attention.study.definition import load_study, study_names
-from yolo26_attention.study.plan import measured_elsewhere, plan_runs, refusals
+from yolo26_attention.study.definition import Point, load_study, study_names
+from yolo26_attention.study.plan import PlannedRun, measured_elsewhere, plan_runs, refusals, same_runs
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -22,6 +22,19 @@ def test_every_point_of_every_study_builds(name, composer):
     # A variant that another one repeats would be trained once and compared with itself.
     runs = {(run.run, run.point.seed): run.point.variant for run in planned}
     assert len(runs) == len({(run.point.variant, run.point.seed) for run in planned})
+
+
+def test_variants_that_are_the_same_configuration_are_named():
+    def planned(variant, seed, run):
+        return PlannedRun(Point(variant, seed, (), {}), None, run)
+
+    runs = [
+        planned(name, seed, f"{run}{seed}") for seed in (0, 1) for name, run in (("a", "x"), ("b", "y"), ("c", "x"))
+    ]
+    assert same_runs(runs) == [
+        "note: a and c are the same configuration, so they share their runs and differ in nothing"
+    ]
+    assert same_runs([planned("a", 0, None), planned("b", 0, None)]) == []
 
 
 def test_the_studies_that_are_shipped():

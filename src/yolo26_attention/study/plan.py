@@ -128,6 +128,18 @@ def refusals(planned: Sequence[PlannedRun]) -> list[str]:
     return [f"impossible: {variant}: {reason}" for variant, reason in reasons]
 
 
+def same_runs(planned: Sequence[PlannedRun]) -> list[str]:
+    """Name the variants that are the same configuration, and therefore compare a network with itself."""
+    variants: dict[str, list[str]] = {}
+    for run in planned:
+        if run.run is not None and run.point.variant not in variants.setdefault(run.run, []):
+            variants[run.run].append(run.point.variant)
+    return [
+        f"note: {' and '.join(names)} are the same configuration, so they share their runs and differ in nothing"
+        for names in dict.fromkeys(tuple(found) for found in variants.values() if len(found) > 1)
+    ]
+
+
 def measured_elsewhere(output_dir: Path, planned: Sequence[PlannedRun]) -> list[float]:
     """Return the seconds of finished runs with the model, data and training of a planned run."""
     wanted = {_training(run.config.plain()) for run in planned if run.config is not None}
