@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from yolo26_attention.columns import aligned
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
@@ -27,6 +26,7 @@ from yolo26_attention.search.candidates import Candidate, Space, predicted_ratio
 from yolo26_attention.search.definition import Budget, SearchFile
 from yolo26_attention.search.halving import better_half, rungs
 from yolo26_attention.search.proposals import propose
+from yolo26_attention.text_tables import aligned
 
 TABLE = Path(__file__).with_name("search_table.json")
 SITES, VALUES = ("p3", "p4", "p5"), ["none", "acmix", "se"]

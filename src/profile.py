@@ -23,7 +23,6 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.columns import aligned
 from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
@@ -31,6 +30,7 @@ from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.files.latency import Latency
 from yolo26_attention.files.model import NetworkCost
 from yolo26_attention.files.typed import parse, plain
+from yolo26_attention.text_tables import aligned
 
 if TYPE_CHECKING:
     from yolo26_attention.plan.checks import Plan

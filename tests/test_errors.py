@@ -118,7 +118,7 @@ ELSEWHERE = {
         for part in ("hydra.sweeper.{key}=", ": a search has hydra.sweeper.maximize=")
     },
     **{
-        ("study/search.py", part): "tests/study/test_search_trials.py"
+        ("study/optuna_search.py", part): "tests/study/test_search_trials.py"
         for part in (
             "a search needs one objective",
             "hydra.sweeper.sampler=",
@@ -131,12 +131,12 @@ ELSEWHERE = {
         )
     },
     **{
-        ("study/search_storage.py", part): "tests/study/test_search_trials.py"
+        ("study/optuna_storage.py", part): "tests/study/test_search_trials.py"
         for part in ("needs Optuna 5, and ", "wrote it; upgrade it", " cannot be opened ", "is at this search")
     },
-    ("study/search_storage.py", "needs Optuna; install with"): "is installed here",
+    ("study/optuna_storage.py", "needs Optuna; install with"): "is installed here",
     **{
-        ("study/search_space.py", part): "tests/study/test_search_space.py"
+        ("study/optuna_space.py", part): "tests/study/test_search_space.py"
         for part in ("nothing is searched", ": this range is empty", " Give two numbers, low first")
     },
     ("study/wandb_sweep.py", "wandb=true: agents train every point"): "tests/study/test_wandb_sweep.py",

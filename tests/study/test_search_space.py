@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.study.search_space import search_space
+from yolo26_attention.study.optuna_space import search_space
 
 
 @pytest.mark.parametrize(

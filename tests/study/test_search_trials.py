@@ -7,8 +7,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.study.search import SAMPLERS, Goal, Search
-from yolo26_attention.study.search_storage import check_installed, search_lock
+from yolo26_attention.study.optuna_search import SAMPLERS, Goal, Search
+from yolo26_attention.study.optuna_storage import check_installed, search_lock
 
 GOAL = Goal(("map50_95",), ("latency_ratio",), {})
 SPACE = {
@@ -192,6 +192,6 @@ def test_two_processes_do_not_search_the_same(tmp_path):
 
 def test_an_optuna_that_a_plugin_holds_back_is_refused(monkeypatch):
     check_installed()
-    monkeypatch.setattr("yolo26_attention.study.search_storage.version", lambda name: "2.10.1")
+    monkeypatch.setattr("yolo26_attention.study.optuna_storage.version", lambda name: "2.10.1")
     with pytest.raises(ConfigError, match=r"needs Optuna 5, and 2\.10\.1 is installed.* pip uninstall"):
         check_installed()

@@ -50,9 +50,9 @@ class OptunaSweeper(Sweeper):
             ConfigError: for options that do not fit, before anything is trained, and if no trial has finished.
         """
         # They import NumPy, and Hydra imports this module for --help, too.
-        from yolo26_attention.study.search import Goal, Search
-        from yolo26_attention.study.search_space import search_space
-        from yolo26_attention.study.search_storage import check_installed, search_lock
+        from yolo26_attention.study.optuna_search import Goal, Search
+        from yolo26_attention.study.optuna_space import search_space
+        from yolo26_attention.study.optuna_storage import check_installed, search_lock
 
         assert self.config is not None
         assert self.launcher is not None

@@ -9,8 +9,16 @@ from torch import Tensor, nn
 
 from yolo26_attention.attention.acmix_convolution import ShiftConv, compose, dense, grouped, most_dense_channels
 from yolo26_attention.attention.acmix_deployed import DeployedACmix, coordinates
-from yolo26_attention.attention.options import LARGEST_KERNEL, ACmixConfig, Combine, Implementation, Paths, Shift
-from yolo26_attention.attention.window import check_heads, window_attention
+from yolo26_attention.attention.options import (
+    LARGEST_KERNEL,
+    ACmixConfig,
+    Combine,
+    Implementation,
+    Paths,
+    Shift,
+    check_heads,
+)
+from yolo26_attention.attention.window import window_attention
 from yolo26_attention.attention.window_shifted import window_weights
 
 # Shape legend: B batch, C channels, H height, W width, N heads, D channels per head

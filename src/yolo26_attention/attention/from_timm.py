@@ -11,8 +11,7 @@ from jaxtyping import Float
 from timm.layers import Attention2d, create_attn, make_divisible
 from torch import Tensor, nn
 
-from yolo26_attention.attention.options import LARGEST_KERNEL
-from yolo26_attention.attention.window import check_heads
+from yolo26_attention.attention.options import LARGEST_KERNEL, check_heads
 
 GATES = ("sigmoid", "hard_sigmoid")
 

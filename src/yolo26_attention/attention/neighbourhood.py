@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from yolo26_attention.attention.options import LARGEST_KERNEL
-from yolo26_attention.attention.window import IMPLEMENTATIONS, check_heads, window_attention
+from yolo26_attention.attention.options import LARGEST_KERNEL, check_heads
+from yolo26_attention.attention.window import IMPLEMENTATIONS, window_attention
 
 
 class NeighbourhoodAttention(nn.Module):

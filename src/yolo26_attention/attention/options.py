@@ -192,3 +192,14 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> tuple[str, dict[st
     values: dict[str, Any] = OmegaConf.to_container(config, enum_to_str=True)  # type: ignore[assignment]
     del values["name"]
     return values.pop("_target_"), values
+
+
+def check_heads(heads: int, channels: int) -> None:
+    """Raise ValueError, with the nearest valid numbers, unless heads divides channels."""
+    if heads >= 1 and channels % heads == 0:
+        return
+    fitting = [n for n in range(1, channels + 1) if channels % n == 0]
+    below = [n for n in fitting if n < heads][-1:]
+    above = [n for n in fitting if n > heads][:1]
+    near = " or ".join(map(str, below + above))
+    raise ValueError(f"{heads=} does not divide the {channels} channels; try {near}")

@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from yolo26_attention.attention import window_gathered, window_shifted, window_tiled
-from yolo26_attention.attention.options import Implementation
+from yolo26_attention.attention.options import Implementation, check_heads
 from yolo26_attention.attention.window_border import reflect_pad
 
-__all__ = ["IMPLEMENTATIONS", "check_heads", "noted_choices", "reflect_pad", "window_attention"]
+__all__ = ["IMPLEMENTATIONS", "noted_choices", "reflect_pad", "window_attention"]
 
 # In the order in which "auto" tries them.
 IMPLEMENTATIONS = tuple(choice.value for choice in Implementation if choice != Implementation.auto)
@@ -87,17 +87,6 @@ def _check(q: Tensor, k: Tensor, v: Tensor, heads: int, window: int, stride: int
         raise ValueError(f"v is {tuple(v.shape)}; k {tuple(k.shape)} needs ({batch}, Cv, {height}, {width})")
     if not q.dtype == k.dtype == v.dtype:
         raise ValueError(f"q, k and v differ in dtype: {q.dtype}, {k.dtype}, {v.dtype}")
-
-
-def check_heads(heads: int, channels: int) -> None:
-    """Raise ValueError, with the nearest valid numbers, unless heads divides channels."""
-    if heads >= 1 and channels % heads == 0:
-        return
-    fitting = [n for n in range(1, channels + 1) if channels % n == 0]
-    below = [n for n in fitting if n < heads][-1:]
-    above = [n for n in fitting if n > heads][:1]
-    near = " or ".join(map(str, below + above))
-    raise ValueError(f"{heads=} does not divide the {channels} channels; try {near}")
 
 
 def _module(name: str) -> ModuleType:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ultralytics.nn.modules.block import AAttn, PSABlock
 from ultralytics.utils.torch_utils import initialize_weights
 
-from yolo26_attention.attention.window import check_heads
+from yolo26_attention.attention.options import check_heads
 
 
 class AreaAttention(AAttn):

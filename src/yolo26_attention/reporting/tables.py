@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from yolo26_attention.columns import aligned
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.cells import Cell, difference_of
 from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
@@ -17,6 +16,7 @@ from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
+from yolo26_attention.text_tables import aligned
 
 RULES = {"left": "---", "center": ":---:", "right": "---:"}
 

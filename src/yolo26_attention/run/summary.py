@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolo26_attention.columns import aligned
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import Kind
 from yolo26_attention.files.metrics import MAP50, MAP50_95, PRECISION, RECALL, ULTRALYTICS
@@ -14,6 +13,7 @@ from yolo26_attention.files.record import Record
 from yolo26_attention.latency.text import flops_text, latency_rows
 from yolo26_attention.run.tracking_names import is_offline, sync_command
 from yolo26_attention.statistics import UNTRAINED
+from yolo26_attention.text_tables import aligned
 
 MOST_NAMES = 4
 

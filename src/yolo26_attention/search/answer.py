@@ -1,6 +1,5 @@
 """The answer of a search as Markdown: its front, the confirmation, what each value is worth, what was not tried."""
 
-from collections.abc import Sequence
 from statistics import mean
 
 from yolo26_attention.attention.options import BASELINE
@@ -11,6 +10,7 @@ from yolo26_attention.search.driver import Search
 from yolo26_attention.statistics.additive import worth
 from yolo26_attention.statistics.blocks import compare
 from yolo26_attention.study.progress import duration
+from yolo26_attention.text_tables import markdown_table
 
 
 def answer(search: Search, confirmed: Confirmed | None, study: str) -> str:
@@ -44,7 +44,7 @@ def _front(search: Search) -> str:
     parts = [
         f"## The front of {len(scores)} candidates with the full schedule",
         "No other candidate scored higher at the same latency. One seed chose these scores: they flatter.",
-        table(rows),
+        "\n".join(markdown_table(rows)),
     ]
     if search.front() == [reference]:
         parts.append("Nothing within the budget scored higher than the reference, so there is nothing to confirm.")
@@ -99,7 +99,7 @@ def _confirmation(search: Search, confirmed: Confirmed | None, study: str) -> st
         "## Confirmed with new seeds",
         f"Look {standing.complete} of {len(standing.looks)}. Intervals hold for all variants and all looks at 95 %. "
         "Flattered is how much higher the search scored: what choosing the best of many adds (the winner's curse).",
-        table(rows),
+        "\n".join(markdown_table(rows)),
         note,
         f"The whole comparison: `python -m src.report {study}`",
     ]
@@ -122,7 +122,7 @@ def _worth(search: Search) -> str:
         [
             f"## What each value is worth, from all {len(scores)} candidates",
             "Against the first value of its key, if effects add up; each interval is a 95 % interval on its own.",
-            table(rows),
+            "\n".join(markdown_table(rows)),
         ]
     )
 
@@ -146,15 +146,6 @@ def _grid_seconds(search: Search) -> float:
     for candidate in search.runs:
         trained += max((epoch for epoch in search.rungs if search.score(candidate, epoch) is not None), default=0)
     return search.state.seconds / max(trained, 1) * search.rungs[-1] * len(search.costs)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as a table of Markdown that is also readable as text; the first row is the header."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
-    rule = ["-" * width for width in widths]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [padded[0], rule, *padded[1:]])
 
 
 def _number(value: float | None) -> str:

@@ -14,7 +14,7 @@ from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.record import read_json
 from yolo26_attention.files.typed import parse, plain
 from yolo26_attention.search.definition import SearchFile
-from yolo26_attention.study.search import FREE
+from yolo26_attention.study.optuna_search import FREE
 
 FORMAT = 1
 

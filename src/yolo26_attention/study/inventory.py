@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo26_attention.columns import aligned
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.locks import lock_file, run_lock
@@ -15,6 +14,7 @@ from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.study.definition import study_name
 from yolo26_attention.study.progress import duration
 from yolo26_attention.study.runs import STATES, StudyEntry, find_run, read_study
+from yolo26_attention.text_tables import aligned
 
 MOST_NAMES = 8
 NO_RECORD = "no record"

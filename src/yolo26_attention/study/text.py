@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from yolo26_attention.columns import aligned
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.run.tracking_names import is_offline
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
 from yolo26_attention.study.standing import standings, with_stopped
+from yolo26_attention.text_tables import aligned
 
 
 def announcement(output_dir: Path, study: str, run: str) -> str | None:

@@ -1,6 +1,6 @@
 """Columns as wide as their widest cell."""
 
-from yolo26_attention.columns import aligned
+from yolo26_attention.text_tables import aligned
 
 
 def test_words_to_the_left_and_numbers_to_the_right():

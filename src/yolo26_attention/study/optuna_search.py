@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from yolo26_attention.columns import aligned
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.record import OBJECTIVES
-from yolo26_attention.study.search_storage import open_storage
+from yolo26_attention.study.optuna_storage import open_storage
+from yolo26_attention.text_tables import aligned
 
 if TYPE_CHECKING:
     from optuna import Trial
