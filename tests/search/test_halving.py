@@ -4,7 +4,7 @@ import pytest
 
 from yolo26_attention.search.candidates import Candidate, Space, costing, predicted_ratio
 from yolo26_attention.search.definition import Budget, SearchFile
-from yolo26_attention.search.halving import better_half, front, ranked, rungs
+from yolo26_attention.search.halving import continuing, front, ranked, rungs
 
 SITES = {"p3": ["none", "acmix", {"name": "se", "mode": "replace"}], "p5": ["none", ["se", "simam"]]}
 
@@ -22,12 +22,18 @@ def test_the_front_has_what_no_other_candidate_beats():
     scores, costs = {"a": 0.5, "b": 0.6, "c": 0.6, "d": 0.4}, {"a": 1.0, "b": 1.2, "c": 1.1, "d": 1.1}
     assert front(scores, costs) == ["a", "c"]
     assert ranked(scores, costs) == ["c", "a", "b", "d"]
-    assert better_half(scores, costs) == ["c", "a"]
+    assert continuing(scores, costs) == ["c", "a"]
+
+
+def test_nobody_is_left_out_before_most_have_learned_something():
+    scores = {"a": 0.009, "b": 0.02, "c": 0.001}
+    assert list(continuing(scores, scores)) == ["a", "b", "c"]
+    assert list(continuing({**scores, "a": 0.011}, dict.fromkeys("abc", 1.0))) == ["b", "a"]
 
 
 def test_half_of_an_odd_number_is_rounded_up_and_equal_candidates_keep_their_order():
     equal = dict.fromkeys("abc", 0.5)
-    assert better_half(equal, equal) == ["a", "b"]
+    assert continuing(equal, equal) == ["a", "b"]
 
 
 def test_a_candidate_is_a_mix_of_the_sites_that_have_something():

@@ -14,7 +14,7 @@ from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
 from yolo26_attention.search.candidates import Candidate, Space, costing, predicted_ratio
 from yolo26_attention.search.definition import SearchFile
-from yolo26_attention.search.halving import better_half, front, rungs
+from yolo26_attention.search.halving import continuing, front, rungs
 from yolo26_attention.search.proposals import propose
 from yolo26_attention.search.state import SearchState, Started
 from yolo26_attention.study.definition import Point
@@ -203,7 +203,7 @@ class Search:
         contenders = list(self.runs)
         for before, after in pairwise(self.rungs):
             scores = self._scores(contenders, before)
-            contenders = list(better_half(scores, self.costs))
+            contenders = list(continuing(scores, self.costs))
             if self._spent(1.0) and any(self.score(one, after) is None for one in contenders):
                 log.info("budget.hours=%g are used up; more hours continue the search", self.search.budget.hours)
                 return
