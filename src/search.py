@@ -8,22 +8,18 @@ python -m src.search place confirm=false
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import configure_log
+from hydra import initialize_config_dir
 from omegaconf import DictConfig
 
 from src.profile import measure_plan
-from src.sweep import CONF, sweep
+from src.sweep import CONF, launcher_config, sweep
 from src.train import train_one
 from yolo26_attention.compat.hydra import launch
-from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.hydra_errors import config_errors
-from yolo26_attention.config.key_value import option_lines, read_options
+from yolo26_attention.config.key_value import option_lines
 from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.atomic import write_atomically
@@ -35,7 +31,7 @@ from yolo26_attention.search.definition import load_search, search_names
 from yolo26_attention.search.driver import Means, Search
 from yolo26_attention.search.state import read_state
 from yolo26_attention.study.plan import Composer, plan_runs
-from yolo26_attention.study.request import own_folder, parse, refuse_several_values
+from yolo26_attention.study.request import parse, read_command_line
 
 log = logging.getLogger(__name__)
 USAGE = """\
@@ -70,22 +66,13 @@ def search(arguments: Sequence[str]) -> int:
     Raises:
         ConfigError: naming key, value and a way out.
     """
-    check_command_line(arguments)
-    own = {option.name for option in fields(SearchOptions)}
-    options = read_options(SearchOptions, [text for text in arguments if "=" in text and text.partition("=")[0] in own])
-    hydra, rest = own_folder([text for text in arguments if text.partition("=")[0] not in own])
-    names = [text for text in rest if "=" not in text and not text.startswith("~")]
-    if len(names) != 1:
-        raise ConfigError(f"name one search: {', '.join(search_names())}; python -m src.search --help tells more")
-    rest.remove(names[0])
-    hydra += [text for text in rest if text.startswith("hydra")]
-    overrides = [text for text in rest if not text.startswith("hydra")]
-    refuse_several_values(overrides)
-    if "trainer" not in load_search(names[0]).common:
+    line = read_command_line(arguments, SearchOptions, "search", search_names())
+    options, hydra, overrides = line.options, line.hydra, line.overrides
+    if "trainer" not in load_search(line.name).common:
         overrides += recipe_for(overrides)
-    base = _base(hydra, overrides)
-    name = options.search or Path(names[0]).stem
-    found = _search(names[0], name, Path(base.output_dir), base, hydra, overrides)
+    base = launcher_config(hydra, overrides)
+    name = options.search or Path(line.name).stem
+    found = _search(line.name, name, Path(base.output_dir), base, hydra, overrides)
     if options.plan:
         print(_plan_text(found))
         return 0
@@ -97,16 +84,6 @@ def search(arguments: Sequence[str]) -> int:
         print("\ninterrupted; run the same command again to continue the search", file=sys.stderr)
         return 130
     return _conclude(found, name, hydra, overrides, options.confirm)
-
-
-def _base(hydra: Sequence[str], overrides: Sequence[str]) -> DictConfig:
-    """Compose the configuration of the launcher, and set up the log."""
-    shared = [text for text in overrides if text.partition("=")[0] in {"output_dir", "tracking"}]
-    with config_errors([*hydra, *shared]):
-        base = compose("config", ["hydra.mode=MULTIRUN", *hydra, *shared], return_hydra_config=True)
-    HydraConfig.instance().set_config(base)
-    configure_log(base.hydra.job_logging, base.hydra.verbose)
-    return base
 
 
 def _search(

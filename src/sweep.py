@@ -60,9 +60,7 @@ def sweep(request: Request) -> int:
     Raises:
         ConfigError: if the study cannot be started.
     """
-    base = _base(request)
-    HydraConfig.instance().set_config(base)
-    configure_log(base.hydra.job_logging, base.hydra.verbose)
+    base = launcher_config(request.hydra, request.overrides)
     output_dir = Path(base.output_dir)
     if request.options.status:
         text = status(output_dir, request.name)
@@ -82,12 +80,15 @@ def sweep(request: Request) -> int:
     return _run(request, base, output_dir, planned)
 
 
-def _base(request: Request) -> DictConfig:
-    """Compose the configuration of the launcher and of the options that all runs share."""
-    shared = [override for override in request.overrides if override.split("=")[0] in {"output_dir", "tracking"}]
-    shared += [override for override in request.overrides if override.startswith("tracking.")]
-    with config_errors([*request.hydra, *shared]):
-        return compose("config", ["hydra.mode=MULTIRUN", *request.hydra, *shared], return_hydra_config=True)
+def launcher_config(hydra: Sequence[str], overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration of the launcher and of the options that all runs share, and set up the log."""
+    shared = [override for override in overrides if override.split("=")[0] in {"output_dir", "tracking"}]
+    shared += [override for override in overrides if override.startswith("tracking.")]
+    with config_errors([*hydra, *shared]):
+        base = compose("config", ["hydra.mode=MULTIRUN", *hydra, *shared], return_hydra_config=True)
+    HydraConfig.instance().set_config(base)
+    configure_log(base.hydra.job_logging, base.hydra.verbose)
+    return base
 
 
 def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun]) -> str:

@@ -70,13 +70,11 @@ FOR_USERS = (
 ELSEWHERE = {
     ("plan/training_options.py", " is not possible on several GPUs"): "tests/run/test_pause.py: needs two GPUs",
     ("search/definition.py", "{path}: {error}"): "tests/search/test_search_file.py",
-    ("search/definition.py", "there is no search "): "as above",
     ("search/state.py", "search={folder.name}"): "as above",
     ("search/state.py", " is no search "): "as above",
     ("search/driver.py", "budget.latency_ratio="): "tests/search/test_search_driver.py",
     ("search/driver.py", "the reference of the search"): "as above",
     ("search/driver.py", "a search ranks after epochs"): "tests/test_search_under_budget.py",
-    ("search.py", "name one search"): "as above",
     ("detector/construction.py", ") failed: "): "tests/detector/test_building.py: needs a class of one's own",
     **{
         ("study/declaration.py", part): "tests/study/test_declaration.py"

@@ -15,15 +15,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.plain_yaml import parse_yaml
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.files.typed import parse
-from yolo26_attention.study.definition import SWEEPS
+from yolo26_attention.study.definition import SWEEPS, read_named
 
 SEARCHES = SWEEPS / "searches"
 MOST_CANDIDATES = 100_000
@@ -99,16 +96,8 @@ def load_search(name: str) -> SearchFile:
     Raises:
         ConfigError: if there is none, or its content does not say what it must.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else SEARCHES / f"{name}.yaml"
-    if not path.is_file():
-        there = search_names()
-        close = get_close_matches(name, there, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise ConfigError(
-            f"there is no search {name}.{hint} Those there are: {', '.join(there)}; or give the path of a .yaml"
-        )
+    path, content = read_named(name, SEARCHES, "search")
     try:
-        content = parse_yaml(path.read_bytes())
         if not isinstance(content, dict):
             raise ValueError("holds no options by name; see sweeps/searches/ for an example")
         _refuse_unknown(content)

@@ -164,21 +164,30 @@ def load_study(name: str) -> Study:
     Raises:
         ConfigError: if there is none, or its content does not say what it must.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else SWEEPS / f"{name}.yaml"
+    path, content = read_named(name, SWEEPS, "study")
+    return _study(path, content)
+
+
+def read_named(name: str, folder: Path, kind: str) -> tuple[Path, Any]:
+    """Read a YAML file by its name in a folder, or by its path; returns the path and the content.
+
+    Raises:
+        ConfigError: if there is none, it cannot be read, or it is not YAML.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
     if not path.is_file():
-        there = study_names()
+        there = sorted(found.stem for found in folder.glob("*.yaml"))
         close = get_close_matches(name, there, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigError(
-            f"there is no study {name}.{hint} Those there are: {', '.join(there)}; or give the path of a .yaml"
+            f"there is no {kind} {name}.{hint} Those there are: {', '.join(there)}; or give the path of a .yaml"
         )
     try:
-        content = parse_yaml(path.read_bytes())
+        return path, parse_yaml(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); give another file") from error
     except ValueError as error:
         raise ConfigError(f"{path} {error}") from error
-    return _study(path, content)
 
 
 def study_name(study: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -13,6 +14,9 @@ from yolo26_attention.config.key_value import read_options
 from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.study.declaration import parse_seeds
 from yolo26_attention.study.definition import Study, load_study, study_names
+
+Options = TypeVar("Options")
+COMMANDS = {"study": "python -m src.sweep", "search": "python -m src.search"}
 
 
 @dataclass(frozen=True)
@@ -80,34 +84,72 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
         ConfigError: naming what is wrong and what would be right.
     """
-    check_command_line(arguments)
-    own = {option.name for option in fields(SweepOptions)}
-    options = read_options(SweepOptions, [text for text in arguments if "=" in text and _key(text) in own])
+    line = read_command_line(arguments, SweepOptions, "study", study_names())
+    options = line.options
     if len(options.tasks) > 1:
         raise ConfigError(f"{' and '.join(options.tasks)} at once; ask for one of them")
-    kept = [text for text in arguments if _key(text) not in own - {"seeds", "study"}]
-    hydra, rest = own_folder(kept)
-    names = [text for text in rest if "=" not in text and not text.startswith("~")]
-    if len(names) != 1:
-        raise ConfigError(f"name one study: {', '.join(study_names())}; python -m src.sweep --help tells more")
-    study = load_study(names[0]).with_seeds(parse_seeds(options.seeds) if options.seeds else None)
+    study = load_study(line.name).with_seeds(parse_seeds(options.seeds) if options.seeds else None)
     most = len(study.declared.baseline_seeds)
     if options.pilot is not None and options.pilot > most:
         raise ConfigError(f"pilot={options.pilot}: give a number of the baseline's seeds, from 2 to {most}")
-    rest = [text for text in rest if text != names[0] and _key(text) not in own]
-    hydra += [text for text in rest if text.startswith("hydra")]
-    overrides = [text for text in rest if not text.startswith("hydra")]
-    refuse_several_values(overrides)
+    overrides = line.overrides
     if not any("trainer" in options for options in study.variants.values()):
         overrides += recipe_for(overrides)
-    return Request(study, options.study or study.name, options, tuple(overrides), tuple(hydra), tuple(kept))
+    tasks = {option.name for option in fields(SweepOptions)} - {"seeds", "study"}
+    kept = tuple(text for text in arguments if _key(text) not in tasks)
+    return Request(study, options.study or study.name, options, tuple(overrides), tuple(line.hydra), kept)
+
+
+@dataclass(frozen=True)
+class CommandLine(Generic[Options]):
+    """A command line of `python -m src.sweep` or `src.search`.
+
+    Attributes:
+        name: of the study or search, or the path of its file.
+        options: of the command itself.
+        hydra: Hydra's own.
+        overrides: options of all runs.
+    """
+
+    name: str
+    options: Options
+    hydra: list[str]
+    overrides: list[str]
+
+
+def read_command_line(
+    arguments: Sequence[str], schema: type[Options], kind: str, there: Sequence[str]
+) -> CommandLine[Options]:
+    """Split a command line into its parts.
+
+    Args:
+        arguments: the command line.
+        schema: dataclass of the command's own options.
+        kind: study or search, for messages.
+        there: names that can be given.
+
+    Raises:
+        ConfigError: naming what is wrong and what would be right.
+    """
+    check_command_line(arguments)
+    own = {option.name for option in fields(schema)}  # type: ignore[arg-type]
+    options = read_options(schema, [text for text in arguments if "=" in text and _key(text) in own])
+    hydra, rest = _own_folder([text for text in arguments if _key(text) not in own])
+    names = [text for text in rest if "=" not in text and not text.startswith("~")]
+    if len(names) != 1:
+        raise ConfigError(f"name one {kind}: {', '.join(there)}; {COMMANDS[kind]} --help tells more")
+    rest.remove(names[0])
+    hydra += [text for text in rest if text.startswith("hydra")]
+    overrides = [text for text in rest if not text.startswith("hydra")]
+    _refuse_several_values(overrides)
+    return CommandLine(names[0], options, hydra, overrides)
 
 
 def _key(text: str) -> str:
     return text.partition("=")[0]
 
 
-def refuse_several_values(overrides: Sequence[str]) -> None:
+def _refuse_several_values(overrides: Sequence[str]) -> None:
     """Refuse options that no study as a whole can have."""
     for override in overrides:
         if _key(override) == "seed":
@@ -120,7 +162,7 @@ def refuse_several_values(overrides: Sequence[str]) -> None:
         )
 
 
-def own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The folder given with -cd as Hydra's own override, and the other arguments."""
     rest = list(arguments)
     found = [index for index, argument in enumerate(rest) if argument in {"-cd", "--config-dir"}]
