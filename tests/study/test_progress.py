@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from yolo26_attention.durations import duration
 from yolo26_attention.files.locks import run_lock
 from yolo26_attention.files.record import Record
-from yolo26_attention.study.progress import best, duration, run_states, time_left
+from yolo26_attention.study.progress import best, run_states, time_left
 from yolo26_attention.study.runs import StudyEntry
 
 
