@@ -167,7 +167,7 @@ def network_line(name: str, stock: int, model: nn.Module) -> str:
     if not sites:
         return f"network  {name}, {stock:,} parameters, no attention grafted"
     what = "; ".join(f"{how} at {', '.join(where)}" for how, where in sites.items())
-    return f"network  {name}, {stock:,} parameters; {what}: {count_parameters(model) - stock:+,}"
+    return f"network  {name}, {stock:,} parameters; {what} ({count_parameters(model) - stock:+,})"
 
 
 def prepare_export(network: nn.Module, *, dynamic: bool) -> None:
