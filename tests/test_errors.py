@@ -54,7 +54,7 @@ ROOT = CONF.parent
 ERRORS = {
     *("ConfigError", "DataChangedError", "DataUnreadableError", "DatasetInvalidError", "DatasetMissingError"),
     *("DiskFullError", "ForeignStateError", "LockError", "NewerFormatError"),
-    *("ObjectiveError", "RunSkippedError", "StudyError"),
+    *("ObjectiveError", "RunHeldError", "RunSkippedError", "StudyError"),
 }
 # Where a ValueError is what a user reads; elsewhere it speaks to who calls a function.
 FOR_USERS = (

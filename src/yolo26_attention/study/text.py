@@ -72,6 +72,8 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
     ]
     lines += [f"skipped: {line}" for line in skipped]
     lines += _failures(output_dir, states)
+    if elsewhere := [_label(state) for state in distinct(states) if state.state == "running"]:
+        lines.append(f"trained by another process: {'; '.join(elsewhere)}")
     left = [state for state in distinct(states) if state.state in {"pending", "interrupted"}]
     failed = [state for state in distinct(states) if state.state == "failed"]
     if left:
