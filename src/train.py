@@ -54,9 +54,10 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.study.runs import entry_of, left_out, shared_by
     from yolo26_attention.study.text import announcement
     from yolo26_attention.study.text import tags as study_tags
+    from yolo26_attention.training.out_of_memory import MemoryFullError
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    of_data = (DataChangedError, DataUnreadableError)
+    failing = (DataChangedError, DataUnreadableError, MemoryFullError)
     try:
         plan = check(job_config(config, run_config))
         line = announcement(Path(config.output_dir), config.study, plan.folder.name)
@@ -78,9 +79,9 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
             exit_with(error)
         log.info("%s: trained by another process", plan.folder.name)
         return _no_values(config)
-    except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *of_data) as error:
+    except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *failing) as error:
         if sweeping:
-            log.info("%s: %s", "failed" if isinstance(error, of_data) else "skipped", error)
+            log.info("%s: %s", "failed" if isinstance(error, failing) else "skipped", error)
             raise  # the launcher continues with the other runs
         exit_with(error)
     except (Exception, SystemExit) as error:

@@ -63,9 +63,8 @@ def test_one_line_and_130(command, arguments, module, tmp_path):
 )
 def test_ctrl_c_in_the_middle_of_a_training(started, tmp_path):
     study = tmp_path / "study.yaml"
-    study.write_text(
-        "question: Does it end?\nseeds: [0, 1]\nvariants:\n  baseline: {attention: baseline}\n  simam: {attention: simam}\n"
-    )
+    variants = "variants:\n  baseline: {attention: baseline}\n  simam: {attention: simam}\n"
+    study.write_text(f"question: Does it end?\nseeds: [0, 1]\n{variants}")
     module, *arguments = [str(study) if argument == "STUDY" else argument for argument in started]
     output = tmp_path / "output.txt"
     with output.open("w") as file:

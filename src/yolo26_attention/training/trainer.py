@@ -51,6 +51,8 @@ from yolo26_attention.training.decided import decided
 from yolo26_attention.training.finite import FiniteLoss
 from yolo26_attention.training.gpu_workers import end_with_run
 from yolo26_attention.training.hardware import training_precision
+from yolo26_attention.training.largest_step import halve_until_it_fits
+from yolo26_attention.training.out_of_memory import memory_explained
 from yolo26_attention.training.param_groups import describe, regroup
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.step_budget import epochs_of_steps
@@ -132,6 +134,15 @@ class Grafting(FiniteLoss):
         settings["run_process"] = os.getpid()
         return type(cls.__name__, (cls,), settings)
 
+    def train(self) -> Any:
+        """Train as Ultralytics does.
+
+        Raises:
+            MemoryFullError: if the device has too little memory.
+        """
+        with memory_explained(self):
+            return super().train()
+
     def setup_model(self) -> Any:
         """Set up the model as Ultralytics does, which loads the starting checkpoint."""
         with known_classes_only("model.weights", self.args.pretrained, self.trust):
@@ -177,6 +188,8 @@ class Grafting(FiniteLoss):
         with amp_check_at_hand(partial(build_stock, "yolo26n", 80, 3)):
             super()._setup_train()
         self._hand_over()
+        if self.device.type == "cuda" and RANK == -1 and self.args.multi_scale and self._state is None:
+            halve_until_it_fits(self)
         if self.device.type == "cuda" and RANK in {-1, 0} and training_precision(self) == "fp16":
             self._warn_of_overflow()
 
