@@ -61,7 +61,8 @@ def try_largest_step(trainer: Any) -> None:
 
 
 def _largest_size(trainer: Any) -> int:
-    return int(trainer.args.imgsz * (1 + trainer.args.multi_scale)) // trainer.stride * trainer.stride
+    largest: int = int(trainer.args.imgsz * (1 + trainer.args.multi_scale)) // trainer.stride * trainer.stride
+    return largest
 
 
 def _batch(trainer: Any) -> dict[str, torch.Tensor]:
