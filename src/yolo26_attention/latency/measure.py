@@ -143,7 +143,7 @@ def _compare(
     moves = options.backend == "eager" and device.type == "cpu"
 
     def timed(what: str, model: Call, stock: Call, inputs: Sequence[Any], clock: Clock) -> Comparison:
-        with counted_pairs(what, options.max_pairs) as step:
+        with counted_pairs(what, options.max_pairs, options.seconds) as step:
 
             def between() -> None:
                 machine.sample()

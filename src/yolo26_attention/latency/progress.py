@@ -12,30 +12,37 @@ CLEAR = "\r\x1b[K"
 
 
 @contextmanager
-def counted_pairs(what: str, most: int) -> Iterator[Callable[[], None]]:
+def counted_pairs(what: str, most: int, seconds: float) -> Iterator[Callable[[], None]]:
     """Show how many pairs are timed: on a terminal as a line that moves and disappears, otherwise as one line.
 
     Args:
         what: what is timed.
         most: the largest number of pairs.
+        seconds: the longest time, without the warm-up.
 
     Yields:
         A function to call after each pair.
     """
     if not sys.stdout.isatty():
-        log.info("timing %s: up to %d pairs", what, most)
+        log.info("timing %s: up to %d pairs in up to %g s", what, most, seconds)
         yield lambda: None
         return
-    pairs, shown = 0, -EVERY
+    pairs, began, shown = 0, 0.0, 0.0
+
+    def show(text: str) -> None:
+        sys.stdout.write(f"{CLEAR}timing {what}: {text}")
+        sys.stdout.flush()
 
     def step() -> None:
-        nonlocal pairs, shown
+        nonlocal pairs, began, shown
+        now = time.monotonic()
         pairs += 1
-        if time.monotonic() - shown >= EVERY:
-            shown = time.monotonic()
-            sys.stdout.write(f"{CLEAR}timing {what}: {pairs} of up to {most} pairs")
-            sys.stdout.flush()
+        began = began or now
+        if now - shown >= EVERY:
+            shown = now
+            show(f"{pairs} of up to {most} pairs, {now - began:.0f} of up to {seconds:g} s")
 
+    show("warming up")
     try:
         yield step
     finally:
