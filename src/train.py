@@ -86,7 +86,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         exit_with(error)
     except (Exception, SystemExit) as error:
         if sweeping:
-            log.info("failed: %s: %s; its record has the traceback", type(error).__name__, error)
+            log.info("failed: %s: %s", type(error).__name__, error)
         if sweeping and isinstance(error, SystemExit):
             raise RuntimeError(f"code in the run called sys.exit({error.code!r})") from error
         raise
