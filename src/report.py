@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
@@ -236,10 +237,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     gc.disable()  # records live to the end: looking through 10,000 for garbage took a quarter of the time
     options = parse_arguments(Options, "python -m src.report", __doc__.splitlines()[0].removeprefix("Entry: "))
-    try:
-        print(report_several(options) if options.beside else report(options))
-    except (ConfigError, StudyError) as error:
-        sys.exit(f"error: {error}")
+    with interruptible_command("files of the report may be missing; run the same command again"):
+        try:
+            print(report_several(options) if options.beside else report(options))
+        except (ConfigError, StudyError) as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

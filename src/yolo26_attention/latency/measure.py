@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,14 @@ from ultralytics.nn.tasks import BaseModel
 from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.files.latency import Latency, PeakMemory
 from yolo26_attention.latency.backends import EXPORTED, Deployed, cpu_threads, deploy
-from yolo26_attention.latency.clocks import event_clock, wall_clock
+from yolo26_attention.latency.clocks import Call, Clock, event_clock, wall_clock
 from yolo26_attention.latency.end_to_end import EndToEnd, batches
 from yolo26_attention.latency.implementations import implementations
 from yolo26_attention.latency.machine import Machine
 from yolo26_attention.latency.memory import Relocation, peak_memory
 from yolo26_attention.latency.parity import check_parity
 from yolo26_attention.latency.precision import DTYPES, measured_precision, without_tf32
+from yolo26_attention.latency.progress import counted_pairs
 from yolo26_attention.latency.protocol import Comparison, compare
 from yolo26_attention.latency.throughput import measure_throughput
 
@@ -140,23 +142,32 @@ def _compare(
     relocation = Relocation(alone, [partial(end, groups[0]) for end in ends])
     moves = options.backend == "eager" and device.type == "cpu"
 
-    def between() -> None:
-        machine.sample()
-        if moves:
-            relocation()
+    def timed(what: str, model: Call, stock: Call, inputs: Sequence[Any], clock: Clock) -> Comparison:
+        with counted_pairs(what, options.max_pairs, options.seconds) as step:
 
-    timed = partial(
-        compare,
-        seconds=options.seconds,
-        max_pairs=options.max_pairs,
-        width=options.width,
-        between=between,
-    )
-    clock = event_clock(device) if _on_stream(options.backend, device) else wall_clock(device)
+            def between() -> None:
+                machine.sample()
+                if moves:
+                    relocation()
+                step()
+
+            return compare(
+                model,
+                stock,
+                inputs,
+                clock,
+                seconds=options.seconds,
+                max_pairs=options.max_pairs,
+                width=options.width,
+                between=between,
+            )
+
+    backend = options.backend.value
+    clock = event_clock(device) if _on_stream(backend, device) else wall_clock(device)
     prepared = [ends[0].prepare(group) for group in groups]
     return (
-        timed(alone[0], alone[1], prepared, clock),
-        timed(ends[0], ends[1], groups, wall_clock(device)),
+        timed(backend, alone[0], alone[1], prepared, clock),
+        timed(f"{backend}, end to end", ends[0], ends[1], groups, wall_clock(device)),
     )
 
 
