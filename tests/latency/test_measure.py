@@ -17,7 +17,7 @@ from yolo26_attention.latency.backends import deploy
 from yolo26_attention.latency.clocks import event_clock, wall_clock
 from yolo26_attention.latency.end_to_end import EndToEnd, batches, validation_images
 from yolo26_attention.latency.measure import measure
-from yolo26_attention.latency.memory import RELOCATE_PAIRS, Relocation, peak_memory
+from yolo26_attention.latency.memory import RELOCATE_ROUNDS, Relocation, peak_memory
 from yolo26_attention.latency.text import latency_rows, machine_text, ratio_text
 from yolo26_attention.latency.throughput import _joules
 
@@ -123,7 +123,7 @@ def test_relocated_networks_are_equal_and_elsewhere(stock, tmp_path):
     ]
     before = [network.backend.model for network in networks]
     relocation = Relocation(networks, [lambda: None] * 2)
-    for _ in range(RELOCATE_PAIRS - 1):
+    for _ in range(RELOCATE_ROUNDS - 1):
         relocation()
     assert [network.backend.model for network in networks] == before
     relocation()
@@ -137,7 +137,7 @@ def test_order_of_relocation_is_drawn_and_then_turned_round(monkeypatch):
     copied, called = [], []
     monkeypatch.setattr(copy, "deepcopy", lambda model: copied.append(model) or model)
     relocation = Relocation(networks, [partial(called.append, name) for name in "ab"])
-    for _ in range(40 * RELOCATE_PAIRS):
+    for _ in range(40 * RELOCATE_ROUNDS):
         relocation()
     assert copied == called
     first = copied[::2]

@@ -1,11 +1,11 @@
-"""Two networks timed in turn: order, stopping, warm-up, and what is promised about the interval."""
+"""Networks timed in turn: order, stopping, warm-up, and what is promised about the interval."""
 
 import math
 
 import numpy as np
 import pytest
 
-from yolo26_attention.latency.protocol import FIRST_LOOK, WARMUP_ROUND, compare
+from yolo26_attention.latency.protocol import FIRST_LOOK, WARMUP_ROUND, time_in_turn
 
 
 class Bench:
@@ -24,7 +24,8 @@ class Bench:
 
     def compare(self, inputs=("a",), **options):
         settings = {"seconds": 1e9, "max_pairs": 10_000, "width": 0.0, "now": lambda: self.now, **options}
-        return compare(lambda _: "model", lambda _: "stock", inputs, self.clock, **settings)
+        networks = [lambda _: "model", lambda _: "stock"]
+        return time_in_turn(networks, inputs, self.clock, **settings).compare(0, 1)
 
 
 def test_ratio_and_quantiles_of_known_times():
