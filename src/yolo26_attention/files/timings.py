@@ -1,6 +1,7 @@
 """timings.json of a study: what its variants cost, each target timed in one process. Free of torch."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from yolo26_attention.files.typed import parse, plain
 
 # Format of timings.json, with the same rule as for records.
 FORMAT = 1
+# Options that identify a target; the others say how long and what else was measured there.
+WHERE = ("device", "cpu", "backend", "precision", "batch", "imgsz", "threads")
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,7 @@ class Target:
     """The variants of a study on one machine, with one set of options, timed in turn in one process.
 
     Attributes:
-        options: the resolved latency options; with `device` and `cpu`, the names of the hardware, they identify the
-            target.
+        options: the resolved latency options, with `device` and `cpu`, the names of the hardware.
         environment: versions and hardware.
         date: when it was measured, in UTC, such as 2026-01-31 12:00.
         variants: by label.
@@ -50,6 +52,10 @@ class Target:
     date: str
     variants: dict[str, TimedVariant]
     failed: dict[str, str] = field(default_factory=dict)
+
+    def is_at(self, options: Mapping[str, Any]) -> bool:
+        """Whether it is the target of these options: `WHERE` agrees."""
+        return all(self.options.get(key) == options.get(key) for key in WHERE)
 
     @property
     def runs(self) -> dict[str, str]:
@@ -63,15 +69,15 @@ class Timings:
 
     targets: list[Target] = field(default_factory=list)
 
-    def find(self, options: dict[str, Any]) -> Target | None:
+    def find(self, options: Mapping[str, Any]) -> Target | None:
         """The target of these options; None if it was not timed."""
-        return next((target for target in self.targets if target.options == options), None)
+        return next((target for target in self.targets if target.is_at(options)), None)
 
     def with_target(self, new: Target) -> "Timings":
-        """The timings with a target, which takes the place of an earlier one of the same options."""
+        """The timings with a measurement, which takes the place of an earlier one of the same target."""
         if self.find(new.options) is None:
             return Timings([*self.targets, new])
-        return Timings([new if target.options == new.options else target for target in self.targets])
+        return Timings([new if target.is_at(new.options) else target for target in self.targets])
 
     def write(self, path: Path) -> None:
         """Replace the file atomically."""

@@ -34,7 +34,8 @@ class Plan:
     """A configuration that passed every check.
 
     `arguments` are for Ultralytics' trainer; `folder` is the run's folder. The latency is measured on `latency_device`.
-    `given` is the configuration as composed, `config` as resolved. src/yolo26_attention/plan/earlier.py explains `identity_version`, `replaces` and `remark`.
+    `given` is the configuration as composed, `config` as resolved. src/yolo26_attention/plan/earlier.py explains
+    `identity_version`, `replaces` and `remark`.
     """
 
     config: RunConfig

@@ -13,6 +13,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import MAP50_95
 from yolo26_attention.files.record import Record, Split
+from yolo26_attention.files.timings import Target, Timings
 from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
@@ -80,6 +81,7 @@ class Study:
         notes: what a reader must know about records that are left out.
         components: options of each component, by name; empty for a study of variants.
         scored_on: the split on which its runs are compared.
+        targets: where the variants were timed together; the records then have the latency on the first of these.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Study:
     known: int | None = None
     components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scored_on: Split = "val"
+    targets: tuple[Target, ...] = ()
 
     @property
     def images(self) -> str:
@@ -130,11 +133,45 @@ def read_study(name: str, output_dir: Path) -> Study:
     study = Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes))
     if content is None:
         return study
-    study = replace(study, components=content.components)
+    try:
+        study = with_timings(replace(study, components=content.components), OutputFolder(output_dir).timings(name))
+    except ValueError as error:
+        raise StudyError(
+            f"timings.json of study {name} cannot be read ({error}); move it away and time the study again"
+        ) from error
     if content.declared is None:
         return study
     declared = content.declared
     return replace(study, plan=declared, plan_hash=declared.hash, known=declared.known)
+
+
+def with_timings(study: Study, path: Path) -> Study:
+    """The study with what was timed together, in place of what each run measured.
+
+    A variant whose timed run is no longer part of it has no latency.
+
+    Args:
+        study: as declared.
+        path: of its timings.json, which need not exist.
+
+    Raises:
+        ValueError: if the file is damaged, or of a later version.
+    """
+    listed = {(run.variant, run.name) for run in study.runs}
+    targets = []
+    for target in Timings.read(path).targets:
+        kept = {label: timed for label, timed in target.variants.items() if (label, timed.run) in listed}
+        targets += [replace(target, variants=kept)] if kept else []
+    if not targets:
+        return study
+    latencies = {label: timed.latency for label, timed in targets[0].variants.items()}
+    runs = [
+        run
+        if run.record is None
+        else replace(run, record=replace(run.record, latency=latencies.get(run.variant), measurements=[]))
+        for run in study.runs
+    ]
+    return replace(study, runs=tuple(runs), targets=tuple(targets))
 
 
 def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:

@@ -53,6 +53,8 @@ def disturbances(target: Target) -> list[str]:
     latency = next(iter(target.variants.values())).latency
     wide = [label for label, timed in target.variants.items() if not timed.latency.narrow]
     lines = [warning] if (warning := machine_text(latency)) else []
+    if waited := latency.machine.waited_seconds:
+        lines.append(f"paused for {waited:.0f} s because the machine was busy or throttled")
     if wide:
         width = target.options.get("width", 0.0)
         lines.append(f"the time ran out before the interval was {width:.1%} wide or less: {', '.join(wide)}")

@@ -23,7 +23,7 @@ from yolo26_attention.detector.trust import Trust
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import Record, RunSkippedError, without_passwords
-from yolo26_attention.files.timings import Target, TimedVariant, Timings
+from yolo26_attention.files.timings import WHERE, Target, TimedVariant, Timings
 from yolo26_attention.latency.end_to_end import validation_images
 from yolo26_attention.latency.measure import Failed, Measurement, Subject, measure_together
 from yolo26_attention.latency.trained import validation, write_samples
@@ -72,8 +72,8 @@ def time_study(output_dir: Path, name: str, options: TimingOptions) -> tuple[Tar
     Seeds change only values, so the first finished run of a variant stands for all of them.
 
     Returns:
-        The target, and whether it was timed now: the same networks are not timed again with the same options, unless
-        `latency.again` is set.
+        The target, and whether it was timed now. The same networks are not timed again with the same options, unless
+        `latency.again` is set. A new measurement takes the place of an earlier one of the same target.
 
     Raises:
         ConfigError: if there is no such study, nothing of it has finished, an option does not fit, its data set is not
@@ -92,7 +92,7 @@ def time_study(output_dir: Path, name: str, options: TimingOptions) -> tuple[Tar
     key = _key(latency, device)
     before = known.find(key)
     runs = {label: found.entry.run for label, found in finished.items()}
-    if before is not None and before.runs == runs and not latency.again:
+    if before is not None and (before.options, before.runs) == (key, runs) and not latency.again:
         return before, False
     try:
         with run_lock(lock_file(output_dir, f"timing-{name}")), interruptible():
@@ -196,7 +196,9 @@ def _measured(
             options.latency.backend.value,
         )
         measured = measure_together(subjects, options.latency, device=device)
-    variants, failed, samples = {}, {}, {}
+    variants: dict[str, TimedVariant] = {}
+    failed: dict[str, str] = {}
+    samples: dict[str, Any] = {}
     for label, subject, found in zip(labels, subjects, measured, strict=True):
         if isinstance(found, Measurement):
             entry = finished[label].entry
@@ -231,7 +233,7 @@ def _subjects(
         stock = build(_source(config), classes, channels).eval()
         check_image_size("latency", latency.imgsz, config["model"]["name"], largest_stride(stock))
         imgsz = latency.imgsz or trainer["imgsz"]
-        baseline = each.entry.baseline
+        baseline = each.entry.baseline or label
         subjects.append(
             Subject(
                 model=each.model,
@@ -246,7 +248,7 @@ def _subjects(
                     single_cls=trainer["single_cls"],
                     folder=folder,
                 ),
-                baseline=labels.index(baseline) if baseline in finished and baseline != label else None,
+                baseline=labels.index(baseline) if baseline in labels and baseline != label else None,
             )
         )
     return subjects
@@ -263,11 +265,10 @@ def _dataset(data: DigitsConfig | PublicDataConfig, output_dir: Path, single_cls
 
 def _data(config: Mapping[str, Any], options: TimingOptions) -> DigitsConfig | PublicDataConfig:
     """The data group of a record, on this machine."""
-    values: dict[str, Any] = config["data"]
+    values: dict[str, Any] = {**config["data"], "download": options.download}
+    values |= {} if options.data_yaml is None else {"yaml": options.data_yaml}
     kind: type[DigitsConfig] | type[PublicDataConfig] = DigitsConfig if "train_images" in values else PublicDataConfig
-    data = typed_group(values, kind)
-    data = replace(data, yaml=options.data_yaml or data.yaml, download=options.download)
-    return own_data(data)
+    return own_data(typed_group(values, kind))
 
 
 def _source(config: Mapping[str, Any]) -> str:
@@ -282,4 +283,5 @@ def _why(error: Failed) -> str:
 
 
 def _digest(options: Mapping[str, Any]) -> str:
-    return sha256(dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+    """A name for a target's file."""
+    return sha256(dumps({key: options[key] for key in WHERE}).encode()).hexdigest()[:8]
