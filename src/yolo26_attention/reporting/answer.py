@@ -149,7 +149,9 @@ def _sure(results: Results, reference: Variant, comparison: Comparison) -> str:
 def _cost(results: Results, variant: Variant, reference: Variant, subject: str = "It") -> str:
     parts = []
     if variant.ratio.mean is not None:
-        sure = latency_sure(variant)
+        targets = results.study.targets
+        where = [short_names(targets)[0]] if len(targets) > 1 else []
+        sure = ", ".join(filter(None, [*where, latency_sure(variant)]))
         parts.append(f"{variant.ratio.mean:.2f} times the latency of the stock model" + (f" ({sure})" if sure else ""))
         parts += _elsewhere(results, variant)
     for key, unit, scale in (("model.parameters", "M\u00a0parameters", 1e6), ("model.gflops", "GFLOPs", 1)):

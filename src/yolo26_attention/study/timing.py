@@ -266,9 +266,15 @@ def _dataset(data: DigitsConfig | PublicDataConfig, output_dir: Path, single_cls
 def _data(config: Mapping[str, Any], options: TimingOptions) -> DigitsConfig | PublicDataConfig:
     """The data group of a record, on this machine."""
     values: dict[str, Any] = {**config["data"], "download": options.download}
+    if "train_images" in values:
+        if options.data_yaml is not None:
+            raise ConfigError(
+                f"data.yaml={options.data_yaml}: the study was trained on the digits, which are made where they are "
+                "missing; leave it out"
+            )
+        return own_data(typed_group(values, DigitsConfig))
     values |= {} if options.data_yaml is None else {"yaml": options.data_yaml}
-    kind: type[DigitsConfig] | type[PublicDataConfig] = DigitsConfig if "train_images" in values else PublicDataConfig
-    return own_data(typed_group(values, kind))
+    return own_data(typed_group(values, PublicDataConfig))
 
 
 def _source(config: Mapping[str, Any]) -> str:
