@@ -64,7 +64,8 @@ def study(tmp_path, network, monkeypatch, instrument):
             config["model"] = {"name": "yolo26n", "weights": None, "yaml": None}
             folder = write_run(tmp_path, config, 0.5)
             entries.append({"run": folder.name, "variant": label, "seed": seed, "baseline": "baseline"})
-    declare(tmp_path, "mine", entries)
+    again = {**entries[0], "variant": "baseline repeated", "baseline": "baseline repeated", "overrides": ["repeat=1"]}
+    declare(tmp_path, "mine", [*entries, again])
     loaded = []
 
     def load_finished(record, folder, trust, device):

@@ -1,13 +1,32 @@
 """What the targets of a study are called, and what was timed on one, as text. Free of torch."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from yolo26_attention.files.timings import Target
+from yolo26_attention.files.timings import Target, Timings
 from yolo26_attention.latency.text import interval_text, machine_text
 from yolo26_attention.text_tables import aligned
 
 NO_NAMES = re.compile(r"\((R|TM)\)|\bCPU\b|\bProcessor\b|@.*", re.IGNORECASE)
+
+
+def read_targets(path: Path, listed: Collection[tuple[str, str]]) -> tuple[Target, ...]:
+    """The targets of a study, with the variants whose timed run is still part of it.
+
+    Args:
+        path: of timings.json, which need not exist.
+        listed: variant and run of each entry of the study.
+
+    Raises:
+        ValueError: if the file is damaged, or of a later version.
+    """
+    found = []
+    for target in Timings.read(path).targets:
+        kept = {label: timed for label, timed in target.variants.items() if (label, timed.run) in listed}
+        found += [replace(target, variants=kept)] if kept else []
+    return tuple(found)
 
 
 def described(target: Target) -> str:
