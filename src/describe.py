@@ -114,7 +114,7 @@ def describe_layers(plan: "Plan", markdown: bool = False) -> str:
         options,
         channels=channels,
         imgsz=options.imgsz or plan.arguments["imgsz"],
-        device=plan.device,
+        device=plan.latency_device,
     )
     lines = (markdown_table if markdown else aligned)(layer_rows(costs), RIGHT)
     return "\n".join([*lines, "", layer_note(costs)])

@@ -102,7 +102,7 @@ def measure_plan(plan: "Plan", overrides: list[str]) -> Profile:
     deployed = fused(model)
     images = validation_images(plan.dataset.yaml, channels)
     cost = network_cost(deployed, channels, imgsz)
-    measured = measure(model, stock, options, images=images, imgsz=imgsz, device=plan.device)
+    measured = measure(model, stock, options, images=images, imgsz=imgsz, device=plan.latency_device)
     return Profile(**vars(cost), overrides=overrides, latency=measured.latency)
 
 

@@ -95,9 +95,9 @@ def _search(
 
         plan = check(composer(options))
         timed = measure_plan(plan, list(options)).latency
-        if plan.device.type == "cpu":
+        if plan.latency_device.type == "cpu":
             return timed.ratio_to_stock, f"{cpu_model()}, {timed.backend}, {timed.imgsz} px"
-        return timed.ratio_to_stock, f"{device_name(plan.device)}, {timed.backend}, {timed.imgsz} px"
+        return timed.ratio_to_stock, f"{device_name(plan.latency_device)}, {timed.backend}, {timed.imgsz} px"
 
     def train(commands: Sequence[Sequence[str]]) -> None:
         launch(train_one, base, [[*command, f"study=search-{name}", "retry=false"] for command in commands])

@@ -90,6 +90,22 @@ ELSEWHERE = {
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",
     **{
+        ("study/timing.py", part): "tests/study/test_timing.py"
+        for part in (
+            " has nothing to time: ",
+            "nothing could be timed: ",
+            " is being timed by another process",
+            " holds no timings ",
+            "the variants were trained on several devices",
+            "the variants were trained with several trainer.threads",
+            "chooses another one for timing",
+            " was trained with ",
+            "a study is timed on its validation images",
+            "the study was trained on the digits",
+        )
+    },
+    ("reporting/study.py", "timings.json of study "): "tests/reporting/test_timed_together.py",
+    **{
         ("runs.py", part): "tests/test_runs_listed.py"
         for part in (": there is no such state", ": give one of the two", "yes=true has no effect", "remove={")
     },

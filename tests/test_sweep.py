@@ -310,3 +310,37 @@ def wait_for(condition, process, seconds=120):
         assert process.poll() is None, "the study ended before it could be stopped"
         assert time.monotonic() < end, f"nothing happened in {seconds} s"
         time.sleep(0.02)
+
+
+def test_study_is_timed_together_once_its_runs_have_finished_and_again_elsewhere(tmp_path):
+    """One real measurement: both variants and the stock model in one process, and no run by itself."""
+    file = tmp_path / "timed.yaml"
+    file.write_text(
+        "question: q\nseeds: [0]\nvariants:\n  baseline: {attention: baseline}\n  simam: {attention: simam}\n"
+        "common: {latency.seconds: 0.2, latency.max_pairs: 5, latency.patience: 0}\n"
+    )
+    options = [option for option in SMALL if option != "latency=disabled"]
+    options += ["tracking=disabled", "trainer.threads=1", "latency.throughput_batches=[]"]
+    outputs = tmp_path / "outputs"
+
+    def run(*arguments):
+        line = [sys.executable, "-m", "src.sweep", *arguments]
+        result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    said = run(str(file), *options, f"output_dir={outputs}")
+    assert "study timed, timed:" in said
+    assert "NOT MEASURED" not in said
+    timings = outputs / "studies" / "timed" / "timings.json"
+    (target,) = json.loads(timings.read_text())["targets"]
+    assert set(target["variants"]) == {"baseline", "simam"}
+    assert target["variants"]["simam"]["latency"]["pairs"] == 5
+    assert target["options"]["throughput_batches"] == []
+    assert all(record["latency"] == {} for record in records(tmp_path).values())
+    assert "study timed, timed before" in run(str(file), *options, f"output_dir={outputs}")
+    outputs.rename(tmp_path / "copied")
+    said = run("timed", "timing=true", "latency.imgsz=96", f"output_dir={tmp_path / 'copied'}")
+    assert "eager, fp32, batch 1, 96 px" in said
+    copied = tmp_path / "copied" / "studies" / "timed" / "timings.json"
+    assert len(json.loads(copied.read_text())["targets"]) == 2

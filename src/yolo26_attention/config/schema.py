@@ -255,11 +255,13 @@ class LatencyConfig:
 
     enabled: bool = True
     backend: Backend = Backend.eager
+    device: str | None = None  # null: that of the training; 0; cpu
     precision: Precision | None = None  # null: fp16 on a GPU, fp32 on a CPU
     batch: int = 1
     imgsz: int | None = None  # null: trainer.imgsz
     threads: int | None = None  # CPU threads; null: those of the training
-    seconds: float = 10.0  # time budget for the model alone, and again for end to end
+    seconds: float = 10.0  # time budget for the model alone, and again for end to end; more for more networks
+    patience: float | None = None  # seconds to wait for a quiet machine; null: 0 for a run, 120 for a study as a whole
     max_pairs: int = 10_000
     width: float = 0.01  # stop when the 95 % interval is narrower than this fraction of the ratio
     throughput_batches: list[int] = field(default_factory=lambda: [8])  # batch sizes for images per second; []: none

@@ -1,4 +1,4 @@
-"""A line that moves while two networks are timed in turn."""
+"""A line that moves while networks are timed in turn."""
 
 import logging
 import sys
@@ -12,35 +12,35 @@ CLEAR = "\r\x1b[K"
 
 
 @contextmanager
-def counted_pairs(what: str, most: int, seconds: float) -> Iterator[Callable[[], None]]:
-    """Show how many pairs are timed: on a terminal as a line that moves and disappears, otherwise as one line.
+def counted_rounds(what: str, most: int, seconds: float) -> Iterator[Callable[[], None]]:
+    """Show how many rounds are timed: on a terminal as a line that moves and disappears, otherwise as one line.
 
     Args:
         what: what is timed.
-        most: the largest number of pairs.
+        most: the largest number of rounds.
         seconds: the longest time, without the warm-up.
 
     Yields:
-        A function to call after each pair.
+        A function to call after each round.
     """
     if not sys.stdout.isatty():
-        log.info("timing %s: up to %d pairs in up to %g s", what, most, seconds)
+        log.info("timing %s: up to %d rounds in up to %g s", what, most, seconds)
         yield lambda: None
         return
-    pairs, began, shown = 0, 0.0, 0.0
+    rounds, began, shown = 0, 0.0, 0.0
 
     def show(text: str) -> None:
         sys.stdout.write(f"{CLEAR}timing {what}: {text}")
         sys.stdout.flush()
 
     def step() -> None:
-        nonlocal pairs, began, shown
+        nonlocal rounds, began, shown
         now = time.monotonic()
-        pairs += 1
+        rounds += 1
         began = began or now
         if now - shown >= EVERY:
             shown = now
-            show(f"{pairs} of up to {most} pairs, {now - began:.0f} of up to {seconds:g} s")
+            show(f"{rounds} of up to {most} rounds, {now - began:.0f} of up to {seconds:g} s")
 
     show("warming up")
     try:

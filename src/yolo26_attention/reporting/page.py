@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
+from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.answer import Answer, latency_sure
 from yolo26_attention.reporting.cells import Cell
 from yolo26_attention.reporting.choice import chosen_columns, rows_of
@@ -20,6 +21,7 @@ from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.study.targets import described
 
 
 def template(name: str) -> Template:
@@ -68,7 +70,7 @@ def page(
             (run, Cell(f"{run.score:.4f}") if run.counts and run.score is not None else Cell(""))
             for run in results.study.runs
         ],
-        environments=_environments(results.study.runs),
+        environments=_environments(results.study.runs) + _targets(results.study.targets),
         command=command,
         written=written,
     )
@@ -176,6 +178,17 @@ def _command(run: StudyRun) -> str:
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if set(text) & set(' ()[]{}*?$&|;<>"\\`') else text
+
+
+def _targets(targets: Sequence[Target]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Versions and hardware of each target of a study that was timed together."""
+    return [
+        (
+            f"timed on {described(target)}, {target.date} UTC",
+            [(k.removeprefix("packages."), _shown(v)) for k, v in flatten(target.environment).items()],
+        )
+        for target in targets
+    ]
 
 
 def _environments(runs: Sequence[StudyRun]) -> list[tuple[str, list[tuple[str, str]]]]:

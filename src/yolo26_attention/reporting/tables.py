@@ -4,17 +4,21 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
+from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.cells import Cell, difference_of
 from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
-from yolo26_attention.reporting.columns import TERMINAL, Column, component_columns
+from yolo26_attention.reporting.column import Column
+from yolo26_attention.reporting.columns import TERMINAL, component_columns
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.cost_columns import timed_on
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.escapes import in_csv, in_markdown
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
+from yolo26_attention.study.targets import described
 from yolo26_attention.text_tables import aligned
 
 RULES = {"left": "---", "center": ":---:", "right": "---:"}
@@ -159,7 +163,25 @@ def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
         row |= {"images_high": found.high, "images": results.images[variant.label].images}
     if (both := results.over_both(variant.label)) is not None:
         row |= {"both_difference": both.estimate, "both_low": both.low, "both_high": both.high}
-    return row | _named("latency_ratio", variant.ratio) | dict(variant.numbers)
+    row |= _named("latency_ratio", variant.ratio)
+    return row | _timed(results, variant) | dict(variant.numbers)
+
+
+def _timed(results: Results, variant: Variant) -> dict[str, object]:
+    """Where a study was timed together, with the ratios that the records do not have."""
+    row: dict[str, object] = {}
+    for number, (target, timed) in enumerate(zip(results.study.targets, variant.timed, strict=True), 1):
+        suffix = "" if number == 1 else f"_{number}"
+        row[f"latency_target{suffix}"] = described(target)
+        if number > 1:
+            row |= _bounded(f"latency_ratio{suffix}", timed_on(variant, number - 1))
+        row |= _bounded(f"latency_baseline{suffix}", None if timed is None else timed.to_baseline)
+    return row
+
+
+def _bounded(name: str, ratio: Ratio | None) -> dict[str, object]:
+    low, high = (None, None) if ratio is None else (ratio.low, ratio.high)
+    return {name: None if ratio is None else ratio.ratio, f"{name}_low": low, f"{name}_high": high}
 
 
 def _named(name: str, estimate: Estimate | None) -> dict[str, float | None]:
