@@ -94,6 +94,8 @@ def job_config(config: DictConfig, convert: Callable[[DictConfig], Converted]) -
 def explain(error: Exception, overrides: Sequence[str]) -> str:
     """Describe in one line the error and the way out."""
     text = str(error)
+    if ours := _from_resolver(error):
+        return str(ours)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
@@ -135,6 +137,12 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return _no_such_key(str(cause.full_key), cause, overrides)
     return f"{' '.join(text.split())}; {SHOWN}, or the traceback with HYDRA_FULL_ERROR=1"
+
+
+def _from_resolver(error: BaseException) -> ConfigError | None:
+    """The error that a resolver of this program raised while OmegaConf read a value."""
+    inner = error.__cause__ or error.__context__
+    return inner if inner is None or isinstance(inner, ConfigError) else _from_resolver(inner)
 
 
 def several_values(override: str) -> str:
