@@ -69,6 +69,9 @@ FOR_USERS = (
 # Not reached by the table, and why.
 ELSEWHERE = {
     ("plan/training_options.py", " is not possible on several GPUs"): "tests/run/test_pause.py: needs two GPUs",
+    ("config/command_line.py", ": --help lists the options of one"): "tests/config/test_attention_help.py",
+    ("config/attention_help.py", ": your YAML has no _target_"): "as above",
+    ("config/own_signature.py", "attention._target_="): "as above",
     ("search/definition.py", "{path}: {error}"): "tests/search/test_search_file.py",
     ("search/state.py", "search={folder.name}"): "as above",
     ("search/state.py", " is no search "): "as above",

@@ -4,6 +4,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,8 +26,7 @@ python -m src.train -cd mine attention=damped --help
 ```
 
 `channels` are those of a site: `python -m src.describe` prints them. `null` stands for a value that the module chooses.
-Values outside the ranges are refused before training. The page is made from the code:
-`python -m yolo26_attention.config.attention_help > docs/attentions.md`.
+Values outside the ranges are refused before training. `make attentions` makes this page from the code.
 """
 
 
@@ -79,7 +79,7 @@ def _own(name: str, chosen: DictConfig, folders: Sequence[str]) -> tuple[str, li
         raise ConfigError(f"attention={name}: your YAML has no _target_; write _target_: MODULE.CLASS into it")
     found = own_signature(target, folders)
     about, known = found or ("", {})
-    given = {str(key): type_name(type(chosen[key])) for key in chosen if key not in HIDDEN}
+    given = {str(key): type_name(type(_plain(chosen[key]))) for key in chosen if key not in HIDDEN}
     rows = [
         row._replace(option=f"attention.{name}", type=row.type or given[name])
         if name in given
@@ -105,12 +105,15 @@ def _with_given(rows: Sequence[OptionRow], root: DictConfig) -> list[OptionRow]:
     shown = []
     for row in rows:
         if not row.option.startswith("+"):
-            given = OmegaConf.select(root, row.option)
-            value = value_text(OmegaConf.to_container(given) if OmegaConf.is_config(given) else given)
+            value = value_text(_plain(OmegaConf.select(root, row.option)))
             now = f"{row.default} (now {value})" if row.default else value
             row = row if value == row.default else row._replace(default=now)
         shown.append(row)
     return shown
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 if __name__ == "__main__":
