@@ -177,3 +177,25 @@ def test_the_page_is_made_from_the_code():
     register_configs()
     written = (ROOT / "docs" / "attentions.md").read_text(encoding="utf-8")
     assert written == page(), "make attentions"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("python -m src.train attention=ac", ["attention=acmix"]),
+        (
+            "python -m src.describe -m attention=acmix attention.ker",
+            ["attention.kernel_att=", "attention.kernel_conv="],
+        ),
+        ("python -m json.tool attention=ac", []),
+    ],
+)
+def test_tab_completes_in_bash(line, found):
+    script = (
+        "source docs/completion.bash; COMP_LINE=$1; COMP_WORDS=($1); COMP_WORDS[0]=$2; "
+        'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _attention_options; printf "%s\n" "${COMPREPLY[@]}"'
+    )
+    result = subprocess.run(
+        ["bash", "-c", script, "bash", line, sys.executable], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.stdout.split() == found, result.stderr
