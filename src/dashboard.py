@@ -49,6 +49,7 @@ def dashboard(options: Options) -> str:
             study.name,
             entity=entity,
             project=tracking["project"],
+            metric=study.score_name,
             options=swept_options(study),
             lines={key: list(lines) for key, lines in swept_lines(results).items()},
         )

@@ -18,6 +18,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 from yolo26_attention.study.declaration import MARGIN
 from yolo26_attention.study.definition import study_name
@@ -39,13 +40,18 @@ class Options:
     margin: float | None = field(
         default=None,
         metadata={
-            "help": "the largest difference of mAP50-95 that does not matter",
+            "help": "the largest difference of the metric that does not matter",
             "shown": f"the study's, or {MARGIN}",
             "kind": float,
             "least": 1e-9,
             "below": 1,
         },
     )
+    metric: str | None = field(
+        default=None,
+        metadata={"help": "by which variants are compared", "shown": f"the study's, or {MAP50_95}", "kind": str,
+                  "choices": tuple(COMPARED)},
+    )  # fmt: skip
     resamples: int = field(
         default=1000,
         metadata={"help": "random halves of the images; 0: no intervals over images", "least": 0},
@@ -91,7 +97,7 @@ def report(options: Options) -> str:
     from yolo26_attention.reporting.paper import document, latex
     from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 
-    study = read_study(study_name(options.study), Path(options.output_dir))
+    study = read_study(study_name(options.study), Path(options.output_dir), options.metric)
     results = compare(study, options.margin)
     choice = options.columns
     chosen_columns(results, choice)  # an unknown column is refused before the images are resampled
@@ -107,6 +113,8 @@ def report(options: Options) -> str:
         command += f" output_dir={options.output_dir}"
     if options.margin is not None:
         command += f" margin={options.margin:g}"
+    if options.metric is not None:
+        command += f" metric={options.metric}"
     for name, given in (("columns", choice), ("variant", options.variant), ("sites", options.sites)):
         if given not in ("", "default"):
             command += f" '{name}={given}'"

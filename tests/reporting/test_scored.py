@@ -94,6 +94,8 @@ def test_where_the_last_epoch_is_scored_nothing_was_chosen(tmp_path):
 def test_looks_judge_by_what_the_report_compares(results):
     runs = [run for variant in results.variants for run in variant.counted]
     states = [RunState(StudyEntry(r.name, r.variant, r.seed), "finished", Record.read(r.folder)) for r in runs]
-    assert sorted(compared_scores(states)) == sorted(test for pairs in PAIRS.values() for _, test in pairs)
+    assert sorted(compared_scores(states, "map50_95")) == sorted(test for pairs in PAIRS.values() for _, test in pairs)
     states[0].record.test = None
-    assert sorted(compared_scores(states)) == sorted(validation for pairs in PAIRS.values() for validation, _ in pairs)
+    assert sorted(compared_scores(states, "map50_95")) == sorted(
+        validation for pairs in PAIRS.values() for validation, _ in pairs
+    )

@@ -63,6 +63,15 @@ def test_seeds_of_each_kind_may_be_a_range():
         pytest.param(
             {"seeds": [0, 1], "margin": 0}, r"margin=0: a difference of mAP50-95 above 0 and below 1", id="margin"
         ),
+        pytest.param(
+            {"seeds": [0, 1], "metric": "map50", "margin": 0}, r"margin=0: a difference of mAP50 above", id="of-map50"
+        ),
+        pytest.param(
+            {"seeds": [0, 1], "metric": "recall"},
+            r"metric=recall: it depends on a confidence that is chosen on the same images; choose map50_95, map50, ap_",
+            id="recall",
+        ),
+        pytest.param({"seeds": [0, 1], "metric": "map"}, r"metric=map: choose map50_95, map50, ap_small", id="metric"),
         pytest.param({"seeds": [0, 1], "margin": "a"}, r"margin=a: a difference", id="margin-word"),
         pytest.param({"seeds": [0, 1], "stop": True}, r"stop=true needs looks; declare when to look", id="stop"),
         pytest.param({"looks": [2, 3], "stop": "yes"}, r"stop=yes: true or false", id="stop-word"),
@@ -92,6 +101,7 @@ def test_a_declaration_survives_study_json():
         pytest.param({"margin": 0.02}, id="margin"),
         pytest.param({"looks": [3, 6]}, id="looks"),
         pytest.param({"stop": False}, id="stop"),
+        pytest.param({"metric": "map50"}, id="metric"),
     ],
 )
 def test_the_hash_changes_with_what_was_declared(changed):
@@ -102,3 +112,10 @@ def test_the_hash_changes_with_what_was_declared(changed):
     assert first != declaration_hash(declared(**{**content, **changed}), "Why?", points)
     assert first != declaration_hash(declared(**content), "How?", points)
     assert first != declaration_hash(declared(**content), "Why?", [replace(points[0], seed=1)])
+
+
+def test_declarations_of_before_there_was_a_choice_of_metric_keep_their_hash():
+    points = [StudyEntry("a", "baseline", 0, ["attention=baseline"])]
+    study = declared(looks=[3, 5], margin=0.01, stop=True)
+    assert declaration_hash(study, "Why?", points) == "c1f9732d"  # written before
+    assert declaration_hash(replace(study, metric="map50_95"), "Why?", points) == "c1f9732d"  # written before

@@ -11,6 +11,15 @@ ULTRALYTICS = {
     PRECISION: "metrics/precision(B)",
     RECALL: "metrics/recall(B)",
 }
+# By which a study may be compared, with what readers call them. Each is an average precision, so that a network that
+# has learned nothing has about 0. Precision and recall depend on a confidence chosen on the same images.
+COMPARED = {
+    MAP50_95: "mAP50-95",
+    MAP50: "mAP50",
+    "ap_small": "AP of small objects",
+    "ap_medium": "AP of medium objects",
+    "ap_large": "AP of large objects",
+}
 
 
 def tracked(name: str) -> str:

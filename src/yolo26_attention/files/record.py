@@ -134,20 +134,25 @@ class Record:
     def score(self) -> float | None:
         """Its mAP50-95 on the validation images, by which runs are chosen; None if the run is not finished, or if the
         value is missing or invalid."""
-        value = self.metrics.get(MAP50_95)
-        return value if self.status == "finished" and value is not None and 0 <= value <= 1 else None
+        return self.score_on("val")
 
     @property
     def timed(self) -> Latency | None:
         """Its latency; None if it was not measured, or if that failed."""
         return self.latency if isinstance(self.latency, Latency) else None
 
-    def score_on(self, split: Split) -> float | None:
-        """Its mAP50-95 on a split; None as for `score`."""
-        if split == "val":
-            return self.score
-        value = None if self.test is None else self.test.metrics.get(MAP50_95)
+    def score_on(self, split: Split, metric: str = MAP50_95) -> float | None:
+        """Its score on a split, by one of `files.metrics.COMPARED`; None as for `score`."""
+        value = self.value_on(split, metric)
         return value if self.status == "finished" and value is not None and 0 <= value <= 1 else None
+
+    def value_on(self, split: Split, metric: str) -> float | None:
+        """The value of a metric on a split as it was recorded, valid or not; None if there is none."""
+        scored = self if split == "val" else self.test
+        if scored is None:
+            return None
+        size = metric.removeprefix("ap_")
+        return scored.ap_by_size.get(size) if size != metric else scored.metrics.get(metric)
 
     def objective(self, name: str) -> float:
         """Return the value of one of OBJECTIVES.

@@ -121,7 +121,7 @@ def check_lone_image(lone: str, trainer: TrainerConfig, stride: int) -> None:
     if lone and smallest < 2 * stride:
         raise ConfigError(
             f"{lone}, and at {smallest} px the coarsest map is one pixel, on which batch norm fails; choose "
-            f"another trainer.batch, or trainer.imgsz={2 * stride}"
+            f"another trainer.batch, trainer.imgsz={2 * stride}, or more images (data.train_images of the digits)"
         )
 
 

@@ -75,8 +75,8 @@ def _of_variants(results: Results) -> Answer:
     base = _base(variant, reference)
     where = " on the test images" if results.study.scored_on == "test" else ""
     effect = (
-        f"{verdict}: mAP50-95{where} is {_fraction(round(base + about.mean, 12))} instead of {_fraction(base)}, "
-        f"{signed(about.mean)} ({_sure(results, reference, comparison)})."
+        f"{verdict}: {results.study.score_name}{where} is {_fraction(round(base + about.mean, 12))} instead of "
+        f"{_fraction(base)}, {signed(about.mean)} ({_sure(results, reference, comparison)})."
     )
     subject = "It" if results.effects is None else variant.label
     return Answer(
@@ -94,8 +94,8 @@ def _no_verdict(results: Results, about: Compared) -> Answer:
     }[about.comparison.unlearned or "both"]
     own, base = variant.score, reference.score
     effect = (
-        f"No verdict: {who} learned anything. mAP50-95 is {own:.2g} instead of {base:.2g}; up to {results.floor:g} it "
-        "cannot be told from an untrained network's."
+        f"No verdict: {who} learned anything. {results.study.score_name} is {own:.2g} instead of {base:.2g}; up to "
+        f"{results.floor:g} it cannot be told from an untrained network's."
     )
     return Answer(None, effect, _cost(variant, reference), ())
 
@@ -113,11 +113,12 @@ def _nothing_to_compare(results: Results) -> Answer:
         why = "no baseline has finished"
     else:
         why = f"no {'combination' if results.effects is not None else 'attention'} has finished"
+    metric = results.study.score_name
     told = "" if best.learned else f", which up to {results.floor:g} cannot be told from an untrained network's"
     return Answer(
         None,
         f"Whether {'any component' if results.effects is not None else 'attention'} helps cannot be said: {why}.",
-        f"The highest mAP50-95 is {_fraction(best.score)}, by {best.label} over {_seeds(best.mean.n)}{told}.",
+        f"The highest {metric} is {_fraction(best.score)}, by {best.label} over {_seeds(best.mean.n)}{told}.",
         (),
     )
 
@@ -178,7 +179,7 @@ def latency_sure(variant: Variant) -> str:
 
 
 def _remarks(results: Results, variant: Variant, reference: Variant, comparison: Comparison) -> list[str]:
-    remarks = list(remarks_on(variant, reference, results.margin))
+    remarks = list(remarks_on(variant, reference, results.margin, results.study.score_name))
     own, base = flattered(variant), flattered(reference)
     if own and base:
         remarks.append(
@@ -193,16 +194,16 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
         remarks.append(f"With this difference and spread, {needed} would decide.")
     if (corrected := _corrected(results, variant)) is not None:
         remarks.append(corrected)
-    if variant.label in results.images:
-        found = results.images[variant.label]
-        bounds = f" ({interval(found.map50_95.bounds)})" if found.map50_95.bounds is not None else ""
+    if (found := results.over_images(variant.label)) is not None:
+        bounds = f" ({interval(found.bounds)})" if found.bounds is not None else ""
         remarks.append(
-            f"Over {results.study.images} the difference is {signed(found.map50_95.difference)}{bounds}; "
-            f"this {found.covers}."
+            f"Over {results.study.images} the difference is {signed(found.difference)}{bounds}; "
+            f"this {results.images[variant.label].covers}."
         )
-    if (both := results.both.get(variant.label)) is not None:
+    if (both := results.over_both(variant.label)) is not None:
+        covers = results.both[variant.label].covers
         remarks.append(
-            f"For other seeds and other images together it is {interval((both.low, both.high))}; this {both.covers}."
+            f"For other seeds and other images together it is {interval((both.low, both.high))}; this {covers}."
         )
     if (placebo := placebo_of(results, variant)) is not None:
         scores = {placebo.label: placebo.scores, variant.label: variant.scores}

@@ -10,7 +10,7 @@ from yolo26_attention.files.journal import Trait
 from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.record import Record, replaced_best
 from yolo26_attention.reporting.settings import flatten, settings
-from yolo26_attention.reporting.study import METRIC, Study, StudyRun, records_that_count, some
+from yolo26_attention.reporting.study import Study, StudyRun, records_that_count, some
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import UNTRAINED
 
@@ -51,7 +51,8 @@ def _without_copies(runs: Iterable[StudyRun]) -> Iterator[StudyRun]:
     """
     first: dict[str, StudyRun] = {}
     for run in runs:
-        if run.counts and run.record is not None and UNTRAINED < run.record.metrics[METRIC] < CEILING - 1e-3:
+        score = run.score if run.counts else None
+        if run.record is not None and score is not None and UNTRAINED < score < CEILING - 1e-3:
             record = run.record
             numbers = f"{run.variant} {record.metrics} {record.ap_by_size} {record.ap_by_class}"
             original = first.setdefault(numbers, run)
@@ -90,7 +91,7 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
     if not any(v.is_baseline for v in variants):
         notes.append("the study has no baseline, so that no variant has anything to be compared with")
     for variant in variants:
-        notes += _on_variant(variant, floor)
+        notes += _on_variant(variant, floor, study.score_name)
     records = records_that_count(study.runs)
     environments = [record.environment for record in records]
     for key, what in MACHINE.items():
@@ -130,7 +131,7 @@ def _on_costs(records: Sequence[Record]) -> Iterator[str]:
         yield f"GFLOPs do not include {text}"
 
 
-def _on_variant(variant: Variant, floor: float) -> Iterator[str]:
+def _on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
     if variant.confounds:
         yield (
             f"{variant.label} differs from {variant.reference} beside the attention also in "
@@ -143,14 +144,14 @@ def _on_variant(variant: Variant, floor: float) -> Iterator[str]:
         yield f"{variant.label} is compared without seed {reasons}"
     if not variant.learned:
         yield (
-            f"{variant.label} learned nothing: its mAP50-95 of {variant.score:.2g} is at most {floor:g}, where it "
+            f"{variant.label} learned nothing: its {metric} of {variant.score:.2g} is at most {floor:g}, where it "
             "cannot be told from an untrained network's"
         )
     elif low := [f"{seed} ({score:.2g})" for seed, score in variant.scores.items() if score <= floor]:
         yield f"{variant.label} learned nothing with seed {', '.join(low)}, which widens its interval"
     scores = list(variant.scores.values())
     if len(scores) > 1 and variant.learned and len(set(scores)) < len(scores) and min(scores) < CEILING - 1e-3:
-        yield f"several seeds of {variant.label} have the very same mAP50-95: did the seed have an effect?"
+        yield f"several seeds of {variant.label} have the very same {metric}: did the seed have an effect?"
 
 
 def _mixed(variant: Variant) -> list[str]:
@@ -166,7 +167,7 @@ def events(record: Record) -> list[str]:
     return list(Counter(str(entry.event) for entry in record.events if not entry.has(Trait.HARMLESS)))
 
 
-def remarks_on(variant: Variant, reference: Variant, margin: float) -> Iterator[str]:
+def remarks_on(variant: Variant, reference: Variant, margin: float, metric: str) -> Iterator[str]:
     """What keeps the verdict on a variant from being taken for more than it is, a sentence each."""
     if variant.confounds:
         yield (f"The attention is not all that differs from {reference.label}: so do {', '.join(variant.confounds)}.")
@@ -178,11 +179,11 @@ def remarks_on(variant: Variant, reference: Variant, margin: float) -> Iterator[
     base = reference.score
     if math.isfinite(base) and base + margin > CEILING:
         yield (
-            f"The baseline's mAP50-95 of {base:.3f} leaves no room for an improvement above the margin (the most is "
+            f"The baseline's {metric} of {base:.3f} leaves no room for an improvement above the margin (the most is "
             f"{CEILING:g}): this data set cannot show one."
         )
     comparison = variant.comparison
     if comparison is not None and comparison.verdict == "equivalent" and margin > LARGE_MARGIN * base:
-        yield f"The margin of {margin:g} is {margin / base:.0%} of the baseline's mAP50-95, which makes this easy."
+        yield f"The margin of {margin:g} is {margin / base:.0%} of the baseline's {metric}, which makes this easy."
     if comparison is not None and comparison.verdict == "identical":
         yield ("The graft had no effect (a gate that stayed zero, say), or the data set does not tell networks apart.")

@@ -106,14 +106,12 @@ def verdict_of(variant: Variant) -> str:
 
 
 def over_images(results: Results, variant: Variant) -> Cell:
-    found = results.images.get(variant.label)
-    if found is None or found.map50_95.low is None:
-        return Cell("")
-    return signed_cell(found.map50_95.difference, found.map50_95.bounds)
+    found = results.over_images(variant.label)
+    return Cell("") if found is None or found.low is None else signed_cell(found.difference, found.bounds)
 
 
 def over_both(results: Results, variant: Variant) -> Cell:
-    found = results.both.get(variant.label)
+    found = results.over_both(variant.label)
     return Cell("") if found is None else signed_cell(found.estimate, (found.low, found.high))
 
 

@@ -36,6 +36,10 @@ def chosen_columns(results: Results, choice: str, default: Sequence[str] = ()) -
         return [every[name] for name in dict.fromkeys([*components, "variant", *named])]
     usual: Sequence[str] = default or [name for name in every if name not in ON_REQUEST]
     wanted: Sequence[str] = {"default": usual, "paper": PAPER, "all": tuple(every)}[choice]
+    metric = results.study.metric
+    if metric not in wanted and f"{metric}_percent" not in wanted:
+        before = next(index for index, name in enumerate(wanted) if name.startswith("difference"))
+        wanted = (*wanted[:before], metric, *wanted[before:])
     if components:
         said = ("variant",) if wanted is PAPER else ()  # by check marks, and a paper has no room to say it twice
         wanted = list(dict.fromkeys([*components, *(name for name in wanted if name not in said)]))
@@ -93,7 +97,7 @@ def _best(results: Results, column: Column) -> str | None:
         return best if list(exact.values()).count(exact[best]) == 1 else None
     ranked = sorted(scores, key=lambda label: -sum(scores[label].values()) / len(scores[label]))
     groups = indistinguishable({label: scores[label] for label in ranked[:MOST_GROUPED]}, level=results.level)
-    if len(groups[0]) > 1 or (column.number == "metrics.map50_95" and not _confirmed(results, groups[0][0])):
+    if len(groups[0]) > 1 or (column.number == results.study.score_number and not _confirmed(results, groups[0][0])):
         return None
     return groups[0][0]
 

@@ -20,11 +20,11 @@ from yolo26_attention.reporting.cells import (
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.scored import flattered
 from yolo26_attention.reporting.signs import minus
-from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import mean_interval
 
 CHECK_MARK = "✓"
+SPREAD = ", ± standard deviation over seeds"
 # What a published ablation table shows, in its usual order.
 PAPER = (
     "variant", "precision_percent", "recall_percent", "map50_percent", "map50_95_percent", "difference_percent",
@@ -107,10 +107,12 @@ def _scores(results: Results) -> list[Column]:
         ("map50", "mAP50", "mAP50 (%)", r"mAP\textsubscript{50}", "mean average precision at IoU 0.5"),
         (
             "map50_95", "mAP50-95", "mAP50-95 (%)", r"mAP\textsubscript{50--95}",
-            "mean average precision over IoU 0.5 to 0.95, ± standard deviation over seeds",
+            "mean average precision over IoU 0.5 to 0.95",
         ),
     ):  # fmt: skip
-        number, headline = f"metrics.{name}", name == "map50_95"
+        number = f"metrics.{name}"
+        headline = number == results.study.score_number
+        what += SPREAD if headline else ""
         found += [
             Column(name, header, what, mean_of(results, number, 1, headline), best="highest", number=number),
             Column(
@@ -119,10 +121,7 @@ def _scores(results: Results) -> list[Column]:
             ),
         ]  # fmt: skip
     return found + _chosen_on(results) + [
-        Column(
-            f"ap_{size}", f"AP {size}", meaning, number_of(f"ap_by_size.{size}", ".3f"),
-            best="highest", number=f"ap_by_size.{size}",
-        )
+        _size_column(results, size, meaning)
         for size, meaning in (
             ("small", "objects below 32 x 32 pixels (COCO)"),
             ("medium", "objects in between (COCO)"),
@@ -131,16 +130,25 @@ def _scores(results: Results) -> list[Column]:
     ]  # fmt: skip
 
 
+def _size_column(results: Results, size: str, meaning: str) -> Column:
+    number = f"ap_by_size.{size}"
+    fill = number_of(number, ".3f")
+    if number == results.study.score_number:
+        fill, meaning = mean_of(results, number, 1, True), meaning + SPREAD
+    return Column(f"ap_{size}", f"AP {size}", meaning, fill, best="highest", number=number)
+
+
 def _chosen_on(results: Results) -> list[Column]:
     """The scores where epochs were chosen, beside those on the test images."""
+    metric = results.study.score_name
     return [
         Column(
-            "validation", "validation", "mAP50-95 on the validation images, where each run's best epoch was chosen",
-            _mean(results, lambda v: [run.validation[METRIC] for run in v.counted if METRIC in run.validation]),
+            "validation", "validation", f"{metric} on the validation images, where each run's best epoch was chosen",
+            _mean(results, lambda v: [run.validation for run in v.counted if run.validation is not None]),
         ),
         Column(
             "flattered", "flattered by",
-            "mAP50-95 on the validation images minus that on the test images: what the choice of the epoch and easier "
+            f"{metric} on the validation images minus that on the test images: what the choice of the epoch and easier "
             "images add, ± standard deviation over seeds; the images are the same for all variants",
             _mean(results, flattered),
         ),
@@ -161,15 +169,16 @@ def _mean(results: Results, values: Callable[[Variant], list[float]]) -> Callabl
 
 def _differences(results: Results) -> list[Column]:
     """How each variant compares with its baseline."""
-    level = f"{results.level:.0%}"
+    level, metric = f"{results.level:.0%}", results.study.score_name
     model = f"simultaneous {level} interval from one model of all runs"
     return [
         Column(
-            "difference", "difference", f"of mAP50-95 from the baseline, with its {model}",
+            "difference", "difference", f"of {metric} from the baseline, with its {model}",
             lambda v: difference_cell(difference_of(v)),
         ),
         Column(
-            "difference_percent", "Δ mAP50-95", f"difference of mAP50-95 from the baseline in points, with its {model}",
+            "difference_percent", f"Δ {metric}",
+            f"difference of {metric} from the baseline in points, with its {model}",
             lambda v: difference_cell(difference_of(v), 100), latex=r"$\Delta$ [95\,\%]".replace("95", level[:-1]),
         ),
         Column("p", "p", "adjusted for all comparisons, from the same model", lambda v: p_value(v, "p")),

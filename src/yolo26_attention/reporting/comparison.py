@@ -15,14 +15,16 @@ from yolo26_attention.reporting.effects import ComponentEffects, component_effec
 from yolo26_attention.reporting.references import with_references
 from yolo26_attention.reporting.scored import on_common_images
 from yolo26_attention.reporting.settings import attention_name
-from yolo26_attention.reporting.study import METRIC, Study, StudyRun, records_that_count
+from yolo26_attention.reporting.study import Study, StudyRun, records_that_count
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import (
     UNTRAINED,
     BothDifference,
+    BothInterval,
     Comparison,
     Estimate,
     ImageDifference,
+    Interval,
     at_floor,
     compare_seeds,
     indistinguishable,
@@ -39,7 +41,7 @@ class Compared:
     """A variant that has a difference to its baseline.
 
     Attributes:
-        mean: the difference of mAP50-95, variant minus reference.
+        mean: the difference of the metric, variant minus reference.
         comparison: all there is about that difference.
     """
 
@@ -56,7 +58,7 @@ class Results:
     Attributes:
         variants: baselines first, then in the order of the study.
         groups: labels of variants that cannot be told apart, best first.
-        margin: largest difference of mAP50-95 that does not matter.
+        margin: largest difference of the metric that does not matter.
         notes: what a reader must know.
         effects: what each component does; None for a study of variants.
         images: label of a variant to its difference over images.
@@ -82,6 +84,16 @@ class Results:
     def unlearned(self) -> list[str]:
         """Labels of the variants whose scores lie at the floor."""
         return [variant.label for variant in self.variants if not variant.learned]
+
+    def over_images(self, label: str) -> Interval | None:
+        """A variant's difference of the metric over images; None if it has none."""
+        found = self.images.get(label)
+        return None if found is None else found.of(self.study.metric)
+
+    def over_both(self, label: str) -> BothInterval | None:
+        """A variant's difference of the metric over seeds and images together; None if it has none."""
+        found = self.both.get(label)
+        return None if found is None else found.of(self.study.metric)
 
     def variant(self, label: str) -> Variant:
         """The variant of that label."""
@@ -115,7 +127,7 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
 
     Args:
         study: as read.
-        margin: largest difference of mAP50-95 that does not matter; None for the one that the study declares.
+        margin: largest difference of the metric that does not matter; None for the one that the study declares.
         level: of all intervals.
     """
     if margin is None:
@@ -155,7 +167,7 @@ def _reasons(variants: Sequence[Variant]) -> list[str]:
 def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -> Variant:
     counted = records_that_count(runs)
     known = next((record for record in [*counted, *(run.record for run in runs)] if record is not None), None)
-    scores = {record.seed: record.metrics[METRIC] for record in counted}
+    scores = {run.seed: run.score for run in runs if run.counts and run.score is not None}
     numbers = defaultdict(list)
     for record in counted:
         for name, value in plain_numbers(record).items():

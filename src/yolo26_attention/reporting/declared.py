@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.reporting.study import Study
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Comparison, anytime_interval, compare_seeds, pair_seeds
@@ -86,10 +87,13 @@ def on_declaration(study: Study, variants: Sequence[Variant]) -> list[str]:
     plan = study.plan
     looks = f", looks at {', '.join(map(str, plan.looks))} seeds" if plan.looks else ""
     stop = ", stopping when decided" if plan.stop else ""
+    metric = "" if plan.metric == MAP50_95 else f"{COMPARED[plan.metric]}, "
     margin = "no margin" if plan.margin is None else f"a margin of {plan.margin:g}"
     total = len(study.runs)
     when = "before the first result" if not study.known else f"when {study.known} of {total} results were known"
-    notes = [f"declared {when} (plan {study.plan_hash}): {len(plan.seeds)} seeds, {margin}{looks}{stop}"]
+    notes = [f"declared {when} (plan {study.plan_hash}): {metric}{len(plan.seeds)} seeds, {margin}{looks}{stop}"]
+    if study.metric != plan.metric:
+        notes.append(f"the study declares {COMPARED[plan.metric]}, but this report compares {study.score_name}")
     if study.known and not plan.looks:
         notes += [text for variant in variants if (text := _undeclared(study.known, variant, variants)) is not None]
     return notes

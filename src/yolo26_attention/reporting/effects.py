@@ -20,7 +20,8 @@ class ComponentEffects:
         components: all of the study.
         main: effect of each component; None if no error can be estimated.
         together: interaction of each pair of components; None as well.
-        margin: largest difference of mAP50-95 that does not matter.
+        margin: largest difference of the metric that does not matter.
+        metric: what readers call the metric.
         reason: why there are no estimates; "" if there are.
         notes: what a reader must know about them.
     """
@@ -29,6 +30,7 @@ class ComponentEffects:
     main: Effects | None
     together: Effects | None
     margin: float
+    metric: str
     reason: str
     notes: tuple[str, ...]
 
@@ -64,7 +66,7 @@ def component_effects(
     Args:
         study: as read.
         variants: with their scores.
-        margin: largest difference of mAP50-95 that does not matter.
+        margin: largest difference of the metric that does not matter.
         level: simultaneous level of the intervals.
     """
     if not study.components:
@@ -76,12 +78,13 @@ def component_effects(
     own = {v.label: v.components or () for v in ordered}
     scores = {v.label: v.scores for v in ordered}
     if reason := _no_error(ordered):
-        return ComponentEffects(components, None, None, margin, reason, ())
+        return ComponentEffects(components, None, None, margin, study.score_name, reason, ())
     try:
         main, together = main_effects(scores, own, level), interactions(scores, own, level)
     except ValueError as error:  # scores without any spread
-        return ComponentEffects(components, None, None, margin, str(error), ())
-    return ComponentEffects(components, main, together, margin, "", tuple(_notes(study, variants, main, together)))
+        return ComponentEffects(components, None, None, margin, study.score_name, str(error), ())
+    notes = tuple(_notes(study, variants, main, together))
+    return ComponentEffects(components, main, together, margin, study.score_name, "", notes)
 
 
 def _no_error(variants: Sequence[Variant]) -> str:

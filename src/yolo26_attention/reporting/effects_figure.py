@@ -38,7 +38,7 @@ def draw_effects(results: Results) -> Picture | None:
         axes.set_yticks(range(len(drawn)), [each.name for each in drawn], color=INK)
         axes.set_ylim(len(drawn) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("effect on mAP50-95")
+        axes.set_xlabel(f"effect on {effects.metric}")
         files = rendered(figure)
     more = f" Drawn are {len(drawn)} of {len(effects.estimates)}." if len(drawn) < len(effects.estimates) else ""
     return Picture(

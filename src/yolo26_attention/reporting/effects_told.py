@@ -7,21 +7,24 @@ from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.statistics.factors import Effect
 
-HEADER = ("component", "effect on mAP50-95", "p", "verdict", "shown by")
+
+def effect_header(effects: ComponentEffects) -> tuple[str, ...]:
+    """The header of the table of effects."""
+    return ("component", f"effect on {effects.metric}", "p", "verdict", "shown by")
 
 
 def explained(effects: ComponentEffects) -> str:
     """What the table of effects shows."""
     level = "" if effects.main is None else f" with simultaneous {effects.main.level:.0%} interval"
     return (
-        f"A component's effect{level}: the mean difference of mAP50-95 between combinations that differ in it alone, "
-        "from one model of all runs. The interaction of two (×): how much larger the effect of one is where the other "
-        "is present, shown by squares of four combinations."
+        f"A component's effect{level}: the mean difference of {effects.metric} between combinations that differ in it "
+        "alone, from one model of all runs. The interaction of two (×): how much larger the effect of one is where the "
+        "other is present, shown by squares of four combinations."
     )
 
 
 def effect_rows(effects: ComponentEffects) -> list[list[Cell]]:
-    """The table of effects, cells in the order of HEADER: components first, then interactions."""
+    """The table of effects, cells in the order of the header: components first, then interactions."""
     return [
         [
             Cell(each.name),

@@ -77,7 +77,7 @@ def forest(results: Results) -> Picture | None:
         axes.set_yticks(range(len(compared)), [each.variant.label for each in compared], color=INK)
         axes.set_ylim(len(compared) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("difference of mAP50-95 to the baseline")
+        axes.set_xlabel(f"difference of {results.study.score_name} to the baseline")
         files = rendered(figure)
     told = compared[:MOST_DRAWN]
     words = "; ".join(f"{each.variant.label} {_plus_minus(each.comparison.difference)}" for each in told)
@@ -88,13 +88,13 @@ def forest(results: Results) -> Picture | None:
         "Differences to the baseline",
         f"Difference with its simultaneous {results.level:.0%} interval; the small strokes are single pairs of seeds. "
         f"The grey band is ±{results.margin:g}, what does not matter.{more}",
-        f"Forest plot of the difference of mAP50-95 to the baseline: {words}.",
+        f"Forest plot of the difference of {results.study.score_name} to the baseline: {words}.",
         files,
     )
 
 
 def trade_off(results: Results) -> Picture | None:
-    """mAP against latency, both with intervals, and the variants that no other beats in both."""
+    """Score against latency, both with intervals, and the variants that no other beats in both."""
     variants, remark = drawn_variants(results)
     timed = [(variant, ratio) for variant in variants if (ratio := variant.ratio.mean) is not None]
     if len(timed) < 2:
@@ -114,7 +114,7 @@ def trade_off(results: Results) -> Picture | None:
                 markersize=7, markeredgecolor=PAPER, zorder=4,
             )  # fmt: skip
         axes.set_xlabel("latency / latency of the stock model (1 = as fast)")
-        axes.set_ylabel(f"mAP50-95 on the {results.study.images}")
+        axes.set_ylabel(f"{results.study.score_name} on the {results.study.images}")
         legend_above(figure, *axes.get_legend_handles_labels())
         files = rendered(figure)
     best = ", ".join(variant.label for variant, _ in front) or "none"
@@ -123,7 +123,7 @@ def trade_off(results: Results) -> Picture | None:
         "Accuracy against cost",
         f"Means over seeds with {results.level:.0%} intervals both ways. The line joins the Pareto front, the variants "
         f"that no other beats in both: {best}.{remark}",
-        "Scatter plot of mAP50-95 against latency relative to the stock model: "
+        f"Scatter plot of {results.study.score_name} against latency relative to the stock model: "
         + "; ".join(f"{variant.label} {variant.score:.3f} at {ratio:.2f} times" for variant, ratio in timed)
         + ".",
         files,
@@ -169,7 +169,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
             axes.set_xticks(values, [f"{value:g}" for value in values])
         unit = " (pixels)" if short in ("kernel_att", "kernel_conv") else ""
         axes.set_xlabel(short + unit)
-        axes.set_ylabel(f"mAP50-95 on the {results.study.images}")
+        axes.set_ylabel(f"{results.study.score_name} on the {results.study.images}")
         legend_above(figure, *axes.get_legend_handles_labels())
         files = rendered(figure)
     words = "; ".join(
@@ -179,10 +179,10 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
     remark = (f" Drawn are {shown} of {there} variants." if shown < there else "") + _unlearned(results)
     return Picture(
         f"swept_{short}",
-        f"mAP50-95 over {short}",
+        f"{results.study.score_name} over {short}",
         f"Means over seeds with {results.level:.0%} t intervals; the small strokes are single seeds, bands are the "
         f"intervals of what does not vary.{remark}",
-        f"Line plot of mAP50-95 over {short}: {words}.",
+        f"Line plot of {results.study.score_name} over {short}: {words}.",
         files,
     )
 

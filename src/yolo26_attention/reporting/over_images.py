@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo26_attention.data.dependent_images import group_labels
+from yolo26_attention.files.metrics import MAP50, MAP50_95
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import kept_matches
 from yolo26_attention.reporting.figures import MOST_DRAWN
@@ -23,6 +24,9 @@ def with_images(results: Results, resamples: int) -> Results:
         results: as compared over seeds.
         resamples: how often images are drawn; 0 leaves these intervals out.
     """
+    if results.study.metric not in (MAP50_95, MAP50):
+        note = f"intervals over images are computed for mAP50-95 and mAP50, not for {results.study.score_name}"
+        return replace(results, notes=(*results.notes, note))
     wanted = results.judged[:MOST_DRAWN]
     if not wanted or not resamples:
         return results

@@ -13,11 +13,11 @@ from yolo26_attention.reporting.answer import Answer, latency_sure
 from yolo26_attention.reporting.cells import Cell
 from yolo26_attention.reporting.choice import chosen_columns, rows_of
 from yolo26_attention.reporting.comparison import Results
-from yolo26_attention.reporting.effects_told import HEADER, effect_rows, explained
+from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.figures import drawn_variants
 from yolo26_attention.reporting.settings import flatten
 from yolo26_attention.reporting.signs import interval, signed
-from yolo26_attention.reporting.study import METRIC, StudyRun
+from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.variant import Variant
 
@@ -60,7 +60,7 @@ def page(
         variants=[(v, own[v.label], [_command(run) for run in v.runs]) for v in results.variants],
         problems=[(run, (run.record.error if run.record is not None else None) or "") for run in problems],
         runs=[
-            (run, Cell(f"{run.record.metrics[METRIC]:.4f}") if run.counts and run.record is not None else Cell(""))
+            (run, Cell(f"{run.score:.4f}") if run.counts and run.score is not None else Cell(""))
             for run in results.study.runs
         ],
         environments=_environments(results.study.runs),
@@ -73,7 +73,11 @@ def _effects(results: Results) -> dict[str, Any] | None:
     """The table of what each component does."""
     if results.effects is None or not results.effects.estimates:
         return None
-    return {"header": HEADER, "rows": effect_rows(results.effects), "explained": explained(results.effects)}
+    return {
+        "header": effect_header(results.effects),
+        "rows": effect_rows(results.effects),
+        "explained": explained(results.effects),
+    }
 
 
 def _uri(picture: Picture) -> str:
@@ -88,7 +92,7 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
         bounds = "no interval over seeds" if found.bounds is None else interval(found.bounds)
         own, base = about.comparison.seeds
         whose = "" if results.effects is None else f", {about.variant.label}"
-        tiles.append((f"difference of mAP50-95{whose}", signed(about.mean), bounds))
+        tiles.append((f"difference of {results.study.score_name}{whose}", signed(about.mean), bounds))
         if ratio.mean is not None:
             tiles.append(("latency, of the stock model's", f"{ratio.mean:.2f} ×", latency_sure(about.variant)))
         tiles.append(("seeds", str(own), f"{base} of the baseline"))

@@ -8,7 +8,7 @@ from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
 from yolo26_attention.reporting.columns import PAPER, Column
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.effects import ComponentEffects
-from yolo26_attention.reporting.effects_told import HEADER, effect_rows, explained
+from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.escapes import in_latex, latex_label
 
 RULE = "1.5pt solid black"
@@ -59,7 +59,7 @@ def _latex_effects(results: Results) -> list[str]:
         f"  \\label{{tab:{latex_label(results.study.name)}-effects}}",
         "  \\begin{tabular}{lrrll}",
         "    \\toprule",
-        f"    {' & '.join(map(in_latex, HEADER))} \\\\",
+        f"    {' & '.join(map(in_latex, effect_header(results.effects)))} \\\\",
         "    \\midrule",
         *(f"    {' & '.join(row)} \\\\" for row in rows),
         "    \\bottomrule",
@@ -147,7 +147,8 @@ def document(results: Results, choice: str = "default") -> str:
 
 def _html_effects(effects: ComponentEffects) -> list[str]:
     """A second table: what each component does."""
-    columns = [Column(name, name, "", lambda _: Cell(""), words=name not in HEADER[1:3]) for name in HEADER]
+    header = effect_header(effects)
+    columns = [Column(name, name, "", lambda _: Cell(""), words=name not in header[1:3]) for name in header]
     head = "".join(_html_cell(column, escape(column.header), top=RULE, bottom=THIN, tag="th") for column in columns)
     rows = effect_rows(effects)
     lines = [f"<tr>{head}</tr>"]

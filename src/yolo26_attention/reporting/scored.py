@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from yolo26_attention.files.record import Record, common_split
-from yolo26_attention.reporting.study import METRIC, Study, StudyRun, some
+from yolo26_attention.reporting.study import Study, StudyRun, some
 from yolo26_attention.reporting.variant import Variant
 
 
@@ -29,8 +29,8 @@ def _on_test(run: StudyRun, record: Record) -> StudyRun:
     test = record.test
     assert test is not None, "every run that counts has a score on the test images"
     own = replace(record, metrics=test.metrics, ap_by_size=test.ap_by_size, ap_by_class=test.ap_by_class)
-    scored = replace(run, record=own, validation=record.metrics, scored_on="test")
-    if own.score is None:
+    scored = replace(run, record=own, validation=run.score, scored_on="test")
+    if scored.score is None:
         return replace(scored, status="not a number", problem="finished without a score on the test images")
     return scored
 
@@ -57,9 +57,12 @@ def _on_validation(counted: Sequence[tuple[StudyRun, Record]]) -> list[str]:
 def flattered(variant: Variant) -> list[float]:
     """By how much each run scores higher where its best epoch was chosen; empty if nothing was chosen, or is known."""
     return [
-        run.validation[METRIC] - run.record.metrics[METRIC]
+        run.validation - run.score
         for run in variant.counted
-        if run.record is not None and METRIC in run.validation and selected(run.record.config) != "last"
+        if run.record is not None
+        and run.score is not None
+        and run.validation is not None
+        and selected(run.record.config) != "last"
     ]
 
 

@@ -11,14 +11,12 @@ from typing import Any
 from yolo26_attention.attention.options import BASELINE as BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import OutputFolder, RunFolder
-from yolo26_attention.files.metrics import MAP50_95
+from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.files.record import Record, Split
 from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
 from yolo26_attention.study.runs import read_study as read_declared
-
-METRIC = MAP50_95
 
 
 class StudyError(ValueError):
@@ -32,14 +30,15 @@ class StudyRun:
     Attributes:
         name: of its folder.
         status: that of the record, or `pending` (no record yet), `unreadable`, `not a number` (finished without a
-            finite mAP50-95) or `duplicate` (its variant has another run with this seed).
+            valid score) or `duplicate` (its variant has another run with this seed).
         problem: why it has no part in the comparison, in one line; None where it has.
         overrides: what the study file gave it; empty where no study.json says.
         swept: key and value of what the study varies.
         baseline: label of the variant that it is to be compared with; None where no study.json says.
         components: of its variant; None in a study of variants, and where no study.json says.
+        metric: by which it is compared.
         scored_on: the split of the record's scores.
-        validation: scores on the validation images, if the record's are those on the test images.
+        validation: its score on the validation images, if the record's are those on the test images.
     """
 
     name: str
@@ -53,8 +52,14 @@ class StudyRun:
     swept: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
     components: tuple[str, ...] | None = None
+    metric: str = MAP50_95
     scored_on: Split = "val"
-    validation: Mapping[str, float] = field(default_factory=dict)
+    validation: float | None = None
+
+    @property
+    def score(self) -> float | None:
+        """Its score by the study's metric, on the images on which the study is compared; None without a valid one."""
+        return None if self.record is None else self.record.score_on(self.scored_on, self.metric)
 
     @property
     def counts(self) -> bool:
@@ -80,6 +85,7 @@ class Study:
         notes: what a reader must know about records that are left out.
         components: options of each component, by name; empty for a study of variants.
         scored_on: the split on which its runs are compared.
+        metric: by which its runs are compared.
     """
 
     name: str
@@ -94,6 +100,18 @@ class Study:
     known: int | None = None
     components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scored_on: Split = "val"
+    metric: str = MAP50_95
+
+    @property
+    def score_name(self) -> str:
+        """What readers call its metric."""
+        return COMPARED[self.metric]
+
+    @property
+    def score_number(self) -> str:
+        """The entry of `comparison.plain_numbers` that holds its metric."""
+        size = self.metric.removeprefix("ap_")
+        return f"metrics.{self.metric}" if size == self.metric else f"ap_by_size.{size}"
 
     @property
     def images(self) -> str:
@@ -101,8 +119,13 @@ class Study:
         return "test images" if self.scored_on == "test" else "validation images"
 
 
-def read_study(name: str, output_dir: Path) -> Study:
+def read_study(name: str, output_dir: Path, metric: str | None = None) -> Study:
     """Find the runs of a study, by its study.json or else by the study that records name.
+
+    Args:
+        name: name of the study.
+        output_dir: folder of all output.
+        metric: by which its runs are compared; None for the one that the study declares.
 
     Raises:
         StudyError: if there is no such study, or if its study.json cannot be read.
@@ -113,6 +136,8 @@ def read_study(name: str, output_dir: Path) -> Study:
         content = read_declared(output_dir, name)
     except ConfigError as error:
         raise StudyError(str(error)) from error
+    if metric is None:
+        metric = MAP50_95 if content is None or content.declared is None else content.declared.metric
     if content is not None:
         runs = [_declared_run(entry, find_run(output_dir, entry.run)) for entry in content.runs]
         listed = {run.name for run in runs}
@@ -126,8 +151,8 @@ def read_study(name: str, output_dir: Path) -> Study:
             raise _unknown(name, output_dir, records)
         runs = list(_found_runs(mine, output_dir))
         question, command = "", ""
-    runs = _without_duplicates(runs)
-    study = Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes))
+    runs = _without_duplicates([_judged(replace(run, metric=metric)) for run in runs])
+    study = Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes), metric=metric)
     if content is None:
         return study
     study = replace(study, components=content.components)
@@ -153,20 +178,18 @@ def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:
 
 
 def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
-    return _judged(
-        StudyRun(
-            name=found.name,
-            variant=entry.variant,
-            seed=entry.seed,
-            status=found.state,
-            folder=found.folder,
-            record=found.record,
-            problem=found.problem,
-            overrides=tuple(entry.overrides),
-            swept=entry.swept,
-            baseline=entry.baseline,
-            components=None if entry.components is None else tuple(entry.components),
-        )
+    return StudyRun(
+        name=found.name,
+        variant=entry.variant,
+        seed=entry.seed,
+        status=found.state,
+        folder=found.folder,
+        record=found.record,
+        problem=found.problem,
+        overrides=tuple(entry.overrides),
+        swept=entry.swept,
+        baseline=entry.baseline,
+        components=None if entry.components is None else tuple(entry.components),
     )
 
 
@@ -185,7 +208,7 @@ def _found_runs(records: Mapping[str, Record], output_dir: Path) -> Iterator[Stu
             parts += [f"{key.split('.')[-1]}={_plain(value)}" for key, value in swept.items()]
             found = find_run(output_dir, name)
             run = StudyRun(name, " ".join(parts), records[name].seed, found.state, found.folder, found.record)
-            yield _judged(replace(run, swept=swept))
+            yield replace(run, swept=swept)
 
 
 def _judged(run: StudyRun) -> StudyRun:
@@ -198,8 +221,9 @@ def _judged(run: StudyRun) -> StudyRun:
         killed = run.status == "interrupted" and record.status == "running"
         said = "was killed before it could say why" if killed else f"is {run.status}"
         return replace(run, problem=last[0] if last else said)
-    if record.score is None:
-        return replace(run, status="not a number", problem=f"finished with mAP50-95 {record.metrics.get(METRIC)}")
+    if run.score is None:
+        value = record.value_on(run.scored_on, run.metric)
+        return replace(run, status="not a number", problem=f"finished with {COMPARED[run.metric]} {value}")
     return run
 
 

@@ -10,9 +10,8 @@ from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
 from yolo26_attention.reporting.columns import TERMINAL, Column, component_columns
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.effects import ComponentEffects
-from yolo26_attention.reporting.effects_told import HEADER, effect_rows, explained
+from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.escapes import in_csv, in_markdown
-from yolo26_attention.reporting.study import METRIC
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
@@ -36,7 +35,9 @@ def terminal(results: Results, answer: Answer, written: Sequence[str], choice: s
 
 
 def _effects(effects: ComponentEffects) -> list[str]:
-    return aligned([list(HEADER), *([cell.text for cell in row] for row in effect_rows(effects))], right=[2])
+    return aligned(
+        [list(effect_header(effects)), *([cell.text for cell in row] for row in effect_rows(effects))], right=[2]
+    )
 
 
 def _aligned(results: Results, chosen: Sequence[Column]) -> list[str]:
@@ -66,7 +67,7 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
         groups = "; ".join(", ".join(group) for group in results.groups)
         lines += ["", f"Variants that cannot be told apart: {in_markdown(groups)}"]
     if results.effects is not None and results.effects.estimates:
-        lines += ["", "## What each component does", "", _markdown_row(HEADER)]
+        lines += ["", "## What each component does", "", _markdown_row(effect_header(results.effects))]
         lines.append(_markdown_row(["---", "---:", "---:", "---", "---"]))
         lines += [_markdown_row([_markdown_cell(cell) for cell in row]) for row in effect_rows(results.effects)]
         lines += ["", in_markdown(explained(results.effects))]
@@ -79,11 +80,11 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
             "",
             in_markdown(picture.caption),
         ]
-    header = ["run", "variant", "seed", "status", "mAP50-95", "remark"]
+    header = ["run", "variant", "seed", "status", results.study.score_name, "remark"]
     lines += ["", "## Runs", "", _markdown_row(header)]
     lines.append(_markdown_row(["---", "---", "---:", "---", "---:", "---"]))
     for run in results.study.runs:
-        value = f"{run.record.metrics[METRIC]:.4f}" if run.counts and run.record is not None else ""
+        value = f"{run.score:.4f}" if run.counts and run.score is not None else ""
         row = [run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]
         lines.append(_markdown_row(map(in_markdown, row)))
     lines += ["", "## Notes", "", *(f"- {in_markdown(note)}" for note in results.notes)] if results.notes else []
@@ -143,7 +144,7 @@ def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
     row: dict[str, object] = {c.name: c.fill(variant).value for c in component_columns(results)}
     row |= {"variant": variant.label, "attention": variant.attention, "reference": variant.reference}
     row |= {"runs": len(variant.runs), "finished": len(variant.scores)}
-    row |= _named("map50_95", variant.mean)
+    row |= _named(results.study.metric, variant.mean)
     if (comparison := variant.comparison) is not None:
         row |= {"baseline_seeds": comparison.seeds[1], **_named("difference", difference_of(variant))}
         learned = comparison.unlearned is None
@@ -153,10 +154,10 @@ def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
         needed = comparison.needed
         row |= {"seeds_to_decide": needed and needed.seeds}
         row |= {"seeds_to_decide_low": needed and needed.low, "seeds_to_decide_high": needed and needed.high}
-    if (found := results.images.get(variant.label)) is not None:
-        row |= {"images_difference": found.map50_95.difference, "images_low": found.map50_95.low}
-        row |= {"images_high": found.map50_95.high, "images": found.images}
-    if (both := results.both.get(variant.label)) is not None:
+    if (found := results.over_images(variant.label)) is not None:
+        row |= {"images_difference": found.difference, "images_low": found.low}
+        row |= {"images_high": found.high, "images": results.images[variant.label].images}
+    if (both := results.over_both(variant.label)) is not None:
         row |= {"both_difference": both.estimate, "both_low": both.low, "both_high": both.high}
     return row | _named("latency_ratio", variant.ratio) | dict(variant.numbers)
 

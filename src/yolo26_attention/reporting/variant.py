@@ -16,7 +16,7 @@ class Variant:
 
     Attributes:
         attention: its attention's name, of a mix what stands where; the label where no run has a record yet.
-        scores: seed to mAP50-95 of the runs that count.
+        scores: seed to score, by the study's metric, of the runs that count.
         mean: of the scores.
         reference: label of the variant it is compared with; None for a baseline, and where there is none.
         comparison: with the reference, over seeds.

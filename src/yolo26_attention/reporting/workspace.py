@@ -10,7 +10,7 @@ from yolo26_attention.reporting.swept import swept_lines
 
 
 def swept_points(results: Results) -> Iterator[dict[str, float]]:
-    """Each value of a swept number with the mean mAP50-95 there and its interval, for a plot with it as its axis.
+    """Each value of a swept number with the mean score there and its interval, for a plot with it as its axis.
 
     Weights & Biases draws lines over what was logged, never over configurations, so the report's run logs them.
     """
@@ -39,7 +39,7 @@ def swept_options(study: Study) -> list[str]:
 
 
 def build_workspace(
-    study: str, *, entity: str, project: str, options: Sequence[str], lines: Mapping[str, Sequence[str]]
+    study: str, *, entity: str, project: str, metric: str, options: Sequence[str], lines: Mapping[str, Sequence[str]]
 ) -> Any:
     """The workspace of a study.
 
@@ -47,6 +47,7 @@ def build_workspace(
         study: its name, the group of its runs.
         entity: user or team in Weights & Biases.
         project: as in `tracking.project`.
+        metric: what readers call the metric by which the study is compared.
         options: dotted keys of the configuration that the study varies.
         lines: swept key to the names of its lines, as `swept_points` logs them.
 
@@ -77,11 +78,11 @@ def build_workspace(
     ]
     swept = [
         wr.LinePlot(
-            title=f"mAP50-95 over {key}",
+            title=f"{metric} over {key}",
             x=f"swept/{key}",
             y=[f"swept/{key}/{name}/{number}" for name in names for number in ("mean", "low", "high")],
             title_x=key,
-            title_y="mAP50-95",
+            title_y=metric,
         )
         for key, names in lines.items()
     ]

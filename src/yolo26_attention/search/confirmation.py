@@ -9,6 +9,7 @@ import yaml
 
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.metrics import MAP50_95
 from yolo26_attention.search.driver import Search
 from yolo26_attention.study.declared_looks import Standing
 from yolo26_attention.study.progress import compared_scores, run_states
@@ -75,7 +76,7 @@ def read_confirmation(search: Search, study: str) -> Confirmed | None:
     states = run_states(search.output_dir, content.runs)
     scores: dict[str, dict[int, float]] = {}
     validation: dict[str, dict[int, float]] = {}
-    for state, score in zip(states, compared_scores(states), strict=True):
+    for state, score in zip(states, compared_scores(states, MAP50_95), strict=True):
         if score is not None and state.score is not None:
             scores.setdefault(state.entry.variant, {})[state.entry.seed] = score
             validation.setdefault(state.entry.variant, {})[state.entry.seed] = state.score

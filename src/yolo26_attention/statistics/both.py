@@ -52,6 +52,10 @@ class BothDifference:
     resamples: int
     level: float
 
+    def of(self, metric: str) -> BothInterval | None:
+        """The interval of `map50_95` or `map50`; None for another metric, which is not resampled."""
+        return {"map50_95": self.map50_95, "map50": self.map50}.get(metric)
+
     @property
     def estimate(self) -> float:
         """Of mAP50-95, as `low`, `high`, `error_seeds` and `error_images` are."""

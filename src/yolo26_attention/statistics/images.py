@@ -47,6 +47,10 @@ class ImageDifference:
     level: float
     groups: int | None = None
 
+    def of(self, metric: str) -> Interval | None:
+        """The interval of `map50_95` or `map50`; None for another metric, which is not resampled."""
+        return {"map50_95": self.map50_95, "map50": self.map50}.get(metric)
+
     @property
     def covers(self) -> str:
         """What chance the intervals cover, and what chance they do not."""

@@ -9,13 +9,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.metrics import COMPARED, MAP50_95, PRECISION, RECALL
 
 if TYPE_CHECKING:
     from yolo26_attention.study.runs import StudyEntry
 
-# The largest difference of mAP50-95 that does not matter, unless the study or the report gives another.
+# The largest difference of the metric that does not matter, unless the study or the report gives another.
 MARGIN = 0.005
-KEYS = ("seeds", "margin", "looks", "stop")
+KEYS = ("seeds", "metric", "margin", "looks", "stop")
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Declaration:
     Attributes:
         seeds: seeds of each variant, in the order of training.
         baseline_seeds: seeds of the baselines, with which every variant is compared.
-        margin: the largest difference of mAP50-95 that does not matter; None for MARGIN, unless the report has another.
+        margin: the largest difference of the metric that does not matter; None for MARGIN or the report's own.
         looks: numbers of seeds after which the study may be decided; empty for one look at all seeds.
         stop: whether training stops for variants that are decided or can no longer be decided.
+        metric: by which variants are compared, one of `files.metrics.COMPARED`.
     """
 
     seeds: tuple[int, ...]
@@ -35,6 +37,7 @@ class Declaration:
     margin: float | None = None
     looks: tuple[int, ...] = ()
     stop: bool = False
+    metric: str = MAP50_95
 
     @property
     def margin_or_default(self) -> float:
@@ -61,14 +64,19 @@ def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
             f"{path}: looks={list(looks)} end at {looks[-1]} seeds, but there are {len(seeds)}; make them equal, or "
             "leave seeds out"
         )
+    metric = content.get("metric", MAP50_95)
+    if metric not in COMPARED:
+        raise ConfigError(f"{path}: metric={metric}: {metric_hint(metric)}")
     margin, stop = content.get("margin"), content.get("stop", False)
     if margin is not None and not (isinstance(margin, int | float) and 0 < margin < 1):
-        raise ConfigError(f"{path}: margin={margin}: a difference of mAP50-95 above 0 and below 1, such as 0.01")
+        raise ConfigError(
+            f"{path}: margin={margin}: a difference of {COMPARED[metric]} above 0 and below 1, such as 0.01"
+        )
     if not isinstance(stop, bool):
         raise ConfigError(f"{path}: stop={stop}: true or false")
     if stop and not looks:
         raise ConfigError(f"{path}: stop=true needs looks; declare when to look, for example looks: [3, 5, 10]")
-    return Declaration(seeds, baseline, margin, looks, stop)
+    return Declaration(seeds, baseline, margin, looks, stop, metric)
 
 
 def declaration_hash(declaration: Declaration, question: str, runs: Sequence["StudyEntry"]) -> str:
@@ -79,8 +87,19 @@ def declaration_hash(declaration: Declaration, question: str, runs: Sequence["St
         question: question of the study.
         runs: its runs; their variants, seeds and options count.
     """
+    declared = asdict(declaration)
+    if declaration.metric == MAP50_95:
+        del declared["metric"]  # declarations of before there was a choice keep their hash
     kept = [[run.variant, run.seed, run.overrides] for run in runs]
-    return hashlib.sha256(json.dumps([asdict(declaration), question, kept]).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps([declared, question, kept]).encode()).hexdigest()[:8]
+
+
+def metric_hint(metric: Any) -> str:
+    """What to write instead of a metric that no study is compared by."""
+    hint = f"choose {', '.join(COMPARED)}"
+    if metric in (PRECISION, RECALL):
+        return f"it depends on a confidence that is chosen on the same images; {hint}"
+    return hint
 
 
 def parse_seeds(value: Any) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
     question: How large should the window be?
     seeds: [0, 1, 2]             # or {baseline: 6, others: 3}
-    margin: 0.01                 # optional, as are looks and stop: `study.declaration`
+    margin: 0.01                 # optional, as are metric, looks and stop: `study.declaration`
     looks: [3, 5, 10]
     stop: true
     variants:
@@ -218,8 +218,8 @@ def study_names() -> list[str]:
 def _study(path: Path, content: Any) -> Study:
     if not isinstance(content, dict) or "question" not in content or set(content) - KEYS:
         raise ConfigError(
-            f"{path} needs the keys question, seeds and variants (or components), and may have common, design, margin, "
-            "looks and stop, but no others"
+            f"{path} needs the keys question, seeds and variants (or components), and may have common, design, metric, "
+            "margin, looks and stop, but no others"
         )
     if ("variants" in content) == ("components" in content):
         raise ConfigError(f"{path} needs either variants or components")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import stdev
 
+from yolo26_attention.files.metrics import COMPARED
 from yolo26_attention.statistics import detectable_at_looks, smallest_detectable, worthwhile_baseline_seeds
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import look_levels
@@ -17,7 +18,7 @@ def outlook(states: Sequence[RunState], declared: Declaration) -> list[str]:
         states: states of all runs of the study; the spread is that of the finished runs of each baseline.
         declared: declaration of the study.
     """
-    lines, compared = [], compared_scores(states)
+    lines, compared = [], compared_scores(states, declared.metric)
     for baseline, variants in families([state.entry for state in states]).items():
         own = [score for state, score in zip(states, compared, strict=True) if state.entry.variant == baseline]
         scores = [score for score in own if score is not None]
@@ -47,6 +48,6 @@ def _detectable(baseline: str, scores: Sequence[float], declared: Declaration, v
     looked = f" and looks at {', '.join(map(str, looks))}" if looks else ""
     of_baseline = "" if base == seeds else f" ({base} of {baseline})"
     return (
-        f"with {seeds} seeds{of_baseline}{looked}, a difference of {found:.4f} mAP50-95 is found with a "
-        f"probability of 80 %, if runs scatter as {len(scores)} of {baseline} do (standard deviation {sd:.4f})"
+        f"with {seeds} seeds{of_baseline}{looked}, a difference of {found:.4f} in {COMPARED[declared.metric]} is found "
+        f"with a probability of 80 %, if runs scatter as {len(scores)} of {baseline} do (standard deviation {sd:.4f})"
     )

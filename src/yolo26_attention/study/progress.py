@@ -61,10 +61,15 @@ class TimeLeft:
         return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
 
 
-def compared_scores(states: Sequence[RunState]) -> list[float | None]:
-    """The score by which each run is compared, as in the report: on the test images if all runs have them."""
+def compared_scores(states: Sequence[RunState], metric: str) -> list[float | None]:
+    """The score by which each run is compared, as in the report: on the test images if all runs have them.
+
+    Args:
+        states: states of all runs of the study.
+        metric: one of `files.metrics.COMPARED`.
+    """
     split = common_split(state.record for state in states if state.record is not None and state.score is not None)
-    return [None if state.record is None else state.record.score_on(split) for state in states]
+    return [None if state.record is None else state.record.score_on(split, metric) for state in states]
 
 
 def run_state(output_dir: Path, entry: StudyEntry) -> RunState:

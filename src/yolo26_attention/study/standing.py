@@ -21,7 +21,7 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
         return {}
     scores: dict[str, dict[int, float]] = {state.entry.variant: {} for state in states}
     ended = set()
-    for state, score in zip(states, compared_scores(states), strict=True):
+    for state, score in zip(states, compared_scores(states, declared.metric), strict=True):
         variant, seed = state.entry.variant, state.entry.seed
         if score is not None:
             scores[variant][seed] = score
