@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+PARAMETERS = "model.parameters"
 # Columns of `Study.frame` and the numbers of a record behind them.
 NUMBERS = {
     "map50_95": "metrics.map50_95",
@@ -27,7 +28,7 @@ NUMBERS = {
     "ap_small": "ap_by_size.small",
     "ap_medium": "ap_by_size.medium",
     "ap_large": "ap_by_size.large",
-    "parameters": "model.parameters",
+    "parameters": PARAMETERS,
     "gflops": "model.gflops",
     "p50_ms": "latency.p50_ms",
     "latency_ratio": "latency.ratio_to_stock",
@@ -152,9 +153,10 @@ def _row(run: StudyRun) -> dict[str, Any]:
         "status": run.status,
         **run.swept,
         **{column: numbers.get(number) for column, number in NUMBERS.items()},
+        **({"parameters": int(numbers[PARAMETERS])} if PARAMETERS in numbers else {}),
         "scored_on": run.scored_on,
         "counts": run.counts,
-        "problem": run.problem,
+        "problem": run.problem or "",
     }
 
 
@@ -163,4 +165,6 @@ def _frame(rows: Sequence[dict[str, Any]]) -> "DataFrame":
         from pandas import DataFrame
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("frames need pandas; install it with pip install -e '.[notebook]'") from error
-    return DataFrame(rows)
+    frame = DataFrame(rows)
+    empty = frame.columns[frame.isna().all()]
+    return frame.astype(dict.fromkeys(empty, float))  # NaN, as in columns that have some numbers
