@@ -34,7 +34,7 @@ from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, SweepOptions, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
-from yolo26_attention.study.standing import due, standings
+from yolo26_attention.study.standing import due, families, standings
 from yolo26_attention.study.text import counted, matrix, shown_states, status, summary
 from yolo26_attention.study.wandb_sweep import sweep_definition
 
@@ -195,10 +195,10 @@ def _train(
 
 def _pilot(states: Sequence[RunState], seeds: int) -> list[RunState]:
     """Return the runs of a pilot: the first seeds of every baseline."""
-    own: dict[str, list[RunState]] = {}
+    own: dict[str, list[RunState]] = {label: [] for label in families([state.entry for state in states])}
     for state in states:
-        if state.entry.variant == state.entry.baseline:
-            own.setdefault(state.entry.variant, []).append(state)
+        if state.entry.variant in own:
+            own[state.entry.variant].append(state)
     return [state for runs in own.values() for state in runs[:seeds]]
 
 

@@ -207,7 +207,7 @@ def test_a_command_runs_to_its_end(command, workspace, tmp_path):
     for name in ("my", "mine", "yolo26s.pt"):
         os.symlink(workspace / name, tmp_path / name)
     module, outputs = shlex.split(command)[2], workspace
-    if module in {"src.report", "src.dashboard", "src.export"} or "status=true" in command:
+    if module in {"src.report", "src.dashboard", "src.export", "src.runs"} or "status=true" in command:
         _run([sys.executable, "-m", "src.sweep", "kernel_att", "seeds=0", *SMALL, "tracking=disabled"], tmp_path)
         outputs = tmp_path
     arguments = [re.sub(r"^seeds=.*", "seeds=0", argument) for argument in _arguments(command, outputs)]

@@ -4,7 +4,9 @@ import pytest
 
 from tests.detector.test_baselines import OWN
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.schema import ModelConfig
 from yolo26_attention.plan.checks import check
+from yolo26_attention.plan.model_options import resolve_model
 
 
 def test_a_baseline_goes_through_the_same_path(tiny):
@@ -31,6 +33,15 @@ def test_a_name_beside_a_network_of_one_s_own_is_refused(tiny, tmp_path):
     path.write_text(OWN)
     with pytest.raises(ConfigError, match=r"model.name=yolo26s has no effect on model.yaml=.*; give one of the two"):
         check(tiny("model=yolo26s", f"model.yaml={path}", "placement=p3"))
+
+
+def test_the_default_name_is_refused_only_where_it_was_typed(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(OWN)
+    model = ModelConfig(name="yolo26n", yaml=str(path))
+    assert resolve_model(model, [f"model.yaml={path}"]).name == "mine"
+    with pytest.raises(ConfigError, match=r"model.name=yolo26n has no effect"):
+        resolve_model(model, ["model=yolo26n", f"model.yaml={path}"])
 
 
 @pytest.mark.parametrize(

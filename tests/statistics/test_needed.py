@@ -69,3 +69,14 @@ def test_the_range_is_that_of_the_spread():
 def test_seeds_at_the_ends(mean, se, seeds, words):
     found = seeds_needed(mean, se, 4, 5, margin=1e-9, critical=paired)
     assert (found.seeds, str(found)) == (seeds, words)
+
+
+def test_the_range_holds_the_number_and_is_never_reversed():
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        difference, se = generator.choice([0, 1]) * 10 ** generator.uniform(-5, -1), 10 ** generator.uniform(-5, -1)
+        df, seeds = float(generator.choice([2, 4, 8, 16, 50])), int(generator.integers(2, 8))
+        margin = 10 ** generator.uniform(-3, -1.3)
+        found = seeds_needed(difference, se, df, seeds, margin, lambda freedom: float(stats.t.ppf(0.99375, freedom)))
+        low, number, high = (1001 if n is None else n for n in (found.low, found.seeds, found.high))
+        assert low <= number <= high, (difference, se, df, seeds, margin)

@@ -74,6 +74,8 @@ def test_seeds_of_each_kind_may_be_a_range():
         pytest.param({"seeds": [0, 1], "metric": "map"}, r"metric=map: choose map50_95, map50, ap_small", id="metric"),
         pytest.param({"seeds": [0, 1], "margin": "a"}, r"margin=a: a difference", id="margin-word"),
         pytest.param({"seeds": [0, 1], "stop": True}, r"stop=true needs looks; declare when to look", id="stop"),
+        pytest.param({"seeds": [0, 1], "repeats": 3}, r"repeats=3: the number of seeds .* from 0 to 2", id="repeats"),
+        pytest.param({"seeds": [0, 1], "repeats": True}, r"repeats=True: the number of seeds", id="repeats-word"),
         pytest.param({"looks": [2, 3], "stop": "yes"}, r"stop=yes: true or false", id="stop-word"),
         pytest.param(
             {"seeds": {"baseline": 3}}, r"give baseline and others, such as \{baseline: 6, others: 3\}", id="half"
@@ -102,6 +104,7 @@ def test_a_declaration_survives_study_json():
         pytest.param({"looks": [3, 6]}, id="looks"),
         pytest.param({"stop": False}, id="stop"),
         pytest.param({"metric": "map50"}, id="metric"),
+        pytest.param({"repeats": 2}, id="repeats"),
     ],
 )
 def test_the_hash_changes_with_what_was_declared(changed):

@@ -199,3 +199,19 @@ def test_common_options_may_be_overridden_for_a_pilot(tmp_path):
     text = content(common={"data": "digits", "trainer.epochs": 9})
     points = study(tmp_path, text).points(["trainer.epochs=1"])
     assert points[0].settings == ("data=digits", "attention=baseline", "trainer.epochs=1")
+
+
+def test_repeats_train_the_first_seeds_of_the_baseline_once_more(tmp_path):
+    points = study(tmp_path, content(repeats=2)).points()
+    assert len(points) == 12
+    assert [(p.variant, p.baseline, p.overrides) for p in points[10:]] == [
+        ("baseline repeated", "baseline repeated", ["attention=baseline", "repeat=1", f"seed={seed}"])
+        for seed in (0, 1)
+    ]
+
+
+def test_repeats_of_a_study_of_components_have_no_components(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("question: x\nseeds: [0]\nrepeats: 1\ncomponents: {a: {attention.grafts: {p3: se}}}\n")
+    *_, last = load_study(str(path)).points()
+    assert (last.variant, last.overrides[-2:]) == ("baseline repeated", ["repeat=1", "seed=0"])

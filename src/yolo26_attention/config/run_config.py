@@ -59,8 +59,8 @@ class RunConfig(Config):
     def from_omegaconf(cls, config: DictConfig) -> "RunConfig":
         """Convert a composed configuration.
 
-        A group without a schema, such as a user's YAML without `defaults`, gets the defaults of the options that it
-        lacks.
+        Records of earlier versions lack the newest options. A group without a schema, such as a user's YAML without
+        `defaults`, gets the defaults of the options that it lacks.
 
         Raises:
             OmegaConfBaseException: if a value is missing, or does not fit the schema.
@@ -77,11 +77,12 @@ class RunConfig(Config):
             latency=_typed(config.latency, LatencyConfig),
             placebo=_typed(placebo, OwnPlaceboConfig if "source" in placebo else PlaceboConfig),
             seed=config.seed,
+            repeat=config.repeat if "repeat" in config.keys() else 0,
             study=config.study,
             output_dir=config.output_dir,
             force=config.force,
             retry=config.retry,
-            pause=config.pause if "pause" in config.keys() else None,  # records of earlier versions lack it
+            pause=config.pause if "pause" in config.keys() else None,
             trust=config.trust,
             objectives=list(config.objectives),
         )

@@ -288,6 +288,7 @@ class Config:
     latency: Any = MISSING
     placebo: PlaceboConfig = field(default_factory=PlaceboConfig)
     seed: int = 0
+    repeat: int = 0  # 1, 2, ...: the same training once more, as a run of its own
     study: str = "default"
     output_dir: str = "outputs"
     force: bool = False  # train again even if the run is finished; the finished run is kept in replaced/

@@ -82,9 +82,10 @@ class Checker:
         """
         trust = Trust(given.trust, tuple(own_folders()))
         output_dir = self._folder(given.output_dir)
-        tracking = self._follow_environment(given.tracking, given_overrides())
+        typed = given_overrides()
+        tracking = self._follow_environment(given.tracking, typed)
         self._check_tracking(tracking, given.study, output_dir)
-        model = resolve_model(given.model)
+        model = resolve_model(given.model, typed)
         device = self._device(given.trainer.device)
         weights = self._networks.weights(given.model.weights)
         data = own_data(given.data)

@@ -167,7 +167,7 @@ def _plain(value: Any) -> Any:
 
 
 def readable_name(config: RunConfig, data: str | None = None) -> str:
-    """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed.
+    """Readable folder name: attention, sites, mode and gate if not default, model, data set, seed, repeat.
 
     Args:
         config: the resolved configuration.
@@ -196,7 +196,8 @@ def readable_name(config: RunConfig, data: str | None = None) -> str:
         where = ["+".join(placement.sites)]
         where += [placement.mode.value] if placement.mode != Mode.append else []
         where += [f"gate_{placement.gate}"] if placement.gate != Gate.none else []
-    return "-".join([attention, *where, config.model.name, data or data_name(config), f"s{config.seed}"])
+    again = [f"repeat{config.repeat}"] if config.repeat else []
+    return "-".join([attention, *where, config.model.name, data or data_name(config), f"s{config.seed}", *again])
 
 
 def data_name(config: RunConfig) -> str:

@@ -22,6 +22,7 @@ ALWAYS, OUT = Part.ALWAYS, Part.OUT
 
 PROGRAM: dict[str, Any] = {
     "seed": ALWAYS,
+    "repeat": 0,
     "data": {"test_images": OUT},  # identified by the content of train and val, not by its options
     "model": {"name": ALWAYS, "weights": ALWAYS, "yaml": OUT},  # checkpoint and YAML are identified by their content
     "placement": {"sites": ALWAYS, "mode": "append", "gate": "none"},

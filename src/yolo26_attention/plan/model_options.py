@@ -1,5 +1,6 @@
 """Check the model group: a network that Ultralytics knows, or one of the user's own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
@@ -11,8 +12,12 @@ from yolo26_attention.detector.stock import network_digest
 DEFAULT = "yolo26n"  # of conf/config.yaml
 
 
-def resolve_model(model: ModelConfig) -> ModelConfig:
+def resolve_model(model: ModelConfig, typed: Sequence[str] = ()) -> ModelConfig:
     """Check the name; `model.yaml=PATH` is a network of its own, named after its file and identified by its content.
+
+    Args:
+        model: group of the configuration.
+        typed: overrides as the user gave them, which tell a name that was typed from the default.
 
     Raises:
         ConfigError: if there is no such network, if it is not for detection, or if a name is given beside a YAML.
@@ -22,7 +27,8 @@ def resolve_model(model: ModelConfig) -> ModelConfig:
             raise ConfigError(unknown_model(model.name))
         return model
     path = Path(model.yaml).absolute()
-    if model.name not in (DEFAULT, path.stem):
+    named = any(override.startswith(("model=", "model.name=")) for override in typed)
+    if model.name != path.stem and (named or model.name != DEFAULT):
         raise ConfigError(f"model.name={model.name} has no effect on model.yaml={model.yaml}; give one of the two")
     try:
         digest = network_digest(path)

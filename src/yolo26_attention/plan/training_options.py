@@ -27,6 +27,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "trainer.degrees": (0, 180),
     "trainer.shear": (0, 90),
     "seed": (0, 2**31),
+    "repeat": (0, INFINITY),
     "pause": (1, INFINITY),
     "optimizer.attention.weight_decay": (0, 1),
 }

@@ -13,6 +13,7 @@ from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside
 from yolo26_attention.reporting.declared import compare_at_looks, on_declaration
 from yolo26_attention.reporting.effects import ComponentEffects, component_effects
 from yolo26_attention.reporting.references import with_references
+from yolo26_attention.reporting.repeats import set_repeats_aside, variants_of
 from yolo26_attention.reporting.scored import on_common_images
 from yolo26_attention.reporting.settings import attention_name
 from yolo26_attention.reporting.study import Study, StudyRun, records_that_count
@@ -132,11 +133,9 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
     """
     if margin is None:
         margin = MARGIN if study.plan is None else study.plan.margin_or_default
-    study = on_common_images(set_doubtful_runs_aside(study))
-    by_label = defaultdict(list)
-    for run in study.runs:
-        by_label[run.variant].append(run)
-    variants = with_references(study, [_summary(*each, level, floor_of(margin)) for each in by_label.items()])
+    study = set_repeats_aside(on_common_images(set_doubtful_runs_aside(study)))
+    summaries = [_summary(*each, level, floor_of(margin)) for each in variants_of(study).items()]
+    variants = with_references(study, summaries)
     variants.sort(key=lambda variant: not variant.is_baseline)  # stable: the study's order otherwise
     variants = _compared(study, variants, margin, level)
     effects = component_effects(study, variants, margin, level)

@@ -63,11 +63,24 @@ def _least(
     def decides(n: int) -> bool:
         error, freedom = se * math.sqrt(seeds / n), df * (n - 1) / max(seeds - 1, 1)
         bound = critical(freedom)
-        different = 1 - scipy.special.nctdtr(freedom, abs(difference) / error, bound)
+        different = 1 - _noncentral_t_below(bound, freedom, abs(difference) / error)
         missed = sum(
-            scipy.special.nctdtr(freedom, (margin + shift) / error, bound) for shift in (difference, -difference)
+            _noncentral_t_below(bound, freedom, (margin + shift) / error) for shift in (difference, -difference)
         )
         return bool(max(different, 1 - missed) >= POWER)
 
     found = bisect_left(range(MOST_SEEDS + 1), True, lo=2, key=decides)
     return found if found <= MOST_SEEDS else None
+
+
+def _noncentral_t_below(bound: float, freedom: float, noncentrality: float) -> float:
+    """Distribution function of the noncentral t.
+
+    SciPy returns NaN where the probability is too small for it; the normal approximation takes its place there
+    (Abramowitz and Stegun 1964, equation 26.7.10).
+    """
+    found = float(scipy.special.nctdtr(freedom, noncentrality, bound))
+    if not math.isnan(found):
+        return found
+    shifted = bound * (1 - 1 / (4 * freedom)) - noncentrality
+    return float(scipy.special.ndtr(shifted / math.sqrt(1 + bound**2 / (2 * freedom))))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 # The largest difference of the metric that does not matter, unless the study or the report gives another.
 MARGIN = 0.005
-KEYS = ("seeds", "metric", "margin", "looks", "stop")
+KEYS = ("seeds", "metric", "margin", "looks", "stop", "repeats")
+# Declared since there was a choice; at their defaults they are no part of the hash.
+LATER = ("metric", "repeats")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Declaration:
         looks: numbers of seeds after which the study may be decided; empty for one look at all seeds.
         stop: whether training stops for variants that are decided or can no longer be decided.
         metric: by which variants are compared, one of `files.metrics.COMPARED`.
+        repeats: number of seeds with which the baseline is trained a second time, to see how much equal trainings
+            differ.
     """
 
     seeds: tuple[int, ...]
@@ -38,6 +42,7 @@ class Declaration:
     looks: tuple[int, ...] = ()
     stop: bool = False
     metric: str = MAP50_95
+    repeats: int = 0
 
     @property
     def margin_or_default(self) -> float:
@@ -76,7 +81,11 @@ def read_declaration(path: str, content: Mapping[str, Any]) -> Declaration:
         raise ConfigError(f"{path}: stop={stop}: true or false")
     if stop and not looks:
         raise ConfigError(f"{path}: stop=true needs looks; declare when to look, for example looks: [3, 5, 10]")
-    return Declaration(seeds, baseline, margin, looks, stop, metric)
+    repeats = content.get("repeats", 0)
+    most = len(seeds)
+    if type(repeats) is not int or not 0 <= repeats <= most:
+        raise ConfigError(f"{path}: repeats={repeats}: the number of seeds to repeat, a whole number from 0 to {most}")
+    return Declaration(seeds, baseline, margin, looks, stop, metric, repeats)
 
 
 def declaration_hash(declaration: Declaration, question: str, runs: Sequence["StudyEntry"]) -> str:
@@ -87,9 +96,8 @@ def declaration_hash(declaration: Declaration, question: str, runs: Sequence["St
         question: question of the study.
         runs: its runs; their variants, seeds and options count.
     """
-    declared = asdict(declaration)
-    if declaration.metric == MAP50_95:
-        del declared["metric"]  # declarations of before there was a choice keep their hash
+    default = {field.name: field.default for field in fields(Declaration)}
+    declared = {key: value for key, value in asdict(declaration).items() if key not in LATER or value != default[key]}
     kept = [[run.variant, run.seed, run.overrides] for run in runs]
     return hashlib.sha256(json.dumps([declared, question, kept]).encode()).hexdigest()[:8]
 

@@ -2,7 +2,7 @@
 
     question: How large should the window be?
     seeds: [0, 1, 2]             # or {baseline: 6, others: 3}
-    margin: 0.01                 # optional, as are metric, looks and stop: `study.declaration`
+    margin: 0.01                 # optional, as are metric, looks, stop and repeats: `study.declaration`
     looks: [3, 5, 10]
     stop: true
     variants:
@@ -35,6 +35,7 @@ SWEEPS = Path(__file__).parents[3] / "sweeps"
 KEYS = {"question", "variants", "components", "design", "common", *DECLARED}
 # Label, options and swept values.
 Cell = tuple[str, dict[str, Any], dict[str, Any]]
+REPEATED = "repeated"
 # What may differ between a variant and the baseline that it is compared with.
 TREATMENT = re.compile(r"(attention|placement|placebo|optimizer\.attention)(\.|$)")
 
@@ -133,7 +134,17 @@ class Study:
                     Point(label, own, settings, swept, compared[label], components)
                     for own in (due if label in compared.values() else [seed])
                 ]
-        return points
+        return points + self._repeats(points)
+
+    def _repeats(self, points: Sequence[Point]) -> list[Point]:
+        """The main baseline's first seeds once more, as a variant that is compared with nothing."""
+        label = BASELINE if BASELINE in {point.variant for point in points} else points[0].variant
+        label_again = f"{label} {REPEATED}"
+        first = [point for point in points if point.variant == label][: self.declared.repeats]
+        return [
+            replace(point, variant=label_again, baseline=label_again, settings=(*point.settings, "repeat=1"))
+            for point in first
+        ]
 
     def _varied(self) -> set[str]:
         """Keys in which the variants differ."""
@@ -219,7 +230,7 @@ def _study(path: Path, content: Any) -> Study:
     if not isinstance(content, dict) or "question" not in content or set(content) - KEYS:
         raise ConfigError(
             f"{path} needs the keys question, seeds and variants (or components), and may have common, design, metric, "
-            "margin, looks and stop, but no others"
+            "margin, looks, stop and repeats, but no others"
         )
     if ("variants" in content) == ("components" in content):
         raise ConfigError(f"{path} needs either variants or components")

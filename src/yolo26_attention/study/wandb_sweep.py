@@ -23,10 +23,11 @@ def sweep_definition(study: Study, name: str, overrides: Sequence[str]) -> dict[
     """
     if special := [override for override in overrides if override.startswith("attention.")]:
         raise ConfigError(f"{special[0]}: the baseline has no such option; write it into a study file of your own")
-    if study.declared.stop or study.declared.seeds != study.declared.baseline_seeds:
+    declared = study.declared
+    if declared.stop or declared.repeats or declared.seeds != declared.baseline_seeds:
         raise ConfigError(
-            f"wandb=true: agents train every point with every seed, and know no stop=true and no further seeds of the "
-            f"baseline; start {study.name} with python -m src.sweep"
+            f"wandb=true: agents train every point with every seed, and know no stop=true, no repeats and no further "
+            f"seeds of the baseline; start {study.name} with python -m src.sweep"
         )
     return {
         "name": name,
@@ -36,7 +37,7 @@ def sweep_definition(study: Study, name: str, overrides: Sequence[str]) -> dict[
         "metric": {"name": MAP50_95, "goal": "maximize"},
         "parameters": {
             "point": {"values": point_options(study)},
-            "seed": {"values": list(study.declared.seeds)},
+            "seed": {"values": list(declared.seeds)},
         },
         "command": [
             "${env}",

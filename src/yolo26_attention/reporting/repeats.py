@@ -1,0 +1,52 @@
+"""How much equal trainings differ: the floor of the spread, which no number of seeds or images lowers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from yolo26_attention.reporting.study import Study, StudyRun
+
+STATUS = "repeat"
+
+
+def set_repeats_aside(study: Study) -> Study:
+    """The study whose repeated runs are in no comparison, with a note on what they show."""
+    again = [run for run in study.runs if _is_repeat(run)]
+    if not again:
+        return study
+    note = _note([run for run in study.runs if not _is_repeat(run)], again)
+    aside = "the same training once more: it shows how much equal trainings differ, and is compared with nothing else"
+    runs = tuple(
+        replace(run, status=STATUS, problem=aside) if run.counts and _is_repeat(run) else run for run in study.runs
+    )
+    return replace(study, runs=runs, notes=(*study.notes, note))
+
+
+def variants_of(study: Study) -> dict[str, list[StudyRun]]:
+    """The runs of each variant, by label, without those that repeat another one."""
+    found: dict[str, list[StudyRun]] = {}
+    for run in study.runs:
+        if not _is_repeat(run):
+            found.setdefault(run.variant, []).append(run)
+    return found
+
+
+def _is_repeat(run: StudyRun) -> bool:
+    return any(override.startswith("repeat=") for override in run.overrides)
+
+
+def _note(runs: Sequence[StudyRun], again: Sequence[StudyRun]) -> str:
+    """What the pairs of equal trainings show, with the standard deviation of one training around their mean."""
+    first = {tuple(run.overrides): run.score for run in runs}
+    pairs = [(first.get(tuple(o for o in run.overrides if not o.startswith("repeat="))), run.score) for run in again]
+    differences = [abs(one - other) for one, other in pairs if one is not None and other is not None]
+    told = f"{len(differences)} of {len(again)} trainings were done twice with the same seed"
+    if not differences:
+        return f"{told}, so nothing is known about how much equal trainings differ"
+    if not any(differences):
+        return f"{told}, and had the very same score: all spread between runs comes from the seed"
+    spread = math.sqrt(sum(each**2 for each in differences) / (2 * len(differences)))
+    return (
+        f"{told}; their scores differ by up to {max(differences):.4f} (standard deviation of one training "
+        f"{spread:.4f}: however many images score it, a run scatters as much)"
+    )
