@@ -33,7 +33,7 @@ def own_signature(target: str, folders: Sequence[str]) -> tuple[str, dict[str, O
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     except SyntaxError as error:
         raise ConfigError(f"attention._target_={target}: {file}:{error.lineno}: SyntaxError: {error.msg}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # also null bytes
         raise ConfigError(f"attention._target_={target}: {file}: {error}; save it as UTF-8") from error
     definitions = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     found = definitions.get(name)
