@@ -94,13 +94,10 @@ def report(options: Options) -> str:
     from yolo26_attention.reporting.answer import answer
     from yolo26_attention.reporting.choice import chosen_columns, named_list
     from yolo26_attention.reporting.comparison import compare
-    from yolo26_attention.reporting.curves import draw_curves
-    from yolo26_attention.reporting.effects_figure import draw_effects
-    from yolo26_attention.reporting.figures import draw_all
-    from yolo26_attention.reporting.matched import draw_matched
     from yolo26_attention.reporting.over_images import with_images
     from yolo26_attention.reporting.page import page
     from yolo26_attention.reporting.paper import document, latex
+    from yolo26_attention.reporting.pictures import draw_pictures
     from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 
     study = read_study(study_name(options.study), Path(options.output_dir), options.metric)
@@ -110,9 +107,7 @@ def report(options: Options) -> str:
     results = with_images(results, options.resamples)
     said = answer(results)
     drawn = replace(said, about=_about(results, options.variant)) if options.variant else said
-    effects = draw_effects(results)
-    pictures = [*([] if effects is None else [effects]), *draw_all(results), *draw_curves(results)]
-    pictures += draw_matched(results, drawn, options.resamples)
+    pictures = draw_pictures(results, drawn, options.resamples)
     pictures += _looks(results, drawn, named_list(options.sites)) if options.looks else []
     command = f"python -m src.report {options.study}"
     if options.output_dir != "outputs":

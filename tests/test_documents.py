@@ -129,6 +129,8 @@ def test_a_command_is_accepted(command, workspace, monkeypatch, capsys):
     elif command.startswith("pip install -e "):
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert set(re.findall(r"\.\[(\w+)\]", command)) <= set(extras)
+    elif found := re.match(r"source (\S+)$", command):
+        assert (ROOT / found[1]).is_file()
     elif found := re.match(r"wandb (\w+)", command):
         subprocess.run(
             [sys.executable, "-m", "wandb", found[1], "--help"], capture_output=True, check=True, env=os.environ

@@ -70,6 +70,11 @@ FOR_USERS = (
 ELSEWHERE = {
     ("training/out_of_memory.py", "out of memory in epoch"): "tests/training/test_out_of_memory.py",
     ("plan/training_options.py", " is not possible on several GPUs"): "tests/run/test_pause.py: needs two GPUs",
+    ("config/command_line.py", ": --help lists the options of one"): "tests/config/test_attention_help.py",
+    ("config/attention_help.py", ": your YAML has no _target_"): "as above",
+    ("config/own_signature.py", "attention._target_="): "as above",
+    ("detector/importing.py", "; correct that line"): "tests/test_own_attention.py",
+    ("reporting/notebook.py", ": this folder is not of a study"): "tests/reporting/test_notebook_study.py",
     ("search/definition.py", "{path}: {error}"): "tests/search/test_search_file.py",
     ("search/state.py", "search={folder.name}"): "as above",
     ("search/state.py", " is no search "): "as above",

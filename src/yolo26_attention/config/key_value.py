@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
+from yolo26_attention.config.words import refuse_word
 
 Schema = TypeVar("Schema")
 EXPECTED = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -75,6 +76,7 @@ def read_options(schema: type[Schema], arguments: Sequence[str]) -> Schema:
     OmegaConf.set_readonly(config, False)
     for argument in arguments:
         key, equals, value = argument.partition("=")
+        refuse_word(argument)
         if not equals and names:
             key, value = names.pop(0), argument
         elif not equals and many is not None and not argument.startswith("-"):

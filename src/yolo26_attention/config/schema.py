@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from yolo26_attention.attention.option import option
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.config.errors import ConfigError as ConfigError  # re-export
 
@@ -21,7 +22,7 @@ class PlaceboAttentionConfig:
 
     name: str = "placebo"
     _target_: str = "yolo26_attention.attention.placebo.Placebo"
-    shortcut: bool = True  # add the input to the output
+    shortcut: bool = option(True, "add the input to the output")
 
 
 @dataclass
@@ -29,7 +30,10 @@ class MixConfig:
     """Several attention modules in one network: by site a name, a mapping with name and options, or a list of these."""
 
     name: str = "mix"
-    grafts: Any = None  # such as {p3: acmix, p5: {name: cbam, mode: replace}}; Any, as Hydra adds no key to a dict
+    # Any, because Hydra adds no key to a dict.
+    grafts: Any = option(
+        None, "what goes where, such as {p3: acmix, p5: {name: cbam, mode: replace}}", "a mapping by site"
+    )
 
 
 class MatchBy(StrEnum):
@@ -43,9 +47,9 @@ class MatchBy(StrEnum):
 class PlaceboConfig:
     """The attention that `attention=placebo` matches; no effect on any other attention."""
 
-    matches: str = "acmix"  # another attention, or the dotted path of a class
-    options: Any = None  # options of that attention, such as {kernel_att: 5}; null: its defaults
-    by: MatchBy = MatchBy.parameters  # flops: counted at trainer.imgsz
+    matches: str = option("acmix", "the attention that it matches", "another attention, or the dotted path of a class")
+    options: Any = option(None, "options of that attention, such as {kernel_att: 5}; null: its defaults", "a mapping")
+    by: MatchBy = option(MatchBy.parameters, "what is matched; flops are counted at trainer.imgsz")
 
 
 class Mode(Enum):  # no StrEnum, because `replace` is a method of str

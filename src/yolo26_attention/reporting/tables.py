@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.answer import Answer
@@ -111,16 +112,20 @@ def comma_separated(results: Results, choice: str = "default") -> str:
     By default it has every number there is, otherwise the chosen columns with their deviations and bounds.
     """
     file = io.StringIO()
-    if choice == "default":
-        rows = [_plain_row(results, variant) for variant in results.variants]
-    else:
-        chosen = chosen_columns(results, choice)
-        rows = [_chosen_row(chosen, row) for row in rows_of(results, chosen)]
+    rows = numbers_of(results, choice)
     names = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: in_csv(value) for name, value in row.items()} for row in rows)
     return file.getvalue()
+
+
+def numbers_of(results: Results, choice: str = "default") -> list[dict[str, Any]]:
+    """The rows of `comma_separated`, as values by name."""
+    if choice == "default":
+        return [_plain_row(results, variant) for variant in results.variants]
+    chosen = chosen_columns(results, choice)
+    return [_chosen_row(chosen, row) for row in rows_of(results, chosen)]
 
 
 def effects_separated(effects: ComponentEffects) -> str:
