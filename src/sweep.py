@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 
 from src.train import train_one
 from yolo26_attention.compat.hydra import launch
+from yolo26_attention.config.command_line import INTERRUPTED, interruptible_command
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.key_value import option_lines
@@ -149,7 +150,10 @@ def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
 
 
 def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence[PlannedRun]) -> int:
-    """Write study.json, launch the unfinished runs and print a summary; 0 if every run of the study is finished."""
+    """Write study.json, launch the unfinished runs and print a summary.
+
+    Returns 0 if every run of the study is finished, or in the hands of another process.
+    """
     entries = [run.entry for run in planned]
     _tell_replaced(request, output_dir, entries)
     study, command = request.study, shlex.join(request.command)
@@ -165,10 +169,14 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
     if request.options.pilot is not None:
         print("\n".join(outlook(states, declared)))
         states = _pilot(states, request.options.pilot)
-    finished = all(state.state in {"finished", "stopped"} for state in states)
-    if finished and not stopped and not request.timed_by_itself:
+    finished = all(state.state in {"finished", "stopped", "running"} for state in states)
+    complete = all(state.state in {"finished", "stopped"} for state in states)
+    if stopped:
+        print("\ninterrupted; run the same command again to continue the study", file=sys.stderr)
+        return INTERRUPTED
+    if complete and not request.timed_by_itself:
         stopped = time_at_the_end(request, str(base.hydra.launcher._target_), CONF.parent)
-    return 130 if stopped else int(not finished)
+    return INTERRUPTED if stopped else int(not finished)
 
 
 def _train(
@@ -181,7 +189,7 @@ def _train(
     """
     declared = request.study.declared
     retry = request.options.retry
-    settled = {"finished"} if retry else {"finished", "failed"}
+    settled = {"finished", "running"} if retry else {"finished", "running", "failed"}
     added = [f"study={request.name}", f"retry={str(retry).lower()}"]
     added += [] if request.timed_by_itself else ["latency=disabled"]
     tried: set[str] = set()
@@ -191,6 +199,7 @@ def _train(
         states = run_states(output_dir, entries)
         if tried and (told := [standing.text for standing in standings(states, declared).values()]):
             log.info("study %s: %s", request.name, "; ".join(told))
+        tried -= {state.entry.run for state in states if state.state == "running"}  # another process has it now
         wanted = due(states, declared) if request.options.pilot is None else _pilot(states, request.options.pilot)
         todo = [state for state in distinct(wanted) if state.state not in settled and state.entry.run not in tried]
         if not todo:
@@ -247,13 +256,14 @@ def main() -> None:
         studies = "\n".join(f"  {name:<14} {load_study(name).question}" for name in study_names())
         print(USAGE.format(options="\n".join(option_lines(SweepOptions)), studies=studies))
         return
-    register_configs()
-    try:
-        request = parse(arguments)
-        with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
-            sys.exit(_time(request) if isinstance(request, TimeRequest) else sweep(request))
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+    with interruptible_command("run the same command again to continue the study"):
+        register_configs()
+        try:
+            request = parse(arguments)
+            with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
+                sys.exit(_time(request) if isinstance(request, TimeRequest) else sweep(request))
+        except ConfigError as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

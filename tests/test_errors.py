@@ -53,8 +53,8 @@ from yolo26_attention.yolo import grafted_yolo
 ROOT = CONF.parent
 ERRORS = {
     *("ConfigError", "DataChangedError", "DataUnreadableError", "DatasetInvalidError", "DatasetMissingError"),
-    *("DiskFullError", "ForeignStateError", "LockError", "NewerFormatError"),
-    *("ObjectiveError", "RunSkippedError", "StudyError"),
+    *("DiskFullError", "ForeignStateError", "LockError", "MemoryFullError", "NewerFormatError"),
+    *("ObjectiveError", "RunHeldError", "RunSkippedError", "StudyError"),
 }
 # Where a ValueError is what a user reads; elsewhere it speaks to who calls a function.
 FOR_USERS = (
@@ -68,6 +68,7 @@ FOR_USERS = (
 )
 # Not reached by the table, and why.
 ELSEWHERE = {
+    ("training/out_of_memory.py", "out of memory in epoch"): "tests/training/test_out_of_memory.py",
     ("plan/training_options.py", " is not possible on several GPUs"): "tests/run/test_pause.py: needs two GPUs",
     ("search/definition.py", "{path}: {error}"): "tests/search/test_search_file.py",
     ("search/state.py", "search={folder.name}"): "as above",

@@ -256,8 +256,8 @@ def test_a_run_that_another_process_is_at_is_skipped(tmp_path):
         path.unlink()
     with run_lock(tmp_path / "outputs" / "locks" / f"{simam}.lock"):
         second = sweep(tmp_path, *arguments)
-    assert f"skipped: another process holds {tmp_path}/outputs/locks/{simam}.lock" in second.stdout
-    assert "skipped: simam placement=p4, seed 0" in second.stdout
+        assert "trained by another process: simam placement=p4, seed 0" in second.stdout
+    assert "skipped" not in second.stdout
     assert {name: record["status"] for name, record in records(tmp_path).items()} == {
         "baseline-yolo26n-digits-s0": "finished",
         "breaks-p3-yolo26n-digits-s0": "failed",

@@ -60,7 +60,7 @@ def _peak_cuda(call: Callable[[Any], Any], x: Any, device: torch.device) -> int:
 
 
 def _peaks_cpu(calls: Sequence[tuple[Callable[[Any], Any], Any]]) -> list[int]:
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's library
+    os.environ["KINETO_LOG_LEVEL"] = "99"  # at Ultralytics' 5 the profiler's library still logs every start and stop
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         for call, x in calls:
             with record_function(CALL):

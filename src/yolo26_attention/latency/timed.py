@@ -9,9 +9,10 @@ import torch
 from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.latency.backends import EXPORTED
 from yolo26_attention.latency.calm import Calm
-from yolo26_attention.latency.clocks import event_clock, wall_clock
+from yolo26_attention.latency.clocks import Call, Clock, event_clock, wall_clock
 from yolo26_attention.latency.machine import Machine, Watched
 from yolo26_attention.latency.memory import Relocation
+from yolo26_attention.latency.progress import counted_pairs
 from yolo26_attention.latency.protocol import Rounds, time_in_turn
 from yolo26_attention.latency.ready import Ready
 
@@ -55,24 +56,32 @@ def time_networks(
     relocation = Relocation([ready.deployed.network for ready in networks], first)
     moves = options.backend == "eager" and device.type == "cpu"
     calm = Calm(machine, options.patience or 0.0, first)
+    seconds = budget(options, networks)
 
-    def between() -> None:
-        calm()
-        if moves:
-            relocation()
+    def timed(what: str, calls: Sequence[Call], clock: Clock) -> Rounds:
+        with counted_pairs(what, options.max_pairs, seconds) as step:
 
-    timed = partial(
-        time_in_turn,
-        inputs=range(max(len(ready.groups) for ready in networks)),
-        seconds=budget(options, networks),
-        max_pairs=options.max_pairs,
-        width=options.width,
-        pairs=pairs,
-        between=between,
-        now=calm.now,
-    )
-    clock = event_clock(device) if on_stream(options.backend, device) else wall_clock(device)
-    alone = timed([ready.alone for ready in networks], clock=clock)
-    whole = timed([ready.whole for ready in networks], clock=wall_clock(device))
+            def between() -> None:
+                calm()
+                if moves:
+                    relocation()
+                step()
+
+            return time_in_turn(
+                calls,
+                range(max(len(ready.groups) for ready in networks)),
+                clock,
+                seconds=seconds,
+                max_pairs=options.max_pairs,
+                width=options.width,
+                pairs=pairs,
+                between=between,
+                now=calm.now,
+            )
+
+    backend = options.backend.value
+    clock = event_clock(device) if on_stream(backend, device) else wall_clock(device)
+    alone = timed(backend, [ready.alone for ready in networks], clock)
+    whole = timed(f"{backend}, end to end", [ready.whole for ready in networks], wall_clock(device))
     seen = machine.stop()
     return Timed(alone, whole, replace(seen, use=replace(seen.use, waited_seconds=round(calm.waited, 1))))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
 from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.answer import Answer, latency_sure
@@ -24,6 +24,18 @@ from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.study.targets import described
 
 
+def template(name: str) -> Template:
+    """A template of this package; what it shows is escaped, and a name that it does not get is an error."""
+    environment = Environment(
+        loader=PackageLoader("yolo26_attention.reporting", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
 def page(
     results: Results, answer: Answer, pictures: Sequence[Picture], command: str, written: str, choice: str = "default"
 ) -> str:
@@ -37,17 +49,10 @@ def page(
         written: when it was made, as it is to be shown.
         choice: the columns of the comparison, as `chosen_columns` takes them.
     """
-    environment = Environment(
-        loader=PackageLoader("yolo26_attention.reporting", "templates"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     chosen = chosen_columns(results, choice)
     common, own = _settings(results)
     problems = [run for run in results.study.runs if not run.counts]
-    return environment.get_template("page.html").render(
+    return template("page.html").render(
         study=results.study,
         results=results,
         answer=answer,
