@@ -92,9 +92,12 @@ def test_several_networks_share_a_stock_network_and_are_compared_with_their_base
 ):
     timed = []
     time_in_turn = timed_module.time_in_turn
-    monkeypatch.setattr(timed_module, "time_in_turn", lambda networks, **given: (
-        timed.append((len(networks), given["pairs"], given["seconds"])) or time_in_turn(networks, **given)
-    ))  # fmt: skip
+
+    def watched(networks, *others, **given):
+        timed.append((len(networks), given["pairs"], given["seconds"]))
+        return time_in_turn(networks, *others, **given)
+
+    monkeypatch.setattr(timed_module, "time_in_turn", watched)
     slow = copy.deepcopy(grafted)
     slow.model[0].register_forward_hook(_burn)
     subjects = [
