@@ -117,8 +117,8 @@ def even_look(variant: str, reached: Mapping[str, tuple[float, int]]) -> str:
         return ""
     told = ", ".join(f"{pixels:.0f} of {window} at {site}" for site, (pixels, window) in reached.items())
     return (
-        f"The attention of {variant} averages its window and selects nothing: a pixel spreads it over {told} pixels, so "
-        "a plain mean would do the same."
+        f"The attention of {variant} averages its window and selects nothing: a pixel spreads it over {told} pixels, "
+        "so a plain mean would do the same."
     )
 
 
