@@ -49,6 +49,7 @@ def test_the_record_has_what_was_trained_on(pets, planned):
     assert record.data["identity"] == plan.dataset.identity
     assert record.data["train"] == {
         "images": 3,
+        "objects": 2,
         "unlabelled": 1,
         "looked_for": f"{pets}/labels/train/c.txt",
         "backgrounds": 0,
