@@ -1,7 +1,7 @@
 """Converts a data set in the form of Pascal VOC to the layout that Ultralytics trains on.
 
-Ultralytics' own conversion is a script in its VOC.yaml for that one data set. It does not check the files, and moves the
-images.
+Ultralytics' own conversion is a script in its VOC.yaml, for the data set of that name alone: it moves the images and
+checks no file.
 """
 
 import hashlib
@@ -75,13 +75,16 @@ def convert_voc(name: str, source: Path, cache: Path, digest: str | None = None)
             f"digest {voc.digest}, not data.digest={digest}; restore its files, or choose data=pascal_voc for a set of "
             "your own"
         )
+    key = hashlib.sha256(json.dumps([CONVERSION, voc.digest]).encode()).hexdigest()[:12]
+    folder = cache.absolute() / f"{name}-{key}"
+    if not folder.exists():
+        for image in voc.images:
+            _check_size(source, image)
     labels = [_label(image) for image in voc.images]
     classes = sorted({row[0] for label in labels for row in label.rows})
     if not classes:
         raise DatasetInvalidError(f"data.source={source} has no box that can be used in any annotation; add some")
     files = _files(voc, labels, classes)
-    key = hashlib.sha256(json.dumps([CONVERSION, voc.digest]).encode()).hexdigest()[:12]
-    folder = cache.absolute() / f"{name}-{key}"
     if folder.exists() and (fault := _fault(folder, voc, files)):
         log.warning("The converted set %s is damaged (%s); converting it again.", folder, fault)
         discard_folder(folder)
@@ -141,8 +144,6 @@ def _fault(folder: Path, voc: VocSet, labels: dict[str, bytes]) -> str:
 
 
 def _build(folder: Path, source: Path, voc: VocSet, labels: dict[str, bytes]) -> None:
-    for image in voc.images:
-        _check_size(source, image)
     with build_folder(folder) as building:
         for kind in ("images", "labels"):
             for split in {image.split for image in voc.images}:
@@ -160,8 +161,8 @@ def _check_size(source: Path, image: VocImage) -> None:
         width, height = exif_size(opened)  # turned as the training turns it
     if (width, height) != (image.width, image.height):
         raise DatasetInvalidError(
-            f"data.source={source}: {image.annotation} says {image.width} x {image.height} pixels, but {image.file} has "
-            f"{width} x {height}; correct size: or the image"
+            f"data.source={source}: {image.annotation} says {image.width} x {image.height} pixels, but {image.file} "
+            f"has {width} x {height}; correct its size element, or the image"
         )
 
 
@@ -187,14 +188,16 @@ def _write_yaml(folder: Path, voc: VocSet, classes: list[str]) -> Path:
 
 def _remarks(voc: VocSet, labels: list[_Label]) -> Iterable[str]:
     kinds = {
-        "difficult": "objects are marked difficult and left out; a detection of one counts as wrong",
+        "difficult": "boxes are marked difficult and left out; a detection of one counts as wrong",
         "without_area": "boxes have no area inside their image and are left out",
         "clipped": "boxes extend beyond their image and are clipped",
     }
+    total = sum(len(image.objects) for image in voc.images)
     for kind, said in kinds.items():
         counts = [getattr(label, kind) for label in labels]
         if any(counts):
             first = next(image for image, count in zip(voc.images, counts, strict=True) if count)
-            yield f"{sum(counts)} {said}; the first is in {first.annotation.name}"
+            yield f"{sum(counts)} of {total} {said}; the first is in {first.annotation.name}"
     if voc.unlisted:
-        yield f"{len(voc.unlisted)} annotations are in no list and are not used; the first is {voc.unlisted[0]}.xml"
+        unlisted, of = len(voc.unlisted), len(voc.unlisted) + len(voc.images)
+        yield f"{unlisted} of {of} annotations are in no list and are not used; the first is {voc.unlisted[0]}.xml"

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.request import urlopen
 
 from yolo26_attention.data.data_yaml import DatasetInvalidError, DatasetMissingError
-from yolo26_attention.data.voc import is_voc
+from yolo26_attention.data.voc import FOLDERS, is_voc
 from yolo26_attention.files.building import build_folder
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def _voc_in(url: str, folder: Path) -> Path:
     found = [path.parent for path in folder.rglob("Annotations") if is_voc(path.parent)]
     if len(found) != 1:
         raise DatasetInvalidError(
-            f"data.url={url} has {len(found)} folders of Pascal VOC, with Annotations/, JPEGImages/ and ImageSets/Main; "
-            "it needs one: unpack it yourself and give data.source=FOLDER"
+            f"data.url={url} has {len(found)} folders with {', '.join(FOLDERS)}; it needs one: unpack it yourself and "
+            "give data.source=FOLDER"
         )
     return found[0]

@@ -201,7 +201,7 @@ def readable_name(config: RunConfig, data: str | None = None) -> str:
 
 
 def data_name(config: RunConfig) -> str:
-    """Name of a run's data set: that of the folder if it has no name, or if that of the YAML says nothing (data.yaml)."""
+    """Name of a run's data set: that of the folder if the name itself says nothing, as with data.yaml or pascal_voc."""
     if isinstance(config.data, VocDataConfig):
         own = config.data.source is not None and config.data.name == PASCAL_VOC
         return Path(config.data.source or "").resolve().name if own else config.data.name
