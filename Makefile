@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 PYTEST_TWICE := -m pytest --numprocesses 2 --dist worksteal
 ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
-.PHONY: help install train study components test test-all test-browser test-chaos test-cluster test-zoo zoo lint benchmark gpu-day simulate self-test
+.PHONY: help install train study components test test-all test-browser test-chaos test-cluster test-zoo zoo attentions notebook picture lint benchmark gpu-day simulate self-test
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,15 @@ test-cluster: install  ## studies on a real Slurm and a real Ray of two nodes on
 
 test-zoo: install  ## every attention in every mode, trained, saved, exported: prints the table (half an hour)
 	$(RUN) -m pytest tests/test_zoo.py && cat outputs/zoo.md
+
+attentions: install  ## docs/attentions.md from the code: every attention and its options
+	$(RUN) -m yolo26_attention.config.attention_help > docs/attentions.md
+
+notebook: install  ## run all cells of docs/notebook.ipynb again, and keep their outputs (a minute on two CPU cores)
+	$(VENV)/bin/jupyter execute --inplace docs/notebook.ipynb
+
+picture: install  ## docs/terminal.svg, the README's picture, from a real run (a minute on two CPU cores)
+	$(RUN) -m benchmarks.picture
 
 lint: install  ## formatting, lint, import rules and types
 	$(RUN) -m ruff check src tests benchmarks

@@ -23,14 +23,14 @@ from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.latency.backends import cpu_threads
 from yolo26_attention.latency.clocks import wall_clock
 from yolo26_attention.latency.end_to_end import EndToEnd, validation_images
-from yolo26_attention.latency.machine import Machine
+from yolo26_attention.latency.machine import Machine, Watched
 from yolo26_attention.latency.memory import Relocation
-from yolo26_attention.latency.protocol import Comparison, compare
+from yolo26_attention.latency.protocol import Comparison, time_in_turn
 
 BURN = "while True: pass"
 
 
-def once(images: list[np.ndarray], arguments: argparse.Namespace, seed: int) -> tuple[Comparison, dict]:
+def once(images: list[np.ndarray], arguments: argparse.Namespace, seed: int) -> tuple[Comparison, Watched]:
     """Two stock networks built anew, timed in turn."""
     device = torch.device("cpu")
     networks = [
@@ -40,8 +40,8 @@ def once(images: list[np.ndarray], arguments: argparse.Namespace, seed: int) -> 
     relocation = Relocation(networks, [partial(network, inputs[0]) for network in networks], seed)
     machine = Machine(device).start()
     with torch.inference_mode(), cpu_threads(arguments.threads):
-        measured = compare(
-            *networks,
+        rounds = time_in_turn(
+            networks,
             inputs,
             wall_clock(device),
             seconds=arguments.seconds,
@@ -50,7 +50,7 @@ def once(images: list[np.ndarray], arguments: argparse.Namespace, seed: int) -> 
             seed=seed,
             between=relocation,
         )
-    return measured, machine.stop()
+    return rounds.compare(0, 1), machine.stop()
 
 
 def series(name: str, images: list[np.ndarray], arguments: argparse.Namespace) -> list[str]:
@@ -61,12 +61,12 @@ def series(name: str, images: list[np.ndarray], arguments: argparse.Namespace) -
         measured, seen = once(images, arguments, number)
         hold = measured.low <= 1 <= measured.high
         width = (measured.high - measured.low) / measured.ratio
-        holds, narrow, busy = holds + hold, narrow + (width <= 0.02), busy + seen["busy"]
+        holds, narrow, busy = holds + hold, narrow + (width <= 0.02), busy + seen.busy
         lines.append(
             f"  {number:2d}  ratio {measured.ratio:.4f}  95 % {measured.low:.4f} to {measured.high:.4f}  "
             f"width {width:.2%}  {'holds 1' if hold else 'MISSES 1'}  {len(measured.times)} pairs in "
             f"{measured.seconds:.1f} s  p50 {np.median(measured.stock_times):.2f} ms  others "
-            f"{seen['others_cores']:.2f} cores{'  BUSY' if seen['busy'] else ''}"
+            f"{seen.use.others_cores:.2f} cores{'  BUSY' if seen.busy else ''}"
         )
         print(lines[-1], flush=True)
     total = arguments.repetitions

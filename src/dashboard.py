@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
@@ -77,10 +78,11 @@ def dashboard(options: Options) -> str:
 def main() -> None:
     """Print the result."""
     options = parse_arguments(Options, "python -m src.dashboard", __doc__.splitlines()[0].removeprefix("Entry: "))
-    try:
-        print(dashboard(options))
-    except (ConfigError, StudyError, RuntimeError) as error:
-        sys.exit(f"error: {error}")
+    with interruptible_command("run the same command again"):
+        try:
+            print(dashboard(options))
+        except (ConfigError, StudyError, RuntimeError) as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

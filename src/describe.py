@@ -13,7 +13,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
+from yolo26_attention.config.command_line import (
+    check_command_line,
+    exit_with,
+    interruptible_command,
+    one_line_errors,
+)
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
@@ -109,7 +114,7 @@ def describe_layers(plan: "Plan", markdown: bool = False) -> str:
         options,
         channels=channels,
         imgsz=options.imgsz or plan.arguments["imgsz"],
-        device=plan.device,
+        device=plan.latency_device,
     )
     lines = (markdown_table if markdown else aligned)(layer_rows(costs), RIGHT)
     return "\n".join([*lines, "", layer_note(costs)])
@@ -142,7 +147,8 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    register_configs()
-    with one_line_errors():
-        check_command_line(sys.argv[1:])
-        main()
+    with interruptible_command("run the same command again"):
+        register_configs()
+        with one_line_errors():
+            check_command_line(sys.argv[1:])
+            main()

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
+from yolo26_attention.config.command_line import (
+    check_command_line,
+    exit_with,
+    interruptible_command,
+    one_line_errors,
+)
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import export_config, own_folders, register_configs
@@ -209,7 +214,8 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    register_configs()
-    with one_line_errors():
-        check_command_line(sys.argv[1:])
-        main()
+    with interruptible_command("no export was changed; run the same command again"):
+        register_configs()
+        with one_line_errors():
+            check_command_line(sys.argv[1:])
+            main()

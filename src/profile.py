@@ -23,7 +23,12 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
+from yolo26_attention.config.command_line import (
+    check_command_line,
+    exit_with,
+    interruptible_command,
+    one_line_errors,
+)
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
@@ -97,7 +102,7 @@ def measure_plan(plan: "Plan", overrides: list[str]) -> Profile:
     deployed = fused(model)
     images = validation_images(plan.dataset.yaml, channels)
     cost = network_cost(deployed, channels, imgsz)
-    measured = measure(model, stock, options, images=images, imgsz=imgsz, device=plan.device)
+    measured = measure(model, stock, options, images=images, imgsz=imgsz, device=plan.latency_device)
     return Profile(**vars(cost), overrides=overrides, latency=measured.latency)
 
 
@@ -205,7 +210,8 @@ def profile(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    register_configs()
-    with one_line_errors():
-        check_command_line(sys.argv[1:])
-        profile()
+    with interruptible_command("run the same command again"):
+        register_configs()
+        with one_line_errors():
+            check_command_line(sys.argv[1:])
+            profile()

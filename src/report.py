@@ -2,6 +2,7 @@
 
     python -m src.report kernel_att
     python -m src.report kernel_att output_dir=/elsewhere margin=0.01
+    python -m src.report digits blood_cells
 
 Reads records; torch is imported only to look into checkpoints (looks=true).
 """
@@ -14,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
-from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of
 from yolo26_attention.study.declaration import MARGIN
@@ -76,6 +78,10 @@ class Options:
         metadata={"help": "log the report to Weights & Biases as the runs were, or disabled",
                   "choices": ("as_runs", "disabled")},
     )  # fmt: skip
+    beside: list[str] = field(
+        default_factory=list,
+        metadata={"help": "more studies: where each variant helps, and whether any helps in all", "many": True},
+    )
 
 
 def report(options: Options) -> str:
@@ -88,13 +94,10 @@ def report(options: Options) -> str:
     from yolo26_attention.reporting.answer import answer
     from yolo26_attention.reporting.choice import chosen_columns, named_list
     from yolo26_attention.reporting.comparison import compare
-    from yolo26_attention.reporting.curves import draw_curves
-    from yolo26_attention.reporting.effects_figure import draw_effects
-    from yolo26_attention.reporting.figures import draw_all
-    from yolo26_attention.reporting.matched import draw_matched
     from yolo26_attention.reporting.over_images import with_images
     from yolo26_attention.reporting.page import page
     from yolo26_attention.reporting.paper import document, latex
+    from yolo26_attention.reporting.pictures import draw_pictures
     from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 
     study = read_study(study_name(options.study), Path(options.output_dir), options.metric)
@@ -104,9 +107,7 @@ def report(options: Options) -> str:
     results = with_images(results, options.resamples)
     said = answer(results)
     drawn = replace(said, about=_about(results, options.variant)) if options.variant else said
-    effects = draw_effects(results)
-    pictures = [*([] if effects is None else [effects]), *draw_all(results), *draw_curves(results)]
-    pictures += draw_matched(results, drawn, options.resamples)
+    pictures = draw_pictures(results, drawn, options.resamples)
     pictures += _looks(results, drawn, named_list(options.sites)) if options.looks else []
     command = f"python -m src.report {options.study}"
     if options.output_dir != "outputs":
@@ -135,6 +136,35 @@ def report(options: Options) -> str:
     if options.tracking == "as_runs":
         written += _log(results, folder, Path(options.output_dir))
     return terminal(results, said, written, choice)
+
+
+def report_several(options: Options) -> str:
+    """Write the report of several studies, side by side; returns the text for the terminal.
+
+    Raises:
+        StudyError: if one of them does not exist.
+        ConfigError: if a study is given twice.
+    """
+    from yolo26_attention.reporting.comparison import compare
+    from yolo26_attention.reporting.several import join_studies, markdown, page, terminal
+
+    output_dir = Path(options.output_dir)
+    names = [study_name(each) for each in (options.study, *options.beside)]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{' '.join(names)}: a study is given twice; give each once")
+    several = join_studies([compare(read_study(name, output_dir, options.metric), options.margin) for name in names])
+    folder = OutputFolder(output_dir).studies / "+".join(names)
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = {name: Path("..") / name / "report" / "index.html" for name in names}
+    there = {name: path for name, path in pages.items() if (folder / path).is_file()}
+    command = f"python -m src.report {options.study} {' '.join(options.beside)}"
+    files = {
+        "report.md": markdown(several),
+        "index.html": page(several, command, time.strftime("%Y-%m-%d %H:%M"), there),
+    }
+    for name, text in files.items():
+        write_atomically(folder / name, text)
+    return f"{terminal(several)}\n\nwritten to {folder}: {', '.join(files)}"
 
 
 def _about(results: "Results", label: str) -> "Compared":
@@ -202,10 +232,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     gc.disable()  # records live to the end: looking through 10,000 for garbage took a quarter of the time
     options = parse_arguments(Options, "python -m src.report", __doc__.splitlines()[0].removeprefix("Entry: "))
-    try:
-        print(report(options))
-    except (ConfigError, StudyError) as error:
-        sys.exit(f"error: {error}")
+    with interruptible_command("files of the report may be missing; run the same command again"):
+        try:
+            print(report_several(options) if options.beside else report(options))
+        except (ConfigError, StudyError) as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

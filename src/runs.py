@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.folder import OutputFolder
@@ -122,10 +123,11 @@ def _removed(options: Options, found: list[ListedRun]) -> str:
 def main() -> None:
     """Print what was asked for."""
     options = parse_arguments(Options, "python -m src.runs", __doc__.splitlines()[0].removeprefix("Entry: "))
-    try:
-        print(runs(options))
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+    with interruptible_command("python -m src.runs lists what is there"):
+        try:
+            print(runs(options))
+        except ConfigError as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

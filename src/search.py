@@ -18,6 +18,7 @@ from src.profile import measure_plan
 from src.sweep import CONF, launcher_config, sweep
 from src.train import train_one
 from yolo26_attention.compat.hydra import launch
+from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import option_lines
 from yolo26_attention.config.recipe import recipe_for
@@ -77,12 +78,8 @@ def search(arguments: Sequence[str]) -> int:
         print(_plan_text(found))
         return 0
     found.measure_costs()
-    try:
-        found.start()
-        found.halve()
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to continue the search", file=sys.stderr)
-        return 130
+    found.start()
+    found.halve()
     return _conclude(found, name, hydra, overrides, options.confirm)
 
 
@@ -98,9 +95,9 @@ def _search(
 
         plan = check(composer(options))
         timed = measure_plan(plan, list(options)).latency
-        if plan.device.type == "cpu":
+        if plan.latency_device.type == "cpu":
             return timed.ratio_to_stock, f"{cpu_model()}, {timed.backend}, {timed.imgsz} px"
-        return timed.ratio_to_stock, f"{device_name(plan.device)}, {timed.backend}, {timed.imgsz} px"
+        return timed.ratio_to_stock, f"{device_name(plan.latency_device)}, {timed.backend}, {timed.imgsz} px"
 
     def train(commands: Sequence[Sequence[str]]) -> None:
         launch(train_one, base, [[*command, f"study=search-{name}", "retry=false"] for command in commands])
@@ -151,12 +148,13 @@ def main() -> None:
         searches = "\n".join(f"  {name:<14} {load_search(name).question}" for name in search_names())
         print(USAGE.format(options="\n".join(option_lines(SearchOptions)), searches=searches))
         return
-    register_configs()
-    try:
-        with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
-            sys.exit(search(arguments))
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+    with interruptible_command("run the same command again to continue the search"):
+        register_configs()
+        try:
+            with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
+                sys.exit(search(arguments))
+        except ConfigError as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python -m src.sweep kernel_att plan=true
     python -m src.sweep kernel_att trainer=full data=coco seeds=0..9
     python -m src.sweep kernel_att status=true
+    python -m src.sweep kernel_att timing=true latency.backend=onnxruntime latency.device=cpu
 
 Configurations and launchers are Hydra's own: hydra/launcher=slurm starts the runs of the study as one batch.
 """
@@ -23,6 +24,7 @@ from omegaconf import DictConfig
 
 from src.train import train_one
 from yolo26_attention.compat.hydra import launch
+from yolo26_attention.config.command_line import INTERRUPTED, interruptible_command
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.key_value import option_lines
@@ -32,10 +34,11 @@ from yolo26_attention.study.definition import SWEEPS, load_study, study_names
 from yolo26_attention.study.outlook import outlook
 from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals, same_runs
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
-from yolo26_attention.study.request import Request, SweepOptions, parse
+from yolo26_attention.study.request import Request, SweepOptions, TimeRequest, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
 from yolo26_attention.study.standing import due, families, standings
 from yolo26_attention.study.text import counted, matrix, shown_states, status, summary
+from yolo26_attention.study.timing_command import time_at_the_end, time_runs
 from yolo26_attention.study.wandb_sweep import sweep_definition
 
 log = logging.getLogger(__name__)
@@ -78,6 +81,11 @@ def sweep(request: Request) -> int:
         print(_wandb(request, base, output_dir))
         return 0
     return _run(request, base, output_dir, planned)
+
+
+def _time(request: TimeRequest) -> int:
+    base = launcher_config(request.hydra, request.overrides)
+    return time_runs(request, Path(base.output_dir))
 
 
 def launcher_config(hydra: Sequence[str], overrides: Sequence[str]) -> DictConfig:
@@ -142,7 +150,10 @@ def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
 
 
 def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence[PlannedRun]) -> int:
-    """Write study.json, launch the unfinished runs and print a summary; 0 if every run of the study is finished."""
+    """Write study.json, launch the unfinished runs and print a summary.
+
+    Returns 0 if every run of the study is finished, or in the hands of another process.
+    """
     entries = [run.entry for run in planned]
     _tell_replaced(request, output_dir, entries)
     study, command = request.study, shlex.join(request.command)
@@ -152,14 +163,20 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
         "study %s: %s", request.name, "\n".join([counted(distinct(run_states(output_dir, entries))), *_notes(planned)])
     )
     lost, stopped = _train(request, base, output_dir, entries)
-    print(summary(output_dir, request.name, lost, request.command))
+    print(summary(output_dir, request.name, lost, request.command), flush=True)
     content = read_study(output_dir, request.name) or StudyFile([])
     states = shown_states(output_dir, content)
     if request.options.pilot is not None:
         print("\n".join(outlook(states, declared)))
         states = _pilot(states, request.options.pilot)
-    finished = all(state.state in {"finished", "stopped"} for state in states)
-    return 130 if stopped else int(not finished)
+    finished = all(state.state in {"finished", "stopped", "running"} for state in states)
+    complete = all(state.state in {"finished", "stopped"} for state in states)
+    if complete and not stopped and not request.timed_by_itself:
+        stopped = time_at_the_end(request, str(base.hydra.launcher._target_), CONF.parent)
+    if stopped:
+        print("\ninterrupted; run the same command again to continue the study", file=sys.stderr)
+        return INTERRUPTED
+    return int(not finished)
 
 
 def _train(
@@ -172,8 +189,9 @@ def _train(
     """
     declared = request.study.declared
     retry = request.options.retry
-    settled = {"finished"} if retry else {"finished", "failed"}
+    settled = {"finished", "running"} if retry else {"finished", "running", "failed"}
     added = [f"study={request.name}", f"retry={str(retry).lower()}"]
+    added += [] if request.timed_by_itself else ["latency=disabled"]
     tried: set[str] = set()
     lost: list[str] = []
     signal.signal(signal.SIGTERM, _stop)
@@ -181,6 +199,7 @@ def _train(
         states = run_states(output_dir, entries)
         if tried and (told := [standing.text for standing in standings(states, declared).values()]):
             log.info("study %s: %s", request.name, "; ".join(told))
+        tried -= {state.entry.run for state in states if state.state == "running"}  # another process has it now
         wanted = due(states, declared) if request.options.pilot is None else _pilot(states, request.options.pilot)
         todo = [state for state in distinct(wanted) if state.state not in settled and state.entry.run not in tried]
         if not todo:
@@ -237,13 +256,14 @@ def main() -> None:
         studies = "\n".join(f"  {name:<14} {load_study(name).question}" for name in study_names())
         print(USAGE.format(options="\n".join(option_lines(SweepOptions)), studies=studies))
         return
-    register_configs()
-    try:
-        request = parse(arguments)
-        with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
-            sys.exit(sweep(request))
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
+    with interruptible_command("run the same command again to continue the study"):
+        register_configs()
+        try:
+            request = parse(arguments)
+            with initialize_config_dir(str(CONF), job_name="train", version_base="1.3"):
+                sys.exit(_time(request) if isinstance(request, TimeRequest) else sweep(request))
+        except ConfigError as error:
+            sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
+from yolo26_attention.config.command_line import (
+    check_command_line,
+    exit_with,
+    interruptible_command,
+    one_line_errors,
+)
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import register_configs, run_config
-from yolo26_attention.files.record import ObjectiveError, RunSkippedError
+from yolo26_attention.files.record import ObjectiveError, RunHeldError, RunSkippedError
+from yolo26_attention.run.sweep_position import position, took
 from yolo26_attention.study.points import register_points
 
 log = logging.getLogger(__name__)
@@ -44,15 +50,20 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.run.runner import run
     from yolo26_attention.run.summary import table
     from yolo26_attention.run.tracking import TrackingUnavailableError
+    from yolo26_attention.study.expectation import expectation
     from yolo26_attention.study.runs import entry_of, left_out, shared_by
     from yolo26_attention.study.text import announcement
     from yolo26_attention.study.text import tags as study_tags
+    from yolo26_attention.training.out_of_memory import MemoryFullError
 
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    of_data = (DataChangedError, DataUnreadableError)
+    failing = (DataChangedError, DataUnreadableError, MemoryFullError)
     try:
         plan = check(job_config(config, run_config))
-        if line := announcement(Path(config.output_dir), config.study, plan.folder.name):
+        line = announcement(Path(config.output_dir), config.study, plan.folder.name)
+        if line is None and sweeping:
+            line = position(HydraConfig.get().job.num)
+        if line := line or expectation(plan):
             log.info("\n%s", line)
         if warning := left_out(Path(config.output_dir), config.study, plan.folder.name):
             log.warning(warning)
@@ -62,10 +73,15 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         record, trained = run(plan, OmegaConf.to_yaml(config, resolve=True), study_tags(entry))
     except PausedError as paused:
         log.info("\n%s", paused)
-        return math.nan if len(config.objectives) == 1 else (math.nan,) * len(config.objectives)
-    except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *of_data) as error:
+        return _no_values(config)
+    except RunHeldError as error:
+        if not sweeping:
+            exit_with(error)
+        log.info("%s: trained by another process", plan.folder.name)
+        return _no_values(config)
+    except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *failing) as error:
         if sweeping:
-            log.info("%s: %s", "failed" if isinstance(error, of_data) else "skipped", error)
+            log.info("%s: %s", "failed" if isinstance(error, failing) else "skipped", error)
             raise  # the launcher continues with the other runs
         exit_with(error)
     except (Exception, SystemExit) as error:
@@ -74,7 +90,9 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         if sweeping and isinstance(error, SystemExit):
             raise RuntimeError(f"code in the run called sys.exit({error.code!r})") from error
         raise
-    if not trained:
+    if trained:
+        took(record.seconds)
+    else:
         log.info("\nfinished before; nothing was trained (force=true trains it again)")
         if line := shared_by(Path(config.output_dir), config.study, record):
             log.info(line)
@@ -88,6 +106,11 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     return found[0] if len(found) == 1 else found
 
 
+def _no_values(config: DictConfig) -> float | tuple[float, ...]:
+    """What a run returns that has not finished and has not failed either."""
+    return math.nan if len(config.objectives) == 1 else (math.nan,) * len(config.objectives)
+
+
 @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
 def train(config: DictConfig) -> float | tuple[float, ...]:
     """`train_one` with Hydra's command line."""
@@ -95,16 +118,13 @@ def train(config: DictConfig) -> float | tuple[float, ...]:
 
 
 def main() -> None:
-    """Register the schemas and call Hydra; exit status 130 after Ctrl-C, as shells expect."""
-    try:
+    """Register the schemas and call Hydra."""
+    with interruptible_command("run the same command again to resume after the last completed epoch"):
         register_configs()
         with one_line_errors():
             check_command_line(sys.argv[1:])
             register_points(sys.argv[1:])
             train()
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume after the last completed epoch", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from yolo26_attention.evaluation.detections import Detections
-from yolo26_attention.files.latency import Latency, MachineUse, PeakMemory, Throughput, Timing
+from yolo26_attention.files.latency import Latency, MachineUse, PeakMemory, Ratio, Throughput, Timing
 from yolo26_attention.files.model import ParameterGroup, PlaceboMatch, TrainedModel
 from yolo26_attention.files.record import Record
+from yolo26_attention.files.timings import Target, TimedVariant
 
 if TYPE_CHECKING:
     from yolo26_attention.training.state import TrainingState
@@ -75,6 +76,31 @@ def latency_of(ratio: float = 1.0, **changes: Any) -> Latency:
         "busy": False, "throttled": None, "machine": MachineUse(0.0, 2),
     }  # fmt: skip
     return Latency(**{**values, **changes})
+
+
+def target_of(ratios: Mapping[str, float], runs: Mapping[str, str], **options: Any) -> Target:
+    """Where the variants of a study were timed together on a quiet machine; the first one is the baseline.
+
+    Args:
+        ratios: latency over stock's by label.
+        runs: the run that was timed by label.
+        options: other than those of PyTorch on one thread of a CPU.
+    """
+    first = next(iter(ratios))
+    where = {
+        "device": "cpu", "cpu": "Made-up(R) CPU 9000 @ 3.00GHz", "backend": "eager", "precision": "fp32", "batch": 1,
+        "imgsz": None, "threads": 1, "seconds": 10.0, "width": 0.01, **options,
+    }  # fmt: skip
+    variants = {
+        label: TimedVariant(
+            runs[label],
+            latency_of(ratio, backend=where["backend"], throughput={"8": Throughput(240 / ratio, 240.0, ratio, 50)}),
+            None if label == first else first,
+            None if label == first else Ratio(ratio / ratios[first], ratio / ratios[first] - 0.01, ratio + 0.01),
+        )
+        for label, ratio in ratios.items()
+    }
+    return Target(where, dict(ENVIRONMENT), "2026-01-31 12:00", variants)
 
 
 def model_of(ratio: float = 1.0, **changes: Any) -> TrainedModel:

@@ -29,7 +29,7 @@ from src.runs import runs
 from src.search import main as search_main
 from src.sweep import main as sweep_main
 from tests.conftest import CONF
-from tests.fabricate import declare, write_study
+from tests.fabricate import declare, target_of, write_study
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.key_value import read_options
@@ -38,6 +38,7 @@ from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.plan.checks import check
+from yolo26_attention.study import timing
 from yolo26_attention.study.points import register_points
 
 ROOT = CONF.parent
@@ -53,7 +54,8 @@ WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 # What a command of the documents is given besides, so that its run takes seconds.
 SMALL = (
     "trainer.epochs=1 trainer.batch=4 trainer.imgsz=64 trainer.workers=0 trainer.plots=false trainer.patience=1 "
-    "latency.seconds=0.2 latency.throughput_batches=[] data.train_images=8 data.val_images=4 data.imgsz=64"
+    "latency.seconds=0.2 latency.patience=0 latency.throughput_batches=[] data.train_images=8 data.val_images=4 "
+    "data.imgsz=64"
 ).split()
 # Not run to their end, and why.
 NOT_RUN = {
@@ -127,6 +129,8 @@ def test_a_command_is_accepted(command, workspace, monkeypatch, capsys):
     elif command.startswith("pip install -e "):
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert set(re.findall(r"\.\[(\w+)\]", command)) <= set(extras)
+    elif found := re.match(r"source (\S+)$", command):
+        assert (ROOT / found[1]).is_file()
     elif found := re.match(r"wandb (\w+)", command):
         subprocess.run(
             [sys.executable, "-m", "wandb", found[1], "--help"], capture_output=True, check=True, env=os.environ
@@ -145,6 +149,14 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
         arguments = arguments if shows else [*_first_point(arguments), *(["--cfg", "job"] if arguments else ["--help"])]
         shown = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=True)
         assert shown.stdout.strip()
+    elif "timing=true" in arguments:
+        ratios, named = {"baseline": 1.0, "acmix": 1.2}, {"baseline": "a", "acmix": "b"}
+        monkeypatch.setattr(timing, "time_study", lambda *_: (target_of(ratios, named), True))
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as ended:
+            sweep_main()
+        assert (ended.value.code, "study kernel_att, timed:" in capsys.readouterr().out) == (0, True)
     elif module in {"src.sweep", "src.search"}:
         flags = [] if {"status=true", "wandb=true"} & set(arguments) else ["plan=true"]
         monkeypatch.setattr(sys, "argv", [module, *arguments, *flags])
@@ -207,13 +219,15 @@ def test_a_command_runs_to_its_end(command, workspace, tmp_path):
     for name in ("my", "mine", "yolo26s.pt"):
         os.symlink(workspace / name, tmp_path / name)
     module, outputs = shlex.split(command)[2], workspace
-    if module in {"src.report", "src.dashboard", "src.export", "src.runs"} or "status=true" in command:
+    trained_before = module in {"src.report", "src.dashboard", "src.export", "src.runs"}
+    if trained_before or re.search("(status|timing)=true", command):
         _run([sys.executable, "-m", "src.sweep", "kernel_att", "seeds=0", *SMALL, "tracking=disabled"], tmp_path)
         outputs = tmp_path
     arguments = [re.sub(r"^seeds=.*", "seeds=0", argument) for argument in _arguments(command, outputs)]
     if module in {"src.train", "src.profile", "src.search", "src.sweep", "src.describe"} and "--cfg" not in arguments:
         own_data = any(argument.startswith("data.yaml=") for argument in arguments)
         small = [option for option in SMALL if not (own_data and option.startswith("data."))]
+        small = [option for option in small if "timing=true" not in command or option.startswith("latency.")]
         arguments += [option for option in small if option.split("=")[0] not in {a.split("=")[0] for a in arguments}]
     _run([sys.executable, "-m", module, *arguments], tmp_path)
 

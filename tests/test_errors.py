@@ -55,8 +55,8 @@ from yolo26_attention.yolo import grafted_yolo
 ROOT = CONF.parent
 ERRORS = {
     *("ConfigError", "DataChangedError", "DataUnreadableError", "DatasetInvalidError", "DatasetMissingError"),
-    *("DiskFullError", "ForeignStateError", "LockError", "NewerFormatError"),
-    *("ObjectiveError", "RunSkippedError", "StudyError"),
+    *("DiskFullError", "ForeignStateError", "LockError", "MemoryFullError", "NewerFormatError"),
+    *("ObjectiveError", "RunHeldError", "RunSkippedError", "StudyError"),
 }
 # Where a ValueError is what a user reads; elsewhere it speaks to who calls a function.
 FOR_USERS = (
@@ -70,7 +70,13 @@ FOR_USERS = (
 )
 # Not reached by the table, and why.
 ELSEWHERE = {
+    ("training/out_of_memory.py", "out of memory in epoch"): "tests/training/test_out_of_memory.py",
     ("plan/training_options.py", " is not possible on several GPUs"): "tests/run/test_pause.py: needs two GPUs",
+    ("config/command_line.py", ": --help lists the options of one"): "tests/config/test_attention_help.py",
+    ("config/attention_help.py", ": your YAML has no _target_"): "as above",
+    ("config/own_signature.py", "attention._target_="): "as above",
+    ("detector/importing.py", "; correct that line"): "tests/test_own_attention.py",
+    ("reporting/notebook.py", ": this folder is not of a study"): "tests/reporting/test_notebook_study.py",
     ("search/definition.py", "{path}: {error}"): "tests/search/test_search_file.py",
     ("search/state.py", "search={folder.name}"): "as above",
     ("search/state.py", " is no search "): "as above",
@@ -90,6 +96,22 @@ ELSEWHERE = {
     ("study/definition.py", " has no seeds; give their numbers"): "tests/study/test_definition.py",
     ("study/definition.py", " declares looks at "): "tests/test_stopping.py",
     ("study/request.py", "pilot="): "as above",
+    **{
+        ("study/timing.py", part): "tests/study/test_timing.py"
+        for part in (
+            " has nothing to time: ",
+            "nothing could be timed: ",
+            " is being timed by another process",
+            " holds no timings ",
+            "the variants were trained on several devices",
+            "the variants were trained with several trainer.threads",
+            "chooses another one for timing",
+            " was trained with ",
+            "a study is timed on its validation images",
+            "the study was trained on the digits",
+        )
+    },
+    ("reporting/study.py", "timings.json of study "): "tests/reporting/test_timed_together.py",
     **{
         ("runs.py", part): "tests/test_runs_listed.py"
         for part in (": there is no such state", ": give one of the two", "yes=true has no effect", "remove={")

@@ -82,12 +82,54 @@ def test_code_beside_the_folder_is_not_imported(folder):
     assert "error: attention._target_=tests.test_building.Damped is not part of this program" in result.stderr
 
 
+FORK = """\
+from torch import nn
+
+
+class Damped(nn.Module):
+    def __init__(self, c1, c2, factor=1.0):
+        super().__init__()
+        self.mix = nn.Conv2d(c2, c1, 1)
+        self.factor = factor
+
+    def forward(self, x):
+        return self.mix(x)
+"""
+
+
 @pytest.mark.parametrize(
     ("yaml", "code", "message"),
     [
         pytest.param("_target_: damped.Damped\n", CODE, "your YAML has no name", id="no-name"),
         pytest.param("name: damped\n", CODE, "your YAML has no _target_", id="no-target"),
         pytest.param(YAML, CODE + "1 / 0\n", "ZeroDivisionError: division by zero", id="fails-on-import"),
+        pytest.param(
+            YAML,
+            CODE + "def broken(:\n",
+            r"damped.py, line {last})); correct that line",
+            id="syntax",
+        ),
+        pytest.param(
+            YAML,
+            FORK,
+            "missing 1 required positional argument: 'c2'; it is called with the channels of its site alone: give "
+            "every other argument a default, or a value in the YAML of the attention, and write (c1, c2) as "
+            "(channels, out_channels=None)",
+            id="signature-of-forks",
+        ),
+        pytest.param(
+            YAML,
+            CODE.replace("forward(self, x)", "forward(self, x, H, W)"),
+            "missing 2 required positional arguments: 'H' and 'W'; it is called as forward(x): read the height and "
+            "width of a map from x.shape",
+            id="forward-of-transformers",
+        ),
+        pytest.param(
+            YAML,
+            FORK.replace("c1, c2, factor=1.0):", "c1, factor=1.0):\n        c2 = 5"),
+            "{folder}/damped.py, line 12)",
+            id="inside-torch",
+        ),
         pytest.param(YAML + "heads: 4\n", CODE, "unexpected keyword argument 'heads'", id="foreign-option"),
         pytest.param(YAML.replace("damped.D", "dumped.D"), CODE, "No module named 'dumped'", id="misspelt"),
         pytest.param(YAML.replace("damped.D", "D"), CODE, "attention._target_=Damped", id="no-module"),
@@ -98,6 +140,7 @@ def test_what_is_wrong_is_said_in_one_line(yaml, code, message, folder):
     (folder / "damped.py").write_text(code)
     result = command("src.describe", folder, "attention=damped")
     assert result.returncode == 1
+    message = message.replace("{last}", str(code.count("\n"))).replace("{folder}", str(folder))
     assert re.search(rf"^error: .*{re.escape(message)}", result.stderr, re.MULTILINE), result.stderr
     assert "Traceback" not in result.stderr
     if "dumped" in yaml:

@@ -70,7 +70,8 @@ def test_a_folder_with_a_src_of_its_own_keeps_it(tmp_path, checkpoint):
         f"model = YOLO({str(checkpoint)!r})\n"
         "print(src.whose, src.attention.whose, os.environ['YOLO_AUTOINSTALL'], list(model.model.grafted_sites))"
     )
-    assert python(tmp_path, program) == "theirs theirs, too false ['p3']\n"
+    # The first import of Ultralytics in a new home says that it writes its settings.
+    assert python(tmp_path, program).splitlines()[-1] == "theirs theirs, too false ['p3']"
 
 
 def test_former_names_are_todays_modules(tmp_path):

@@ -256,8 +256,8 @@ def test_a_run_that_another_process_is_at_is_skipped(tmp_path):
         path.unlink()
     with run_lock(tmp_path / "outputs" / "locks" / f"{simam}.lock"):
         second = sweep(tmp_path, *arguments)
-    assert f"skipped: another process holds {tmp_path}/outputs/locks/{simam}.lock" in second.stdout
-    assert "skipped: simam placement=p4, seed 0" in second.stdout
+        assert "trained by another process: simam placement=p4, seed 0" in second.stdout
+    assert "skipped" not in second.stdout
     assert {name: record["status"] for name, record in records(tmp_path).items()} == {
         "baseline-yolo26n-digits-s0": "finished",
         "breaks-p3-yolo26n-digits-s0": "failed",
@@ -310,3 +310,37 @@ def wait_for(condition, process, seconds=120):
         assert process.poll() is None, "the study ended before it could be stopped"
         assert time.monotonic() < end, f"nothing happened in {seconds} s"
         time.sleep(0.02)
+
+
+def test_study_is_timed_together_once_its_runs_have_finished_and_again_elsewhere(tmp_path):
+    """One real measurement: both variants and the stock model in one process, and no run by itself."""
+    file = tmp_path / "timed.yaml"
+    file.write_text(
+        "question: q\nseeds: [0]\nvariants:\n  baseline: {attention: baseline}\n  simam: {attention: simam}\n"
+        "common: {latency.seconds: 0.2, latency.max_pairs: 5, latency.patience: 0}\n"
+    )
+    options = [option for option in SMALL if option != "latency=disabled"]
+    options += ["tracking=disabled", "trainer.threads=1", "latency.throughput_batches=[]"]
+    outputs = tmp_path / "outputs"
+
+    def run(*arguments):
+        line = [sys.executable, "-m", "src.sweep", *arguments]
+        result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    said = run(str(file), *options, f"output_dir={outputs}")
+    assert "study timed, timed:" in said
+    assert "NOT MEASURED" not in said
+    timings = outputs / "studies" / "timed" / "timings.json"
+    (target,) = json.loads(timings.read_text())["targets"]
+    assert set(target["variants"]) == {"baseline", "simam"}
+    assert target["variants"]["simam"]["latency"]["pairs"] == 5
+    assert target["options"]["throughput_batches"] == []
+    assert all(record["latency"] == {} for record in records(tmp_path).values())
+    assert "study timed, timed before" in run(str(file), *options, f"output_dir={outputs}")
+    outputs.rename(tmp_path / "copied")
+    said = run("timed", "timing=true", "latency.imgsz=96", f"output_dir={tmp_path / 'copied'}")
+    assert "eager, fp32, batch 1, 96 px" in said
+    copied = tmp_path / "copied" / "studies" / "timed" / "timings.json"
+    assert len(json.loads(copied.read_text())["targets"]) == 2

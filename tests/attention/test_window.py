@@ -304,7 +304,7 @@ def test_triton_without_a_device(monkeypatch):
 
 def test_choice_is_logged_once(caplog):
     window._log_once.cache_clear()
-    with caplog.at_level(logging.INFO, logger="yolo26_attention.attention.window"):
+    with caplog.at_level(logging.DEBUG, logger="yolo26_attention.attention.window"):
         window_attention(*maps(8, 8), heads=4, window=3)
         window_attention(*maps(8, 8), heads=4, window=3)
         window_attention(*maps(8, 8, dtype=torch.float32), heads=4, window=3)

@@ -199,7 +199,7 @@ def test_a_yaml_in_another_encoding(folder):
 def test_a_yaml_that_is_not_there(name, said):
     with pytest.raises(DatasetMissingError, match=said) as raised:
         resolve_dataset(name)
-    assert f"data={name}" in str(raised.value)
+    assert f"={name}" in str(raised.value)
     assert isinstance(raised.value, FileNotFoundError)
     assert isinstance(raised.value, DatasetError)
 

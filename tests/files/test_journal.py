@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 
-from yolo26_attention.files.journal import Kind, append_entry, read_journal, restore_journal
+from yolo26_attention.files.journal import Entry, Kind, append_entry, epoch_seconds, read_journal, restore_journal
 
 
 def test_journal_cut_short_is_read_up_to_there(tmp_path):
@@ -40,6 +40,33 @@ def test_restored_it_has_lines_that_were_lost(tmp_path):
     path.write_bytes(b"")
     restore_journal(path, text)
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("entries", "seconds"),
+    [
+        pytest.param([], None, id="nothing"),
+        pytest.param([(Kind.TRAINING, 0.0)], None, id="no-epoch"),
+        pytest.param([(Kind.EPOCH, 9.0)], None, id="its-begin-is-not-known"),
+        pytest.param([(Kind.TRAINING, 0.0), (Kind.EPOCH, 9.0)], 9.0, id="first"),
+        pytest.param(
+            [(Kind.TRAINING, 0.0), *((Kind.EPOCH, 90.0 + 2 * n) for n in range(6))], 2.0, id="the-first-is-forgotten"
+        ),
+        pytest.param(
+            [(Kind.TRAINING, 0.0), (Kind.EPOCH, 3.0), (Kind.RESUME, 900.0), (Kind.EPOCH, 903.0)],
+            3.0,
+            id="the-time-between-processes-does-not-count",
+        ),
+        pytest.param(
+            [(Kind.TRAINING, 0.0), (Kind.EPOCH, 4.0), (Kind.TRACKING_LOST, 5.0), (Kind.EPOCH, 8.0)],
+            4.0,
+            id="other-events-are-part-of-an-epoch",
+        ),
+        pytest.param([(Kind.TRAINING, 50.0), (Kind.EPOCH, 4.0), (Kind.EPOCH, 9.0)], 5.0, id="the-clock-was-set-back"),
+    ],
+)
+def test_how_long_an_epoch_takes(entries, seconds):
+    assert epoch_seconds([Entry(kind, time) for kind, time in entries]) == seconds
 
 
 def cut_journal(folder):

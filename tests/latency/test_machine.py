@@ -45,6 +45,19 @@ def test_our_own_work_is_not_busy(watch):
     assert (seen.busy, seen.use.others_cores) == (False, pytest.approx(0.01))
 
 
+def test_a_pause_is_not_part_of_what_the_machine_did(monkeypatch):
+    clock, mine = iter((0.0, 10.0, 100.0, 110.0)), iter((0.0, 10.0, 10.0, 20.0))
+    used = iter([[times(user=user)] for user in (0.0, 10.0, 100.0, 110.0)])  # others work in the pause alone
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(used))
+    monkeypatch.setattr(machine, "_own_cpu_seconds", lambda: next(mine))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    watched = Machine(CPU).start()
+    assert not watched.lap().busy
+    assert watched.lap(counted=False).busy
+    assert (watched.stop().busy, watched._seconds) == (False, 20.0)
+
+
 def test_work_of_others_is_busy(watch):
     seen = watch([times(user=9.0), times(user=9.0, idle=1.0)], own=9.0)
     assert (seen.busy, seen.use.others_cores) == (True, pytest.approx(0.9))

@@ -8,18 +8,25 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from tests.fabricate import timing
 from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.data.digits import build_digits
+from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.specification import Graft
+from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.latency import MachineUse
+from yolo26_attention.latency import measure as module
+from yolo26_attention.latency import timed as timed_module
 from yolo26_attention.latency.backends import deploy
 from yolo26_attention.latency.clocks import event_clock, wall_clock
 from yolo26_attention.latency.end_to_end import EndToEnd, batches, validation_images
-from yolo26_attention.latency.measure import measure
-from yolo26_attention.latency.memory import RELOCATE_PAIRS, Relocation, peak_memory
+from yolo26_attention.latency.measure import Subject, measure, measure_together
+from yolo26_attention.latency.memory import RELOCATE_ROUNDS, Relocation, peak_memory
 from yolo26_attention.latency.text import latency_rows, machine_text, ratio_text
 from yolo26_attention.latency.throughput import _joules
+from yolo26_attention.latency.trained import fused
 
 CPU = torch.device("cpu")
 
@@ -80,6 +87,70 @@ def test_slower_network_is_told_from_the_stock_network(stock, grafted, images, o
     assert record.end_to_end.ratio_to_stock > 1.5
 
 
+def test_several_networks_share_a_stock_network_and_are_compared_with_their_baseline(
+    stock, grafted, images, options, monkeypatch
+):
+    timed = []
+    time_in_turn = timed_module.time_in_turn
+
+    def watched(networks, *others, **given):
+        timed.append((len(networks), given["pairs"], given["seconds"]))
+        return time_in_turn(networks, *others, **given)
+
+    monkeypatch.setattr(timed_module, "time_in_turn", watched)
+    slow = copy.deepcopy(grafted)
+    slow.model[0].register_forward_hook(_burn)
+    subjects = [
+        Subject(stock, stock, images, 64),
+        Subject(grafted, stock, images, 64, baseline=0),
+        Subject(slow, stock, images, 64, baseline=0),
+    ]
+    several = replace(options, max_pairs=45, seconds=20)
+    plain, attended, burning = measure_together(subjects, several, device=CPU)
+    assert timed == [(4, [(1, 0), (2, 0), (3, 0), (2, 1), (3, 1)], 40.0)] * 2
+    assert plain.to_baseline is None
+    assert 1 < attended.to_baseline.ratio < burning.to_baseline.ratio
+    assert burning.to_baseline.low < burning.to_baseline.ratio < burning.to_baseline.high
+    assert burning.latency.ratio_to_stock > 2
+    assert np.array_equal(attended.samples["stock_ms"], burning.samples["stock_ms"])
+    assert burning.latency.throughput["2"].stock_images_per_second > burning.latency.throughput["2"].images_per_second
+    assert attended.latency.memory.peak_mb > attended.latency.memory.stock_peak_mb
+
+
+def test_a_network_that_cannot_be_deployed_does_not_keep_the_others_from_being_timed(
+    stock, grafted, images, options, monkeypatch
+):
+    deploy = module.deploy
+
+    def breaks(network, *given, **options):
+        if sum(p.numel() for p in network.parameters()) != sum(p.numel() for p in stock.parameters()):
+            raise RuntimeError("no such operator")
+        return deploy(network, *given, **options)
+
+    monkeypatch.setattr(module, "deploy", breaks)
+    subjects = [Subject(grafted, stock, images, 64), Subject(stock, stock, images, 64, baseline=0)]
+    failed, found = measure_together(subjects, options, device=CPU)
+    assert str(failed) == "no such operator"
+    assert found.latency.pairs > 0
+    assert found.to_baseline is None
+    with pytest.raises(RuntimeError, match="no such operator"):
+        measure(grafted, stock, options, images=images, imgsz=64, device=CPU)
+
+
+def test_seeds_change_values_and_no_operator():
+    """One finished run stands for all seeds of a variant: the same graph of the same shapes, whatever the values."""
+    shapes = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = build_stock("yolo26n", classes=3, channels=3).eval()
+        graft(network, Graft("yolo26_attention.attention.acmix.ACmix", {"kernel_att": 3}, ("p3",), seed=seed))
+        deployed = fused(network)
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen, torch.inference_mode():
+            deployed(torch.zeros(1, 3, 64, 64))
+        shapes.append([(event.name, event.input_shapes) for event in seen.events()])
+    assert shapes[0] == shapes[1]
+
+
 def _burn(module, inputs, output):
     for _ in range(40):
         torch.rand(256, 256) @ torch.rand(256, 256)
@@ -123,7 +194,7 @@ def test_relocated_networks_are_equal_and_elsewhere(stock, tmp_path):
     ]
     before = [network.backend.model for network in networks]
     relocation = Relocation(networks, [lambda: None] * 2)
-    for _ in range(RELOCATE_PAIRS - 1):
+    for _ in range(RELOCATE_ROUNDS - 1):
         relocation()
     assert [network.backend.model for network in networks] == before
     relocation()
@@ -137,7 +208,7 @@ def test_order_of_relocation_is_drawn_and_then_turned_round(monkeypatch):
     copied, called = [], []
     monkeypatch.setattr(copy, "deepcopy", lambda model: copied.append(model) or model)
     relocation = Relocation(networks, [partial(called.append, name) for name in "ab"])
-    for _ in range(40 * RELOCATE_PAIRS):
+    for _ in range(40 * RELOCATE_ROUNDS):
         relocation()
     assert copied == called
     first = copied[::2]

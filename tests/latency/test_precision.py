@@ -7,7 +7,7 @@ import torch
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import Backend, LatencyConfig, Precision
-from yolo26_attention.latency import measure as module
+from yolo26_attention.latency import timed as module
 from yolo26_attention.latency.implementations import implementations
 from yolo26_attention.latency.measure import measure
 from yolo26_attention.latency.parity import largest_allowed
@@ -60,13 +60,13 @@ def test_half_precision_that_is_asked_for_on_a_cpu_is_refused():
 
 def test_nothing_is_rounded_to_tf32_while_networks_are_measured(stock, grafted, images, options, monkeypatch):
     seen = []
-    compare = module.compare
+    time_in_turn = module.time_in_turn
 
     def watched(*args, **kwargs):
         seen.append(rounding())
-        return compare(*args, **kwargs)
+        return time_in_turn(*args, **kwargs)
 
-    monkeypatch.setattr(module, "compare", watched)
+    monkeypatch.setattr(module, "time_in_turn", watched)
     before = rounding()
     assert before[1], "PyTorch rounds convolutions unless told otherwise"
     found = measure(grafted, stock, options, images=images, imgsz=64, device=CPU).latency

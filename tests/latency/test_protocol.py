@@ -1,11 +1,11 @@
-"""Two networks timed in turn: order, stopping, warm-up, and what is promised about the interval."""
+"""Networks timed in turn: order, stopping, warm-up, and what is promised about the interval."""
 
 import math
 
 import numpy as np
 import pytest
 
-from yolo26_attention.latency.protocol import FIRST_LOOK, WARMUP_ROUND, compare
+from yolo26_attention.latency.protocol import FIRST_LOOK, WARMUP_ROUND, time_in_turn
 
 
 class Bench:
@@ -24,7 +24,8 @@ class Bench:
 
     def compare(self, inputs=("a",), **options):
         settings = {"seconds": 1e9, "max_pairs": 10_000, "width": 0.0, "now": lambda: self.now, **options}
-        return compare(lambda _: "model", lambda _: "stock", inputs, self.clock, **settings)
+        networks = [lambda _: "model", lambda _: "stock"]
+        return time_in_turn(networks, inputs, self.clock, **settings).compare(0, 1)
 
 
 def test_ratio_and_quantiles_of_known_times():
@@ -115,6 +116,46 @@ def test_between_is_called_after_each_pair():
     bench = Bench()
     bench.compare(max_pairs=5, between=lambda: seen.append(len(bench.calls)))
     assert np.diff(seen).tolist() == [2, 2, 2, 2]
+
+
+class Several(Bench):
+    """A clock of any number of networks, each with its own ratio and noise."""
+
+    def __init__(self, ratios, noises, seed=0):
+        super().__init__(seed)
+        self.ratios, self.noises = ratios, noises
+
+    def clock(self, call, argument):
+        index = call(argument)
+        milliseconds = 10.0 * self.ratios[index] * math.exp(self.noises[index] * self.draw.normal())
+        self.now += milliseconds / 1000
+        self.calls.append(index)
+        return milliseconds
+
+    def time(self, **options):
+        networks = [lambda _, index=index: index for index in range(len(self.ratios))]
+        settings = {"seconds": 1e9, "max_pairs": 10_000, "width": 0.0, "now": lambda: self.now, **options}
+        return time_in_turn(networks, ["a"], self.clock, **settings)
+
+
+def test_each_round_has_one_call_of_every_network_in_an_order_that_changes():
+    bench = Several((1.0, 1.5, 2.0, 1.2), (0.0,) * 4)
+    rounds = bench.time(max_pairs=60, pairs=((1, 0), (2, 0), (3, 1)))
+    timed = np.array(bench.calls[-240:]).reshape(60, 4)
+    assert np.sort(timed, axis=1).tolist() == [[0, 1, 2, 3]] * 60
+    assert len({tuple(order) for order in timed.tolist()}) > 15
+    assert all(5 <= (timed[:, 0] == first).sum() <= 25 for first in range(4))
+    assert rounds.times.shape == (4, 60)
+    assert [rounds.compare(*pair).ratio for pair in ((1, 0), (2, 0), (3, 1))] == pytest.approx([1.5, 2.0, 0.8])
+
+
+def test_stops_when_every_ratio_that_is_asked_for_is_narrow():
+    noises = (0.001, 0.001, 0.3)
+    all_narrow = Several((1.0, 1.2, 1.4), noises).time(width=0.01, max_pairs=2000, pairs=((1, 0), (2, 0)))
+    assert all_narrow.times.shape[1] == 2000
+    assert (all_narrow.compare(1, 0).narrow, all_narrow.compare(2, 0).narrow) == (True, False)
+    without_the_wide_one = Several((1.0, 1.2, 1.4), noises).time(width=0.01, max_pairs=2000, pairs=((1, 0),))
+    assert without_the_wide_one.times.shape[1] == math.ceil(FIRST_LOOK * 1.5)
 
 
 def test_stopping_early_keeps_the_promise():

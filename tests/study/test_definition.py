@@ -67,6 +67,15 @@ def test_a_list_within_the_list_is_a_value(tmp_path):
     ]
 
 
+def test_one_list_within_a_list_is_one_value_also_of_the_baseline(tmp_path):
+    variants = {"baseline": {"attention": "baseline"}, "a": {"attention": "acmix", "placement.sites": [["p3", "p5"]]}}
+    text = content(variants=variants, common={"latency.throughput_batches": [[]]})
+    baseline, acmix = study(tmp_path, text).with_seeds((0,)).points()
+    assert (baseline.variant, acmix.variant) == ("baseline", "a")
+    assert "latency.throughput_batches=[]" in baseline.settings
+    assert "placement.sites=[p3,p5]" in acmix.settings
+
+
 def test_each_variant_is_compared_with_the_stock_model_of_its_kind():
     compared = {point.variant: point.baseline for point in load_study("model_scale").with_seeds((0,)).points()}
     assert compared == {
@@ -139,7 +148,7 @@ def test_values_as_hydra_reads_them(value, text):
         pytest.param({"design": "full"}, r"design=full combines components", id="design-of-variants"),
         pytest.param(
             {"variants": {"baseline": {"attention": "baseline", "model": ["a", "b"]}}},
-            r"is one configuration",
+            r"and model: \['a', 'b'\] is swept; give model one value, or model: \[\['a', 'b'\]\] for a list",
             id="baselines",
         ),
         pytest.param(
@@ -148,6 +157,7 @@ def test_values_as_hydra_reads_them(value, text):
         pytest.param(
             {"variants": {"baseline": {"attention": "baseline"}, "a": {"model": []}}}, r"sweeps over nothing", id="none"
         ),
+        pytest.param({"common": {"objectives": []}}, r"common: objectives sweeps over nothing", id="none-in-common"),
         pytest.param(
             {"variants": {"baseline": {"attention": "baseline"}, "a b": {}, "a-b": {}}}, r"two variants", id="twice"
         ),

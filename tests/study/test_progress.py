@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from yolo26_attention.durations import duration
 from yolo26_attention.files.locks import run_lock
 from yolo26_attention.files.record import Record
-from yolo26_attention.study.progress import best, duration, run_states, time_left
+from yolo26_attention.study.progress import best, run_states, time_left
 from yolo26_attention.study.runs import StudyEntry
 
 
@@ -74,6 +75,36 @@ def test_time_left_of_a_run_in_its_middle(tmp_path):
     put(tmp_path, "a", "finished", seconds=100.0)
     put(tmp_path, "b", "interrupted", epochs=7)
     assert time_left(states(tmp_path, entry("a"), entry("b", seed=1))).seconds == pytest.approx(30.0)
+
+
+def paced(output_dir, run, status, seconds, epochs, **values):
+    """A run whose epochs took so long each."""
+    put(output_dir, run, status, **values)
+    entries = [{"event": "training", "time": 100.0}]
+    entries += [{"event": "epoch", "epoch": n + 1, "time": 100.0 + (n + 1) * seconds} for n in range(epochs)]
+    (output_dir / "runs" / run / "journal.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def test_a_run_goes_on_at_its_own_pace(tmp_path):
+    put(tmp_path, "a", "finished", seconds=100.0)
+    paced(tmp_path, "b", "interrupted", 5.0, epochs=4)
+    left = time_left(states(tmp_path, entry("a"), entry("b", seed=1)))
+    assert (left.seconds, left.measured, left.whole) == (30.0, 1, True)
+
+
+def test_from_the_first_epoch_on_it_tells_how_long_the_others_take(tmp_path):
+    paced(tmp_path, "a", "interrupted", 5.0, epochs=1)
+    left = time_left(states(tmp_path, entry("a"), entry("b", seed=1)), at_once=2)
+    assert (left.seconds, left.whole) == (95.0, False)
+    assert str(left) == "about 48 s with 2 runs at a time (from the epochs of 1 run)"
+
+
+def test_hours_and_not_epochs_end_a_run_with_a_budget(tmp_path):
+    paced(tmp_path, "a", "interrupted", 5.0, epochs=1)
+    (found,) = states(tmp_path, entry("a"))
+    assert found.seconds() == 50.0
+    found.record.config["trainer"]["time"] = 1.0
+    assert found.seconds() is None
 
 
 def test_an_epoch_that_is_there_twice_counts_once(tmp_path):

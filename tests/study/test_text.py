@@ -1,6 +1,7 @@
 """What a person reads about a study."""
 
 from tests.study.test_progress import entry, put
+from yolo26_attention.files.locks import run_lock
 from yolo26_attention.study.runs import StudyEntry, write_study
 from yolo26_attention.study.text import announcement, error_line, status, summary, tags
 
@@ -50,6 +51,16 @@ def test_summary_says_how_to_go_on(tmp_path):
     assert "'placement.sites=[p3]' retry=true" in text
     assert f"wandb sync {tmp_path}/wandb/offline-run-*" in text
     assert str(tmp_path / "runs" / "base1" / "record.json") in text
+
+
+def test_what_other_processes_train_is_in_the_estimates_and_no_error(tmp_path):
+    study(tmp_path)
+    put(tmp_path, "acmix1", "running")
+    with run_lock(tmp_path / "locks" / "acmix1.lock"):
+        assert "time left about 2 min one run after the other" in status(tmp_path, "s")
+        assert "trained by another process: acmix k=3, seed 1" in summary(tmp_path, "s", [], ["python"])
+        write_study(tmp_path, "s", "What?", "python -m src.sweep s", [*RUNS, entry("acmix2", "acmix k=3", 2)])
+        assert "time left about 2 min with 2 runs at a time" in announcement(tmp_path, "s", "acmix2")
 
 
 def test_nothing_to_go_on_with(tmp_path):

@@ -104,23 +104,6 @@ def test_graft_of_a_checkpoint_is_loaded_too(trainer, tmp_path):
     assert torch.equal(attention.conv1.weight.half(), training.ema.ema.model[16].attention.conv1.weight.half())
 
 
-def test_running_out_of_memory_is_noted(trainer, tmp_path, monkeypatch):
-    training = trainer()
-    loss = DetectionModel.loss
-    calls = []
-
-    def once_too_large(self, *args, **kwargs):
-        calls.append(1)
-        if len(calls) == 1:
-            raise RuntimeError("CUDA out of memory")
-        return loss(self, *args, **kwargs)
-
-    monkeypatch.setattr(DetectionModel, "loss", once_too_large)
-    training.train()
-    (entry,) = events(tmp_path, "batch_halved")
-    assert entry.details["batch"] == 2
-
-
 def test_recovery_from_nan_is_noted(trainer, tmp_path, monkeypatch):
     training = trainer("trainer.epochs=2")
     loss = DetectionModel.loss

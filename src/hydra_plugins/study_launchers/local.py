@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from hydra_plugins.study_launchers.job import Shared, job_configs, task_config
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import run_config
-from yolo26_attention.run.batch import failed, reason, tell_outcome, told_apart
+from yolo26_attention.run.batch import failed, has_result, reason, tell_outcome, told_apart
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
@@ -125,7 +125,9 @@ class LocalLauncher(Launcher):
             worker.result.unlink()
             batch.returns[job.number] = returned
             completed = returned.status == JobStatus.COMPLETED
-            outcome = "finished" if completed else f"did not finish: {reason(returned)}"
+            outcome = f"did not finish: {reason(returned)}"
+            if completed:
+                outcome = "finished" if has_result(returned) else f"ended early; see {worker.output}"
         elif job.retries < self.max_retries:
             job.retries += 1
             batch.waiting.appendleft(job)

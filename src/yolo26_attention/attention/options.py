@@ -1,8 +1,9 @@
 """Options of every attention mechanism, without importing torch, so that `--help` and completion are fast.
 
 Each class holds exactly the keyword arguments of the class or function that `_target_` names, which is called with the
-channels of a site as its first argument. An option has the same meaning everywhere: `heads` is the number of heads,
-`kernel_att` is the side of the window, `reduction` divides the channels, `shortcut` adds the input to the output.
+channels of a site as its first argument. Docstrings, meanings and ranges are what `--help` and docs/attentions.md show.
+An option has the same meaning everywhere: `heads` is the number of heads, `kernel_att` is the side of the window,
+`reduction` divides the channels, `shortcut` adds the input to the output.
 
 On CUDA no mechanism uses an operation without a deterministic backward (maxima use amax, rings and borders slicing and
 indexing), except fused attention over the whole map: see Attention2dConfig.
@@ -16,6 +17,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from yolo26_attention.attention.option import ANY, DIVIDES, ODD, POSITIVE, option
 from yolo26_attention.attention.options_timm import TIMM_SCHEMAS
 
 BASELINE = "baseline"  # the name of no attention, and of the variant without one
@@ -64,23 +66,38 @@ class BaselineConfig:
     name: str = BASELINE
 
 
+_HEADS = "number of heads"
+_WINDOW = "side of the attention's window in pixels"
+_DILATION = "pixels between neighbouring keys of the window"
+_IMPLEMENTATION = "of the windowed attention; auto takes the first of the others that can run"
+
+
 @dataclass
 class ACmixConfig:
-    """Options of `yolo26_attention.attention.acmix.ACmix`."""
+    """Windowed self-attention and a convolution that share their 1x1 projections (Pan et al. 2022).
+
+    An option that has no effect with the given paths and combine must keep its default.
+    """
 
     name: str = "acmix"
     _target_: str = "yolo26_attention.attention.acmix.ACmix"
-    heads: int = 4
-    kernel_att: int = 7
-    kernel_conv: int = 3
-    dilation: int = 1
-    paths: Paths = Paths.both
-    combine: Combine = Combine.learned
-    rate1: float = 0.5
-    rate2: float = 0.5
-    shift: Shift = Shift.learned
-    position: bool = True
-    implementation: Implementation = Implementation.auto
+    heads: int = option(4, _HEADS, DIVIDES)
+    kernel_att: int = option(7, _WINDOW, ODD)
+    kernel_conv: int = option(3, "side of the convolution in pixels", ODD)
+    dilation: int = option(1, _DILATION, POSITIVE)
+    paths: Paths = option(Paths.both, "paths that contribute; one alone has no rate")
+    combine: Combine = option(
+        Combine.learned,
+        "learned: two rates; complement: rate1 is learned, rate2 = 1 - rate1; sum: both 1; fixed: both as given",
+    )
+    rate1: float = option(0.5, "weight of the attention; its initial value if it is learned", ANY)
+    rate2: float = option(0.5, "weight of the convolution; its initial value if it is learned", ANY)
+    shift: Shift = option(
+        Shift.learned,
+        "the shift convolution: learned from one-hot shifts, fixed at them, or learned from random values",
+    )
+    position: bool = option(True, "relative positions in the logits")
+    implementation: Implementation = option(Implementation.auto, _IMPLEMENTATION)
 
 
 @dataclass
@@ -89,11 +106,11 @@ class SASAConfig:
 
     name: str = "sasa"
     _target_: str = "yolo26_attention.attention.sasa.SASA"
-    heads: int = 4
-    kernel_att: int = 7  # side of the window in pixels, odd
-    dilation: int = 1  # pixels between neighbouring keys
-    position: bool = True  # relative positions in the logits
-    implementation: Implementation = Implementation.auto
+    heads: int = option(4, _HEADS, DIVIDES)
+    kernel_att: int = option(7, _WINDOW, ODD)
+    dilation: int = option(1, _DILATION, POSITIVE)
+    position: bool = option(True, "relative positions in the logits")
+    implementation: Implementation = option(Implementation.auto, _IMPLEMENTATION)
 
 
 @dataclass
@@ -102,10 +119,10 @@ class NeighbourhoodConfig:
 
     name: str = "neighbourhood"
     _target_: str = "yolo26_attention.attention.neighbourhood.NeighbourhoodAttention"
-    heads: int = 4
-    kernel_att: int = 7  # side of the window in pixels, odd
-    dilation: int = 1  # pixels between neighbouring keys
-    implementation: Implementation = Implementation.auto
+    heads: int = option(4, _HEADS, DIVIDES)
+    kernel_att: int = option(7, _WINDOW, ODD)
+    dilation: int = option(1, _DILATION, POSITIVE)
+    implementation: Implementation = option(Implementation.auto, _IMPLEMENTATION)
 
 
 @dataclass
@@ -114,7 +131,7 @@ class SimAMConfig:
 
     name: str = "simam"
     _target_: str = "yolo26_attention.attention.simam.SimAM"
-    e_lambda: float = 1e-4  # added to the variance, the paper's lambda
+    e_lambda: float = option(1e-4, "added to the variance, the paper's lambda", "above 0")
 
 
 @dataclass
@@ -127,8 +144,8 @@ class AreaConfig:
 
     name: str = "area"
     _target_: str = "yolo26_attention.detector.from_ultralytics.AreaAttention"
-    heads: int | None = None  # null: one per 32 channels, as in A2C2f
-    area: int = 4  # number of strips
+    heads: int | None = option(None, "number of heads; null: one per 32 channels, as in A2C2f", DIVIDES)
+    area: int = option(4, "number of strips; 1: the whole map", POSITIVE)
 
 
 @dataclass
@@ -140,9 +157,11 @@ class PSAConfig:
 
     name: str = "psa"
     _target_: str = "yolo26_attention.detector.from_ultralytics.psa"
-    heads: int = 4
-    attn_ratio: float = 0.5  # channels of a key divided by those of a head
-    shortcut: bool = True  # add the input to the output, around both halves
+    heads: int = option(4, _HEADS, DIVIDES)
+    attn_ratio: float = option(
+        0.5, "channels of a key divided by those of a head", "above 0, leaving a key at least one channel"
+    )
+    shortcut: bool = option(True, "add the input to the output, around both halves")
 
 
 ATTENTION_SCHEMAS = {

@@ -7,6 +7,8 @@ A mechanism that squeezes its channels keeps channels / reduction, rounded to a 
 from dataclasses import dataclass
 from enum import Enum
 
+from yolo26_attention.attention.option import DIVIDES, ODD, POSITIVE, option
+
 
 class Gate(Enum):
     """Function that maps an attention score to a factor between 0 and 1."""
@@ -15,16 +17,27 @@ class Gate(Enum):
     hard_sigmoid = "hard_sigmoid"
 
 
+_DIVISOR = "the squeezed channels are a multiple of it, and no fewer"
+_MAXPOOL = "squeeze half the mean and half the maximum, instead of the mean"
+_GATE = "function of the gate"
+_SHORTCUT = "add the input to the output"
+_REDUCTION = "divides the channels for the squeeze"
+_CHANNEL_KERNEL = "length of the convolution in channels; null: from the number of channels, as in the paper"
+_SPATIAL_KERNEL = "side of the spatial attention's convolution in pixels"
+_CHANNEL_REDUCTION = "divides the channels for the squeeze of the channel attention"
+_USE_ATTN = "pool by attention over the pixels; false: by their mean"
+
+
 @dataclass
 class SEConfig:
     """Squeeze and excitation: channels weighted from their means (Hu et al. 2018)."""
 
     name: str = "se"
     _target_: str = "yolo26_attention.attention.from_timm.se"
-    reduction: int = 16
-    divisor: int = 8  # with 64 channels, reduction=8 and 16 are therefore the same
-    maxpool: bool = False  # squeeze half the mean and half the maximum, instead of the mean
-    gate: Gate = Gate.sigmoid
+    reduction: int = option(16, _REDUCTION, "1 to channels / divisor, or 16")
+    divisor: int = option(8, f"{_DIVISOR}; with 64 channels, reduction=8 and 16 are therefore the same", POSITIVE)
+    maxpool: bool = option(False, _MAXPOOL)
+    gate: Gate = option(Gate.sigmoid, _GATE)
 
 
 @dataclass
@@ -33,8 +46,8 @@ class ESEConfig:
 
     name: str = "ese"
     _target_: str = "yolo26_attention.attention.from_timm.ese"
-    maxpool: bool = False  # squeeze half the mean and half the maximum, instead of the mean
-    gate: Gate = Gate.hard_sigmoid
+    maxpool: bool = option(False, _MAXPOOL)
+    gate: Gate = option(Gate.hard_sigmoid, _GATE)
 
 
 @dataclass
@@ -43,8 +56,8 @@ class ECAConfig:
 
     name: str = "eca"
     _target_: str = "yolo26_attention.attention.from_timm.eca"
-    kernel_att: int | None = None  # in channels, odd; null: from the number of channels, as in the paper
-    gate: Gate = Gate.sigmoid
+    kernel_att: int | None = option(None, _CHANNEL_KERNEL, f"{ODD}, at most the channels")
+    gate: Gate = option(Gate.sigmoid, _GATE)
 
 
 @dataclass
@@ -53,8 +66,8 @@ class CECAConfig:
 
     name: str = "ceca"
     _target_: str = "yolo26_attention.attention.from_timm.ceca"
-    kernel_att: int | None = None  # in channels, odd; null: from the number of channels, as in the paper
-    gate: Gate = Gate.sigmoid
+    kernel_att: int | None = option(None, _CHANNEL_KERNEL, f"{ODD}, at most the channels")
+    gate: Gate = option(Gate.sigmoid, _GATE)
 
 
 @dataclass
@@ -63,9 +76,9 @@ class CBAMConfig:
 
     name: str = "cbam"
     _target_: str = "yolo26_attention.attention.from_timm.cbam"
-    kernel_att: int = 7  # side of the spatial attention's convolution in pixels, odd
-    reduction: int = 16  # of the channel attention; rounded to whole channels
-    gate: Gate = Gate.sigmoid  # of both attentions
+    kernel_att: int = option(7, _SPATIAL_KERNEL, ODD)
+    reduction: int = option(16, _CHANNEL_REDUCTION, "1 to the channels")
+    gate: Gate = option(Gate.sigmoid, "function of both gates")
 
 
 @dataclass
@@ -77,8 +90,8 @@ class LCBAMConfig:
 
     name: str = "lcbam"
     _target_: str = "yolo26_attention.attention.from_timm.lcbam"
-    kernel_att: int = 7  # side of the spatial attention's convolution in pixels, odd
-    reduction: int = 16  # of the channel attention; rounded to whole channels
+    kernel_att: int = option(7, _SPATIAL_KERNEL, ODD)
+    reduction: int = option(16, _CHANNEL_REDUCTION, "1 to the channels")
 
 
 @dataclass
@@ -87,10 +100,12 @@ class CoordConfig:
 
     name: str = "coord"
     _target_: str = "yolo26_attention.attention.from_timm.coord"
-    reduction: int = 16  # two thirds of channels / reduction remain, for the size of SE
-    divisor: int = 8
-    shortcut: bool = False  # add the input to the output
-    gate: Gate = Gate.sigmoid
+    reduction: int = option(
+        16, "two thirds of channels / reduction remain, for the size of SE", "1 to 2/3 of channels / divisor, or 16"
+    )
+    divisor: int = option(8, _DIVISOR, POSITIVE)
+    shortcut: bool = option(False, _SHORTCUT)
+    gate: Gate = option(Gate.sigmoid, _GATE)
 
 
 @dataclass
@@ -99,10 +114,10 @@ class SimpleCoordConfig:
 
     name: str = "scoord"
     _target_: str = "yolo26_attention.attention.from_timm.scoord"
-    reduction: int = 4  # two thirds of channels / reduction remain
-    divisor: int = 8
-    shortcut: bool = False  # add the input to the output
-    gate: Gate = Gate.sigmoid
+    reduction: int = option(4, "two thirds of channels / reduction remain", "1 to 2/3 of channels / divisor, or 4")
+    divisor: int = option(8, _DIVISOR, POSITIVE)
+    shortcut: bool = option(False, _SHORTCUT)
+    gate: Gate = option(Gate.sigmoid, _GATE)
 
 
 @dataclass
@@ -114,9 +129,9 @@ class ELAConfig:
 
     name: str = "ela"
     _target_: str = "yolo26_attention.attention.from_timm.ela"
-    kernel_att: int = 7  # length of both convolutions in pixels, odd
-    shortcut: bool = False  # add the input to the output
-    gate: Gate = Gate.sigmoid
+    kernel_att: int = option(7, "length of both convolutions in pixels", ODD)
+    shortcut: bool = option(False, _SHORTCUT)
+    gate: Gate = option(Gate.sigmoid, _GATE)
 
 
 @dataclass
@@ -125,10 +140,10 @@ class StripConfig:
 
     name: str = "strip"
     _target_: str = "yolo26_attention.attention.from_timm.strip"
-    kernel_att: int = 3  # length of both depthwise convolutions in pixels, odd
-    use_conv: bool = True  # false: gate the means directly; then nothing is learned, and kernel_att must stay 3
-    shortcut: bool = False  # add the input to the output
-    gate: Gate = Gate.sigmoid
+    kernel_att: int = option(3, "length of both depthwise convolutions in pixels", ODD)
+    use_conv: bool = option(True, "false: gate the means directly; then nothing is learned, and kernel_att must stay 3")
+    shortcut: bool = option(False, _SHORTCUT)
+    gate: Gate = option(Gate.sigmoid, _GATE)
 
 
 @dataclass
@@ -141,12 +156,14 @@ class SKConfig:
 
     name: str = "sk"
     _target_: str = "yolo26_attention.attention.from_timm.sk"
-    kernel_att: int = 5  # side of the larger window in pixels, odd; the smaller is 3
-    keep_3x3: bool = True  # the larger window by dilation, not by more weights; must stay true with kernel_att=3
-    split_input: bool = True  # each convolution sees half of the channels
-    groups: int = 1  # groups of the convolutions
-    reduction: int = 16
-    divisor: int = 8
+    kernel_att: int = option(5, "side of the larger window in pixels; the smaller is 3", "odd, 3 to 255")
+    keep_3x3: bool = option(
+        True, "the larger window by dilation, not by more weights; must stay true with kernel_att=3"
+    )
+    split_input: bool = option(True, "each convolution sees half of the channels")
+    groups: int = option(1, "groups of the convolutions", "divides half of the channels; all with split_input=false")
+    reduction: int = option(16, _REDUCTION, "1 to channels / divisor, or 16")
+    divisor: int = option(8, _DIVISOR, POSITIVE)
 
 
 @dataclass
@@ -155,11 +172,13 @@ class SplatConfig:
 
     name: str = "splat"
     _target_: str = "yolo26_attention.attention.from_timm.splat"
-    kernel_att: int = 3  # side of the convolution in pixels, odd
-    radix: int = 2  # splits
-    groups: int = 1  # the paper's cardinality
-    reduction: int = 4  # channels * radix / reduction remain, at least 32
-    norm: bool = False  # batch norm as in the paper; training batches of one image are then refused, as with sk
+    kernel_att: int = option(3, "side of the convolution in pixels", ODD)
+    radix: int = option(2, "number of splits", DIVIDES)
+    groups: int = option(
+        1, "groups of the convolution, the paper's cardinality", "divides channels / radix and the squeezed channels"
+    )
+    reduction: int = option(4, "channels * radix / reduction remain, at least 32", "1 to channels * radix / 32, or 4")
+    norm: bool = option(False, "batch norm as in the paper; training batches of one image are then refused, as with sk")
 
 
 @dataclass
@@ -168,9 +187,9 @@ class GCConfig:
 
     name: str = "gc"
     _target_: str = "yolo26_attention.attention.from_timm.gc"
-    reduction: int = 8  # rounded to whole channels
-    use_attn: bool = True  # pool by attention over the pixels; false: by their mean
-    gate: Gate = Gate.sigmoid
+    reduction: int = option(8, _REDUCTION, "1 to the channels")
+    use_attn: bool = option(True, _USE_ATTN)
+    gate: Gate = option(Gate.sigmoid, _GATE)
 
 
 @dataclass
@@ -182,8 +201,8 @@ class GCAConfig:
 
     name: str = "gca"
     _target_: str = "yolo26_attention.attention.from_timm.gca"
-    reduction: int = 8  # rounded to whole channels
-    use_attn: bool = True  # pool by attention over the pixels; false: by their mean
+    reduction: int = option(8, _REDUCTION, "1 to the channels")
+    use_attn: bool = option(True, _USE_ATTN)
 
 
 @dataclass
@@ -196,9 +215,9 @@ class NonLocalConfig:
 
     name: str = "nl"
     _target_: str = "yolo26_attention.attention.from_timm.nl"
-    reduction: int = 8
-    divisor: int = 8
-    use_scale: bool = True  # divide the products by the square root of the channels
+    reduction: int = option(8, "divides the channels for queries, keys and values", "1 to channels / divisor, or 8")
+    divisor: int = option(8, _DIVISOR, POSITIVE)
+    use_scale: bool = option(True, "divide the products by the square root of the channels")
 
 
 @dataclass
@@ -211,9 +230,9 @@ class LambdaConfig:
 
     name: str = "lambda"
     _target_: str = "yolo26_attention.attention.from_timm.lambda_layer"
-    heads: int = 4
-    kernel_att: int = 9  # side of the window of local positions in pixels, odd
-    dim_head: int = 16  # channels of a query and of a key
+    heads: int = option(4, "number of heads", DIVIDES)
+    kernel_att: int = option(9, "side of the window of local positions in pixels", ODD)
+    dim_head: int = option(16, "channels of a query and of a key", POSITIVE)
 
 
 @dataclass
@@ -227,8 +246,8 @@ class Attention2dConfig:
 
     name: str = "attention2d"
     _target_: str = "yolo26_attention.attention.from_timm.attention2d"
-    heads: int = 4
-    bias: bool = True  # bias of the projections
+    heads: int = option(4, "number of heads", DIVIDES)
+    bias: bool = option(True, "bias of the projections")
 
 
 TIMM_SCHEMAS = {

@@ -148,4 +148,4 @@ def _warn_once(name: str, reason: str, way_out: str) -> None:
 
 @cache
 def _log_once(name: str, device: str, dtype: torch.dtype) -> None:
-    logger.info("windowed attention on %s in %s: %s", device, dtype, name)
+    logger.debug("windowed attention on %s in %s: %s", device, dtype, name)

@@ -15,20 +15,27 @@ from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.plain_yaml import parse_yaml
 from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.config.schema import SCHEMAS
+from yolo26_attention.config.words import refuse_word
 
 # Whether the user set HYDRA_FULL_ERROR=1; `one_line_errors` sets it for Hydra in any case.
 _TRACEBACKS = ContextVar("tracebacks", default=False)
+INTERRUPTED = 130  # exit status after Ctrl-C
 # Hydra's flags that have a value in the next argument.
 VALUED = {"-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path", "-c", "--cfg", "-p", "--package"}
-WORDS = {
-    "help": "write --help",
-    "list": "--help lists the options, python -m src.runs the runs, python -m src.sweep --help the studies",
-    "train": "python -m src.train trains already; leave the word out",
-    "val": "every run is validated after its training; leave the word out",
-    "detect": "this program trains detection; leave the word out",
-    "predict": "predict with Ultralytics: grafted_yolo, see docs/options.md",
-    "export": "the command is python -m src.export run=NAME",
-}
+
+
+def help_on_attention(arguments: Sequence[str]) -> list[str]:
+    """The override that makes Hydra's `--help` list the options of the attention that the command names.
+
+    Raises:
+        ConfigError: if it names several.
+    """
+    named = [argument for argument in arguments if re.match(r"attention(\.\w+)?=", argument)]
+    if not named or not {"-h", "--help"} & set(arguments):
+        return []
+    if several := [argument for argument in named if re.fullmatch(r"attention=\w+,.*", argument)]:
+        raise ConfigError(f"{several[0]}: --help lists the options of one attention at a time; name one")
+    return ["hydra/help=mechanism"]
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
@@ -55,10 +62,25 @@ def one_line_errors() -> Iterator[None]:
         print(f"{recipe[0]}, as the data are not the digits (trainer=NAME chooses another recipe)", file=sys.stderr)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
     try:
+        sys.argv += help_on_attention(sys.argv[1:])
         with nullcontext() if wanted else config_errors(sys.argv[1:]):
             yield
     except ConfigError as error:
         exit_with(error)
+
+
+@contextmanager
+def interruptible_command(advice: str) -> Iterator[None]:
+    """Answer Ctrl-C in the block with one line and exit status 130, as shells expect.
+
+    Args:
+        advice: what to do next.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {advice}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def exit_with(error: Exception) -> NoReturn:
@@ -75,8 +97,7 @@ def check_command_line(arguments: Sequence[str]) -> None:
         ConfigError: with the word's meaning, the quoted value, or the file and the line.
     """
     for argument in arguments:
-        if argument in WORDS:
-            raise ConfigError(f"{argument}: {WORDS[argument]}")
+        refuse_word(argument)
         _check_quotes(argument)
     for option, folder in pairwise(arguments):
         if option in {"-cd", "--config-dir"}:

@@ -94,6 +94,8 @@ def job_config(config: DictConfig, convert: Callable[[DictConfig], Converted]) -
 def explain(error: Exception, overrides: Sequence[str]) -> str:
     """Describe in one line the error and the way out."""
     text = str(error)
+    if ours := _from_resolver(error):
+        return str(ours)
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
@@ -135,6 +137,12 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return _no_such_key(str(cause.full_key), cause, overrides)
     return f"{' '.join(text.split())}; {SHOWN}, or the traceback with HYDRA_FULL_ERROR=1"
+
+
+def _from_resolver(error: BaseException) -> ConfigError | None:
+    """The error that a resolver of this program raised while OmegaConf read a value."""
+    inner = error.__cause__ or error.__context__
+    return inner if inner is None or isinstance(inner, ConfigError) else _from_resolver(inner)
 
 
 def several_values(override: str) -> str:
@@ -187,7 +195,8 @@ def _no_such_option(error: MissingConfigException, overrides: Sequence[str]) -> 
     given = _given(group, overrides, f"{group}={name}")
     if group == "optimizer" and name.lower() in map(str.lower, OTHER_OPTIMIZERS):
         return f"{given}: {NEAREST_OPTIMIZER}; choose {', '.join(there)}"
-    close = get_close_matches(name.lower(), there, 1)
+    smallest = [f"{name}n"] if f"{name}n" in there else []  # of a family of networks, such as yolo11
+    close = smallest or get_close_matches(name.lower(), there, 1)
     hint = f"did you mean {close[0]}? " if close else ""
     if not close and group != "model" and not {"-cd", "--config-dir"} & set(overrides):
         hint = f"for one of your own add -cd DIR, the folder that has {group}/{name}.yaml; "
@@ -226,6 +235,9 @@ def _wrong_type(cause: ValidationError, overrides: Sequence[str]) -> str:
     except (KeyError, TypeError, NameError):
         return f"{_given(key, overrides)}: {_first_line(cause)}; {SHOWN}"
     kind, example = _kind(wanted)
+    value = _given(key, overrides).partition("=")[2]
+    if example == "[a]" and re.fullmatch(r"[\w./-]+", value):  # one text in place of a list of texts
+        example = f"[{value}]"
     example = _default(cause.object_type, key.rpartition(".")[2]) or example
     studies = f"; in a study file, where a list is swept, {key}: [{example}]" if kind == "a list" else ""
     return f"{_given(key, overrides)}: takes {kind}; write {key}={example}, for example{studies}"

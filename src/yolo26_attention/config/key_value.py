@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
+from yolo26_attention.config.words import refuse_word
 
 Schema = TypeVar("Schema")
 EXPECTED = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -27,7 +28,7 @@ def parse_arguments(schema: type[Schema], command: str, about: str) -> Schema:
     Exits with a message that names key, value and a way out if an argument is invalid.
     """
     arguments = sys.argv[1:]
-    names = " ".join(field.name.upper() for field in fields(schema) if field.default is MISSING)  # type: ignore[arg-type]
+    names = " ".join(_shown_name(field) for field in fields(schema) if _is_name(field) or field.metadata.get("many"))  # type: ignore[arg-type]
     usage = " ".join(filter(None, [command, names, "[key=value ...]"]))
     if {"-h", "--help"} & set(arguments):
         print("\n".join([usage, "", about, "", *option_lines(schema)]))
@@ -40,12 +41,20 @@ def parse_arguments(schema: type[Schema], command: str, about: str) -> Schema:
 
 def option_lines(schema: type) -> list[str]:
     """One line for each name and option: default and meaning."""
-    shown = {
-        field.name.upper() if field.default is MISSING else f"{field.name}={_default(field)}": field.metadata["help"]
-        for field in fields(schema)
-    }
+    shown = {_shown_name(field): field.metadata["help"] for field in fields(schema)}
     width = max(map(len, shown))
     return [f"  {text:<{width}}  {meaning}" for text, meaning in shown.items()]
+
+
+def _is_name(option: "Field[Any]") -> bool:
+    return option.default is MISSING and option.default_factory is MISSING
+
+
+def _shown_name(option: "Field[Any]") -> str:
+    """The option as help shows it."""
+    if option.metadata.get("many"):
+        return f"[{option.name.upper()} ...]"
+    return option.name.upper() if _is_name(option) else f"{option.name}={_default(option)}"
 
 
 def read_options(schema: type[Schema], arguments: Sequence[str]) -> Schema:
@@ -54,20 +63,25 @@ def read_options(schema: type[Schema], arguments: Sequence[str]) -> Schema:
     Args:
         schema: a dataclass. Fields without a default are names, given in order and without a key, such as a study's;
             every other field is an option. `metadata` may have `help`; `shown`, the default in words; `choices`;
-            `least`, the smallest value; `below`, above the largest value.
+            `least`, the smallest value; `below`, above the largest value; `many`, for a list of further names.
         arguments: `NAME` and `key=value`; null is None.
 
     Raises:
         ConfigError: naming key, value and a way out.
     """
     known: dict[str, Field[Any]] = {field.name: field for field in fields(schema)}  # type: ignore[arg-type]
-    names = [name for name, field in known.items() if field.default is MISSING]
+    names = [name for name, field in known.items() if _is_name(field)]
+    many = next((name for name, field in known.items() if field.metadata.get("many")), None)
     config = OmegaConf.structured(schema)
     OmegaConf.set_readonly(config, False)
     for argument in arguments:
         key, equals, value = argument.partition("=")
+        refuse_word(argument)
         if not equals and names:
             key, value = names.pop(0), argument
+        elif not equals and many is not None and not argument.startswith("-"):
+            config[many].append(argument)
+            continue
         elif not equals or key not in known:
             close = get_close_matches(key, known, n=1)
             hint = f"did you mean {close[0]}=?" if close else f"there are {', '.join(known)}"

@@ -12,6 +12,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from yolo26_attention.compat.hydra import share_schemas
+from yolo26_attention.config.attention_help import attention_help
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.models import BASELINES
 from yolo26_attention.config.run_config import RunConfig
@@ -29,6 +30,7 @@ PLUGINS = (
 def register_configs() -> None:
     """Store the schemas in Hydra's ConfigStore under `schema/GROUP/NAME`, separate from the options that users pick."""
     _register_plugins()
+    OmegaConf.register_new_resolver("attention_help", attention_help, replace=True)  # conf/hydra/help/mechanism.yaml
     share_schemas()
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)

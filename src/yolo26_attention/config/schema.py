@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from yolo26_attention.attention.option import option
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.config.errors import ConfigError as ConfigError  # re-export
 
@@ -21,7 +22,7 @@ class PlaceboAttentionConfig:
 
     name: str = "placebo"
     _target_: str = "yolo26_attention.attention.placebo.Placebo"
-    shortcut: bool = True  # add the input to the output
+    shortcut: bool = option(True, "add the input to the output")
 
 
 @dataclass
@@ -29,7 +30,10 @@ class MixConfig:
     """Several attention modules in one network: by site a name, a mapping with name and options, or a list of these."""
 
     name: str = "mix"
-    grafts: Any = None  # such as {p3: acmix, p5: {name: cbam, mode: replace}}; Any, as Hydra adds no key to a dict
+    # Any, because Hydra adds no key to a dict.
+    grafts: Any = option(
+        None, "what goes where, such as {p3: acmix, p5: {name: cbam, mode: replace}}", "a mapping by site"
+    )
 
 
 class MatchBy(StrEnum):
@@ -43,9 +47,9 @@ class MatchBy(StrEnum):
 class PlaceboConfig:
     """The attention that `attention=placebo` matches; no effect on any other attention."""
 
-    matches: str = "acmix"  # another attention, or the dotted path of a class
-    options: Any = None  # options of that attention, such as {kernel_att: 5}; null: its defaults
-    by: MatchBy = MatchBy.parameters  # flops: counted at trainer.imgsz
+    matches: str = option("acmix", "the attention that it matches", "another attention, or the dotted path of a class")
+    options: Any = option(None, "options of that attention, such as {kernel_att: 5}; null: its defaults", "a mapping")
+    by: MatchBy = option(MatchBy.parameters, "what is matched; flops are counted at trainer.imgsz")
 
 
 class Mode(Enum):  # no StrEnum, because `replace` is a method of str
@@ -271,11 +275,13 @@ class LatencyConfig:
 
     enabled: bool = True
     backend: Backend = Backend.eager
+    device: str | None = None  # null: that of the training; 0; cpu
     precision: Precision | None = None  # null: fp16 on a GPU, fp32 on a CPU
     batch: int = 1
     imgsz: int | None = None  # null: trainer.imgsz
     threads: int | None = None  # CPU threads; null: those of the training
-    seconds: float = 10.0  # time budget for the model alone, and again for end to end
+    seconds: float = 10.0  # time budget for the model alone, and again for end to end; more for more networks
+    patience: float | None = None  # seconds to wait for a quiet machine; null: 0 for a run, 120 for a study as a whole
     max_pairs: int = 10_000
     width: float = 0.01  # stop when the 95 % interval is narrower than this fraction of the ratio
     throughput_batches: list[int] = field(default_factory=lambda: [8])  # batch sizes for images per second; []: none

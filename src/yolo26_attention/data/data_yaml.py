@@ -52,7 +52,7 @@ def find_yaml(value: str) -> Path:
     if not file.exists() and file.name == value and (bundled() / value).is_file():
         return bundled() / value
     if file.is_dir():
-        raise DatasetMissingError(f"data={value} is a folder; give the YAML file in it")
+        raise DatasetMissingError(f"data.yaml={value} is a folder; give the YAML file in it")
     if file.suffix not in {".yaml", ".yml"}:
         close = get_close_matches(value, [*OFFICIAL, "digits"], n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
@@ -62,8 +62,8 @@ def find_yaml(value: str) -> Path:
         )
     if not file.is_file():
         raise DatasetMissingError(
-            f"data={value}: there is no file {file.absolute()}; give the path of a YAML, or one of "
-            f"digits, {', '.join(OFFICIAL)}"
+            f"data.yaml={value}: there is no file {file.absolute()}; give the path of one that is there, or "
+            f"data=NAME, one of digits, {', '.join(OFFICIAL)}"
         )
     return file.absolute()
 

@@ -29,6 +29,7 @@ class Split:
         repeated: repeated listings of images, without the first of each.
         rows_dropped: label files with duplicate rows, which Ultralytics drops.
         first_dropped: file and line of the first such row.
+        objects: rows of all label files.
     """
 
     images: int
@@ -38,6 +39,7 @@ class Split:
     repeated: int = 0
     rows_dropped: int = 0
     first_dropped: str | None = None
+    objects: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def _count(images: Sequence[ImageFile], labels: Sequence[LabelFile | None], plac
         repeated=len(images) - len({image.file for image in images}),
         rows_dropped=len(dropped),
         first_dropped=f"{first[0]}, line {first[1]}" if first else None,
+        objects=sum(label.labels.objects for label in labels if label),
     )
 
 

@@ -11,6 +11,7 @@ from yolo26_attention.detector.modes import AttentionConv, Gated
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.sites import layers_of
 from yolo26_attention.detector.specification import Graft
+from yolo26_attention.evaluation.flops import count_parameters
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,23 @@ def placebo_matches(model: nn.Module) -> dict[str, dict[str, Any]]:
     found = grafted_attention(model).items()
     modules: dict[str, Any] = {name: m.attention if isinstance(m, Gated) else m for name, m in found}
     return {name: module.matched for name, module in modules.items() if hasattr(module, "matched")}
+
+
+def network_line(name: str, stock: int, model: nn.Module) -> str:
+    """Describe a network in one line: what is grafted where, and the parameters that it adds.
+
+    Args:
+        name: name of the stock network.
+        stock: its number of parameters.
+        model: the network, grafted or not.
+    """
+    sites: dict[str, list[str]] = {}
+    for graft in graft_of(model):
+        sites.setdefault(f"{graft.mode} {graft.name}", []).extend(graft.sites)
+    if not sites:
+        return f"network  {name}, {stock:,} parameters, no attention grafted"
+    what = "; ".join(f"{how} at {', '.join(where)}" for how, where in sites.items())
+    return f"network  {name}, {stock:,} parameters; {what} ({count_parameters(model) - stock:+,})"
 
 
 def prepare_export(network: nn.Module, *, dynamic: bool) -> None:

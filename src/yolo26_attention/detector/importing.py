@@ -16,16 +16,22 @@ def find_class(target: str) -> Callable[..., nn.Module]:
     """Import the class that a dotted path names.
 
     Raises:
-        ValueError: with the last line of the traceback and the folders searched, if it cannot be imported.
+        ValueError: if it cannot be imported; with file and line of a mistake in the source, otherwise with the last
+            line of the traceback and the folders searched.
     """
     module_name, _, class_name = target.rpartition(".")
     compile_from_source()
     try:
         with own_generator(f"import/{module_name}"), kept_settings():
             found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)
+    except SyntaxError as error:
+        raise ValueError(
+            f"attention._target_={target} cannot be imported ({last_line(error)}); correct that line"
+        ) from error
     except (Exception, SystemExit) as error:
         prefixes = (sys.prefix, sys.base_prefix)
-        own = [os.path.abspath(folder) for folder in sys.path if not os.path.abspath(folder).startswith(prefixes)]
+        searched = [os.path.abspath(folder) for folder in sys.path]
+        own = [folder for folder in searched if os.path.isdir(folder) and not folder.startswith(prefixes)]
         raise ValueError(
             f"attention._target_={target} cannot be imported ({last_line(error)}); write MODULE.CLASS; searched "
             f"{', '.join(dict.fromkeys(own))} and in the installed packages"

@@ -14,6 +14,7 @@ from ultralytics.utils import WEIGHTS_DIR, YAML
 from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES, attempt_download_asset
 
 from yolo26_attention.compat.ultralytics import restricted_loading
+from yolo26_attention.compat.ultralytics_log import without_repetition
 from yolo26_attention.config.models import OTHER_TASKS
 from yolo26_attention.detector.trust import Trust, known_classes_only
 
@@ -29,7 +30,7 @@ def build_stock(source: str, classes: int, channels: int) -> DetectionModel:
     """
     file = source if source.endswith((".yaml", ".yml")) else f"{source}.yaml"
     state = torch.get_rng_state()
-    with restricted_loading([]) if os.path.isabs(file) else nullcontext():
+    with restricted_loading([]) if os.path.isabs(file) else nullcontext(), without_repetition():
         model = DetectionModel(file, ch=channels, nc=classes, verbose=False)
     torch.set_rng_state(state)
     return model

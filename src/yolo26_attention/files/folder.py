@@ -103,6 +103,10 @@ class OutputFolder:
         """Folder of the studies' folders, each with its study.json."""
         return self.path / "studies"
 
+    def timings(self, study: str) -> Path:
+        """What the variants of a study cost, timed together: `files.timings`."""
+        return self.studies / study / "timings.json"
+
     @property
     def searches(self) -> Path:
         """Folder of the searches' folders, each with its search.json."""

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from yolo26_attention.durations import typical_epoch
 from yolo26_attention.files.atomic import write_atomically
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,21 @@ def epochs(entries: Iterable[Entry]) -> list[Epoch]:
     """The completed epochs of a journal, in order."""
     found = [entry.details for entry in entries if entry.event == Kind.EPOCH]
     return [Epoch(each["epoch"], each.get("values", {}), each.get("scalars", {})) for each in found]
+
+
+def epoch_seconds(entries: Iterable[Entry]) -> float | None:
+    """How long an epoch of a training takes with its validation, in seconds; None if the journal does not tell.
+
+    The time between the processes of a resumed training does not count.
+    """
+    began: float | None = None
+    seconds = []
+    for entry in entries:
+        if entry.event == Kind.EPOCH and entry.time is not None and began is not None and entry.time > began:
+            seconds.append(entry.time - began)
+        if entry.event in {Kind.TRAINING, Kind.RESUME, Kind.EPOCH}:
+            began = entry.time
+    return typical_epoch(seconds)
 
 
 def append_entry(journal: Path, kind: Kind, **details: Any) -> None:

@@ -31,6 +31,15 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """A ratio of two latencies with its 95 % interval, whose ends are None if there are too few rounds for one."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class Throughput:
     """Images per second at one batch size. Joules per image are of the whole GPU; None if it does not provide them."""
 
@@ -94,11 +103,15 @@ class GpuUse:
 
 @dataclass(frozen=True)
 class MachineUse:
-    """Cores that other processes used on average, and the number of CPUs available to this process."""
+    """Cores that other processes used on average, and the number of CPUs available to this process.
+
+    `waited_seconds` is how long the measurement paused because the machine was busy or throttled.
+    """
 
     others_cores: float
     cpus: int
     gpu: GpuUse | None = None
+    waited_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from yolo26_attention.files.folder import OutputFolder
-from yolo26_attention.files.record import RunSkippedError
+from yolo26_attention.files.record import RunHeldError, RunSkippedError
 
 PATIENCE_SECONDS = 0.1  # `is_locked` also holds a lock for an instant
 ANYBODY = 0o666  # so that `status=true` of another user can test it
@@ -48,7 +48,7 @@ def run_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a run.
 
     Raises:
-        RunSkippedError: if another process holds the lock.
+        RunHeldError: if another process holds the lock.
         LockError: if the disk has no locks, or the lock file cannot be opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def run_lock(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=PATIENCE_SECONDS, poll_interval=PATIENCE_SECONDS / 5)
     except Timeout as error:
-        raise RunSkippedError(
+        raise RunHeldError(
             f"another process holds {path}: it is training this run; wait for it, or change a setting"
         ) from error
     except OSError as error:

@@ -42,7 +42,11 @@ FORMAT = 1
 
 
 class RunSkippedError(RuntimeError):
-    """The run is skipped: another process holds it, or it failed before and retry=false."""
+    """The run is skipped: it failed before and retry=false, or it cannot be locked."""
+
+
+class RunHeldError(RunSkippedError):
+    """Another process is training the run."""
 
 
 class ObjectiveError(RuntimeError):

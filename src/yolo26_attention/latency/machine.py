@@ -46,7 +46,7 @@ class Watched:
 
 
 class Machine:
-    """Watches the machine from `start` to `stop`; call `sample` in between to read the GPU.
+    """Watches the machine from `start` to `stop`; call `sample` in between to read the GPU, `lap` to leave out a pause.
 
     Args:
         device: device of the networks.
@@ -59,10 +59,13 @@ class Machine:
 
     def start(self) -> "Machine":
         """Start watching."""
-        self._start = time.perf_counter(), self._used(), _own_cpu_seconds(), self._slowed()
+        self._seconds = self._others = 0.0
+        self._throttled: bool | None = None
         if self.gpu is not None:
             self.gpu.samples = []
         self._sampled = -SAMPLE_SECONDS
+        self._seen = 0  # samples of the GPU in former laps
+        self._mark = self._reading()
         return self
 
     def sample(self) -> None:
@@ -71,18 +74,42 @@ class Machine:
             self._sampled = time.perf_counter()
             self.gpu.sample()
 
+    def lap(self, *, counted: bool = True) -> Watched:
+        """Summarize what was seen since the last lap, and begin the next one.
+
+        Args:
+            counted: whether this lap is part of what `stop` returns; a pause is not.
+        """
+        (begun, used, own, slowed), self._mark = self._mark, self._reading()
+        seconds = max(self._mark[0] - begun, 1e-9)
+        others = (self._mark[1] - used) - (self._mark[2] - own)
+        throttled = None if slowed is None else self._mark[3] != slowed
+        gpu = None if self.gpu is None else self.gpu.summary(self._seen)
+        if counted:
+            self._seconds, self._others = self._seconds + seconds, self._others + others
+            self._throttled = throttled if self._throttled is None else bool(throttled or self._throttled)
+        elif self.gpu is not None:
+            del self.gpu.samples[self._seen :]
+        self._seen = 0 if self.gpu is None else len(self.gpu.samples)
+        return self._judged(others, seconds, throttled, gpu)
+
     def stop(self) -> Watched:
-        """Stop watching and summarize."""
-        begun, used, own, slowed = self._start
-        seconds = max(time.perf_counter() - begun, 1e-9)
-        others = max(0.0, (self._used() - used) - (_own_cpu_seconds() - own)) / seconds
-        throttled = None if slowed is None else self._slowed() != slowed
-        busy = others > max(BUSY_CORES, BUSY_SHARE * len(self.cpus))
-        use = MachineUse(round(others, 3), len(self.cpus), None if self.gpu is None else self.gpu.summary())
-        if (gpu := use.gpu) is not None:
+        """Stop watching and summarize all laps that count."""
+        self.lap()
+        gpu = None if self.gpu is None else self.gpu.summary()
+        return self._judged(self._others, self._seconds, self._throttled, gpu)
+
+    def _judged(self, others: float, seconds: float, throttled: bool | None, gpu: GpuUse | None) -> Watched:
+        cores = max(0.0, others) / seconds
+        busy = cores > max(BUSY_CORES, BUSY_SHARE * len(self.cpus))
+        if gpu is not None:
             busy = busy or (gpu.processes or 0) > 1
             throttled = None if gpu.throttle_reasons is None else bool(gpu.throttle_reasons or throttled)
-        return Watched(busy, throttled, use)
+        return Watched(busy, throttled, MachineUse(round(cores, 3), len(self.cpus), gpu))
+
+    def _reading(self) -> tuple[float, float, float, tuple[int, ...] | None]:
+        """Time, CPU seconds of all processes and of this one, and the counters of throttling."""
+        return time.perf_counter(), self._used(), _own_cpu_seconds(), self._slowed()
 
     def _used(self) -> float:
         """Busy seconds of the CPUs available to this process, by all processes, including time stolen by a host."""
@@ -142,10 +169,10 @@ class Gpu:
         used = self._read_own(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
         return None if used is None else used / 1000
 
-    def summary(self) -> GpuUse:
-        """Extremes and means of the samples."""
+    def summary(self, since: int = 0) -> GpuUse:
+        """Extremes and means of the samples, without the first `since`."""
         known = {
-            key: [sample[key] for sample in self.samples if sample[key] is not None]
+            key: [sample[key] for sample in self.samples[since:] if sample[key] is not None]
             for key in ("sm_clock", "memory_clock", "watts", "celsius", "reasons", "processes")
         }
         seen = 0

@@ -14,8 +14,8 @@ from ultralytics.nn.autobackend import AutoBackend
 
 from yolo26_attention.latency.networks import CapturedGraphs
 
-# Pairs between two moves: four moves per section of the shortest series that may stop, 600 pairs in 20 sections.
-RELOCATE_PAIRS = 7
+# Rounds between two moves: four moves per section of the shortest series that may stop, 600 rounds in 20 sections.
+RELOCATE_ROUNDS = 7
 CALL = "measured call"  # a range in the profile
 
 
@@ -60,7 +60,7 @@ def _peak_cuda(call: Callable[[Any], Any], x: Any, device: torch.device) -> int:
 
 
 def _peaks_cpu(calls: Sequence[tuple[Callable[[Any], Any], Any]]) -> list[int]:
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler's library
+    os.environ["KINETO_LOG_LEVEL"] = "99"  # at Ultralytics' 5 the profiler's library still logs every start and stop
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         for call, x in calls:
             with record_function(CALL):
@@ -76,7 +76,7 @@ def _peaks_cpu(calls: Sequence[tuple[Callable[[Any], Any], Any]]) -> list[int]:
 
 
 class Relocation:
-    """Replaces two networks by copies at other addresses after every few pairs; call it after each pair.
+    """Replaces all networks by copies at other addresses after every few rounds; call it after each round.
 
     Within one process, two equal networks differ by half a percent, only because of their memory layout and the order
     in which they were built. Relocation turns this bias into noise, which the interval covers: Curtsinger and Berger,
@@ -90,20 +90,20 @@ class Relocation:
     """
 
     def __init__(self, networks: Sequence[AutoBackend], calls: Sequence[Callable[[], Any]], seed: int = 0):
-        self._both = list(zip(networks, calls, strict=True))
+        self._all = list(zip(networks, calls, strict=True))
         self._draw = random.Random(seed)
-        self._pairs = 0
+        self._rounds = 0
 
     def __call__(self) -> None:
-        self._pairs += 1
-        if self._pairs % RELOCATE_PAIRS:
+        self._rounds += 1
+        if self._rounds % RELOCATE_ROUNDS:
             return
-        if self._pairs // RELOCATE_PAIRS % 2:
-            self._draw.shuffle(self._both)
+        if self._rounds // RELOCATE_ROUNDS % 2:
+            self._draw.shuffle(self._all)
         else:
-            self._both.reverse()
+            self._all.reverse()
         with torch.inference_mode(False):
-            for network, _ in self._both:
+            for network, _ in self._all:
                 network.backend.model = copy.deepcopy(network.backend.model)
-        for _, call in self._both:
+        for _, call in self._all:
             call()

@@ -42,10 +42,14 @@ def flops_text(cost: NetworkCost) -> str:
 
 def ratio_text(timed: Timing) -> str:
     """The ratio with its interval and the number of pairs."""
-    interval = "no interval"
-    if timed.ratio_low is not None and timed.ratio_high is not None:
-        interval = f"95 %: {timed.ratio_low:.3f} to {timed.ratio_high:.3f}"
+    interval = interval_text(timed.ratio_low, timed.ratio_high)
+    interval = f"95 %: {interval}" if interval else "no interval"
     return f"{timed.ratio_to_stock:.3f} ({interval}; {timed.pairs} pairs timed in turn)"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """The interval of a ratio; empty if there are too few pairs for one."""
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def machine_text(latency: Latency) -> str:

@@ -1,7 +1,6 @@
 """Images per second and energy per image, at one batch size."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,50 +9,63 @@ from torch import Tensor
 from yolo26_attention.files.latency import NoThroughput, Throughput
 from yolo26_attention.latency.backends import Deployed
 from yolo26_attention.latency.clocks import Clock, wall_clock
-from yolo26_attention.latency.end_to_end import EndToEnd, batches
+from yolo26_attention.latency.end_to_end import batches
 from yolo26_attention.latency.machine import Machine
-from yolo26_attention.latency.protocol import compare
+from yolo26_attention.latency.protocol import time_in_turn
+from yolo26_attention.latency.ready import Ready
 
 THROUGHPUT_SHARE = 0.1  # of the time budget, for each batch size
 ENERGY_SECONDS = 2.0
 
 
 def measure_throughput(
-    both: Sequence[Deployed],
-    ends: Sequence[EndToEnd],
-    images: Sequence[np.ndarray],
+    networks: Sequence[Ready],
+    pairs: Sequence[tuple[int, int]],
     size: int,
     seconds: float,
     device: torch.device,
     machine: Machine,
-) -> Throughput | NoThroughput:
-    """Images per second of both networks at a batch size, timed in turn; joules per image if the GPU provides it."""
+) -> list[Throughput | NoThroughput]:
+    """Images per second at a batch size, timed in turn; joules per image if the GPU provides it.
+
+    Args:
+        networks: deployed.
+        pairs: positions of a network and its stock network, for each of the results.
+        size: of the batch.
+        seconds: time budget.
+        device: device of the networks.
+        machine: started.
+    """
     clock = wall_clock(device)
     try:
-        (batch,) = [ends[0].prepare(images) for images in batches(images, size)[:1]]
-        for deployed in both:
-            deployed.network(batch)
-        rounds = compare(
-            both[0].network,
-            both[1].network,
-            [batch],
-            clock,
-            seconds=seconds * THROUGHPUT_SHARE,
-            max_pairs=10_000,
-            width=0.0,
+        prepared = [ready.end.prepare(batches(ready.images, size)[0]) for ready in networks]
+        for ready, batch in zip(networks, prepared, strict=True):
+            ready.deployed.network(batch)
+        calls = [
+            lambda _, network=ready.deployed.network, batch=batch: network(batch)
+            for ready, batch in zip(networks, prepared, strict=True)
+        ]
+        rounds = time_in_turn(
+            calls, [0], clock, seconds=seconds * THROUGHPUT_SHARE, max_pairs=10_000, width=0.0, pairs=pairs
         )
-        result = Throughput(
-            images_per_second=size * 1000 / float(np.median(rounds.times)),
-            stock_images_per_second=size * 1000 / float(np.median(rounds.stock_times)),
-            ratio_to_stock=1 / rounds.ratio,
-            pairs=len(rounds.times),
-        )
-        own, stock = (_joules(deployed, batch, clock, machine) for deployed in both)
+        used = [_joules(ready.deployed, batch, clock, machine) for ready, batch in zip(networks, prepared, strict=True)]
     except torch.OutOfMemoryError:
-        return NoThroughput(f"out of memory at batch {size}")
-    if own is None or stock is None:
-        return result
-    return replace(result, joules_per_image=own, stock_joules_per_image=stock)
+        return [NoThroughput(f"out of memory at batch {size}") for _ in pairs]
+    found: list[Throughput | NoThroughput] = []
+    for network, stock in pairs:
+        compared, own, others = rounds.compare(network, stock), used[network], used[stock]
+        known = own is not None and others is not None
+        found.append(
+            Throughput(
+                images_per_second=size * 1000 / float(np.median(compared.times)),
+                stock_images_per_second=size * 1000 / float(np.median(compared.stock_times)),
+                ratio_to_stock=1 / compared.ratio,
+                pairs=len(compared.times),
+                joules_per_image=own if known else None,
+                stock_joules_per_image=others if known else None,
+            )
+        )
+    return found
 
 
 def _joules(deployed: Deployed, batch: Tensor, clock: Clock, machine: Machine) -> float | None:

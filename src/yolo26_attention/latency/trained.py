@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import nn
+from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel, load_checkpoint
 
 from yolo26_attention.compat.ultralytics import fuse_grafts
 from yolo26_attention.config.schema import LatencyConfig, TrainerConfig
+from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.atomic import atomic
 from yolo26_attention.files.latency import Latency
@@ -58,25 +61,45 @@ def measure_run(plan: Plan, trained: BaseModel, imgsz: int, samples: str) -> Lat
     Raises:
         ParityError: if an export does not match PyTorch.
     """
-    channels = plan.dataset.channels
+    channels, options = plan.dataset.channels, measurement_options(plan.config.latency, plan.config.trainer)
     stock = build_stock(plan.config.model.source, len(plan.dataset.names), channels).eval()
-    # An exported network takes only images of the size at which it is timed.
-    exported = plan.config.latency.backend.value in EXPORTED
-    data, validated_at = str(plan.dataset.yaml), imgsz if exported else plan.arguments["imgsz"]
-    single_cls = plan.arguments["single_cls"]
-    batch = max([plan.config.latency.batch, *plan.config.latency.throughput_batches])
     with tempfile.TemporaryDirectory() as folder:
         measured = measure(
             trained,
             stock,
-            measurement_options(plan.config.latency, plan.config.trainer),
+            options,
             images=validation_images(plan.dataset.yaml, channels),
             imgsz=imgsz,
-            device=plan.device,
-            validate=lambda network: validate_deployed(network, data, validated_at, batch, folder, single_cls),
+            device=plan.latency_device,
+            validate=validation(
+                plan.dataset,
+                options,
+                imgsz=imgsz,
+                trained_imgsz=plan.arguments["imgsz"],
+                single_cls=plan.arguments["single_cls"],
+                folder=folder,
+            ),
         )
     write_samples(plan.folder / samples, measured.samples)
     return measured.latency
+
+
+def validation(
+    dataset: Dataset, options: LatencyConfig, *, imgsz: int, trained_imgsz: int, single_cls: bool, folder: str
+) -> Callable[[AutoBackend], float]:
+    """What computes mAP50-95 of a deployed network on the validation images of its data set.
+
+    Args:
+        dataset: of the training.
+        options: the `latency` group.
+        imgsz: side of the image at which the network is timed; an exported network takes no other.
+        trained_imgsz: that of the training, at which any other network is validated.
+        single_cls: whether all classes are one.
+        folder: for the validator's files.
+    """
+    size = imgsz if options.backend.value in EXPORTED else trained_imgsz
+    batch = max([options.batch, *options.throughput_batches])
+    return lambda network: validate_deployed(network, str(dataset.yaml), size, batch, folder, single_cls)
 
 
 def write_samples(path: Path, samples: dict[str, np.ndarray]) -> None:

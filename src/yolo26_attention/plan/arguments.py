@@ -174,12 +174,12 @@ def check_latency(latency: LatencyConfig, device: torch.device) -> None:
     for key, value in sizes:
         if value < 1:
             raise ConfigError(f"latency.{key}={value} must be at least 1")
-    for key, number in (("seconds", latency.seconds), ("width", latency.width)):
+    for key, number in (("seconds", latency.seconds), ("width", latency.width), ("patience", latency.patience or 0.0)):
         if not 0 <= number < math.inf:
             raise ConfigError(f"latency.{key}={number} must be a finite number of at least 0")
     if latency.threads is not None and device.type != "cpu":
         raise ConfigError(
-            f"latency.threads={latency.threads} has no effect on {device.type}; leave it out, or use trainer.device=cpu"
+            f"latency.threads={latency.threads} has no effect on {device.type}; leave it out, or use latency.device=cpu"
         )
     try:
         check_backend(latency.backend, measured_precision(latency.precision, device.type == "cuda"), device)

@@ -20,7 +20,7 @@ from yolo26_attention.plan.arguments import check_latency, check_objectives, tra
 from yolo26_attention.plan.attention_options import resolve_attention, resolve_placebo, specify_graft
 from yolo26_attention.plan.data_options import find_dataset, own_data
 from yolo26_attention.plan.earlier import place_of
-from yolo26_attention.plan.machine import training_device, writable_folder
+from yolo26_attention.plan.machine import latency_device, training_device, writable_folder
 from yolo26_attention.plan.mix_options import Part, join_mix, split_mix
 from yolo26_attention.plan.model_options import resolve_model
 from yolo26_attention.plan.networks import Networks
@@ -33,8 +33,9 @@ from yolo26_attention.plan.training_options import check_training_options
 class Plan:
     """A configuration that passed every check.
 
-    `arguments` are for Ultralytics' trainer; `folder` is the run's folder. `given` is the configuration as composed,
-    `config` as resolved. src/yolo26_attention/plan/earlier.py explains `identity_version`, `replaces` and `remark`.
+    `arguments` are for Ultralytics' trainer; `folder` is the run's folder. The latency is measured on `latency_device`.
+    `given` is the configuration as composed, `config` as resolved. src/yolo26_attention/plan/earlier.py explains
+    `identity_version`, `replaces` and `remark`.
     """
 
     config: RunConfig
@@ -44,6 +45,7 @@ class Plan:
     grafts: tuple[Graft, ...]
     arguments: dict[str, Any]
     device: torch.device
+    latency_device: torch.device
     trust: Trust
     given: RunConfig
     identity_version: int
@@ -68,6 +70,7 @@ class Checker:
         self._follow_environment = once(follow_environment)
         self._check_tracking = once(check_tracking)
         self._device = once(training_device)
+        self._latency_device = once(latency_device)
         self._dataset = once(find_dataset)
         self._attention = once(resolve_attention)
         self._check_latency = once(check_latency)
@@ -97,7 +100,8 @@ class Checker:
         check_objectives(config)
         arguments = training_arguments(config, dataset, weights)
         check_training_options(config, device.type, dataset.yaml)
-        self._check_latency(config.latency, device)
+        timed_on = self._latency_device(config.latency.device, device)
+        self._check_latency(config.latency, timed_on)
         grafts, sites = self._networks.check(config, grafts, dataset, weights, trust, device)
         config = join_mix(config, resolved, grafts, sites)
         place = place_of(
@@ -111,6 +115,7 @@ class Checker:
             grafts=grafts,
             arguments=arguments | {"save_dir": str(RunFolder(place.folder).train), "exist_ok": True},
             device=device,
+            latency_device=timed_on,
             trust=trust,
             given=given,
             identity_version=place.identity_version,

@@ -52,3 +52,19 @@ def training_device(name: str | None) -> torch.device:
         return find_device(name)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def latency_device(name: str | None, training: torch.device) -> torch.device:
+    """Find the device of `latency.device`; without a name, that of the training.
+
+    Raises:
+        ConfigError: if it does not exist, or is more than one.
+    """
+    if name is None:
+        return training
+    if "," in name:
+        raise ConfigError(f"latency.device={name}: a latency is that of one device; give one of them")
+    try:
+        return find_device(name)
+    except ValueError as error:
+        raise ConfigError(str(error).replace("trainer.device", "latency.device", 1)) from error

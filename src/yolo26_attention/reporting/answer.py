@@ -6,12 +6,14 @@ import numpy as np
 
 from yolo26_attention.reporting.caveats import DISTURBED, remarks_on
 from yolo26_attention.reporting.comparison import Compared, Results
+from yolo26_attention.reporting.cost_columns import timed_on
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_sentence, interaction_sentence
 from yolo26_attention.reporting.scored import flattered
 from yolo26_attention.reporting.signs import interval, minus, signed
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Comparison, compare_seeds, shrunken
+from yolo26_attention.study.targets import short_names
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,8 @@ def _of_variants(results: Results) -> Answer:
         f"{_fraction(base)}, {signed(about.mean)} ({_sure(results, reference, comparison)})."
     )
     subject = "It" if results.effects is None else variant.label
-    return Answer(
-        about, effect, _cost(variant, reference, subject), tuple(_remarks(results, variant, reference, comparison))
-    )
+    cost = _cost(results, variant, reference, subject)
+    return Answer(about, effect, cost, tuple(_remarks(results, variant, reference, comparison)))
 
 
 def _no_verdict(results: Results, about: Compared) -> Answer:
@@ -97,7 +98,7 @@ def _no_verdict(results: Results, about: Compared) -> Answer:
         f"No verdict: {who} learned anything. {results.study.score_name} is {own:.2g} instead of {base:.2g}; up to "
         f"{results.floor:g} it cannot be told from an untrained network's."
     )
-    return Answer(None, effect, _cost(variant, reference), ())
+    return Answer(None, effect, _cost(results, variant, reference), ())
 
 
 def _nothing_to_compare(results: Results) -> Answer:
@@ -146,11 +147,14 @@ def _sure(results: Results, reference: Variant, comparison: Comparison) -> str:
     return f"{difference.level:.0%} interval {interval(difference.bounds)}{together}, {seeds}"
 
 
-def _cost(variant: Variant, reference: Variant, subject: str = "It") -> str:
+def _cost(results: Results, variant: Variant, reference: Variant, subject: str = "It") -> str:
     parts = []
     if variant.ratio.mean is not None:
-        sure = latency_sure(variant)
+        targets = results.study.targets
+        where = [short_names(targets)[0]] if len(targets) > 1 else []
+        sure = ", ".join(filter(None, [*where, latency_sure(variant)]))
         parts.append(f"{variant.ratio.mean:.2f} times the latency of the stock model" + (f" ({sure})" if sure else ""))
+        parts += _elsewhere(results, variant)
     for key, unit, scale in (("model.parameters", "M\u00a0parameters", 1e6), ("model.gflops", "GFLOPs", 1)):
         if key in variant.numbers:
             text = f"{variant.numbers[key] / scale:.3g}\u00a0{unit}"
@@ -164,6 +168,13 @@ def _cost(variant: Variant, reference: Variant, subject: str = "It") -> str:
         return "Its cost was not measured."
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"{subject} takes {listed}."
+
+
+def _elsewhere(results: Results, variant: Variant) -> list[str]:
+    """The latency on further targets of a study that was timed together."""
+    names = short_names(results.study.targets)
+    ratios = [(name, timed_on(variant, number)) for number, name in enumerate(names)][1:]
+    return [f"{ratio.ratio:.2f} times ({name})" for name, ratio in ratios if ratio is not None]
 
 
 def _flops_size(variant: Variant) -> float | None:

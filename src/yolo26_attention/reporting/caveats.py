@@ -9,10 +9,12 @@ from typing import Any
 from yolo26_attention.files.journal import Trait
 from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.record import Record, replaced_best
+from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.settings import flatten, settings
 from yolo26_attention.reporting.study import Study, StudyRun, records_that_count, some
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import UNTRAINED
+from yolo26_attention.study.targets import described, disturbances
 
 TIMED_IN = ("backend", "precision", "batch", "imgsz", "threads")
 DISTURBED = ("busy", "throttled")
@@ -98,6 +100,8 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
         kinds = {str(environment[key]) for environment in environments if environment.get(key) is not None}
         if len(kinds) > 1:
             notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
+    notes += [] if study.targets else _on_latencies(records)
+    notes += [note for target in study.targets for note in _on_target(target)]
     notes += _on_costs(records)
     replaced = [run.name for run in study.runs if run.record is not None and replaced_best(run.record, run.folder)]
     if replaced:
@@ -112,8 +116,18 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
     return notes
 
 
-def _on_costs(records: Sequence[Record]) -> Iterator[str]:
-    """What keeps latencies and FLOPs from being taken as they stand, or compared."""
+def _on_target(target: Target) -> Iterator[str]:
+    """Where and when a study was timed together, and what keeps its latencies from being taken as they stand."""
+    latency = next(iter(target.variants.values())).latency
+    how = f"all networks timed in turn in {latency.pairs} rounds, {target.date} UTC"
+    doubtful = "doubtful " if latency.busy or latency.throttled else ""
+    yield f"{doubtful}latency on {described(target)}: {'; '.join([how, *disturbances(target)])}"
+    for label, error in target.failed.items():
+        yield f"{label} is not timed on {described(target)}: {error}"
+
+
+def _on_latencies(records: Sequence[Record]) -> Iterator[str]:
+    """What keeps the latencies that each run measured from being taken as they stand, or compared."""
     if failed := [record.name for record in records if isinstance(record.latency, NoLatency)]:
         yield f"the latency of {len(failed)} runs could not be measured: {some(failed)}"
     if further := [record.name for record in records if record.measurements]:
@@ -124,6 +138,10 @@ def _on_costs(records: Sequence[Record]) -> Iterator[str]:
             yield f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed"
     if len({tuple(getattr(timing, key) for key in TIMED_IN) for timing in timings}) > 1:
         yield f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare"
+
+
+def _on_costs(records: Sequence[Record]) -> Iterator[str]:
+    """What keeps FLOPs from being taken as they stand, or compared."""
     models = [record.model for record in records if record.model is not None]
     if len({model.flops_imgsz for model in models} - {None}) > 1:
         yield "GFLOPs are of several image sizes: only those alike compare"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.comparison import Results, plain_numbers
 from yolo26_attention.reporting.signs import minus
 from yolo26_attention.reporting.variant import Variant
@@ -113,6 +114,17 @@ def over_images(results: Results, variant: Variant) -> Cell:
 def over_both(results: Results, variant: Variant) -> Cell:
     found = results.over_both(variant.label)
     return Cell("") if found is None else signed_cell(found.estimate, (found.low, found.high))
+
+
+def timed_ratio(ratio: Ratio | None, short: bool = False) -> Cell:
+    """A ratio of latencies with its interval, or `short` as a multiple; empty for None."""
+    if ratio is None:
+        return Cell("")
+    spread = {"low": ratio.low, "high": ratio.high}
+    if short:
+        return Cell(f"{ratio.ratio:.2f}", ratio.ratio, "", spread)
+    known = ratio.low is not None and ratio.high is not None
+    return Cell(f"{ratio.ratio:.3f}", ratio.ratio, f"[{ratio.low:.2f}, {ratio.high:.2f}]" if known else "", spread)
 
 
 def ratio_of(estimate: Estimate) -> Cell:

@@ -1,15 +1,18 @@
 """The columns that a table shows, and the cell of each that is the best."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.reporting.cells import Cell
-from yolo26_attention.reporting.columns import ON_REQUEST, PAPER, Column, component_columns, every_column
+from yolo26_attention.reporting.column import Column
+from yolo26_attention.reporting.columns import ON_REQUEST, PAPER, component_columns, every_column
 from yolo26_attention.reporting.comparison import MOST_GROUPED, Results, plain_numbers
 from yolo26_attention.statistics import indistinguishable
 
+FIRST_TARGET = ("latency_ratio", "latency_times")
 SETS = ("default", "paper", "all")
 BOLD = "the best of a column, if it can be told apart from all others"
 
@@ -34,7 +37,8 @@ def chosen_columns(results: Results, choice: str, default: Sequence[str] = ()) -
     named = _named(choice, every)
     if named is not None:
         return [every[name] for name in dict.fromkeys([*components, "variant", *named])]
-    usual: Sequence[str] = default or [name for name in every if name not in ON_REQUEST]
+    left_out = {*ON_REQUEST, *_further("latency_times", every)}
+    usual: Sequence[str] = default or [name for name in every if name not in left_out]
     wanted: Sequence[str] = {"default": usual, "paper": PAPER, "all": tuple(every)}[choice]
     metric = results.study.metric
     if metric not in wanted and f"{metric}_percent" not in wanted:
@@ -43,7 +47,13 @@ def chosen_columns(results: Results, choice: str, default: Sequence[str] = ()) -
     if components:
         said = ("variant",) if wanted is PAPER else ()  # by check marks, and a paper has no room to say it twice
         wanted = list(dict.fromkeys([*components, *(name for name in wanted if name not in said)]))
+    wanted = list(dict.fromkeys(each for name in wanted for each in (name, *_further(name, every))))
     return [every[name] for name in wanted if any(every[name].fill(variant).text for variant in results.variants)]
+
+
+def _further(name: str, every: Mapping[str, Column]) -> list[str]:
+    """The columns of further targets beside that of the first."""
+    return [other for other in every if re.fullmatch(rf"{name}_\d+", other)] if name in FIRST_TARGET else []
 
 
 def named_list(text: str) -> list[str]:
@@ -83,6 +93,8 @@ def _best(results: Results, column: Column) -> str | None:
     """Label of the best variant of a column; None if it cannot be told apart from another one."""
     if column.best is None:
         return None
+    if results.study.targets and column.number.startswith("latency."):
+        return _fastest(results, column)
     sign = 1 if column.best == "highest" else -1
     scores = {
         variant.label: {record.seed: sign * plain_numbers(record)[column.number] for record in variant.records}
@@ -100,6 +112,19 @@ def _best(results: Results, column: Column) -> str | None:
     if len(groups[0]) > 1 or (column.number == results.study.score_number and not _confirmed(results, groups[0][0])):
         return None
     return groups[0][0]
+
+
+def _fastest(results: Results, column: Column) -> str | None:
+    """Label of the fastest variant of a study that was timed together; None if its interval meets another's.
+
+    The ratio to the stock model decides for images per second as well, as they were timed in the same rounds.
+    """
+    found = {v.label: v.ratio for v in results.variants if v.learned and column.number in v.numbers}
+    known = {label: (r.low, r.high) for label, r in found.items() if r.low is not None and r.high is not None}
+    if len(found) < 2 or len(known) < len(found) or column.number.startswith("latency.throughput"):
+        return None
+    best = min(known, key=lambda label: known[label][1])
+    return best if all(known[best][1] < low for label, (low, _) in known.items() if label != best) else None
 
 
 def _confirmed(results: Results, label: str) -> bool:

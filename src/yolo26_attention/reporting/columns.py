@@ -1,8 +1,6 @@
 """The columns of the comparison, by name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 from yolo26_attention.reporting.cells import (
     Cell,
@@ -14,10 +12,11 @@ from yolo26_attention.reporting.cells import (
     over_images,
     p_value,
     paired,
-    ratio_of,
     verdict_of,
 )
+from yolo26_attention.reporting.column import Column
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.cost_columns import cost_columns
 from yolo26_attention.reporting.scored import flattered
 from yolo26_attention.reporting.signs import minus
 from yolo26_attention.reporting.variant import Variant
@@ -41,41 +40,9 @@ ON_REQUEST = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the comparison.
-
-    Attributes:
-        name: under which `columns=` finds it, and its name in CSV.
-        header: its title.
-        meaning: what the title means, as part of a sentence.
-        fill: the cell of a variant.
-        latex: the title in LaTeX, where the header is not good enough.
-        words: whether it holds text, which is left-aligned.
-        mark: whether it holds check marks, which are centred.
-        best: which end is the best one, for columns that have one.
-        number: the entry of `plain_numbers` that decides which variant is best.
-    """
-
-    name: str
-    header: str
-    meaning: str
-    fill: Callable[[Variant], Cell]
-    latex: str = ""
-    words: bool = False
-    mark: bool = False
-    best: Literal["highest", "lowest"] | None = None
-    number: str = ""
-
-    @property
-    def align(self) -> Literal["left", "center", "right"]:
-        """Where its cells are."""
-        return "left" if self.words else "center" if self.mark else "right"
-
-
 def every_column(results: Results) -> dict[str, Column]:
     """All columns of a study by name."""
-    found = [*component_columns(results), *_scores(results), *_differences(results), *_costs(results)]
+    found = [*component_columns(results), *_scores(results), *_differences(results), *cost_columns(results)]
     return {column.name: column for column in found}
 
 
@@ -201,69 +168,3 @@ def _differences(results: Results) -> list[Column]:
         ),
         Column("p_sign_flip", "sign-flip p", "exact, not adjusted", lambda v: p_value(v, "p_sign_flip")),
     ]  # fmt: skip
-
-
-def _costs(results: Results) -> list[Column]:
-    """What each variant costs."""
-    size, batch = _flops_size(results), _largest_batch(results)
-    at = f" at {size} px" if size else ""
-    timed = _timed(results)
-    throughput = f"latency.throughput.{batch}"
-    return [
-        Column(
-            "latency_ratio", "latency ratio", f"latency over the stock model's, {results.level:.0%} interval",
-            lambda v: ratio_of(v.ratio), best="lowest", number="latency.ratio_to_stock",
-        ),
-        Column(
-            "latency_times", "Latency (×)", "latency as a multiple of the stock model's",
-            number_of("latency.ratio_to_stock", ".2f"), best="lowest", number="latency.ratio_to_stock",
-        ),
-        Column(
-            "fps", "FPS", f"images per second of a forward pass{timed}", number_of("latency.fps", ",.0f"),
-            best="highest", number="latency.fps",
-        ),
-        Column(
-            "images_per_second", f"images/s at batch {batch}", f"images per second in batches of {batch}",
-            number_of(throughput, ",.1f"), best="highest", number=throughput,
-        ),
-        Column("p50_ms", "p50 (ms)", f"median time of a forward pass{timed}", number_of("latency.p50_ms", ".2f")),
-        Column(
-            "end_to_end", "end to end", "latency ratio with pre- and postprocessing",
-            number_of("latency.end_to_end.ratio_to_stock", ".3f"),
-        ),
-        Column("memory_mb", "memory (MB)", "peak of a forward pass", number_of("latency.memory.peak_mb", ",.1f")),
-        Column("parameters", "parameters", "of the fused network", number_of("model.parameters", ",.0f")),
-        Column(
-            "parameters_m", "Params (M)", "millions of parameters of the fused network",
-            number_of("model.parameters", ".2f", 1e-6), best="lowest", number="model.parameters",
-        ),
-        Column(
-            "gflops", f"GFLOPs{at}", f"of the fused network{at}",
-            number_of("model.gflops", "#.3g"), best="lowest", number="model.gflops",
-            latex="GFLOPs",
-        ),
-    ]  # fmt: skip
-
-
-def _flops_size(results: Results) -> str:
-    """The image sizes at which FLOPs were counted; records of earlier versions do not have them."""
-    models = [record.model for variant in results.variants for record in variant.records]
-    known = {model.flops_imgsz for model in models if model is not None and model.flops_imgsz is not None}
-    return " and ".join(map(str, sorted(known)))
-
-
-def _largest_batch(results: Results) -> int:
-    """The largest batch whose throughput was measured; 0 if none was."""
-    timed = [record.timed for variant in results.variants for record in variant.records]
-    return max((int(size) for latency in timed if latency is not None for size in latency.throughput), default=0)
-
-
-def _timed(results: Results) -> str:
-    """How forward passes were timed, if all runs agree."""
-    kinds = {
-        f" (batch {timed.batch}, {timed.imgsz} px, {record.environment.get('device')}, {timed.precision})"
-        for variant in results.variants
-        for record in variant.records
-        if (timed := record.timed) is not None
-    }
-    return kinds.pop() if len(kinds) == 1 else ""

@@ -134,7 +134,7 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
     if margin is None:
         margin = MARGIN if study.plan is None else study.plan.margin_or_default
     study = set_repeats_aside(on_common_images(set_doubtful_runs_aside(study)))
-    summaries = [_summary(*each, level, floor_of(margin)) for each in variants_of(study).items()]
+    summaries = [_summary(study, *each, level, floor_of(margin)) for each in variants_of(study).items()]
     variants = with_references(study, summaries)
     variants.sort(key=lambda variant: not variant.is_baseline)  # stable: the study's order otherwise
     variants = _compared(study, variants, margin, level)
@@ -163,7 +163,7 @@ def _reasons(variants: Sequence[Variant]) -> list[str]:
     return [f"differences from {reference}: {reason}" for reference, reason in reasons]
 
 
-def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -> Variant:
+def _summary(study: Study, label: str, runs: Sequence[StudyRun], level: float, floor: float) -> Variant:
     counted = records_that_count(runs)
     known = next((record for record in [*counted, *(run.record for run in runs)] if record is not None), None)
     scores = {run.seed: run.score for run in runs if run.counts and run.score is not None}
@@ -179,7 +179,8 @@ def _summary(label: str, runs: Sequence[StudyRun], level: float, floor: float) -
         components=runs[0].components,
         scores=scores,
         mean=mean_interval(list(scores.values()), level),
-        ratio=_ratio(counted, level),
+        ratio=_ratio(counted, level, together=bool(study.targets)),
+        timed=tuple(target.variants.get(label) for target in study.targets),
         # Only what every run has: a mean over some of them would not be the variant's.
         numbers={name: float(np.mean(values)) for name, values in numbers.items() if len(values) == len(counted)},
         learned=not at_floor(scores.values(), floor),
@@ -209,9 +210,16 @@ def plain_numbers(record: Record) -> dict[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)} | {"seconds": record.seconds}
 
 
-def _ratio(records: Sequence[Record], level: float) -> Estimate:
-    """Latency over the stock model's: over seeds; of a single run its own interval over pairs."""
+def _ratio(records: Sequence[Record], level: float, together: bool) -> Estimate:
+    """Latency over the stock model's: over seeds; of a single network its own interval over pairs.
+
+    Args:
+        records: of a variant.
+        level: of the interval.
+        together: whether the study was timed together, so that all records have the latency of one network.
+    """
     timings = [timed for record in records if (timed := record.timed) is not None]
+    timings = timings[:1] if together else timings
     estimate = mean_interval([timing.ratio_to_stock for timing in timings], level)
     if len(timings) == 1:
         return replace(estimate, low=timings[0].ratio_low, high=timings[0].ratio_high)

@@ -1,10 +1,8 @@
 """Effects of components in two sentences and as a table."""
 
-from collections.abc import Sequence
-
 from yolo26_attention.reporting.cells import Cell, p_cell, signed_cell
 from yolo26_attention.reporting.effects import ComponentEffects
-from yolo26_attention.reporting.signs import interval, signed
+from yolo26_attention.reporting.signs import interval, listed, signed
 from yolo26_attention.statistics.factors import Effect
 
 
@@ -59,7 +57,7 @@ def effect_sentence(effects: ComponentEffects, where: str) -> str:
         "equivalent": f"makes no difference larger than {effects.margin:g}",
         "undecided": "is undecided",
     }
-    told = _listed([f"{each.name} {verbs[effects.verdict(each)]} {_sure(each)}" for each in effects.main.estimates])
+    told = listed([f"{each.name} {verbs[effects.verdict(each)]} {_sure(each)}" for each in effects.main.estimates])
     many = len(effects.main.estimates)
     together = f"{effects.main.level:.0%} interval{'' if many == 1 else f's that hold for all {many} together'}"
     return f"For {where}, {told}; {together}."
@@ -76,7 +74,7 @@ def interaction_sentence(effects: ComponentEffects) -> str:
     if decided:
         told = [f"{' and '.join(each.components)} {effects.words(each)} {_sure(each)}" for each in decided]
         rest = "" if len(decided) == len(found) else "; no other pair can be told apart from one without interaction"
-        return f"{_listed(told)}{rest}."
+        return f"{listed(told)}{rest}."
     if all(effects.verdict(each) == "equivalent" for each in found):
         return f"No two of them have an interaction larger than {effects.margin:g}."
     largest = max(found, key=lambda each: abs(each.effect))
@@ -87,7 +85,3 @@ def interaction_sentence(effects: ComponentEffects) -> str:
 
 def _sure(effect: Effect) -> str:
     return f"({signed(effect.effect)}, {interval((effect.low, effect.high))})"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

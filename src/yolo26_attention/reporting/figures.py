@@ -24,6 +24,7 @@ from yolo26_attention.reporting.style import (
 from yolo26_attention.reporting.swept import swept_lines
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
+from yolo26_attention.study.targets import described
 
 # More variants in one picture cannot be told apart; the table has them all.
 MOST_DRAWN = 12
@@ -118,11 +119,13 @@ def trade_off(results: Results) -> Picture | None:
         legend_above(figure, *axes.get_legend_handles_labels())
         files = rendered(figure)
     best = ", ".join(variant.label for variant, _ in front) or "none"
+    targets = results.study.targets
+    timed_at = f" (latency: one network of each variant on {described(targets[0])})" if targets else ""
     return Picture(
         "trade_off",
         "Accuracy against cost",
-        f"Means over seeds with {results.level:.0%} intervals both ways. The line joins the Pareto front, the variants "
-        f"that no other beats in both: {best}.{remark}",
+        f"Means over seeds with {results.level:.0%} intervals both ways{timed_at}. The line joins the Pareto front, "
+        f"the variants that no other beats in both: {best}.{remark}",
         f"Scatter plot of {results.study.score_name} against latency relative to the stock model: "
         + "; ".join(f"{variant.label} {variant.score:.3f} at {ratio:.2f} times" for variant, ratio in timed)
         + ".",

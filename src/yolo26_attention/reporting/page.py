@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
+from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.answer import Answer, latency_sure
 from yolo26_attention.reporting.cells import Cell
 from yolo26_attention.reporting.choice import chosen_columns, rows_of
@@ -20,6 +21,19 @@ from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.study.targets import described
+
+
+def template(name: str) -> Template:
+    """A template of this package; what it shows is escaped, and a name that it does not get is an error."""
+    environment = Environment(
+        loader=PackageLoader("yolo26_attention.reporting", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def page(
@@ -35,17 +49,10 @@ def page(
         written: when it was made, as it is to be shown.
         choice: the columns of the comparison, as `chosen_columns` takes them.
     """
-    environment = Environment(
-        loader=PackageLoader("yolo26_attention.reporting", "templates"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     chosen = chosen_columns(results, choice)
     common, own = _settings(results)
     problems = [run for run in results.study.runs if not run.counts]
-    return environment.get_template("page.html").render(
+    return template("page.html").render(
         study=results.study,
         results=results,
         answer=answer,
@@ -63,7 +70,7 @@ def page(
             (run, Cell(f"{run.score:.4f}") if run.counts and run.score is not None else Cell(""))
             for run in results.study.runs
         ],
-        environments=_environments(results.study.runs),
+        environments=_environments(results.study.runs) + _targets(results.study.targets),
         command=command,
         written=written,
     )
@@ -171,6 +178,17 @@ def _command(run: StudyRun) -> str:
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if set(text) & set(' ()[]{}*?$&|;<>"\\`') else text
+
+
+def _targets(targets: Sequence[Target]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Versions and hardware of each target of a study that was timed together."""
+    return [
+        (
+            f"timed on {described(target)}, {target.date} UTC",
+            [(k.removeprefix("packages."), _shown(v)) for k, v in flatten(target.environment).items()],
+        )
+        for target in targets
+    ]
 
 
 def _environments(runs: Sequence[StudyRun]) -> list[tuple[str, list[tuple[str, str]]]]:

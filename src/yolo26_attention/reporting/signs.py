@@ -1,4 +1,6 @@
-"""Signed numbers as text, with a minus as long as a plus."""
+"""Signed numbers as text, with a minus as long as a plus, and lists of words."""
+
+from collections.abc import Sequence
 
 
 def interval(bounds: tuple[float, float]) -> str:
@@ -15,3 +17,8 @@ def signed(value: float) -> str:
 def minus(text: str) -> str:
     """Text with minus signs for hyphens."""
     return text.replace("-", "−")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Words in one sentence: a, b and c."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -13,10 +13,12 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.files.record import Record, Split
+from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
 from yolo26_attention.study.runs import read_study as read_declared
+from yolo26_attention.study.targets import read_targets
 
 
 class StudyError(ValueError):
@@ -85,6 +87,7 @@ class Study:
         notes: what a reader must know about records that are left out.
         components: options of each component, by name; empty for a study of variants.
         scored_on: the split on which its runs are compared.
+        targets: where the variants were timed together; the records then have the latency on the first of these.
         metric: by which its runs are compared.
     """
 
@@ -100,6 +103,7 @@ class Study:
     known: int | None = None
     components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scored_on: Split = "val"
+    targets: tuple[Target, ...] = ()
     metric: str = MAP50_95
 
     @property
@@ -155,11 +159,31 @@ def read_study(name: str, output_dir: Path, metric: str | None = None) -> Study:
     study = Study(name, folder, question, command, content is not None, tuple(runs), tuple(notes), metric=metric)
     if content is None:
         return study
-    study = replace(study, components=content.components)
+    try:
+        study = _with_timings(replace(study, components=content.components), OutputFolder(output_dir).timings(name))
+    except ValueError as error:
+        raise StudyError(
+            f"timings.json of study {name} cannot be read ({error}); move it away and time the study again"
+        ) from error
     if content.declared is None:
         return study
     declared = content.declared
     return replace(study, plan=declared, plan_hash=declared.hash, known=declared.known)
+
+
+def _with_timings(study: Study, path: Path) -> Study:
+    """The study with what was timed together, in place of what each run measured."""
+    targets = read_targets(path, {(run.variant, run.name) for run in study.runs})
+    if not targets:
+        return study
+    timed = targets[0].variants
+    runs = []
+    for run in study.runs:
+        if run.record is not None:
+            latency = timed[run.variant].latency if run.variant in timed else None
+            run = replace(run, record=replace(run.record, latency=latency, measurements=[]))
+        runs.append(run)
+    return replace(study, runs=tuple(runs), targets=targets)
 
 
 def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:

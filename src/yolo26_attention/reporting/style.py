@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib import rc_context
@@ -77,11 +77,17 @@ class Picture:
     def pdf(self) -> bytes:
         return self.files.pdf
 
+    @property
+    def figure(self) -> Figure:
+        """The figure itself, for a notebook."""
+        return self.files.figure
+
 
 @dataclass(frozen=True)
 class Rendered:
-    """One figure as two files: SVG for a page, PDF for a paper."""
+    """One figure, and its two files: SVG for a page, PDF for a paper."""
 
+    figure: Figure = field(repr=False, compare=False)
     svg: bytes
     pdf: bytes
 
@@ -115,7 +121,7 @@ def rendered(figure: Figure) -> Rendered:
     with styled():
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return Rendered(svg.getvalue(), pdf.getvalue())
+    return Rendered(figure, svg.getvalue(), pdf.getvalue())
 
 
 def follow_page(content: bytes) -> bytes:

@@ -3,18 +3,23 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.cells import Cell, difference_of
 from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
-from yolo26_attention.reporting.columns import TERMINAL, Column, component_columns
+from yolo26_attention.reporting.column import Column
+from yolo26_attention.reporting.columns import TERMINAL, component_columns
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.cost_columns import timed_on
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.escapes import in_csv, in_markdown
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
+from yolo26_attention.study.targets import described
 from yolo26_attention.text_tables import aligned
 
 RULES = {"left": "---", "center": ":---:", "right": "---:"}
@@ -107,16 +112,20 @@ def comma_separated(results: Results, choice: str = "default") -> str:
     By default it has every number there is, otherwise the chosen columns with their deviations and bounds.
     """
     file = io.StringIO()
-    if choice == "default":
-        rows = [_plain_row(results, variant) for variant in results.variants]
-    else:
-        chosen = chosen_columns(results, choice)
-        rows = [_chosen_row(chosen, row) for row in rows_of(results, chosen)]
+    rows = numbers_of(results, choice)
     names = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: in_csv(value) for name, value in row.items()} for row in rows)
     return file.getvalue()
+
+
+def numbers_of(results: Results, choice: str = "default") -> list[dict[str, Any]]:
+    """The rows of `comma_separated`, as values by name."""
+    if choice == "default":
+        return [_plain_row(results, variant) for variant in results.variants]
+    chosen = chosen_columns(results, choice)
+    return [_chosen_row(chosen, row) for row in rows_of(results, chosen)]
 
 
 def effects_separated(effects: ComponentEffects) -> str:
@@ -159,7 +168,25 @@ def _plain_row(results: Results, variant: Variant) -> dict[str, object]:
         row |= {"images_high": found.high, "images": results.images[variant.label].images}
     if (both := results.over_both(variant.label)) is not None:
         row |= {"both_difference": both.estimate, "both_low": both.low, "both_high": both.high}
-    return row | _named("latency_ratio", variant.ratio) | dict(variant.numbers)
+    row |= _named("latency_ratio", variant.ratio)
+    return row | _timed(results, variant) | dict(variant.numbers)
+
+
+def _timed(results: Results, variant: Variant) -> dict[str, object]:
+    """Where a study was timed together, with the ratios that the records do not have."""
+    row: dict[str, object] = {}
+    for number, (target, timed) in enumerate(zip(results.study.targets, variant.timed, strict=True), 1):
+        suffix = "" if number == 1 else f"_{number}"
+        row[f"latency_target{suffix}"] = described(target)
+        if number > 1:
+            row |= _bounded(f"latency_ratio{suffix}", timed_on(variant, number - 1))
+        row |= _bounded(f"latency_baseline{suffix}", None if timed is None else timed.to_baseline)
+    return row
+
+
+def _bounded(name: str, ratio: Ratio | None) -> dict[str, object]:
+    low, high = (None, None) if ratio is None else (ratio.low, ratio.high)
+    return {name: None if ratio is None else ratio.ratio, f"{name}_low": low, f"{name}_high": high}
 
 
 def _named(name: str, estimate: Estimate | None) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolo26_attention.files.record import Record
+from yolo26_attention.files.timings import TimedVariant
 from yolo26_attention.reporting.study import BASELINE, StudyRun, records_that_count
 from yolo26_attention.statistics import Comparison, Estimate
 
@@ -22,6 +23,7 @@ class Variant:
         comparison: with the reference, over seeds.
         confounds: what differs from its reference beside the attention: settings, data and training as they were.
         ratio: latency as a multiple of the stock model's.
+        timed: where the study was timed together, for each of its targets; None for one where this variant was not.
         numbers: means over the runs of whatever else the records have: cost, AP by object size.
         components: of a study of components.
         is_baseline: whether others are compared with it.
@@ -42,6 +44,7 @@ class Variant:
     components: tuple[str, ...] | None = None
     is_baseline: bool = False
     learned: bool = True
+    timed: tuple[TimedVariant | None, ...] = ()
 
     @property
     def is_stock(self) -> bool:

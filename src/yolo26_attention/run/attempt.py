@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from yolo26_attention.compat.ultralytics_log import without_repetition
 from yolo26_attention.evaluation.coco import ap_by_size
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.digest import file_digest
@@ -89,7 +90,8 @@ def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -
         ) as tracker:
             record.tracking = None if tracker.folder is None else str(tracker.folder)
             record.tracking_id = tracker.run_id or tracking_id
-            metrics = _train(plan, tracker)
+            with without_repetition():
+                metrics = _train(plan, tracker)
             now = check_data(plan, record)
             record.metrics = {name: float(metrics[key]) for name, key in ULTRALYTICS.items()}
             record.test = score_test(plan, now.held_out)

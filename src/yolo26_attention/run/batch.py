@@ -6,6 +6,7 @@ run's record says finished.
 """
 
 import logging
+import math
 import traceback
 from collections.abc import Sequence
 
@@ -17,6 +18,13 @@ log = logging.getLogger(__name__)
 def failed(overrides: Sequence[str], error: BaseException) -> JobReturn:
     """Build a launcher's return value for a job that ended with an error, or without a result."""
     return JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=error)
+
+
+def has_result(job: JobReturn) -> bool:
+    """Whether a completed job returned values: not if it paused, nor if another process trains its run."""
+    returned = job._return_value
+    values = returned if isinstance(returned, tuple) else (returned,)
+    return not any(isinstance(value, float) and math.isnan(value) for value in values)
 
 
 def unfinished(returns: Sequence[JobReturn]) -> list[str]:

@@ -9,9 +9,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from yolo26_attention.detector.trust import known_classes_only
+import torch
+
+from yolo26_attention.detector.trust import Trust, known_classes_only
 from yolo26_attention.evaluation.flops import count_flops_by_thop, count_operators, count_parameters
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.latency import Latency, NoLatency
@@ -28,7 +31,11 @@ from yolo26_attention.training.state import damage
 
 log = logging.getLogger(__name__)
 NO_GPU = ("", "cpu", "mps")  # names of devices that are no GPU's product name
-SWITCHES = ("enabled", "again")  # options of the latency group that do not shape a measurement
+SWITCHES = ("enabled", "again", "patience")  # options of the latency group that do not shape a measurement
+
+
+class CheckpointError(RuntimeError):
+    """best.pt of a finished run cannot be measured; the message says why."""
 
 
 def network_cost(model: Any, channels: int, imgsz: int) -> NetworkCost:
@@ -91,7 +98,7 @@ def measure_again(plan: Plan, record: Record) -> Record:
     samples = RunFolder(plan.folder).samples.name if first else f"latency-{_digest(wanted)}.npz"
     with interruptible():
         new = _measured_from_disk(plan, record, samples)
-    new = dataclasses.replace(new, environment=environment(plan.device))
+    new = dataclasses.replace(new, environment=environment(plan.latency_device))
     if known is not None and isinstance(new, NoLatency):
         return dataclasses.replace(record, latency=new)  # keep the earlier measurement on disk
     kept = [old for old in record.measurements if isinstance(old, Latency) or not _same(old.options or {}, wanted)]
@@ -121,7 +128,7 @@ def asked(config: Mapping[str, Any], device: str) -> dict[str, Any]:
 
 
 def _asked(plan: Plan) -> dict[str, Any]:
-    return asked(plan.config.plain(), device_name(plan.device))
+    return asked(plan.config.plain(), device_name(plan.latency_device))
 
 
 def find(record: Record, wanted: Mapping[str, Any]) -> Latency | None:
@@ -149,18 +156,37 @@ def _same(options: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _measured_from_disk(plan: Plan, record: Record, samples: str) -> Latency | NoLatency:
     """Measure a run that finished earlier, whose best.pt may have changed since."""
-    best = RunFolder(plan.folder).best
-    if problem := damage(best) or replaced_best(record, plan.folder):
-        return _failed(plan, f"{problem}; force=true trains the run anew")
-    log.info("finished before; nothing is trained, and best.pt is measured with other latency options")
     try:
-        with known_classes_only("best.pt", best, plan.trust):
-            trained = load_best(best, plan.device)
-    except Exception as error:  # noqa: BLE001  an untrusted file may raise anything
-        return _failed(plan, _text(error))
-    if "best" not in record.checkpoints and (problem := other_network(record, best, trained, fused(trained))):
-        return _failed(plan, f"{problem}; force=true trains the run anew")
+        trained = load_finished(record, plan.folder, plan.trust, plan.latency_device)
+    except CheckpointError as error:
+        return _failed(plan, str(error))
+    log.info("finished before; nothing is trained, and best.pt is measured with other latency options")
     return _measured(plan, trained, samples)
+
+
+def load_finished(record: Record, folder: Path, trust: Trust, device: torch.device) -> Any:
+    """Load best.pt of a finished run, in evaluation mode and not fused, if it is still what the run trained.
+
+    Args:
+        record: record of the run.
+        folder: folder of the run.
+        trust: whose classes the checkpoint may hold.
+        device: where to load it.
+
+    Raises:
+        CheckpointError: if it is gone, damaged, another network, or holds classes that are not trusted.
+    """
+    best = RunFolder(folder).best
+    if problem := damage(best) or replaced_best(record, folder):
+        raise CheckpointError(f"{problem}; force=true trains the run anew")
+    try:
+        with known_classes_only("best.pt", best, trust):
+            trained = load_best(best, device)
+    except Exception as error:  # an untrusted file may raise anything
+        raise CheckpointError(_text(error)) from error
+    if "best" not in record.checkpoints and (problem := other_network(record, best, trained, fused(trained))):
+        raise CheckpointError(f"{problem}; force=true trains the run anew")
+    return trained
 
 
 def _measured(plan: Plan, trained: Any, samples: str) -> Latency | NoLatency:

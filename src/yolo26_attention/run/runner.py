@@ -21,6 +21,7 @@ from yolo26_attention.files.record import (
 from yolo26_attention.plan.checks import Plan
 from yolo26_attention.run.attempt import PausedError, attempt
 from yolo26_attention.run.environment import environment
+from yolo26_attention.run.first_screen import first_lines
 from yolo26_attention.run.inputs import data_at_start, starting_checkpoint
 from yolo26_attention.run.interrupts import interruptible
 from yolo26_attention.run.measuring import measure_again
@@ -103,6 +104,7 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             checkpoints=starting_checkpoint(plan),
         )
         record.write(plan.folder)
+        log.info("%s", first_lines(plan, files.state.exists()))
         with interruptible():
             attempt(plan, record, tracking_id, tags)
         _remove_unfinished(files)

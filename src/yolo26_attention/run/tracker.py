@@ -117,8 +117,8 @@ class Tracker:
             with self._dispensable():
                 self._run.log_artifact(_artifact(path, artifact_name(name), kind))
 
-    def close(self, *error: Any) -> None:
-        """Upload what is left and end the W&B run, as failed if an error (type, value, traceback) is given.
+    def close(self, failed: bool = False) -> None:
+        """Upload what is left and end the W&B run, as failed or not.
 
         If the server does not answer for `tracking.FINISH_SECONDS`, the rest stays in the run's folder, and `lost` says
         so.
@@ -126,7 +126,7 @@ class Tracker:
         if self._run is not None:
             with self._dispensable():
                 try:
-                    self._run.__exit__(*(error or (None, None, None)))
+                    self._run.finish(exit_code=int(failed))  # as a context manager, it would print a traceback
                 except TimeoutError:
                     self.lost = f"the server did not answer; {sync_command(str(self.folder))} uploads the rest"
                     log.warning("Weights & Biases: %s", self.lost)

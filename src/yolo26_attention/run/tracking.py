@@ -92,8 +92,8 @@ def open_tracker(
         log.info("Weights & Biases: %s", tracker.address)
     try:
         yield tracker
-    except BaseException as error:
-        tracker.close(type(error), error, error.__traceback__)
+    except BaseException:
+        tracker.close(failed=True)
         raise
     tracker.close()
 

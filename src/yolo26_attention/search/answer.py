@@ -4,12 +4,12 @@ from statistics import mean
 
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.plain_yaml import as_override
+from yolo26_attention.durations import duration
 from yolo26_attention.search.candidates import Candidate, predicted_ratio
 from yolo26_attention.search.confirmation import Confirmed
 from yolo26_attention.search.driver import Search
 from yolo26_attention.statistics.additive import worth
 from yolo26_attention.statistics.blocks import compare
-from yolo26_attention.study.progress import duration
 from yolo26_attention.text_tables import markdown_table
 
 

@@ -10,9 +10,9 @@
       acmix: {attention: acmix, attention.kernel_att: [3, 5, 7, 9]}
 
 A variant is what one would write on the command line; a list is swept, several lists are a grid, and a value that is a
-list itself is a list within the list. `common` holds what all variants share. Variants are compared with the variant
-called `baseline`, or with the first one if none is. Instead of variants, a study may have `components`, which are
-switched on and off (`study.components`). Nothing here imports torch.
+list itself is a list within the list: `placement.sites: [[p3, p5]]`. `common` holds what all variants share. Variants
+are compared with the variant called `baseline`, or with the first one if none is. Instead of variants, a study may have
+`components`, which are switched on and off (`study.components`). Nothing here imports torch.
 """
 
 import itertools
@@ -259,11 +259,16 @@ def _variants(path: Path, variants: Any, common: Mapping[str, Any]) -> dict[str,
         raise ConfigError(f"{path}: variants holds options by name, such as baseline: {{attention: baseline}}")
     if wrong := [label for label, options in variants.items() if not isinstance(options, dict)]:
         raise ConfigError(f"{path}: variant {wrong[0]} holds no options; write {wrong[0]}: {{attention: acmix}}")
-    if empty := [f"{label}: {key}" for label, options in variants.items() for key, v in options.items() if v == []]:
-        raise ConfigError(f"{path}: variant {empty[0]} sweeps over nothing; give at least one value")
+    written = {"common": common, **{f"variant {label}": options for label, options in variants.items()}}
+    if empty := [f"{where}: {key}" for where, options in written.items() for key, v in options.items() if v == []]:
+        raise ConfigError(f"{path}: {empty[0]} sweeps over nothing; give at least one value, or [[]] for an empty list")
     joined = {str(label): with_recipe({**common, **options}) for label, options in variants.items()}
-    if any(isinstance(value, list) for value in joined.get(BASELINE, {}).values()):
-        raise ConfigError(f"{path}: the variant baseline is one configuration; give each of its options one value")
+    if several := [f"{key}: {value}" for key, value in joined.get(BASELINE, {}).items() if _is_swept(value)]:
+        key, _, value = several[0].partition(": ")
+        raise ConfigError(
+            f"{path}: the variant baseline is one configuration, and {several[0]} is swept; give {key} one value, or "
+            f"{key}: [{value}] for a list as one value"
+        )
     cells = [cell for name, options in joined.items() for cell in _cells(name, options)]
     if len(cells) < 2:
         raise ConfigError(f"{path}: {cells[0][0]} alone compares nothing; add a variant")
@@ -280,7 +285,8 @@ def with_recipe(options: dict[str, Any]) -> dict[str, Any]:
 
 def _cells(name: str, options: Mapping[str, Any]) -> list[Cell]:
     """Label, options and swept values of every cell of a variant's grid."""
-    swept = {key: value for key, value in options.items() if isinstance(value, list)}
+    swept = {key: value for key, value in options.items() if _is_swept(value)}
+    one = {key: value[0] for key, value in options.items() if isinstance(value, list) and key not in swept}
     short = {key: key.rpartition(".")[2] for key in swept}
     if len(set(short.values())) < len(short):
         short = {key: key for key in swept}
@@ -288,8 +294,13 @@ def _cells(name: str, options: Mapping[str, Any]) -> list[Cell]:
     for values in itertools.product(*swept.values()):
         chosen = dict(zip(swept, values, strict=True))
         label = " ".join([name, *(f"{short[key]}={as_override(value)}" for key, value in chosen.items())])
-        cells.append((label, {**options, **chosen}, chosen))
+        cells.append((label, {**options, **one, **chosen}, chosen))
     return cells
+
+
+def _is_swept(value: Any) -> bool:
+    """Whether each item of a value makes a variant of its own; `[[p3, p5]]` is one list."""
+    return isinstance(value, list) and not (len(value) == 1 and isinstance(value[0], list))
 
 
 def _rest(options: Mapping[str, Any]) -> dict[str, Any]:

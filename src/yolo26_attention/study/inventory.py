@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.durations import duration
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.study.definition import study_name
-from yolo26_attention.study.progress import duration
 from yolo26_attention.study.runs import STATES, StudyEntry, find_run, read_study
 from yolo26_attention.text_tables import aligned
 

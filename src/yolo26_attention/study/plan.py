@@ -1,11 +1,9 @@
 """Composes, checks and names every run of a study before the first one starts."""
 
 import copy
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hydra import compose
 from omegaconf import DictConfig
@@ -16,9 +14,8 @@ from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.registration import run_config
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.files.folder import OutputFolder
-from yolo26_attention.files.record import Record
-from yolo26_attention.plan.identity import defining
 from yolo26_attention.study.definition import Point
+from yolo26_attention.study.expectation import finished_records, training_of
 from yolo26_attention.study.runs import StudyEntry
 
 
@@ -142,19 +139,6 @@ def same_runs(planned: Sequence[PlannedRun]) -> list[str]:
 
 def measured_elsewhere(output_dir: Path, planned: Sequence[PlannedRun]) -> list[float]:
     """Return the seconds of finished runs with the model, data and training of a planned run."""
-    wanted = {_training(run.config.plain()) for run in planned if run.config is not None}
-    seconds = []
-    for folder in OutputFolder(output_dir).recorded():
-        try:
-            record = Record.read(folder)
-        except ValueError:
-            continue  # an unreadable record has no duration
-        if record is not None and record.status == "finished" and record.attempts == 1:
-            if _training(record.config) in wanted:
-                seconds.append(record.seconds)
-    return seconds
-
-
-def _training(config: Mapping[str, Any]) -> str:
-    """What determines the duration of a training, apart from the attention and the machine."""
-    return json.dumps([config["model"]["name"], config["data"], defining(config)["trainer"]], sort_keys=True)
+    wanted = {training_of(run.config.plain()) for run in planned if run.config is not None}
+    folders = OutputFolder(output_dir).recorded()
+    return [record.seconds for record in finished_records(folders) if training_of(record.config) in wanted]

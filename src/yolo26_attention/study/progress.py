@@ -1,12 +1,13 @@
 """The progress of a study, from its runs and their journals, without importing torch."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
+from yolo26_attention.durations import duration
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import epochs, read_journal
+from yolo26_attention.files.journal import epoch_seconds, epochs, read_journal
 from yolo26_attention.files.record import Record, common_split
 from yolo26_attention.study.runs import StudyEntry, find_run
 
@@ -15,7 +16,8 @@ from yolo26_attention.study.runs import StudyEntry, find_run
 class RunState:
     """One run of a study: its entry in study.json, its state, its record if it has one, and its last epoch.
 
-    `problem` says why a record cannot be read.
+    `problem` says why a record cannot be read. `pace` is how long one of its epochs takes, in seconds; None if it is
+    finished or not known.
     """
 
     entry: StudyEntry
@@ -23,6 +25,7 @@ class RunState:
     record: Record | None = None
     epoch: int = 0
     problem: str | None = None
+    pace: float | None = None
 
     @property
     def done(self) -> float:
@@ -36,6 +39,18 @@ class RunState:
         epochs: int | None = trainer.get("epochs")
         return epochs
 
+    def seconds(self, done: int = 0) -> float | None:
+        """How long its epochs after the first `done` take at its pace; None if that is not known."""
+        if self.pace is None or self.epochs is None or self.budgeted:
+            return None
+        return self.pace * max(self.epochs - done, 0)
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether hours or optimizer steps end it, and not its number of epochs."""
+        trainer = {} if self.record is None else self.record.config.get("trainer", {})
+        return trainer.get("time") is not None or trainer.get("steps") is not None
+
     @property
     def score(self) -> float | None:
         """Its mAP50-95 on the validation images; None if it is not finished, or has none."""
@@ -44,19 +59,22 @@ class RunState:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """An estimate in seconds, None if nothing is known, and the number of measured runs that it is based on.
+    """An estimate in seconds, None if nothing is known, and the number of runs that it is based on.
 
-    `seconds` is for one run after the other; `at_once` is how many run at a time.
+    `seconds` is for one run after the other; `at_once` is how many run at a time. `whole` is whether those runs are
+    finished, so that their validation and latency count; otherwise only their epochs so far are known.
     """
 
     seconds: float | None
     measured: int
     at_once: int = 1
+    whole: bool = True
 
     def __str__(self) -> str:
         if self.seconds is None:
             return "unknown (no run like these has been measured yet)"
-        runs = "1 measured run" if self.measured == 1 else f"{self.measured} measured runs"
+        runs = f"{self.measured} measured run" if self.whole else f"the epochs of {self.measured} run"
+        runs += "s" * (self.measured != 1)
         how = "one run after the other" if self.at_once == 1 else f"with {self.at_once} runs at a time"
         return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
 
@@ -75,10 +93,11 @@ def compared_scores(states: Sequence[RunState], metric: str) -> list[float | Non
 def run_state(output_dir: Path, entry: StudyEntry) -> RunState:
     """Return the state of a run, with its last epoch if it is not finished."""
     found = find_run(output_dir, entry.run)
-    epoch = 0
+    epoch, pace = 0, None
     if found.state in {"running", "interrupted"}:
-        epoch = max((each.epoch for each in epochs(read_journal(RunFolder(found.folder).journal))), default=0)
-    return RunState(entry, found.state, found.record, epoch, found.problem)
+        journal = read_journal(RunFolder(found.folder).journal)
+        epoch, pace = max((each.epoch for each in epochs(journal)), default=0), epoch_seconds(journal)
+    return RunState(entry, found.state, found.record, epoch, found.problem, pace)
 
 
 def run_states(output_dir: Path, entries: Iterable[StudyEntry]) -> list[RunState]:
@@ -88,8 +107,7 @@ def run_states(output_dir: Path, entries: Iterable[StudyEntry]) -> list[RunState
     for entry in entries:
         if entry.run not in known:
             known[entry.run] = run_state(output_dir, entry)
-        found = known[entry.run]
-        states.append(RunState(entry, found.state, found.record, found.epoch, found.problem))
+        states.append(replace(known[entry.run], entry=entry))
     return states
 
 
@@ -101,8 +119,9 @@ def distinct(states: Iterable[RunState]) -> list[RunState]:
 def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_once: int = 1) -> TimeLeft:
     """Estimate the time left.
 
-    A run takes as long as finished runs of its variant did; without one, as all finished runs of the study; without
-    one, as those elsewhere.
+    A run in progress goes on at its own pace. Another one takes as long as finished runs of its variant did; without
+    one, as all finished runs of the study; without one, as those elsewhere; without one, as the epochs of the runs in
+    progress say.
 
     Args:
         states: states of the study's runs.
@@ -117,32 +136,25 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_on
         if state.state == "finished" and state.record is not None and state.record.attempts == 1
     ]
     known = [seconds for _, seconds in measured] or list(elsewhere)
+    paced = [seconds for state in runs if (seconds := state.seconds()) is not None]
+    whole = bool(known)
     todo = [state for state in runs if state.state not in {"finished", "failed", "unreadable", "stopped"}]
     if not todo:
         return TimeLeft(0.0, len(known))
+    known = known or paced
     if not known:
         return TimeLeft(None, 0)
     seconds = 0.0
     for state in todo:
-        own = [seconds for variant, seconds in measured if variant == state.entry.variant]
-        seconds += mean(own or known) * (1.0 - state.done)
-    return TimeLeft(seconds, len(known), min(at_once, len(todo)))
+        left = state.seconds(state.epoch)
+        if left is None:
+            own = [seconds for variant, seconds in measured if variant == state.entry.variant]
+            left = mean(own or known) * (1.0 - state.done)
+        seconds += left
+    return TimeLeft(seconds, len(known), min(at_once, len(todo)), whole)
 
 
 def best(states: Iterable[RunState]) -> tuple[float, RunState] | None:
     """Return the highest mAP50-95 of a finished run, and the run."""
     scored = [(state.score, state) for state in states if state.score is not None]
     return max(scored, key=lambda pair: pair[0], default=None)
-
-
-def duration(seconds: float) -> str:
-    """Format a time in at most two units: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"

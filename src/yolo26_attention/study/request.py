@@ -1,5 +1,6 @@
 """The command line of `python -m src.sweep`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,11 @@ from yolo26_attention.study.declaration import parse_seeds
 from yolo26_attention.study.definition import Study, load_study, study_names
 
 Options = TypeVar("Options")
+# What says how and where a study is timed; and what says that it is not.
+OF_TIMING = re.compile(r"latency(=|\.)|(data\.(yaml|download)|output_dir|trust)=")
+OFF = ("latency=disabled", "latency.enabled=false")
+# What makes each run of a study time itself, or none of them.
+OF_RUNS = ("latency", "latency.enabled", "objectives")
 COMMANDS = {"study": "python -m src.sweep", "search": "python -m src.search"}
 
 
@@ -26,6 +32,13 @@ class SweepOptions:
     plan: bool = field(default=False, metadata={"help": "list and check every run, estimate the time, train nothing"})
     status: bool = field(
         default=False, metadata={"help": "how far the study is; also from another terminal, while it runs"}
+    )
+    timing: bool = field(
+        default=False,
+        metadata={
+            "help": "time the trained variants and the stock model in turn on this machine, as latency.* says; train "
+            "nothing"
+        },
     )
     retry: bool = field(default=False, metadata={"help": "repeat the runs that failed"})
     wandb: bool = field(
@@ -49,7 +62,7 @@ class SweepOptions:
     @property
     def tasks(self) -> list[str]:
         """All tasks that are asked for; only one can be done at a time."""
-        return [name for name in ("plan", "status", "wandb") if getattr(self, name)]
+        return [name for name in ("plan", "status", "timing", "wandb") if getattr(self, name)]
 
 
 @dataclass(frozen=True)
@@ -73,12 +86,36 @@ class Request:
     arguments: tuple[str, ...]
 
     @property
+    def timed_by_itself(self) -> bool:
+        """Whether the study or the command says whether each run measures its latency; then that is what happens."""
+        return any(key in OF_RUNS for key in (*map(_key, self.overrides), *self._keys()))
+
+    def _keys(self) -> list[str]:
+        """Every option that the study itself gives a variant."""
+        return [key for options in self.study.variants.values() for key in options]
+
+    @property
     def command(self) -> list[str]:
         """The command that starts this study, without tasks."""
         return ["python", "-m", "src.sweep", *self.arguments]
 
 
-def parse(arguments: Sequence[str]) -> Request:
+@dataclass(frozen=True)
+class TimeRequest:
+    """The request to time a study, of which only the runs' folders are needed.
+
+    Attributes:
+        name: of the study.
+        overrides: options that say how and where it is timed.
+        hydra: Hydra's own.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+    hydra: tuple[str, ...]
+
+
+def parse(arguments: Sequence[str]) -> Request | TimeRequest:
     """Read the command line.
 
     Raises:
@@ -88,6 +125,8 @@ def parse(arguments: Sequence[str]) -> Request:
     options = line.options
     if len(options.tasks) > 1:
         raise ConfigError(f"{' and '.join(options.tasks)} at once; ask for one of them")
+    if options.timing:
+        return _time_request(line)
     study = load_study(line.name).with_seeds(parse_seeds(options.seeds) if options.seeds else None)
     most = len(study.declared.baseline_seeds)
     if options.pilot is not None and options.pilot > most:
@@ -98,6 +137,22 @@ def parse(arguments: Sequence[str]) -> Request:
     tasks = {option.name for option in fields(SweepOptions)} - {"seeds", "study"}
     kept = tuple(text for text in arguments if _key(text) not in tasks)
     return Request(study, options.study or study.name, options, tuple(overrides), tuple(line.hydra), kept)
+
+
+def _time_request(line: "CommandLine[SweepOptions]") -> TimeRequest:
+    name = line.options.study or (Path(line.name).stem if line.name.endswith((".yaml", ".yml")) else line.name)
+    for given in ("seeds", "pilot"):
+        if value := getattr(line.options, given):
+            raise ConfigError(f"{given}={value} has no effect with timing=true, which trains nothing; leave it out")
+    for override in line.overrides:
+        if override in OFF:
+            raise ConfigError(f"{override}: timing=true times the study; leave one of them out")
+        if not OF_TIMING.match(override):
+            raise ConfigError(
+                f"{override} has no effect with timing=true, which trains nothing; leave it out (latency.*, data.yaml, "
+                "data.download, output_dir and trust have one)"
+            )
+    return TimeRequest(name, tuple(line.overrides), tuple(line.hydra))
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class FoundRun:
         name: name of its folder.
         folder: that folder, which may not exist.
         state: one of STATES.
-        record: None if the run is pending or unreadable.
+        record: None if the run is pending, unreadable, or was only just begun.
         problem: why the record cannot be read; None if it can, or does not exist.
     """
 
@@ -97,17 +97,20 @@ class FoundRun:
 
 
 def find_run(output_dir: Path, name: str) -> FoundRun:
-    """Find the state of a run. If its record says running but no process holds its lock, the process was killed."""
+    """Find the state of a run, which is running while a process holds its lock, with or without a record.
+
+    If its record says running but no process holds its lock, the process was killed.
+    """
     folder = OutputFolder(output_dir).run(name).path
     try:
         record = Record.read(folder)
     except (ValueError, OSError) as error:
         return FoundRun(name, folder, "unreadable", problem=str(error))
-    if record is None:
-        return FoundRun(name, folder, "pending")
-    state = record.status
-    if state in {"running", "interrupted"}:
-        state = "running" if is_locked(lock_file(output_dir, name)) else "interrupted"
+    state = "pending" if record is None else record.status
+    if state in {"pending", "running", "interrupted"} and is_locked(lock_file(output_dir, name)):
+        state = "running"
+    elif state == "running":
+        state = "interrupted"
     return FoundRun(name, folder, state, record)
 
 

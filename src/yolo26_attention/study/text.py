@@ -21,7 +21,8 @@ def announcement(output_dir: Path, study: str, run: str) -> str | None:
     if run not in names:
         return None
     parts = [f"run {names.index(run) + 1} of {len(names)}, {_label(states[names.index(run)])}"]
-    return f"study {study}: " + "; ".join([*parts, *_outlook(states)])
+    beside = sum(state.state == "running" and state.entry.run != run for state in states)
+    return f"study {study}: " + "; ".join([*parts, *_outlook(states, beside + 1)])
 
 
 def progress(output_dir: Path, study: str, at_once: int) -> str | None:
@@ -46,7 +47,7 @@ def status(output_dir: Path, name: str) -> str | None:
         return None
     states = shown_states(output_dir, content)
     lines = [*_heading(name, content.question, states), "", *matrix(states, _result), ""]
-    lines += [*_looks(states, content), "; ".join(_outlook(distinct(states)))]
+    lines += [*_looks(states, content), "; ".join(_outlook(distinct(states), _running(states)))]
     return "\n".join([*lines, *_failures(output_dir, states)])
 
 
@@ -71,6 +72,8 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
     ]
     lines += [f"skipped: {line}" for line in skipped]
     lines += _failures(output_dir, states)
+    if elsewhere := [_label(state) for state in distinct(states) if state.state == "running"]:
+        lines.append(f"trained by another process: {'; '.join(elsewhere)}")
     left = [state for state in distinct(states) if state.state in {"pending", "interrupted"}]
     failed = [state for state in distinct(states) if state.state == "failed"]
     if left:
@@ -131,6 +134,11 @@ def _outlook(states: Sequence[RunState], at_once: int = 1) -> list[str]:
         score, state = found
         parts.append(f"best so far mAP50-95 {score:.4f} ({_label(state)})")
     return parts
+
+
+def _running(states: Sequence[RunState]) -> int:
+    """How many runs are trained at this moment, and at least 1."""
+    return max(sum(state.state == "running" for state in distinct(states)), 1)
 
 
 def _label(state: RunState) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ultralytics.utils import RANK
+from ultralytics.utils import LOGGER, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
 from yolo26_attention.files.journal import Kind, append_entry
@@ -152,6 +152,7 @@ class Resuming(WholeFiles):
         if RANK in {-1, 0}:
             super().save_model()  # the process may have ended before saving it
             self.note(Kind.RESUME, epoch=self.start_epoch + 1)
+            LOGGER.info(f"resumes after epoch {self.start_epoch} of {self.epochs}")
             self._note_changes(changes(self._state.hardware, hardware(self)))
 
     def _do_train(self) -> None:

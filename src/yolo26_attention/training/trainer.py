@@ -19,11 +19,11 @@ from torch import nn
 from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel
-from ultralytics.utils import LOCAL_RANK, RANK
+from ultralytics.utils import LOCAL_RANK, LOGGER, RANK
 from ultralytics.utils.torch_utils import unwrap_model
 
 from yolo26_attention.compat.pytorch import guard_hooks
-from yolo26_attention.compat.ultralytics import amp_check_at_hand, fuse_grafts, keep_random_stream, without_flops_line
+from yolo26_attention.compat.ultralytics import amp_check_at_hand, fuse_grafts, keep_random_stream
 from yolo26_attention.config.schema import GraftOptimizerConfig, Select
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.freezing import (
@@ -33,16 +33,17 @@ from yolo26_attention.detector.freezing import (
     graft_gradients,
     restore_gradients,
 )
-from yolo26_attention.detector.grafted import grafted_scalars, placebo_matches
+from yolo26_attention.detector.grafted import grafted_scalars, network_line, placebo_matches
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.not_finite import LARGE, overflowing
 from yolo26_attention.detector.same_graft import load_graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock, loaded_tensors
 from yolo26_attention.detector.trust import Trust, known_classes_only
+from yolo26_attention.evaluation.flops import count_parameters
 from yolo26_attention.files.atomic import atomic
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.journal import Epoch, Kind, read_journal
+from yolo26_attention.files.journal import Epoch, Kind, epoch_seconds, read_journal
 from yolo26_attention.files.model import LoadedTensors, ParameterGroup, PlaceboMatch
 from yolo26_attention.files.start import TrainingStart
 from yolo26_attention.files.typed import plain
@@ -50,9 +51,12 @@ from yolo26_attention.training.decided import decided
 from yolo26_attention.training.finite import FiniteLoss
 from yolo26_attention.training.gpu_workers import end_with_run
 from yolo26_attention.training.hardware import training_precision
+from yolo26_attention.training.largest_step import halve_until_it_fits
+from yolo26_attention.training.out_of_memory import memory_explained
 from yolo26_attention.training.param_groups import describe, regroup
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.step_budget import epochs_of_steps
+from yolo26_attention.training.time_left import time_left
 from yolo26_attention.training.validator import MatchValidator
 
 log = logging.getLogger(__name__)
@@ -130,6 +134,15 @@ class Grafting(FiniteLoss):
         settings["run_process"] = os.getpid()
         return type(cls.__name__, (cls,), settings)
 
+    def train(self) -> Any:
+        """Train as Ultralytics does.
+
+        Raises:
+            MemoryFullError: if the device has too little memory.
+        """
+        with memory_explained(self):
+            return super().train()
+
     def setup_model(self) -> Any:
         """Set up the model as Ultralytics does, which loads the starting checkpoint."""
         with known_classes_only("model.weights", self.args.pretrained, self.trust):
@@ -144,13 +157,17 @@ class Grafting(FiniteLoss):
         weights: nn.Module | None = None,
         verbose: bool = True,
     ) -> DetectionModel:
-        """Build and load the stock model, then graft; a grafted checkpoint then also fills the graft's values."""
+        """Build and load the stock model, then graft; a grafted checkpoint then also fills the graft's values.
+
+        Ultralytics' table of layers, which it would print before the graft, gives way to one line.
+        """
         with known_classes_only("model", None, self.trust):  # otherwise Ultralytics evaluates the checkpoint's own YAML
-            with without_flops_line():
-                model: DetectionModel = super().get_model(cfg, None if self.resume else weights, verbose)
-        stock = list(model.state_dict())
+            model: DetectionModel = super().get_model(cfg, None if self.resume else weights, verbose=False)
+        stock, parameters = list(model.state_dict()), count_parameters(model)
         loaded = loaded_tensors(model, weights) if weights is not None and not self.resume else []
         graft(model, *self.grafts)
+        if verbose and RANK in {-1, 0}:
+            LOGGER.info(network_line(Path(str(self.args.model)).stem, parameters, model))
         kept = model.state_dict()
         if self.resume and weights is not None:
             model.load_state_dict(weights.float().state_dict())
@@ -171,6 +188,8 @@ class Grafting(FiniteLoss):
         with amp_check_at_hand(partial(build_stock, "yolo26n", 80, 3)):
             super()._setup_train()
         self._hand_over()
+        if self.device.type == "cuda" and RANK == -1 and self.args.multi_scale and self._state is None:
+            halve_until_it_fits(self)
         if self.device.type == "cuda" and RANK in {-1, 0} and training_precision(self) == "fp16":
             self._warn_of_overflow()
 
@@ -248,6 +267,8 @@ class Grafting(FiniteLoss):
         super().save_metrics(metrics)
         values = {name: float(value) for name, value in metrics.items()}
         self.note(Kind.EPOCH, **vars(Epoch(self.epoch + 1, values, grafted_scalars(unwrap_model(self.model)))))
+        if self.journal is not None and (left := time_left(self, epoch_seconds(read_journal(self.journal)))):
+            LOGGER.info(left)
 
     def final_eval(self) -> None:
         """Score best.pt, which with select=last is the network of the last epoch."""

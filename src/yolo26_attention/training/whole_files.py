@@ -9,6 +9,7 @@ from pathlib import Path
 from ultralytics.engine.trainer import BaseTrainer
 from ultralytics.utils import RANK
 
+from yolo26_attention.compat.ultralytics_log import shown_in_place
 from yolo26_attention.files.atomic import move_into_place
 
 
@@ -50,7 +51,8 @@ class WholeFiles(BaseTrainer):
         aside.mkdir(parents=True)
         self.wdir, self.last, self.best = aside, aside / self.last.name, aside / self.best.name
         try:
-            yield aside
+            with shown_in_place(aside, places[0]):
+                yield aside
             for file in sorted(aside.iterdir()):
                 move_into_place(file, places[0] / file.name)
         finally:

@@ -1,0 +1,200 @@
+"""Several studies in one table: where each variant helps, and whether any helps in all of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo26_attention.reporting.cells import Cell, difference_cell, verdict_of
+from yolo26_attention.reporting.comparison import Compared, Results
+from yolo26_attention.reporting.escapes import in_markdown
+from yolo26_attention.reporting.page import template
+from yolo26_attention.reporting.signs import interval, listed, signed
+from yolo26_attention.text_tables import aligned
+
+VERBS = {
+    "better": "helps",
+    "worse": "hurts",
+    "equivalent": "makes no difference larger than the margin",
+    "identical": "changes nothing",
+    "undecided": "is undecided",
+}
+VERBS_OF_MANY = {
+    "better": "help",
+    "worse": "hurt",
+    "equivalent": "make no difference larger than the margin",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant that several studies have.
+
+    Attributes:
+        label: of the variant.
+        found: its comparison in each study, by the study's name; None where there is none.
+    """
+
+    label: str
+    found: Mapping[str, Compared | None]
+
+    def verdicts(self) -> list[str | None]:
+        """One for each study; None where nothing can be said."""
+        return [
+            None if each is None or each.comparison.unlearned is not None else each.comparison.verdict
+            for each in self.found.values()
+        ]
+
+
+@dataclass(frozen=True)
+class Several:
+    """The comparison of the variants that at least two of some studies have.
+
+    Attributes:
+        studies: results of each study, in the order asked for.
+        rows: variants, in the order of the first study that has them.
+        notes: what keeps the studies from being read as one.
+    """
+
+    studies: tuple[Results, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the studies."""
+        return [each.study.name for each in self.studies]
+
+    @property
+    def answer(self) -> list[str]:
+        """A sentence for each variant, then one on what all studies agree on.
+
+        A variant helps in all studies if each of them says so. No correction is needed for that: the probability that
+        all of several true nulls are rejected is at most that of one (Berger 1982, intersection-union tests).
+        """
+        if not self.rows:
+            return ["No variant is in two of these studies under the same label, so nothing can be compared."]
+        return [*map(_sentence, self.rows), self._agreement()]
+
+    def _agreement(self) -> str:
+        everywhere = "on both" if len(self.studies) == 2 else f"in all {len(self.studies)} studies"
+        told = []
+        for verdict in ("better", "worse", "equivalent"):
+            agreed = [row.label for row in self.rows if set(row.verdicts()) == {verdict}]
+            if agreed:
+                told.append(f"{listed(agreed)} {(VERBS if len(agreed) == 1 else VERBS_OF_MANY)[verdict]} {everywhere}")
+        if not any(set(row.verdicts()) == {"better"} for row in self.rows):
+            told.insert(0, f"nothing helps {everywhere}")
+        text = "; ".join(told)
+        return f"{text[0].upper()}{text[1:]}."
+
+
+def join_studies(studies: Sequence[Results]) -> Several:
+    """Put the variants that at least two studies have beside each other, by their label."""
+    known = [{each.variant.label: each for each in results.compared} for results in studies]
+    labels = dict.fromkeys(label for each in known for label in each)
+    shared = [label for label in labels if sum(label in each for each in known) > 1]
+    rows = tuple(
+        Row(label, {r.study.name: each.get(label) for r, each in zip(studies, known, strict=True)}) for label in shared
+    )
+    return Several(tuple(studies), rows, tuple(_notes(studies, known, labels, rows)))
+
+
+def _notes(
+    studies: Sequence[Results],
+    known: Sequence[Mapping[str, Compared]],
+    labels: Mapping[str, None],
+    rows: Sequence[Row],
+) -> list[str]:
+    notes = []
+    for results in studies:
+        declared = "" if results.study.plan is None else f", plan {results.study.plan_hash}"
+        notes.append(
+            f"{results.study.name}: {results.study.score_name} on the {results.study.images}, margin "
+            f"{results.margin:g}{declared}"
+        )
+    for row in rows:
+        names = {each.variant.attention for each in row.found.values() if each is not None}
+        if len(names) > 1:
+            notes.append(f"{row.label} is not the same attention in all studies: {', '.join(sorted(names))}")
+    if alone := [label for label in labels if sum(label in each for each in known) == 1]:
+        notes.append(f"in one study only: {', '.join(alone)}")
+    return notes
+
+
+def _sentence(row: Row) -> str:
+    told = []
+    for name, each in row.found.items():
+        if each is None:
+            continue
+        if each.comparison.unlearned is not None:
+            told.append(f"has no verdict on {name}, where a network learned nothing")
+            continue
+        bounds = each.comparison.difference.bounds
+        sure = f"{signed(each.mean)}" + ("" if bounds is None else f", {interval(bounds)}")
+        told.append(f"{VERBS[each.comparison.verdict]} on {name} ({sure})")
+    return f"{row.label} {listed(told)}."
+
+
+def _cells(several: Several) -> list[list[Cell]]:
+    rows = []
+    for row in several.rows:
+        cells = [Cell(row.label)]
+        for each in row.found.values():
+            if each is None:
+                cells += [Cell(""), Cell("not in this study")]
+                continue
+            silent = each.comparison.unlearned is not None
+            cells += [
+                Cell("") if silent else difference_cell(each.comparison.difference),
+                Cell(verdict_of(each.variant)),
+            ]
+        rows.append(cells)
+    return rows
+
+
+def _header(several: Several) -> list[str]:
+    return ["variant", *(title for name in several.names for title in (name, "verdict"))]
+
+
+def terminal(several: Several) -> str:
+    """The answer and the table, as plain text."""
+    table = [_header(several), *([cell.text for cell in row] for row in _cells(several))]
+    right = range(1, 2 * len(several.studies), 2)
+    return "\n".join(
+        [
+            *several.answer,
+            "",
+            *(aligned(table, right=right) if several.rows else []),
+            "",
+            *(f"note: {note}" for note in several.notes),
+        ]
+    )
+
+
+def markdown(several: Several) -> str:
+    """The answer and the table as Markdown."""
+    lines = [f"# {' and '.join(map(in_markdown, several.names))}", "", *map(in_markdown, several.answer), ""]
+    if several.rows:
+        lines += ["| " + " | ".join(map(in_markdown, _header(several))) + " |"]
+        lines += ["| --- |" + " ---: | --- |" * len(several.studies)]
+        lines += ["| " + " | ".join(in_markdown(cell.text) for cell in row) + " |" for row in _cells(several)]
+    return "\n".join([*lines, "", *(f"- {in_markdown(note)}" for note in several.notes), ""])
+
+
+def page(several: Several, command: str, written: str, folders: Mapping[str, Path]) -> str:
+    """The answer and the table as one HTML file.
+
+    Args:
+        several: what it shows.
+        command: that makes this page again.
+        written: when it was made, as it is to be shown.
+        folders: relative path of each study's own page, by name.
+    """
+    return template("several.html").render(
+        several=several,
+        header=_header(several),
+        rows=_cells(several),
+        command=command,
+        written=written,
+        folders=folders,
+    )

@@ -1,0 +1,85 @@
+"""Several studies side by side: where a variant helps, and whether any helps in all of them."""
+
+import pytest
+
+from src.report import Options, report_several
+from tests.fabricate import config_of, declare, write_run
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.key_value import read_options
+from yolo26_attention.reporting.comparison import compare
+from yolo26_attention.reporting.several import join_studies, terminal
+from yolo26_attention.reporting.study import read_study
+
+SHIFTS = {
+    "first": {"acmix": 0.10, "se": 0.10, "cbam": -0.1, "only": 0.1},
+    "second": {"acmix": 0.10, "se": 0.0005, "cbam": -0.1, "other": 0.1},
+}
+
+
+@pytest.fixture
+def output_dir(tmp_path):
+    """Two studies: ACmix helps in both, SE in the first one, CBAM hurts in both, and each has one of its own."""
+    for study, shifts in SHIFTS.items():
+        runs = []
+        for variant, shift in {"baseline": 0.0, **shifts}.items():
+            for seed in range(4):
+                config = config_of({"name": variant, "of": study}, seed, study=study)
+                folder = write_run(tmp_path, config, 0.5 + shift + 0.001 * ((7 * seed + len(variant)) % 4))
+                runs.append({"run": folder.name, "variant": variant, "seed": seed, "baseline": "baseline"})
+        declare(tmp_path, study, runs, question=f"What about {study}?")
+    return tmp_path
+
+
+def test_it_says_where_each_variant_helps_and_what_helps_everywhere(output_dir):
+    several = join_studies([compare(read_study(name, output_dir)) for name in SHIFTS])
+    assert [row.label for row in several.rows] == ["acmix", "se", "cbam"]
+    *each, last = several.answer
+    assert each[0].startswith("acmix helps on first (+0.100")
+    assert " and helps on second (+0.100" in each[0]
+    assert "makes no difference larger than the margin on second" in each[1]
+    assert last == "Acmix helps on both; cbam hurts on both."
+    shown = terminal(several)
+    assert "note: in one study only: only, other" in shown
+    assert "note: first: mAP50-95 on the validation images, margin 0.005" in shown
+
+
+def test_it_says_so_if_nothing_helps_everywhere(output_dir):
+    several = join_studies([compare(read_study(name, output_dir), margin=0.2) for name in SHIFTS])
+    assert several.answer[-1] == (
+        "Nothing helps on both; acmix, se and cbam make no difference larger than the margin on both."
+    )
+
+
+def test_the_command_writes_markdown_and_a_page_with_links_to_the_studies(output_dir):
+    own = output_dir / "studies" / "first" / "report"
+    own.mkdir()
+    (own / "index.html").write_text("first")
+    options = read_options(Options, ["first", "second", f"output_dir={output_dir}"])
+    assert (options.study, options.beside) == ("first", ["second"])
+    assert "acmix helps on first" in report_several(options)
+    folder = output_dir / "studies" / "first+second"
+    assert "| acmix | +0.1000 " in (folder / "report.md").read_text()
+    html = (folder / "index.html").read_text()
+    assert '<a href="../first/report/index.html">first</a>' in html
+    assert "<strong>second</strong>" in html
+    assert "What about second?" in html
+
+
+def test_studies_without_a_common_variant_say_so(output_dir):
+    runs = [compare(read_study(name, output_dir)) for name in SHIFTS]
+    shared = join_studies([runs[0], runs[0]])
+    assert len(shared.rows) == 4
+    for name, label in (("third", "gc"), ("fourth", "eca")):
+        entries = []
+        for variant in ("baseline", label):
+            config = config_of({"name": variant, "of": name}, 0, study=name)
+            folder = write_run(output_dir, config, 0.5)
+            entries.append({"run": folder.name, "variant": variant, "seed": 0, "baseline": "baseline"})
+        declare(output_dir, name, entries)
+    several = join_studies([compare(read_study(name, output_dir)) for name in ("third", "fourth")])
+    assert several.answer == ["No variant is in two of these studies under the same label, so nothing can be compared."]
+
+
+def test_a_study_given_twice_is_refused(output_dir):
+    with pytest.raises(ConfigError, match="first first: a study is given twice; give each once"):
+        report_several(Options("first", str(output_dir), beside=["first"]))
