@@ -21,7 +21,7 @@ from yolo26_attention.reporting.study import StudyRun, read_study
 from yolo26_attention.text_tables import aligned
 from yolo26_attention.training.validator import validate
 
-SCENES = (64, 128, 256, 512, 1024, 2048)
+SCENES = (64, 128, 256, 512, 1024)
 
 
 def score(run: StudyRun, scenes: int, cache: Path) -> tuple[float, float]:

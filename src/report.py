@@ -109,6 +109,7 @@ def report(options: Options) -> str:
     drawn = replace(said, about=_about(results, options.variant)) if options.variant else said
     pictures = draw_pictures(results, drawn, options.resamples)
     pictures += _looks(results, drawn, named_list(options.sites)) if options.looks else []
+    said = replace(said, remarks=(*said.remarks, *filter(None, (picture.remark for picture in pictures))))
     command = f"python -m src.report {options.study}"
     if options.output_dir != "outputs":
         command += f" output_dir={options.output_dir}"

@@ -42,7 +42,7 @@ def test_the_look_that_decided_stands_however_many_seeds_follow(tmp_path):
     comparison = results.variant("acmix").comparison
     assert comparison.words == "better (look 1 of 2)"
     assert comparison.seeds == (3, 3)
-    assert "Of the declared looks, this is look 1 of 2." in answer(results).remarks
+    assert "Declared looks: look 1 of 2." in answer(results).remarks
 
 
 def test_a_look_is_held_to_less_than_the_whole_level(tmp_path):

@@ -15,7 +15,7 @@ from yolo26_attention.files.record import Record
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.detections import draw_detections
-from yolo26_attention.reporting.looks import draw_windows, look_at
+from yolo26_attention.reporting.looks import draw_windows, even_look, look_at
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.yolo import grafted_yolo
 
@@ -139,3 +139,11 @@ def test_the_windows_of_acmix_are_drawn_in_a_mix(tmp_path):
     assert picture.title == "Where p3: acmix, p4: acmix, p5: cbam looks"
     assert "of 9 pixels at p3" in picture.caption
     assert " at p4" not in picture.caption
+
+
+def test_the_answer_says_when_attention_averages_at_every_site():
+    said = even_look("acmix", {"p3": (48.7, 49), "p4": (46.0, 49)})
+    assert said.startswith("The attention of acmix averages its window and selects nothing")
+    assert "49 of 49 at p3, 46 of 49 at p4 pixels" in said
+    assert even_look("acmix", {"p3": (48.7, 49), "p4": (30.0, 49)}) == ""
+    assert even_look("acmix", {}) == ""

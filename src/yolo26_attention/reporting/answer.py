@@ -198,7 +198,7 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
             f"{signed(float(np.mean(own)))} against the test images, {reference.label} {signed(float(np.mean(base)))}."
         )
     if comparison.look:
-        remarks.append(f"Of the declared looks, this is {comparison.look}.")
+        remarks.append(f"Declared looks: {comparison.look}.")
     if results.unlearned:
         remarks.append(f"No verdict on what learned nothing: {', '.join(results.unlearned)}.")
     if (needed := comparison.needed) is not None and needed.seeds is not None:

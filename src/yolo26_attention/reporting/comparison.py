@@ -1,6 +1,6 @@
 """From a study's runs to what they say: every variant beside its baseline, with intervals and verdicts."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +16,7 @@ from yolo26_attention.reporting.references import with_references
 from yolo26_attention.reporting.repeats import set_repeats_aside, variants_of
 from yolo26_attention.reporting.scored import on_common_images
 from yolo26_attention.reporting.settings import attention_name
+from yolo26_attention.reporting.signs import listed
 from yolo26_attention.reporting.study import Study, StudyRun, records_that_count
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import (
@@ -157,10 +158,15 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
 
 def _reasons(variants: Sequence[Variant]) -> list[str]:
     """By which model each baseline's variants are compared, and why."""
-    reasons = {
-        (v.reference, v.comparison.reason): None for v in variants if v.comparison is not None and v.comparison.reason
-    }
-    return [f"differences from {reference}: {reason}" for reference, reason in reasons]
+    reasons: dict[tuple[str | None, str], list[str]] = defaultdict(list)
+    for variant in variants:
+        if variant.comparison is not None and variant.comparison.reason:
+            reasons[variant.reference, variant.comparison.reason].append(variant.label)
+    models = Counter(reference for reference, _ in reasons)
+    return [
+        f"differences {f'of {listed(labels)} ' if models[reference] > 1 else ''}from {reference}: {reason}"
+        for (reference, reason), labels in reasons.items()
+    ]
 
 
 def _summary(study: Study, label: str, runs: Sequence[StudyRun], level: float, floor: float) -> Variant:

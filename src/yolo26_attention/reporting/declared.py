@@ -68,9 +68,9 @@ def compare_at_looks(
 def _words(standing: Standing, arm: Arm) -> str:
     text = f"look {arm.look} of {len(standing.looks)}"
     if arm.outcome == "futile":
-        text += ", cannot be decided with the seeds that are left"
+        text += "; the seeds that are left cannot decide it"
     elif arm.outcome == "open" and arm.power is not None:
-        text += f", {arm.power:.0%} to be decided"
+        text += f"; the seeds that are left decide it with a probability of {arm.power:.0%}"
     return text
 
 

@@ -31,6 +31,7 @@ from yolo26_attention.reporting.style import INK, Picture, new_figure, rendered,
 IMAGES = 3
 MOST_SITES = 3
 COLOURS = "PuOr_r"  # told apart with any colour vision
+EVEN = 0.9  # of a window: attention over more pixels than that selects nothing
 REACH = 2.0  # in powers of two either way
 UNDER_TEST = "acmix"
 
@@ -88,9 +89,11 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         bar.ax.set_xticklabels(["1/4", "1/2", "1", "2", "4"])
         bar.set_label("weight / weight of an even look", color=INK)
         files = rendered(figure)
+    reached = {
+        site: (float(np.mean([own[site].spread for _, own in looks])), looks[0][1][site].window) for site in sites
+    }
     spread = "On average a pixel spreads its attention over " + ", ".join(
-        f"{np.mean([own[site].spread for _, own in looks]):.0f} of {looks[0][1][site].window} pixels at {site}"
-        for site in sites
+        f"{pixels:.0f} of {window} pixels at {site}" for site, (pixels, window) in reached.items()
     )
     return Picture(
         "windows",
@@ -99,6 +102,23 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         f"orange pixels are looked at more than evenly, purple ones less. {spread}. Seed {run.seed}.",
         f"Images with the attention windows of {run.variant} drawn over them. {spread}.",
         files,
+        even_look(run.variant, reached),
+    )
+
+
+def even_look(variant: str, reached: Mapping[str, tuple[float, int]]) -> str:
+    """A sentence for the answer if windowed attention does not select; "" if it does at one site or more.
+
+    Args:
+        variant: label of the variant.
+        reached: site to the number of pixels over which a pixel spreads its attention, and that of its window.
+    """
+    if not reached or any(pixels < EVEN * window for pixels, window in reached.values()):
+        return ""
+    told = ", ".join(f"{pixels:.0f} of {window} at {site}" for site, (pixels, window) in reached.items())
+    return (
+        f"The attention of {variant} averages its window and selects nothing: a pixel spreads it over {told} pixels, "
+        "so a plain mean would do the same."
     )
 
 

@@ -16,9 +16,10 @@ from yolo26_attention.files.record import Record, Split
 from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
-from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
+from yolo26_attention.study.runs import FoundRun, StudyEntry, StudyFile, find_run
 from yolo26_attention.study.runs import read_study as read_declared
 from yolo26_attention.study.targets import read_targets
+from yolo26_attention.study.text import shown_states
 
 
 class StudyError(ValueError):
@@ -31,8 +32,8 @@ class StudyRun:
 
     Attributes:
         name: of its folder.
-        status: that of the record, or `pending` (no record yet), `unreadable`, `not a number` (finished without a
-            valid score) or `duplicate` (its variant has another run with this seed).
+        status: that of the record, or `pending` (no record yet), `stopped` (no longer needed), `unreadable`,
+            `not a number` (finished without a valid score) or `duplicate` (its variant has another run with this seed).
         problem: why it has no part in the comparison, in one line; None where it has.
         overrides: what the study file gave it; empty where no study.json says.
         swept: key and value of what the study varies.
@@ -144,6 +145,8 @@ def read_study(name: str, output_dir: Path, metric: str | None = None) -> Study:
         metric = MAP50_95 if content is None or content.declared is None else content.declared.metric
     if content is not None:
         runs = [_declared_run(entry, find_run(output_dir, entry.run)) for entry in content.runs]
+        if content.declared is not None and content.declared.stop:
+            runs = _with_stopped(runs, output_dir, content)
         listed = {run.name for run in runs}
         extra = [key for key, record in records.items() if record.study == name and key not in listed]
         if extra:
@@ -215,6 +218,13 @@ def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
         baseline=entry.baseline,
         components=None if entry.components is None else tuple(entry.components),
     )
+
+
+def _with_stopped(runs: Sequence[StudyRun], output_dir: Path, content: StudyFile) -> list[StudyRun]:
+    """The runs, of which those that a decision made unnecessary are not waited for."""
+    needless = {state.entry.run for state in shown_states(output_dir, content) if state.state == "stopped"}
+    decided = "is not needed, because the study is decided without it"
+    return [replace(run, status="stopped", problem=decided) if run.name in needless else run for run in runs]
 
 
 def _found_runs(records: Mapping[str, Record], output_dir: Path) -> Iterator[StudyRun]:

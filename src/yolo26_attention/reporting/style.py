@@ -61,6 +61,7 @@ class Picture:
         key: names its file.
         alt: what one sees, for who does not see it.
         files: SVG and PDF.
+        remark: what the answer must say because of it; "" for nothing.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Picture:
     caption: str
     alt: str
     files: "Rendered"
+    remark: str = ""
 
     @property
     def svg(self) -> bytes:
