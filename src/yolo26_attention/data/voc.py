@@ -171,13 +171,13 @@ def _read_image(folder: Path, name: str, split: str, files: Mapping[str, list[Pa
 
 
 def _object(element: ET.Element, number: int) -> VocObject:
-    """Read one object, whatever its order; `part` elements, which have boxes of their own, are not read."""
+    """Read one object; its `part` elements, which have boxes of their own, are not read."""
     try:
         name = (element.findtext("name") or "").strip()
         if not name:
             raise ValueError("name is missing")
         xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{corner}") for corner in CORNERS)
-        difficult = _number(element, "difficult") != 0 if element.find("difficult") is not None else False
+        difficult = element.find("difficult") is not None and _number(element, "difficult") != 0
     except ValueError as error:
         raise ValueError(f"object {number}: {error}") from error
     return VocObject(name, (xmin, ymin, xmax, ymax), difficult)
