@@ -157,6 +157,27 @@ def test_hours_end_the_start_of_candidates(tmp_path):
     assert len(search.runs) < 8
 
 
+def test_a_candidate_whose_placebo_cannot_be_built_is_confirmed_without_it(tmp_path):
+    program = Program(tmp_path)
+    search = searched(tmp_path, program)
+    plan = program.plan
+
+    def without_placebos(points):
+        for point, planned in zip(points, plan(points), strict=True):
+            planned.refusal = "no parameters" if point.variant.startswith("placebo of ") else None
+            yield planned
+
+    search.means = Means(without_placebos, program.measure, program.train)
+    variants = confirmation(search)["variants"]
+    assert len(variants) > 1
+    assert not any(label.startswith("placebo of ") for label in variants)
+    best = list(variants)[1]
+    scores = {"baseline": {1: 0.30, 2: 0.31, 3: 0.29}, best: {1: 0.34, 2: 0.35, 3: 0.34}}
+    standing = Standing((3, 5), (0.03, 0.04), 1, {best: Arm("better", 1, 3)})
+    text = answer(search, Confirmed(scores, scores, standing), "mine-confirm")
+    assert f"Without a placebo, because none as large can be built or it has no result yet: {best}." in text
+
+
 def test_the_answer_and_its_confirmation(tmp_path):
     search = searched(tmp_path, Program(tmp_path))
     search.measure_front()

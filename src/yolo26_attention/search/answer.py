@@ -6,7 +6,7 @@ from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.durations import duration
 from yolo26_attention.search.candidates import Candidate, predicted_ratio
-from yolo26_attention.search.confirmation import Confirmed
+from yolo26_attention.search.confirmation import PLACEBO_OF, Confirmed
 from yolo26_attention.search.driver import Search
 from yolo26_attention.statistics.additive import worth
 from yolo26_attention.statistics.blocks import compare
@@ -101,9 +101,22 @@ def _confirmation(search: Search, confirmed: Confirmed | None, study: str) -> st
         "Flattered is how much higher the search scored: what choosing the best of many adds (the winner's curse).",
         "\n".join(markdown_table(rows)),
         note,
+        _without_placebo(confirmed),
         f"The whole comparison: `python -m src.report {study}`",
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _without_placebo(confirmed: Confirmed) -> str:
+    """Which candidates were confirmed without a placebo beside them."""
+    own = [label for label in confirmed.scores if label != BASELINE and not label.startswith(PLACEBO_OF)]
+    alone = [label for label in own if f"{PLACEBO_OF}{label}" not in confirmed.scores]
+    if not alone:
+        return ""
+    return (
+        f"Without a placebo, because none as large can be built or it has no result yet: {', '.join(alone)}. Whether "
+        "attention helps there, or its parameters, is open."
+    )
 
 
 def _worth(search: Search) -> str:

@@ -86,7 +86,12 @@ class Space:
 
     def overrides(self, candidate: Candidate) -> list[str]:
         """The command line of a candidate, without its seed."""
-        return [f"{key}={as_override(value)}" for key, value in self.options(candidate).items()]
+        return as_overrides(self.options(candidate))
+
+
+def as_overrides(options: Mapping[str, Any]) -> list[str]:
+    """Options as they stand on a command line."""
+    return [f"{key}={as_override(value)}" for key, value in options.items()]
 
 
 def _placebo(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The study that confirms the best candidates of a search, with seeds that the search has not used."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,15 @@ from yolo26_attention.study.progress import compared_scores, run_states
 from yolo26_attention.study.runs import read_study
 from yolo26_attention.study.standing import standings
 
+PLACEBO_OF = "placebo of "
+log = logging.getLogger(__name__)
+
 
 def confirmation(search: Search) -> dict[str, Any] | None:
     """The content of its study file; None if no candidate but the reference is on the front.
 
-    Each candidate comes with a placebo: as many parameters at the same sites, without attention.
+    Each candidate comes with a placebo: as many parameters at the same sites, without attention. One that cannot be
+    built, because an attention has no parameters or too few, is left out.
     """
     chosen = [one for one in search.front() if one.changed][: search.search.confirm.top]
     if not chosen:
@@ -29,8 +34,13 @@ def confirmation(search: Search) -> dict[str, Any] | None:
     for one in chosen:
         label = search.space.label(one)
         variants[label] = _variant(search.space.options(one))
-        if (placebo := search.space.placebo(one)) is not None:
-            variants[f"placebo of {label}"] = _variant(placebo)
+        placebo = search.space.placebo(one)
+        if placebo is None:
+            continue
+        if (refusal := search.refusal(f"{PLACEBO_OF}{label}", placebo)) is None:
+            variants[f"{PLACEBO_OF}{label}"] = _variant(placebo)
+        else:
+            log.info("no placebo of %s: %s", label, refusal)
     looks = list(search.search.confirm.looks)
     first = search.search.seed + 1
     return {

@@ -2,17 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
-from yolo26_attention.search.candidates import Candidate, Space, costing, predicted_ratio
+from yolo26_attention.search.candidates import Candidate, Space, as_overrides, costing, predicted_ratio
 from yolo26_attention.search.definition import SearchFile
 from yolo26_attention.search.halving import continuing, front, rungs
 from yolo26_attention.search.proposals import propose
@@ -155,17 +156,27 @@ class Search:
         self.state.impossible[self.space.label(candidate)] = reason
         self.state.write(self.folder)
 
+    def refusal(self, label: str, options: Mapping[str, Any]) -> str | None:
+        """Why a configuration outside the space, such as a placebo, cannot be run; None if it can."""
+        (planned,) = self.means.plan([self._untimed(label, self._with_given(as_overrides(options)))])
+        return planned.refusal
+
     def _options(self, candidate: Candidate) -> list[str]:
+        return self._with_given(self.space.overrides(candidate))
+
+    def _with_given(self, overrides: Sequence[str]) -> list[str]:
+        """Overrides of a candidate, then those of the command line, which come first where both have a key."""
         given = {override.partition("=")[0] for override in self.overrides}
-        own = [each for each in self.space.overrides(candidate) if each.partition("=")[0] not in given]
-        return [*own, *self.overrides]
+        return [*(each for each in overrides if each.partition("=")[0] not in given), *self.overrides]
 
     def _timed(self, candidate: Candidate) -> list[str]:
         return [*self._options(candidate), f"seed={self.search.seed}"]
 
     def _point(self, candidate: Candidate) -> Point:
-        untimed = [each for each in self._options(candidate) if not each.startswith("latency")]
-        label = self.space.label(candidate)
+        return self._untimed(self.space.label(candidate), self._options(candidate))
+
+    def _untimed(self, label: str, overrides: Sequence[str]) -> Point:
+        untimed = [each for each in overrides if not each.startswith("latency")]
         return Point(label, self.search.seed, (*untimed, "latency=disabled"), {})
 
     @property
