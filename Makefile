@@ -4,9 +4,11 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # Two processes; one that is done takes over tests of the other.
 PYTEST_TWICE := -m pytest --numprocesses 2 --dist worksteal
+# Studies on CPU cores: a run on each.
+AT_A_TIME = hydra/launcher=local trainer.threads=1
 ATTENTIONS = $(shell ls conf/attention | sed 's/\.yaml//' | paste -sd,)
 
-.PHONY: help install train study components test test-all test-browser test-chaos test-cluster test-zoo zoo attentions notebook picture lint benchmark gpu-day simulate self-test
+.PHONY: help install train study components evidence test test-all test-browser test-chaos test-cluster test-zoo zoo attentions notebook picture lint benchmark gpu-day simulate self-test
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +23,14 @@ study: install  ## a whole study on the digits and its report: hours on two CPU 
 components: install  ## a study of components on the digits and its report: hours on two CPU cores, go on where it stopped
 	$(RUN) -m src.sweep components
 	$(RUN) -m src.report components
+
+# BCCD=FOLDER names the images of blood cells; without it they are fetched (8 MB).
+evidence: install  ## the studies on blood cells and on digits to their declared ends, and one report: a night on two cores
+	$(RUN) -m src.sweep blood_cells $(if $(BCCD),data.source=$(BCCD),data.download=true) $(AT_A_TIME)
+	$(RUN) -m src.sweep digits $(AT_A_TIME)
+	$(RUN) -m src.report blood_cells
+	$(RUN) -m src.report digits
+	$(RUN) -m src.report digits blood_cells
 
 test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
 	$(RUN) $(PYTEST_TWICE) -m "not slow and not gpu and not chaos and not browser and not cluster"

@@ -26,6 +26,7 @@ from src.profile import measure_plan
 from tests.conftest import CONF, TINY, beside
 from tests.fabricate import config_of, declare, training_state, write_run, write_study
 from tests.faults.data import Call
+from tests.voc import write_annotation, write_voc
 from yolo26_attention.attention import from_timm
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.attention.neighbourhood import NeighbourhoodAttention
@@ -37,6 +38,7 @@ from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.data.datasets import resolve_dataset
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.data.splits import read_image
+from yolo26_attention.data.voc_conversion import convert_voc
 from yolo26_attention.detector import stock
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
@@ -206,6 +208,10 @@ ELSEWHERE = {
     ("dashboard.py", "wandb-workspaces is not installed"): "is installed here",
     ("data/data_yaml.py", " cannot be read: "): "root reads everything",
     ("study/definition.py", " cannot be read ("): "as above",
+    **{
+        ("data/voc_download.py", part): "needs an answer from the network: tests/data/test_voc_download.py"
+        for part in (" cannot be downloaded ", " unpacks to ", " is not a zip archive ", "; it needs one: ")
+    },
     ("detector/building.py", " changes the map at site "): "tests/detector: needs a class that does",
     (
         "detector/grafting.py",
@@ -398,6 +404,8 @@ class Provoke:
             self._command(*re.match(r"python -m src\.(\w+) ?(.*)", trigger).groups())
         elif kind == "data.yaml":
             self._data_set(rest)
+        elif kind == "voc":
+            self._voc(rest)
         elif kind == "study.yaml":
             Path("study.yaml").write_text(rest.replace("\\n", "\n").replace("\\t", "\t"))
             self._command("sweep", "study.yaml plan=true")
@@ -455,6 +463,21 @@ class Provoke:
         Path("my/data.yaml").write_bytes(text.replace("\\n", "\n").replace("\\t", "\t").encode("latin-1"))
         resolve_dataset("my/data.yaml")
 
+    def _voc(self, change: str) -> None:
+        """A data set in the form of Pascal VOC with one thing wrong: PATH = CONTENT, without PATH, or FROM -> TO."""
+        shutil.rmtree("zoo", ignore_errors=True)
+        write_voc(Path("zoo"))
+        if change.startswith("without "):
+            path = Path("zoo", change.removeprefix("without "))
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        elif " -> " in change:
+            old, new = change.split(" -> ")
+            shutil.copy(Path("zoo", old), Path("zoo", new))
+        else:
+            path, _, text = change.partition(" = ")
+            Path("zoo", path).write_bytes(text.replace("\\n", "\n").encode("latin-1"))
+        convert_voc("zoo", self.folder / "zoo", self.folder / "converted")
+
     def plain(self, text: str) -> str:
         """Without what differs from machine to machine, or is listed elsewhere."""
         attentions = sorted(path.stem for path in (CONF / "attention").glob("*.yaml"))
@@ -487,6 +510,12 @@ def _no_network(path: Path) -> None:
 def _stock(folder: Path) -> Path:
     torch.save({"model": build_stock("yolo26n", 10, 3), "train_args": {}}, folder / "stock.pt")
     return folder / "stock.pt"
+
+
+def _voc_without_boxes(folder: Path) -> None:
+    for name in write_voc(folder / "empty").glob("Annotations/*.xml"):
+        write_annotation(folder / "empty", name.stem, [])
+    convert_voc("zoo", folder / "empty", folder / "converted")
 
 
 def _hold(folder: Path) -> None:
@@ -603,6 +632,10 @@ OTHERS: dict[str, Callable[[Path], object]] = {
     "grafted_yolo('yolo26n.yaml', {'p3': 'acmx'})": lambda folder: grafted_yolo("yolo26n.yaml", {"p3": "acmx"}),
     "grafted_yolo('yolo26n.yaml', {'p3': 'baseline'})": lambda folder: grafted_yolo("yolo26n.yaml", {"p3": "baseline"}),
     "grafted_yolo('x.onnx', 'se')": _exported,
+    "voc annotations without a box": _voc_without_boxes,
+    "voc of another digest": lambda folder: convert_voc(
+        "zoo", write_voc(folder / "other"), folder / "converted", "abc"
+    ),
     "ACmix(64, paths='x')": lambda folder: ACmix(64, paths="x"),
     "NeighbourhoodAttention(64, implementation='x')": lambda folder: NeighbourhoodAttention(64, implementation="x"),
     "grafted_yolo('yolo26n.yaml', 'se', match={})": lambda folder: grafted_yolo("yolo26n.yaml", "se", match={}),

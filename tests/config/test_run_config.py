@@ -18,6 +18,7 @@ from yolo26_attention.config.schema import Mode, OptimizerConfig, PublicDataConf
         [],
         ["attention=placebo", "placebo.options={kernel_att: 5}", "data=coco8", "optimizer=auto"],
         ["attention=baseline", "trainer.freeze=[1,2]", "tracking=online", "trainer.batch=0.5"],
+        ["data=bccd", "data.source=cells"],
         ["placement.mode=replace", "latency.backend=onnxruntime", "seed=3", "objectives=[map50]"],
     ],
 )

@@ -333,6 +333,13 @@ def test_names_a_person_can_read(composed):
         assert readable_name(config) == f"baseline-yolo26n-{name}-s0"
 
 
+def test_a_folder_of_pascal_voc_names_the_run_unless_its_set_has_a_name(composed):
+    named = composed("attention=baseline", "data=bccd", "data.source=/my/cells")
+    own = composed("attention=baseline", "data=pascal_voc", "data.source=/my/cells/")
+    assert readable_name(named) == "baseline-yolo26n-bccd-s0"
+    assert readable_name(own) == "baseline-yolo26n-cells-s0"
+
+
 def test_images_in_memory_make_another_run_and_images_on_disk_do_not(recorded):
     config = recorded("attention=baseline")
     ids = [named(with_value(config, "trainer.cache", lambda _, value=value: value)) for value in (False, "disk")]

@@ -117,6 +117,16 @@ def test_the_hash_changes_with_what_was_declared(changed):
     assert first != declaration_hash(declared(**content), "Why?", [replace(points[0], seed=1)])
 
 
+def test_the_hash_does_not_change_with_the_place_of_the_data():
+    points = [StudyEntry("a", "baseline", 0, ["attention=baseline", "data=bccd"])]
+    found, fetched = (
+        [replace(points[0], overrides=[*points[0].overrides, where])]
+        for where in ("data.source=/my", "data.download=true")
+    )
+    study = declared(seeds=[0])
+    assert len({declaration_hash(study, "Why?", runs) for runs in (points, found, fetched)}) == 1
+
+
 def test_declarations_of_before_there_was_a_choice_of_metric_keep_their_hash():
     points = [StudyEntry("a", "baseline", 0, ["attention=baseline"])]
     study = declared(looks=[3, 5], margin=0.01, stop=True)

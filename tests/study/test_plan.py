@@ -12,12 +12,14 @@ from yolo26_attention.files.record import Record
 from yolo26_attention.plan import networks
 from yolo26_attention.plan.checks import check
 from yolo26_attention.study.definition import Point, load_study, study_names
-from yolo26_attention.study.plan import PlannedRun, measured_elsewhere, plan_runs, refusals, same_runs
+from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals, same_runs
+
+OF_IMAGES = {"blood_cells"}  # on images that are not in the repository
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_every_point_of_every_study_builds(name, composer):
-    planned = plan_runs(load_study(name).points(), composer)
+def test_every_point_of_every_study_builds(name, composer, voc_composer):
+    planned = plan_runs(load_study(name).points(), voc_composer if name in OF_IMAGES else composer)
     assert not refusals(planned)
     # A variant that another one repeats would be trained once and compared with itself.
     runs = {(run.run, run.point.seed): run.point.variant for run in planned}
@@ -42,6 +44,7 @@ def test_the_studies_that_are_shipped():
         "acmix_paths",
         "acmix_shift",
         "attention_zoo",
+        "blood_cells",
         "components",
         "digits",
         "heads",
@@ -52,6 +55,12 @@ def test_the_studies_that_are_shipped():
         "placebo",
         "placement",
     }
+
+
+def test_a_study_of_images_that_are_not_here_says_how_to_get_them(composer):
+    planned = plan_runs(load_study("blood_cells").points()[:1], Composer())
+    assert "data.source=FOLDER" in planned[0].refusal
+    assert "data.download=true" in planned[0].refusal
 
 
 def test_the_zoo_has_every_mechanism():

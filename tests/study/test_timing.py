@@ -210,6 +210,22 @@ def test_data_set_is_looked_for_where_the_option_says(study):
         time_it(study)
 
 
+def test_data_set_of_pascal_voc_is_found_by_its_folder_its_address_or_a_converted_yaml(study):
+    for run in (study.folder / "runs").iterdir():
+        content = json.loads((run / "record.json").read_text())
+        voc = {"name": "zoo", "source": "/nowhere", "download": False, "url": None, "digest": None, "groups": None}
+        content["config"]["data"] = voc
+        (run / "record.json").write_text(json.dumps(content))
+    latency = LatencyConfig(device="cpu", threads=1)
+    for options, said in (
+        (TimingOptions(latency, Trust()), r"data\.source=/nowhere: there is no such folder"),
+        (TimingOptions(latency, Trust(), download=True), r"data=zoo needs data\.source=FOLDER"),
+        (TimingOptions(latency, Trust(), data_yaml="converted.yaml"), r"there is no file .*converted\.yaml"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            time_study(study.folder, "mine", options)
+
+
 def test_size_that_does_not_fit_the_network_is_refused(study):
     with pytest.raises(ConfigError, match=r"latency\.imgsz=100 is not a multiple .* try 96 or 128"):
         time_it(study, imgsz=100)

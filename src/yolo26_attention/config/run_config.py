@@ -19,6 +19,7 @@ from yolo26_attention.config.schema import (
     TrackingConfig,
     TrainerConfig,
     TunedOptimizerConfig,
+    VocDataConfig,
 )
 
 Group = TypeVar("Group")
@@ -49,7 +50,7 @@ class RunConfig(Config):
     attention: Mapping[str, Any]
     placement: PlacementConfig
     model: ModelConfig
-    data: DigitsConfig | PublicDataConfig
+    data: DigitsConfig | PublicDataConfig | VocDataConfig
     optimizer: OptimizerConfig
     trainer: TrainerConfig
     tracking: TrackingConfig
@@ -70,7 +71,7 @@ class RunConfig(Config):
             attention=_values(config.attention),
             placement=_typed(config.placement, PlacementConfig),
             model=_typed(config.model, OwnModelConfig if "digest" in config.model else ModelConfig),
-            data=_typed(data, DigitsConfig) if "train_images" in data else _typed(data, PublicDataConfig),
+            data=_data(data),
             optimizer=_typed(optimizer, TunedOptimizerConfig if "lr0" in optimizer else OptimizerConfig),
             trainer=_typed(config.trainer, TrainerConfig),
             tracking=_typed(config.tracking, TrackingConfig),
@@ -90,6 +91,12 @@ class RunConfig(Config):
     def plain(self) -> dict[str, Any]:
         """Plain values in the order of the schema: the form of records, of identities and of W&B."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _data(node: DictConfig) -> DigitsConfig | PublicDataConfig | VocDataConfig:
+    if "train_images" in node:
+        return _typed(node, DigitsConfig)
+    return _typed(node, VocDataConfig) if "source" in node else _typed(node, PublicDataConfig)
 
 
 def _typed(node: DictConfig, kind: type[Group]) -> Group:

@@ -115,6 +115,22 @@ class PublicDataConfig:
     groups: str | None = None  # of dependent images: a regular expression with (one group), or a file
 
 
+# Name of a data set of the user's own in the form of Pascal VOC, whose folder names it.
+PASCAL_VOC = "pascal_voc"
+
+
+@dataclass
+class VocDataConfig:
+    """A data set in the form of Pascal VOC: Annotations/, JPEGImages/ and ImageSets/Main/{train,val,test}.txt."""
+
+    name: str = MISSING
+    source: str | None = None  # the folder that has them
+    download: bool = False  # whether to fetch the archive at `url` if it is not there
+    url: str | None = None  # https address of a zip archive of such a folder; null: there is none
+    digest: str | None = None  # SHA-256 over its images, boxes and splits; null: any
+    groups: str | None = None  # of dependent images: a regular expression with (one group), or a file
+
+
 @dataclass
 class GraftOptimizerConfig:
     """How the optimizer treats the graft's parameters; the defaults leave Ultralytics' groups as they are.
@@ -332,7 +348,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
     "attention": {**ATTENTION_SCHEMAS, "placebo": PlaceboAttentionConfig, "mix": MixConfig},
     "placement": {"sites": PlacementConfig},
     "model": {"yolo26": ModelConfig},
-    "data": {"digits": DigitsConfig, "public": PublicDataConfig},
+    "data": {"digits": DigitsConfig, "public": PublicDataConfig, "voc": VocDataConfig},
     "optimizer": {"auto": OptimizerConfig, "tuned": TunedOptimizerConfig},
     "trainer": {"detection": TrainerConfig},
     "tracking": {"wandb": TrackingConfig},

@@ -20,7 +20,7 @@ OTHERWISE = {
     "task": "this program trains detection; leave it out",
     "mode": "the command says it: python -m src.train, src.export, src.profile",
     "model": "the network is model=yolo26n, one of your own model.yaml=PATH, a checkpoint model.weights=PATH",
-    "data": "a data set of your own is data.yaml=PATH, one that Ultralytics knows by name data=NAME",
+    "data": "a data set of your own is data.yaml=PATH, one that is known by name data=NAME",
     "pretrained": "a checkpoint to start from is model.weights=PATH; without it, training starts at random",
     "optimizer": "choose optimizer=musgd, sgd, adamw or auto",
     "project": "the folder of all output is output_dir=DIR; the project of Weights & Biases is tracking.project=NAME",

@@ -47,6 +47,7 @@ class Dataset:
         splits: the images that the training uses from train and val.
         shared: number of validation images with the same bytes as a training image.
         held_out: the test split, which is no part of the identity.
+        remarks: what a conversion to this form left out or changed.
     """
 
     yaml: Path
@@ -59,6 +60,7 @@ class Dataset:
     definition: dict[str, Any] = field(repr=False, compare=False)
     sources: dict[str, list[Path]] = field(repr=False, compare=False)
     held_out: HeldOut = field(compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def sizes_identity(self) -> str:
@@ -73,12 +75,13 @@ class Dataset:
     def counts(self) -> dict[str, Any]:
         """Plain values for the record."""
         splits = {name: asdict(split) for name, split in self.splits.items()}
-        return {"identity": self.identity, **splits, "shared": self.shared, "test": asdict(self.held_out)}
+        remarks = {"remarks": list(self.remarks)} if self.remarks else {}
+        return {"identity": self.identity, **splits, "shared": self.shared, "test": asdict(self.held_out), **remarks}
 
     @property
     def notes(self) -> list[str]:
         """Remarks to read before training on it, one per line."""
-        lines = []
+        lines = list(self.remarks)
         for name, split in self.splits.items():
             if split.unlabelled:
                 lines.append(

@@ -6,13 +6,10 @@ compressed format depend on its encoder's version.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
-import shutil
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,10 +18,10 @@ import numpy as np
 
 from yolo26_attention.data.scenes import GENERATOR, SPLITS, Scene, draw_scene
 from yolo26_attention.files.atomic import write_atomically
+from yolo26_attention.files.building import build_folder, discard_folder
 
 log = logging.getLogger(__name__)
 
-STALE_SECONDS = 3600  # a temporary folder this old belongs to a builder that was killed
 BYPRODUCTS = {".npy", ".cache"}  # files that Ultralytics writes beside images and labels
 
 
@@ -106,7 +103,7 @@ def build_digits(
         fault = _fault(folder, options)
         if fault:
             log.warning("The digits set %s is damaged (%s); building it again.", folder, fault)
-            _discard(folder)
+            discard_folder(folder)
     if not folder.exists():
         _build(folder, options)
     return _write_yaml(folder, held_out=test_images > 0)
@@ -175,12 +172,8 @@ def _fault(folder: Path, options: _Options) -> str:
 
 
 def _build(folder: Path, options: _Options) -> None:
-    """Build in a temporary folder and rename it; of several builders, the first wins."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _clean_up(folder)
     started = time.perf_counter()
-    building = _sibling(folder)
-    try:
+    with build_folder(folder) as building:
         for kind in ("images", "labels"):
             for split in options.splits:
                 (building / kind / split).mkdir(parents=True)
@@ -197,33 +190,7 @@ def _build(folder: Path, options: _Options) -> None:
         if held_out:
             record["test_fingerprint"] = _fingerprint(building, options, ["test"])
         (building / "fingerprint.json").write_text(json.dumps(record, indent=2) + "\n")
-        try:
-            building.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-        else:
-            log.info("Built the digits set %s in %.1f s.", folder, time.perf_counter() - started)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def _discard(folder: Path) -> None:
-    away = _sibling(folder)
-    with contextlib.suppress(FileNotFoundError):  # another process was faster
-        folder.rename(away)
-        shutil.rmtree(away, ignore_errors=True)
-
-
-def _clean_up(folder: Path) -> None:
-    for old in folder.parent.glob(f".{folder.name}.*"):
-        with contextlib.suppress(FileNotFoundError):  # its owner finished in the meantime
-            if time.time() - old.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
-
-
-def _sibling(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}")
+    log.info("Built the digits set %s in %.1f s.", folder, time.perf_counter() - started)
 
 
 def _write_yaml(folder: Path, held_out: bool) -> Path:

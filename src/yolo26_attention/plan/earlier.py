@@ -13,6 +13,7 @@ from glob import escape
 from pathlib import Path
 
 from yolo26_attention.config.run_config import OwnPlaceboConfig, RunConfig
+from yolo26_attention.config.schema import VocDataConfig
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.importing import find_class
 from yolo26_attention.files.digest import file_digest
@@ -59,6 +60,8 @@ def place_of(runs: Path, config: RunConfig, dataset: Dataset, weights: str | Non
         return place
     if RunFolder(runs / f"{former}-{run_id}").record.exists():
         return Place(run_id, VERSION, runs / f"{former}-{run_id}")
+    if isinstance(config.data, VocDataConfig):
+        return place  # no earlier version read it
     if config.data.yaml is not None and not any(runs.glob(f"{escape(former)}-*")):
         return place  # early, to save another pass over a large data set
     if config.attention["name"] == "mix":

@@ -18,7 +18,7 @@ from typing import Any
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS, BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import RunConfig
-from yolo26_attention.config.schema import Gate, Mode
+from yolo26_attention.config.schema import PASCAL_VOC, Gate, Mode, VocDataConfig
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
 
 VERSION = 1
@@ -201,7 +201,10 @@ def readable_name(config: RunConfig, data: str | None = None) -> str:
 
 
 def data_name(config: RunConfig) -> str:
-    """Name of a run's data set: that of the folder if the YAML has a name that says nothing, such as data.yaml."""
+    """Name of a run's data set: that of the folder if the name itself says nothing, as with data.yaml or pascal_voc."""
+    if isinstance(config.data, VocDataConfig):
+        own = config.data.source is not None and config.data.name == PASCAL_VOC
+        return Path(config.data.source or "").resolve().name if own else config.data.name
     name, yaml = config.data.name, config.data.yaml
     if yaml is None or name not in SAY_NOTHING:
         return name

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # The largest difference of the metric that does not matter, unless the study or the report gives another.
 MARGIN = 0.005
 KEYS = ("seeds", "metric", "margin", "looks", "stop", "repeats")
+# Where a data set is found; which one it is, the names of the runs say.
+PLACES = ("data.source=", "data.download=")
 # Declared since there was a choice; at their defaults they are no part of the hash.
 LATER = ("metric", "repeats")
 
@@ -94,11 +96,11 @@ def declaration_hash(declaration: Declaration, question: str, runs: Sequence["St
     Args:
         declaration: declaration of the study.
         question: question of the study.
-        runs: its runs; their variants, seeds and options count.
+        runs: its runs; their variants, seeds and options count, except where their data are found.
     """
     default = {field.name: field.default for field in fields(Declaration)}
     declared = {key: value for key, value in asdict(declaration).items() if key not in LATER or value != default[key]}
-    kept = [[run.variant, run.seed, run.overrides] for run in runs]
+    kept = [[run.variant, run.seed, [o for o in run.overrides if not o.startswith(PLACES)]] for run in runs]
     return hashlib.sha256(json.dumps([declared, question, kept]).encode()).hexdigest()[:8]
 
 

@@ -4,7 +4,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from hashlib import sha256
 from json import dumps
@@ -15,7 +15,7 @@ import torch
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import OwnModelConfig, plain_group, typed_group
-from yolo26_attention.config.schema import DigitsConfig, LatencyConfig, ModelConfig, PublicDataConfig
+from yolo26_attention.config.schema import DigitsConfig, LatencyConfig, ModelConfig, PublicDataConfig, VocDataConfig
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.sites import channels_of, largest_stride
 from yolo26_attention.detector.stock import build_stock
@@ -28,7 +28,7 @@ from yolo26_attention.latency.end_to_end import validation_images
 from yolo26_attention.latency.measure import Failed, Measurement, Subject, measure_together
 from yolo26_attention.latency.trained import validation, write_samples
 from yolo26_attention.plan.arguments import check_image_size, check_latency
-from yolo26_attention.plan.data_options import find_dataset, own_data
+from yolo26_attention.plan.data_options import Data, find_dataset, own_data
 from yolo26_attention.plan.machine import latency_device, training_device
 from yolo26_attention.plan.once import once
 from yolo26_attention.run.environment import cpu_model, device_name, environment
@@ -256,7 +256,7 @@ def _subjects(
     return subjects
 
 
-def _dataset(data: DigitsConfig | PublicDataConfig, output_dir: Path, single_cls: bool, fraction: Any) -> Dataset:
+def _dataset(data: Data, output_dir: Path, single_cls: bool, fraction: Any) -> Dataset:
     try:
         return find_dataset(data, output_dir, single_cls, fraction)
     except ConfigError as error:
@@ -265,7 +265,7 @@ def _dataset(data: DigitsConfig | PublicDataConfig, output_dir: Path, single_cls
         ) from error
 
 
-def _data(config: Mapping[str, Any], options: TimingOptions) -> DigitsConfig | PublicDataConfig:
+def _data(config: Mapping[str, Any], options: TimingOptions) -> Data:
     """The data group of a record, on this machine."""
     values: dict[str, Any] = {**config["data"], "download": options.download}
     if "train_images" in values:
@@ -275,7 +275,12 @@ def _data(config: Mapping[str, Any], options: TimingOptions) -> DigitsConfig | P
                 "missing; leave it out"
             )
         return own_data(typed_group(values, DigitsConfig))
-    values |= {} if options.data_yaml is None else {"yaml": options.data_yaml}
+    if options.data_yaml is not None:
+        known = {field.name for field in fields(PublicDataConfig)}
+        values = {key: value for key, value in values.items() if key in known} | {"yaml": options.data_yaml}
+    elif "source" in values:
+        values |= {"source": None} if options.download else {}
+        return own_data(typed_group(values, VocDataConfig))
     return own_data(typed_group(values, PublicDataConfig))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from yolo26_attention.config.registration import own_folders
+from yolo26_attention.config.schema import DigitsConfig
 from yolo26_attention.study.plan import Composer
 from yolo26_attention.study.request import OF_TIMING, OFF, Request, TimeRequest
 from yolo26_attention.study.runs import StudyEntry, read_study
@@ -29,6 +30,7 @@ def time_runs(request: TimeRequest, output_dir: Path) -> int:
     from yolo26_attention.study.timing import TimingOptions, time_study
 
     trust = Trust(config.trust, tuple(own_folders()))
+    assert isinstance(config.data, DigitsConfig), "the request takes no other group of data"
     options = TimingOptions(config.latency, trust, config.data.yaml, config.data.download)
     try:
         target, now = time_study(output_dir, request.name, options)
