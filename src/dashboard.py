@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.reporting.study import StudyError, read_study, tracking_of

@@ -14,14 +14,10 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import (
-    check_command_line,
-    exit_with,
-    interruptible_command,
-    one_line_errors,
-)
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
+from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.registration import export_config, own_folders, register_configs
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.atomic import PARTIAL, move_into_place

@@ -23,14 +23,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.config.command_line import (
-    check_command_line,
-    exit_with,
-    interruptible_command,
-    one_line_errors,
-)
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
+from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.files.latency import Latency
 from yolo26_attention.files.model import NetworkCost

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import OutputFolder, RunFolder

@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.key_value import parse_arguments
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.study.definition import study_name

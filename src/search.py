@@ -18,8 +18,8 @@ from src.profile import measure_plan
 from src.sweep import CONF, launcher_config, sweep
 from src.train import train_one
 from yolo26_attention.compat.hydra import launch
-from yolo26_attention.config.command_line import interruptible_command
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.key_value import option_lines
 from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.config.registration import register_configs

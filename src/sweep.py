@@ -24,9 +24,9 @@ from omegaconf import DictConfig
 
 from src.train import train_one
 from yolo26_attention.compat.hydra import launch
-from yolo26_attention.config.command_line import INTERRUPTED, interruptible_command
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.interruptible import INTERRUPTED, interruptible_command
 from yolo26_attention.config.key_value import option_lines
 from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.atomic import write_atomically
@@ -36,8 +36,8 @@ from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, SweepOptions, TimeRequest, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
-from yolo26_attention.study.standing import due, families, standings
-from yolo26_attention.study.text import counted, matrix, shown_states, status, summary
+from yolo26_attention.study.standing import due, families, shown_states, standings
+from yolo26_attention.study.text import counted, matrix, status, summary
 from yolo26_attention.study.timing_command import time_at_the_end, time_runs
 from yolo26_attention.study.wandb_sweep import sweep_definition
 

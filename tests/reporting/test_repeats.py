@@ -33,9 +33,12 @@ def study(output_dir, again):
 @pytest.mark.parametrize(
     ("again", "said"),
     [
-        ([0.50, 0.51], "2 of 2 trainings were done twice with the same seed, and had the very same score"),
+        ([0.50, 0.51], "2 trainings of the baseline were done twice, with the same seed and the very same score"),
         ([0.50, 0.53], "differ by up to 0.0200 (standard deviation of one training 0.0100"),
-        ([None, None], "0 of 2 trainings were done twice with the same seed, so nothing is known"),
+        (
+            [None, None],
+            "0 of 2 trainings of the baseline were done twice, so how much equal trainings differ is not known",
+        ),
     ],
 )
 def test_repeats_say_how_much_equal_trainings_differ(tmp_path, again, said):

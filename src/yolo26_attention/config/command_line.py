@@ -19,7 +19,6 @@ from yolo26_attention.config.words import refuse_word
 
 # Whether the user set HYDRA_FULL_ERROR=1; `one_line_errors` sets it for Hydra in any case.
 _TRACEBACKS = ContextVar("tracebacks", default=False)
-INTERRUPTED = 130  # exit status after Ctrl-C
 # Hydra's flags that have a value in the next argument.
 VALUED = {"-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path", "-c", "--cfg", "-p", "--package"}
 
@@ -67,20 +66,6 @@ def one_line_errors() -> Iterator[None]:
             yield
     except ConfigError as error:
         exit_with(error)
-
-
-@contextmanager
-def interruptible_command(advice: str) -> Iterator[None]:
-    """Answer Ctrl-C in the block with one line and exit status 130, as shells expect.
-
-    Args:
-        advice: what to do next.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; {advice}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
 
 
 def exit_with(error: Exception) -> NoReturn:

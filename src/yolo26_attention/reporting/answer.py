@@ -143,7 +143,8 @@ def _sure(results: Results, reference: Variant, comparison: Comparison) -> str:
     if difference.bounds is None:
         return f"{seeds}, no interval over seeds"
     compared = sum(each.reference.label == reference.label for each in results.judged)
-    together = "" if compared == 1 else f" for all {compared} comparisons together"
+    which = "both" if compared == 2 else f"all {compared}"
+    together = "" if compared == 1 else f" for {which} comparisons together"
     return f"{difference.level:.0%} interval {interval(difference.bounds)}{together}, {seeds}"
 
 

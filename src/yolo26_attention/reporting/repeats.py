@@ -40,13 +40,16 @@ def _note(runs: Sequence[StudyRun], again: Sequence[StudyRun]) -> str:
     first = {tuple(run.overrides): run.score for run in runs}
     pairs = [(first.get(tuple(o for o in run.overrides if not o.startswith("repeat="))), run.score) for run in again]
     differences = [abs(one - other) for one, other in pairs if one is not None and other is not None]
-    told = f"{len(differences)} of {len(again)} trainings were done twice with the same seed"
+    count = str(len(differences)) if len(differences) == len(again) else f"{len(differences)} of {len(again)}"
+    told = (
+        f"{count} training{'' if count == '1' else 's'} of the baseline {'was' if count == '1' else 'were'} done twice"
+    )
     if not differences:
-        return f"{told}, so nothing is known about how much equal trainings differ"
+        return f"{told}, so how much equal trainings differ is not known"
     if not any(differences):
-        return f"{told}, and had the very same score: all spread between runs comes from the seed"
+        return f"{told}, with the same seed and the very same score: all spread between runs comes from the seed"
     spread = math.sqrt(sum(each**2 for each in differences) / (2 * len(differences)))
     return (
-        f"{told}; their scores differ by up to {max(differences):.4f} (standard deviation of one training "
-        f"{spread:.4f}: however many images score it, a run scatters as much)"
+        f"{told} with the same seed; their scores differ by up to {max(differences):.4f} (standard deviation of one "
+        f"training {spread:.4f}: however many images score it, a run scatters as much)"
     )

@@ -18,8 +18,8 @@ from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, StudyEntry, StudyFile, find_run
 from yolo26_attention.study.runs import read_study as read_declared
+from yolo26_attention.study.standing import shown_states
 from yolo26_attention.study.targets import read_targets
-from yolo26_attention.study.text import shown_states
 
 
 class StudyError(ValueError):

@@ -1,11 +1,12 @@
 """The looks of a study on disk: which variants are decided, and which runs are trained next."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
-from yolo26_attention.study.progress import RunState, compared_scores
-from yolo26_attention.study.runs import StudyEntry
+from yolo26_attention.study.progress import RunState, compared_scores, run_states
+from yolo26_attention.study.runs import StudyEntry, StudyFile
 
 ENDED = {"finished", "failed", "unreadable"}
 
@@ -62,6 +63,17 @@ def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunS
         else state
         for state in states
     ]
+
+
+def shown_states(output_dir: Path, content: StudyFile) -> list[RunState]:
+    """Return the state of each run of a study; runs that its looks made unnecessary are stopped.
+
+    Args:
+        output_dir: folder of all output.
+        content: content of study.json.
+    """
+    states = run_states(output_dir, content.runs)
+    return states if content.declared is None else with_stopped(states, content.declared)
 
 
 def _due(states: Sequence[RunState], declared: Declaration, found: Mapping[str, Standing]) -> list[RunState]:

@@ -9,7 +9,7 @@ from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.run.tracking_names import is_offline
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
-from yolo26_attention.study.standing import standings, with_stopped
+from yolo26_attention.study.standing import shown_states, standings
 from yolo26_attention.text_tables import aligned
 
 
@@ -84,17 +84,6 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
     if any(folder is not None and is_offline(folder) for folder in folders):
         lines.append(f"upload to Weights & Biases: wandb sync {output_dir}/wandb/offline-run-*")
     return "\n".join(lines)
-
-
-def shown_states(output_dir: Path, content: StudyFile) -> list[RunState]:
-    """Return the state of each run of a study; runs that its looks made unnecessary are stopped.
-
-    Args:
-        output_dir: folder of all output.
-        content: content of study.json.
-    """
-    states = run_states(output_dir, content.runs)
-    return states if content.declared is None else with_stopped(states, content.declared)
 
 
 def _looks(states: Sequence[RunState], content: StudyFile) -> list[str]:
