@@ -5,6 +5,7 @@ import signal
 import threading
 
 import pytest
+from ultralytics.utils import TryExcept
 
 from yolo26_attention.run.interrupts import SIGNALS, interruptible
 
@@ -48,3 +49,15 @@ def test_outside_the_main_thread_nothing_is_changed():
     thread.start()
     thread.join()
     assert entered == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_ctrl_c_while_ultralytics_draws_a_plot_ends_the_run():
+    def drawn(error):
+        with TryExcept(msg="plot"):
+            raise error
+
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        drawn(KeyboardInterrupt("SIGTERM"))
+    with interruptible():
+        drawn(ValueError("no font"))  # a plot that fails still costs no run
+    drawn(KeyboardInterrupt())  # otherwise, Ultralytics goes on

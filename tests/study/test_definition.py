@@ -140,7 +140,9 @@ def test_values_as_hydra_reads_them(value, text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"typo": 1}, r"needs the keys question, seeds and variants", id="unknown-key"),
+        pytest.param(
+            {"typo": 1}, r"has the key typo, which no study has; there are common, components", id="unknown-key"
+        ),
         pytest.param({"variants": ["a"]}, r"holds options by name", id="list"),
         pytest.param({"variants": {"baseline": None}}, r"baseline holds no options", id="empty-variant"),
         pytest.param({"variants": {"a": {"attention": "acmix"}}}, r"a alone compares nothing", id="one-variant"),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ultralytics.data import dataset
 from ultralytics.data.base import BaseDataset
 from ultralytics.nn import tasks
-from ultralytics.utils import torch_utils
+from ultralytics.utils import TryExcept, torch_utils
 
 
 @contextmanager
@@ -31,6 +31,20 @@ def without_flops_line() -> Iterator[None]:
         yield
     finally:
         torch_utils.get_flops = counted
+
+
+@contextmanager
+def interrupts_passed_on() -> Iterator[None]:
+    """Let Ctrl-C through Ultralytics' `TryExcept`, which draws plots and swallows whatever is raised meanwhile."""
+    swallow = TryExcept.__exit__
+
+    def leave(self: Any, kind: type[BaseException] | None, value: Any, traceback: Any) -> bool:
+        if kind is not None and not issubclass(kind, Exception):
+            return False
+        return bool(swallow(self, kind, value, traceback))  # type: ignore[no-untyped-call]
+
+    with mock.patch.object(TryExcept, "__exit__", leave):
+        yield
 
 
 @contextmanager

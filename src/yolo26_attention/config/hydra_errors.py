@@ -27,6 +27,7 @@ from yolo26_attention.config.schema import SCHEMAS, Config
 from yolo26_attention.config.ultralytics_arguments import NEAREST_OPTIMIZER, OTHER_OPTIMIZERS, answer
 
 Converted = TypeVar("Converted")
+OF_SWEEP = ("plan", "status", "pilot", "seeds", "timing", "wandb")
 SHOWN = "see the options with --cfg job"
 FLAGS = ("Only one of --run", "The --resolve flag")  # --cfg job -m
 EXAMPLES = {
@@ -223,7 +224,12 @@ def _no_such_key(key: str, cause: Any, overrides: Sequence[str]) -> str:
         return f"{given}: there is no option {missing}; {known}"
     parent, _, name = missing.rpartition(".")
     there = list(getattr(getattr(cause, "object_type", None), "__dataclass_fields__", {}))
+    if not parent and name in OF_SWEEP:
+        return f"{given}: there is no option {missing} here; it is one of python -m src.sweep"
+    inside = [group for group, kinds in SCHEMAS.items() if any(name in get_type_hints(kind) for kind in kinds.values())]
     close = get_close_matches(name, there, 1)
+    if not parent and inside:
+        close = [f"{inside[0]}.{name}"]
     hint = f"did you mean {'.'.join(filter(None, [parent, close[0]]))}? " if close else ""
     return f"{given}: there is no option {missing}; {hint}{SHOWN}"
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from yolo26_attention.compat.ultralytics import interrupts_passed_on
+
 # Slurm is commonly configured to send SIGUSR1 or SIGUSR2 before it pre-empts a job (--signal).
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -29,7 +31,8 @@ def interruptible() -> Iterator[None]:
     for number in mine:
         signal.signal(number, interrupt)
     try:
-        yield
+        with interrupts_passed_on():
+            yield
     finally:
         for number in mine:
             signal.signal(number, signal.SIG_DFL)

@@ -227,7 +227,12 @@ def study_names() -> list[str]:
 
 
 def _study(path: Path, content: Any) -> Study:
-    if not isinstance(content, dict) or "question" not in content or set(content) - KEYS:
+    unknown = [str(key) for key in content if key not in KEYS] if isinstance(content, dict) else []
+    if unknown:
+        close = get_close_matches(unknown[0], KEYS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(KEYS))}"
+        raise ConfigError(f"{path} has the key {unknown[0]}, which no study has; {hint}")
+    if not isinstance(content, dict) or "question" not in content:
         raise ConfigError(
             f"{path} needs the keys question, seeds and variants (or components), and may have common, design, metric, "
             "margin, looks, stop and repeats, but no others"
