@@ -18,7 +18,6 @@ from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, StudyEntry, StudyFile, find_run
 from yolo26_attention.study.runs import read_study as read_declared
-from yolo26_attention.study.standing import shown_states
 from yolo26_attention.study.targets import read_targets
 
 
@@ -222,6 +221,8 @@ def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
 
 def _with_stopped(runs: Sequence[StudyRun], output_dir: Path, content: StudyFile) -> list[StudyRun]:
     """The runs, of which those that a decision made unnecessary are not waited for."""
+    from yolo26_attention.study.standing import shown_states  # imports scipy, which takes a while
+
     needless = {state.entry.run for state in shown_states(output_dir, content) if state.state == "stopped"}
     decided = "is not needed, because the study is decided without it"
     return [replace(run, status="stopped", problem=decided) if run.name in needless else run for run in runs]
