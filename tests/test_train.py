@@ -364,6 +364,7 @@ def test_data_that_is_edited_during_a_run_ends_it_in_one_line(monkeypatch):
         "yolo26_attention.plan.checks.check",
         lambda _: SimpleNamespace(folder=Path("a"), dataset=SimpleNamespace(notes=[])),
     )
+    monkeypatch.setattr("yolo26_attention.study.expectation.expectation", lambda _: None)
     monkeypatch.setattr("src.train.job_config", lambda config, convert: config)
     monkeypatch.setattr("src.train.HydraConfig.get", lambda: SimpleNamespace(mode=RunMode.RUN))
     with pytest.raises(SystemExit, match="error: data=x changed"):
