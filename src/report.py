@@ -110,16 +110,7 @@ def report(options: Options) -> str:
     pictures = draw_pictures(results, drawn, options.resamples)
     pictures += _looks(results, drawn, named_list(options.sites)) if options.looks else []
     said = replace(said, remarks=(*said.remarks, *filter(None, (picture.remark for picture in pictures))))
-    command = f"python -m src.report {options.study}"
-    if options.output_dir != "outputs":
-        command += f" output_dir={options.output_dir}"
-    if options.margin is not None:
-        command += f" margin={options.margin:g}"
-    if options.metric is not None:
-        command += f" metric={options.metric}"
-    for name, given in (("columns", choice), ("variant", options.variant), ("sites", options.sites)):
-        if given not in ("", "default"):
-            command += f" '{name}={given}'"
+    command = _command(options)
     folder = study.folder / "report"
     files = {
         "report.md": markdown(results, said, pictures, choice),
@@ -158,14 +149,28 @@ def report_several(options: Options) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     pages = {name: Path("..") / name / "report" / "index.html" for name in names}
     there = {name: path for name, path in pages.items() if (folder / path).is_file()}
-    command = f"python -m src.report {options.study} {' '.join(options.beside)}"
     files = {
         "report.md": markdown(several),
-        "index.html": page(several, command, time.strftime("%Y-%m-%d %H:%M"), there),
+        "index.html": page(several, _command(options), time.strftime("%Y-%m-%d %H:%M"), there),
     }
     for name, text in files.items():
         write_atomically(folder / name, text)
     return f"{terminal(several)}\n\nwritten to {folder}: {', '.join(files)}"
+
+
+def _command(options: Options) -> str:
+    """The command that makes the report again."""
+    command = " ".join(["python -m src.report", options.study, *options.beside])
+    if options.output_dir != "outputs":
+        command += f" output_dir={options.output_dir}"
+    if options.margin is not None:
+        command += f" margin={options.margin:g}"
+    if options.metric is not None:
+        command += f" metric={options.metric}"
+    for name, given in (("columns", options.columns), ("variant", options.variant), ("sites", options.sites)):
+        if given not in ("", "default"):
+            command += f" '{name}={given}'"
+    return command
 
 
 def _about(results: "Results", label: str) -> "Compared":

@@ -22,6 +22,12 @@ COMPARED = {
 }
 
 
+def recorded(metric: str) -> tuple[str, str]:
+    """The field of a record, and the key in it, that hold one of COMPARED."""
+    size = metric.removeprefix("ap_")
+    return ("metrics", metric) if size == metric else ("ap_by_size", size)
+
+
 def tracked(name: str) -> str:
     """The name in Weights & Biases of one of Ultralytics' metrics."""
     return name.replace("(B)", "")

@@ -27,7 +27,7 @@ from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import Entry
 from yolo26_attention.files.latency import Latency, NoLatency
-from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
+from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS, recorded
 from yolo26_attention.files.model import ParameterGroup, TrainedModel
 from yolo26_attention.files.typed import parse, plain
 
@@ -155,8 +155,9 @@ class Record:
         scored = self if split == "val" else self.test
         if scored is None:
             return None
-        size = metric.removeprefix("ap_")
-        return scored.ap_by_size.get(size) if size != metric else scored.metrics.get(metric)
+        field_name, key = recorded(metric)
+        values: Mapping[str, float | None] = getattr(scored, field_name)
+        return values.get(key)
 
     def objective(self, name: str) -> float:
         """Return the value of one of OBJECTIVES.

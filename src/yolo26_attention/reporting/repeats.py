@@ -5,19 +5,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from yolo26_attention.reporting.study import Study, StudyRun
+from yolo26_attention.study.runs import repeats_another
 
 STATUS = "repeat"
 
 
 def set_repeats_aside(study: Study) -> Study:
     """The study whose repeated runs are in no comparison, with a note on what they show."""
-    again = [run for run in study.runs if _is_repeat(run)]
+    again = [run for run in study.runs if repeats_another(run.overrides)]
     if not again:
         return study
-    note = _note([run for run in study.runs if not _is_repeat(run)], again)
+    note = _note([run for run in study.runs if not repeats_another(run.overrides)], again)
     aside = "the same training once more: it shows how much equal trainings differ, and is compared with nothing else"
     runs = tuple(
-        replace(run, status=STATUS, problem=aside) if run.counts and _is_repeat(run) else run for run in study.runs
+        replace(run, status=STATUS, problem=aside) if run.counts and repeats_another(run.overrides) else run
+        for run in study.runs
     )
     return replace(study, runs=runs, notes=(*study.notes, note))
 
@@ -26,13 +28,9 @@ def variants_of(study: Study) -> dict[str, list[StudyRun]]:
     """The runs of each variant, by label, without those that repeat another one."""
     found: dict[str, list[StudyRun]] = {}
     for run in study.runs:
-        if not _is_repeat(run):
+        if not repeats_another(run.overrides):
             found.setdefault(run.variant, []).append(run)
     return found
-
-
-def _is_repeat(run: StudyRun) -> bool:
-    return any(override.startswith("repeat=") for override in run.overrides)
 
 
 def _note(runs: Sequence[StudyRun], again: Sequence[StudyRun]) -> str:

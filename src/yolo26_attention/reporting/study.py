@@ -11,12 +11,12 @@ from typing import Any
 from yolo26_attention.attention.options import BASELINE as BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import OutputFolder, RunFolder
-from yolo26_attention.files.metrics import COMPARED, MAP50_95
+from yolo26_attention.files.metrics import COMPARED, MAP50_95, recorded
 from yolo26_attention.files.record import Record, Split
 from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.settings import attention_name, settings
 from yolo26_attention.study.declaration import Declaration
-from yolo26_attention.study.runs import FoundRun, StudyEntry, StudyFile, find_run
+from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
 from yolo26_attention.study.runs import read_study as read_declared
 from yolo26_attention.study.targets import read_targets
 
@@ -114,8 +114,7 @@ class Study:
     @property
     def score_number(self) -> str:
         """The entry of `comparison.plain_numbers` that holds its metric."""
-        size = self.metric.removeprefix("ap_")
-        return f"metrics.{self.metric}" if size == self.metric else f"ap_by_size.{size}"
+        return ".".join(recorded(self.metric))
 
     @property
     def images(self) -> str:
@@ -145,7 +144,7 @@ def read_study(name: str, output_dir: Path, metric: str | None = None) -> Study:
     if content is not None:
         runs = [_declared_run(entry, find_run(output_dir, entry.run)) for entry in content.runs]
         if content.declared is not None and content.declared.stop:
-            runs = _with_stopped(runs, output_dir, content)
+            runs = _with_stopped(runs, content.runs, content.declared)
         listed = {run.name for run in runs}
         extra = [key for key, record in records.items() if record.study == name and key not in listed]
         if extra:
@@ -219,11 +218,15 @@ def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
     )
 
 
-def _with_stopped(runs: Sequence[StudyRun], output_dir: Path, content: StudyFile) -> list[StudyRun]:
+def _with_stopped(
+    runs: Sequence[StudyRun], entries: Sequence[StudyEntry], declared: Declaration
+) -> list[StudyRun]:  # fmt: skip
     """The runs, of which those that a decision made unnecessary are not waited for."""
-    from yolo26_attention.study.standing import shown_states  # imports scipy, which takes a while
+    from yolo26_attention.study.progress import RunState
+    from yolo26_attention.study.standing import with_stopped  # imports scipy, which takes a while
 
-    needless = {state.entry.run for state in shown_states(output_dir, content) if state.state == "stopped"}
+    states = [RunState(entry, run.status, run.record) for entry, run in zip(entries, runs, strict=True)]
+    needless = {state.entry.run for state in with_stopped(states, declared) if state.state == "stopped"}
     decided = "is not needed, because the study is decided without it"
     return [replace(run, status="stopped", problem=decided) if run.name in needless else run for run in runs]
 

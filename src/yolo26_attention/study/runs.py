@@ -4,7 +4,7 @@ It does not import torch.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,11 @@ class FoundRun:
     state: str
     record: Record | None = None
     problem: str | None = None
+
+
+def repeats_another(overrides: Iterable[str]) -> bool:
+    """Whether a run is the training of another one once more (`repeats:` of a study file), by its overrides."""
+    return any(override.startswith("repeat=") for override in overrides)
 
 
 def find_run(output_dir: Path, name: str) -> FoundRun:

@@ -34,10 +34,9 @@ from yolo26_attention.plan.once import once
 from yolo26_attention.run.environment import cpu_model, device_name, environment
 from yolo26_attention.run.interrupts import interruptible
 from yolo26_attention.run.measuring import CheckpointError, asked, load_finished
-from yolo26_attention.study.runs import StudyEntry, find_run, read_study, study_file
+from yolo26_attention.study.runs import StudyEntry, find_run, read_study, repeats_another, study_file
 
 log = logging.getLogger(__name__)
-REPEAT = "repeat=1"
 PATIENCE_SECONDS = 120.0  # for a quiet machine, if latency.patience gives none
 
 
@@ -85,7 +84,9 @@ def time_study(output_dir: Path, name: str, options: TimingOptions) -> tuple[Tar
         raise ConfigError(f"study {name} was never started: no {study_file(output_dir, name)}")
     path = OutputFolder(output_dir).timings(name)
     known = _read(path)
-    entries = [entry for entry in content.runs if REPEAT not in entry.overrides]  # the baseline's network once more
+    entries = [
+        entry for entry in content.runs if not repeats_another(entry.overrides)
+    ]  # the baseline's network once more
     finished, failed = _finished_runs(output_dir, entries, options.trust)
     if not finished:
         raise ConfigError(f"study {name} has nothing to time: {'; '.join(f'{k}: {v}' for k, v in failed.items())}")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from yolo26_attention.config.interruptible import INTERRUPTED
 from yolo26_attention.config.registration import own_folders
 from yolo26_attention.config.schema import DigitsConfig
 from yolo26_attention.study.plan import Composer
@@ -36,7 +37,7 @@ def time_runs(request: TimeRequest, output_dir: Path) -> int:
         target, now = time_study(output_dir, request.name, options)
     except KeyboardInterrupt:
         print("\ninterrupted; what was timed before is kept, and the same command times again", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     told = "" if now else " before (latency.again=true times it again)"
     where = [text for text in request.overrides if text.startswith("output_dir=")]
     report = shlex.join(["python", "-m", "src.report", request.name, *where])
@@ -70,9 +71,9 @@ def time_at_the_end(request: Request, launcher: str, root: Path) -> bool:
         ).returncode
     except KeyboardInterrupt:
         return True
-    if status not in (0, 130):
+    if status not in (0, INTERRUPTED):
         print(f"the study, or a variant of it, is not timed; try again: {command}")
-    return status == 130
+    return status == INTERRUPTED
 
 
 def common_latency(entries: Sequence[StudyEntry]) -> list[str]:
