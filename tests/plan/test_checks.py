@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 from dataclasses import replace
 
@@ -143,6 +144,28 @@ def test_a_last_batch_of_one_image_where_the_stock_network_takes_none(tiny):
     check(tiny("attention=baseline", *LONE))
     with pytest.raises(ConfigError, match=r"at 32 px the coarsest map is one pixel.* trainer.imgsz=64"):
         check(tiny("attention=baseline", "trainer.imgsz=32", *LONE))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "message"),
+    [
+        ("1e-4", "trainer.fraction=0.0001 leaves one training image, and at 32 px"),
+        ("5", "trainer.batch=4 leaves one of the 5 images that trainer.fraction=5 keeps for the last batch"),
+    ],
+)
+def test_a_last_batch_of_one_image_names_the_fraction_that_makes_it(tiny, fraction, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check(tiny("attention=baseline", "trainer.imgsz=32", f"trainer.fraction={fraction}"))
+
+
+@pytest.mark.parametrize("key", ["placement.sites", "objectives", "tracking.tags", "latency.throughput_batches"])
+def test_a_list_option_refuses_an_interpolation_of_something_else(tiny, key):
+    with pytest.raises(ConfigError, match=re.escape(f"{key}=${{seed}}: 0 is not a list; write {key}=[${{seed}}]")):
+        tiny(f"{key}=${{seed}}")
+
+
+def test_a_list_option_takes_an_interpolation_of_a_list(tiny):
+    assert tiny("tracking.tags=${objectives}").tracking.tags == ["map50_95"]
 
 
 def test_locks_that_other_machines_do_not_see_are_said_once(tiny, monkeypatch, caplog):

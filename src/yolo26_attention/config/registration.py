@@ -1,6 +1,7 @@
 """Register schemas and plugins with Hydra, and convert composed configurations to typed ones."""
 
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from typing import cast
 
@@ -9,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from yolo26_attention.compat.hydra import share_schemas
 from yolo26_attention.config.attention_help import attention_help
@@ -78,10 +79,14 @@ def export_config(config: DictConfig) -> ExportConfig:
 
 
 def _prepare(config: DictConfig) -> None:
-    """Refuse added keys, and make the user's folders importable."""
+    """Refuse added keys and what is no list, and make the user's folders importable."""
     if added := added_keys(config):
         value = OmegaConf.select(config, added[0])
         raise ConfigError(f"+{added[0]}={value}: there is no option {added[0]}; see the options with --cfg job")
+    for key, written in _interpolated_lists(config):
+        value = OmegaConf.select(config, key)
+        if not isinstance(value, ListConfig):
+            raise ConfigError(f"{key}={written}: {value} is not a list; write {key}=[{written}]")
     sys.path += [folder for folder in own_folders() if folder not in sys.path]
 
 
@@ -96,6 +101,16 @@ def own_folders() -> list[str]:
 def given_overrides() -> list[str]:
     """Overrides of the command line or of one job of a sweep; the program's arguments if Hydra has none."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else sys.argv[1:]
+
+
+def _interpolated_lists(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Full keys of list options that are given by an interpolation, which OmegaConf does not check, and its text."""
+    for key, node in config.items_ex(resolve=False):
+        if not OmegaConf.is_interpolation(config, key):
+            if isinstance(node, DictConfig):
+                yield from ((f"{key}.{name}", written) for name, written in _interpolated_lists(node))
+        elif isinstance(node, ListConfig):
+            yield str(key), str(OmegaConf.to_container(node, resolve=False))
 
 
 def added_keys(config: DictConfig) -> list[str]:

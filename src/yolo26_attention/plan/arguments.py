@@ -102,7 +102,11 @@ def lone_image(trainer: TrainerConfig, images: int) -> str:
     if max(batch // processes, 1) == 1:
         return f"trainer.batch={batch} makes batches of one image"
     if -(-images // processes) % (batch // processes) == 1 and not trainer.compile:
-        return f"trainer.batch={batch} leaves one of the {images} images for the last batch of an epoch"
+        part = "" if trainer.fraction == 1.0 and isinstance(trainer.fraction, float) else trainer.fraction
+        if images == 1:
+            return f"trainer.fraction={part} leaves one training image" if part else "there is one training image only"
+        kept = f" that trainer.fraction={part} keeps" if part else ""
+        return f"trainer.batch={batch} leaves one of the {images} images{kept} for the last batch of an epoch"
     return ""
 
 
