@@ -51,7 +51,7 @@ def damaged(text):
         pytest.param(lambda output_dir: put(output_dir, "a", "running"), "interrupted", "was killed", id="killed"),
         pytest.param(lambda output_dir: put(output_dir, "a", "interrupted"), "interrupted", "is interr", id="stopped"),
         pytest.param(lambda output_dir: put(output_dir, "a", "failed", error="E"), "failed", "E", id="failed"),
-        pytest.param(lambda output_dir: None, "pending", "has not begun", id="pending"),
+        pytest.param(lambda output_dir: None, "pending", "not started", id="pending"),
     ],
 )
 def test_status_and_report_agree(happens, state, why, tmp_path):
