@@ -1,6 +1,7 @@
 """The entry that lists, shows and removes runs, and the words by which a run is found."""
 
 import io
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -181,6 +182,24 @@ def test_a_copied_study_gives_the_same_report_without_checkpoints(tmp_path):
     assert {file.name for file in there.rglob("runs/*/*")} >= {"record.json", "journal.jsonl", "matches.npz"}
     tables = [comma_separated(compare(read_study("made_up", folder), margin=0.005)) for folder in (here, there)]
     assert tables[0] == tables[1]
+
+
+def test_copied_files_name_no_folder_of_the_machine(tmp_path):
+    here, there = tmp_path / "outputs", tmp_path / "results"
+    here.mkdir()
+    folder = write_run(here, config_of(BASELINE, 0), 0.5, tracking="/home/me/outputs/wandb/offline-run-1")
+    (folder / "config.yaml").write_text("source: /home/me/my data/cells\nscale: 1/2\n")
+    command = "python -m src.sweep made_up data.source=/home/me/cells seed=0"
+    declare(here, "made_up", [{"run": folder.name, "variant": "a", "seed": 0, "overrides": ["data.source=/a b/cells"]}])
+    (study := here / "studies/made_up/study.json").write_text(
+        json.dumps(json.loads(study.read_text()) | {"command": command})
+    )
+    ask(here, copy=str(there), study="made_up")
+    assert Record.read(there / "runs" / folder.name).tracking == "offline-run-1"
+    copied = json.loads((there / "studies/made_up/study.json").read_text())
+    assert copied["command"] == "python -m src.sweep made_up data.source=cells seed=0"
+    assert copied["runs"][0]["overrides"] == ["data.source=cells"]
+    assert (there / "runs" / folder.name / "config.yaml").read_text() == "source: cells\nscale: 1/2\n"
 
 
 def test_a_study_is_not_copied_onto_itself(outputs):

@@ -123,6 +123,18 @@ def test_a_declaration_keeps_how_many_results_were_known_when_it_was_made(tmp_pa
     assert changed.hash != first.hash
 
 
+def test_a_study_that_continues_untracked_was_declared_as_before(tmp_path):
+    plan = Declaration((0,), (0,), margin=0.01)
+    write_study(tmp_path, "s", "What?", "c", [entry("a"), entry("b", seed=1)], plan)
+    first = read_study(tmp_path, "s")
+    put(tmp_path, "a", "finished")
+    stored = plain(dataclasses.replace(first, declared=dataclasses.replace(first.declared, hash="12345678")))
+    study_file(tmp_path, "s").write_text(json.dumps(stored))  # an earlier version hashed otherwise
+    runs = [dataclasses.replace(run, overrides=[*run.overrides, "tracking=disabled"]) for run in first.runs]
+    write_study(tmp_path, "s", "What?", "c", runs, plan)
+    assert read_study(tmp_path, "s").declared == first.declared
+
+
 def put_study(output_dir, content):
     path = study_file(output_dir, "s")
     path.parent.mkdir(parents=True)
