@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from yolo26_attention.attention import window_gathered, window_shifted, window_tiled
+from yolo26_attention.attention import window_dynamic, window_gathered, window_shifted, window_tiled
 from yolo26_attention.attention.options import Implementation, check_heads
 from yolo26_attention.attention.window_border import reflect_pad
 
@@ -51,7 +51,8 @@ def window_attention(
         stride: keys between neighbouring queries.
         dilation: keys between neighbouring keys of one window.
         implementation: "auto", or a name from IMPLEMENTATIONS.
-        fixed_size: whether a trace may hold the height and the width of the maps, which makes it faster.
+        fixed_size: whether a trace may hold the height and the width of the maps, which makes it faster; without it the
+            graph computes its indices from the size of each map.
 
     Returns:
         One result for each query, in the dtype of v.
@@ -62,8 +63,9 @@ def window_attention(
     Source: Ramachandran et al. 2019, eq. 2; the reflected border is that of the code of Pan et al. 2022.
     """
     _check(q, k, v, heads, window, stride, dilation)
-    if fixed_size and torch.jit.is_tracing() and implementation in ("auto", "tiled"):
-        return window_gathered.run(q, k, v, heads, window, stride, dilation)
+    if torch.jit.is_tracing() and implementation in ("auto", "tiled"):
+        form = window_gathered if fixed_size else window_dynamic
+        return form.run(q, k, v, heads, window, stride, dilation)
     run = _choose(implementation, q, k, v, heads, window, stride, dilation)
     # Each implementation keeps the precision of q, k and v, to which autocast has already applied.
     with torch.autocast(q.device.type, enabled=False):
