@@ -126,10 +126,14 @@ def test_onnx_with_dynamic_sizes(exported, shape):
         torch.testing.assert_close(torch.from_numpy(y), module(x), rtol=0, atol=1e-4)
 
 
-def test_tiled_refuses_a_trace():
-    module, x = build(implementation="tiled"), feature_map(1, 16, 9, 10)
-    with pytest.raises(ValueError, match=r"cannot run: .*exported graph; try shifted"):
-        torch.jit.trace(module, x)
+@pytest.mark.parametrize("implementation", ["auto", "tiled"])
+def test_a_trace_holds_for_any_size(implementation):
+    module = build(implementation=implementation)
+    traced = torch.jit.trace(module, feature_map(1, 16, 9, 10))
+    with torch.no_grad():
+        for shape in ((1, 16, 9, 10), (2, 16, 20, 28), (1, 16, 3, 30), (1, 16, 1, 1)):
+            x = feature_map(*shape)
+            torch.testing.assert_close(traced(x), module(x), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

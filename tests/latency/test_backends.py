@@ -102,6 +102,31 @@ def test_bf16_answers_in_float32_and_nearly_the_same(grafted, images, tmp_path):
     assert isinstance(deployed.network.backend.model, InPrecision)
 
 
+SHAPES = [(1, 3, 64, 64), (2, 3, 96, 64), (1, 3, 32, 128), (1, 3, 160, 96)]
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "torchscript"])
+def test_a_dynamic_export_computes_the_same_at_any_size(fmt, grafted, tmp_path):
+    file = backends.export(grafted, fmt, imgsz=64, folder=tmp_path, dynamic=True)
+    exported = backends.load_export(file, CPU).network
+    for shape in SHAPES:
+        x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            found, expected = predictions(exported(x)), predictions(grafted(x))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "torchscript"])
+def test_an_export_of_one_size_refuses_others_also_with_as_many_pixels(fmt, grafted, tmp_path):
+    file = backends.export(grafted, fmt, imgsz=64, folder=tmp_path)
+    exported = backends.load_export(file, CPU).network
+    exported(torch.rand(SHAPES[0]))
+    for shape in SHAPES[1:]:
+        with pytest.raises((RuntimeError, onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument)) as refused:
+            exported(torch.rand(shape))
+        assert "64" in str(refused.value)
+
+
 def test_export_leaves_the_network_as_it_was(stock, tmp_path, monkeypatch):
     given = []
 

@@ -17,7 +17,7 @@ from ultralytics.utils import SETTINGS
 
 from yolo26_attention.compat.ultralytics import fuse_grafts, without_flops_line
 from yolo26_attention.detector.grafted import prepare_export
-from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision
+from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision, hold_size
 
 # Backends that run an exported file, with Ultralytics' name of its format.
 EXPORTED = {"onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "engine"}
@@ -192,6 +192,8 @@ def export(
     fuse_grafts()
     fixed = not arguments.get("dynamic", False) if fixed_maps is None else fixed_maps
     prepare_export(network, dynamic=not fixed)
+    if fmt == "torchscript" and fixed:
+        network.register_forward_pre_hook(hold_size)
     arguments |= {"format": fmt, "imgsz": imgsz if isinstance(imgsz, int) else list(imgsz), "verbose": False}
     arguments["device"] = str(next(network.parameters()).device)
     with cpu_threads(None), without_flops_line():

@@ -1,4 +1,4 @@
-"""Wrappers that run a network in another precision, compiled, or as CUDA graphs."""
+"""Wrappers that run a network in another precision, compiled, or as CUDA graphs; what keeps a trace to its size."""
 
 from typing import Any
 
@@ -90,3 +90,12 @@ class CapturedGraphs(nn.Module):
 def predictions(answer: Any) -> Tensor:
     """The predictions in a detection network's output, which may also contain the head's raw maps."""
     return answer if isinstance(answer, Tensor) else answer[0]
+
+
+def hold_size(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Forward pre-hook by which a traced network refuses images (B, C, H, W) of another size than that of its trace.
+
+    The trace holds the anchors of one size: an image of another shape with as many pixels would get wrong boxes.
+    """
+    x, *others = inputs
+    return x.expand(-1, -1, int(x.shape[2]), int(x.shape[3])), *others
