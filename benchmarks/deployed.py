@@ -1,13 +1,17 @@
 """Deployed networks with ACmix against stock, in one process, in turns: python -m benchmarks.deployed [--write].
 
-Ratios only: what else runs on the machine slows both networks of a round.
+Ratios only: what else runs on the machine slows both networks of a round. The last table has every target beside what
+was measured.
 """
 
 import argparse
 import copy
 import datetime
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,12 +20,13 @@ from torch import nn
 
 from benchmarks import memory
 from benchmarks.acmix import CPU_CASES, RESULTS, forward, forward_backward, processor
+from benchmarks.launches import launches
 from benchmarks.measure import in_turns, ratios, spread
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.latency.backends import deploy
+from yolo26_attention.latency.backends import NEEDS, deploy
 
 TARGET = "yolo26_attention.attention.acmix.ACmix"
 CPU = torch.device("cpu")
@@ -36,6 +41,26 @@ TARGETS = {
 SMALL = [(128, 8), (256, 4), (64, 16)]
 MOST_OPERATORS = 60
 FORWARD, BOTH = 25, 14
+STOCK_LAUNCHES, MOST_LAUNCHES = 254, 290  # at the neck; stock as counted when the target was set
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target beside what was measured; None where it cannot be measured here."""
+
+    measure: str
+    target: float
+    found: float | None
+    least: bool = False
+    note: str = ""
+
+    def row(self) -> str:
+        if self.found is None:
+            return f"| {self.measure} | {self.target} |  | not measurable here: {self.note} |"
+        met = self.found >= self.target if self.least else self.found <= self.target
+        bound = "or more" if self.least else "or less"
+        found = f"{self.found:.2f}".rstrip("0").rstrip(".")
+        return f"| {self.measure} | {self.target} {bound} | {found} | {'met' if met else '**missed**'}{self.note} |"
 
 
 def networks() -> dict[str, nn.Module]:
@@ -66,28 +91,44 @@ def in_training_form(model: nn.Module, side: int) -> nn.Module:
     return own
 
 
-def network_table(rounds: int) -> Iterator[str]:
-    yield "| YOLO26n with ACmix / stock | neck | to reach | neck, training form | p3 | to reach |"
-    yield "| --- | --- | --- | --- | --- | --- |"
-    built = networks()
-    for (backend, side), (neck, p3) in TARGETS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            functions = {}
-            for name, model in built.items():
-                where = Path(folder) / name
-                own = deploy(copy.deepcopy(model), backend, "fp32", CPU, imgsz=side, batch=1, folder=where)
-                functions[name] = caller(own.network, torch.rand(1, 3, side, side))
-            if backend == "eager":
-                functions["trained"] = caller(in_training_form(built["neck"], side), torch.rand(1, 3, side, side))
-            times = in_turns(functions, rounds)
-        found = {name: spread(ratios(own, times["stock"]), 2) for name, own in times.items()}
-        trained = found.get("trained", "")
-        yield f"| {backend}, {side} px | {found['neck']} | {neck} | {trained} | {found['p3']} | {p3 or ''} |"
+def missing(backend: str) -> list[str]:
+    return [package for package in NEEDS.get(backend, ()) if find_spec(package) is None]
 
 
-def deployed_table(rounds: int) -> Iterator[str]:
-    yield "| B, C, H = W | deployed / training form | operators of the deployed form | to reach |"
+def network_table(rounds: int, verdicts: list[Verdict]) -> Iterator[str]:
+    yield "| YOLO26n with ACmix / stock | neck | neck, training form | p3 |"
     yield "| --- | --- | --- | --- |"
+    built = networks()
+    for (backend, side), targets in TARGETS.items():
+        absent = missing(backend)
+        found = {} if absent else network_ratios(built, backend, side, rounds)
+        for site, target in zip(("neck", "p3"), targets, strict=True):
+            if target is not None:
+                middle = statistics.median(found[site]) if found else None
+                note = f"{', '.join(absent)} is not installed" if absent else ""
+                verdicts.append(Verdict(f"{backend}, {side} px, {site} / stock", target, middle, note=note))
+        if found:
+            cells = [spread(found[name], 2) if name in found else "" for name in ("neck", "trained", "p3")]
+            yield f"| {backend}, {side} px | {' | '.join(cells)} |"
+
+
+def network_ratios(built: dict[str, nn.Module], backend: str, side: int, rounds: int) -> dict[str, list[float]]:
+    """Times of the networks of a backend, as ratios to stock."""
+    with tempfile.TemporaryDirectory() as folder:
+        functions = {}
+        for name, model in built.items():
+            where = Path(folder) / name
+            own = deploy(copy.deepcopy(model), backend, "fp32", CPU, imgsz=side, batch=1, folder=where)
+            functions[name] = caller(own.network, torch.rand(1, 3, side, side))
+        if backend == "eager":
+            functions["trained"] = caller(in_training_form(built["neck"], side), torch.rand(1, 3, side, side))
+        times = in_turns(functions, rounds)
+    return {name: ratios(own, times["stock"]) for name, own in times.items()}
+
+
+def deployed_table(rounds: int, verdicts: list[Verdict]) -> Iterator[str]:
+    yield "| B, C, H = W | deployed / training form | operators of the deployed form |"
+    yield "| --- | --- | --- |"
     for channels, side in SMALL:
         trained = ACmix(channels).eval()
         own = copy.deepcopy(trained)
@@ -96,23 +137,39 @@ def deployed_table(rounds: int) -> Iterator[str]:
         times = in_turns({"trained": caller(trained, x), "deployed": caller(own, x)}, rounds)
         with torch.inference_mode(), torch.profiler.profile() as profiled:
             own(x)
-        ratio = spread(ratios(times["deployed"], times["trained"]), 2)
-        yield f"| 1, {channels}, {side} | {ratio} | {len(profiled.events())} | {MOST_OPERATORS} |"
+        operators = len(profiled.events())
+        verdicts.append(Verdict(f"operators of a forward, (1, {channels}, {side}, {side})", MOST_OPERATORS, operators))
+        yield f"| 1, {channels}, {side} | {spread(ratios(times['deployed'], times['trained']), 2)} | {operators} |"
 
 
-def kernel_table(rounds: int) -> Iterator[str]:
-    yield "| B, C, H = W | forward, times faster than the original | to reach | forward + backward | to reach |"
-    yield "| --- | --- | --- | --- | --- |"
+def launch_table(_: int, verdicts: list[Verdict]) -> Iterator[str]:
+    yield "| launches on a CUDA device, counted on tensors without values, 640 px | number |"
+    yield "| --- | --- |"
+    for name, model in networks().items():
+        own = deploy(model, "eager", "fp32", CPU, imgsz=640, batch=1, folder=Path()).network
+        count = launches(own.backend.model, 640)
+        if name == "neck":
+            note = f" (stock was {STOCK_LAUNCHES} when the target was set; windowed attention counts as one)"
+            verdicts.append(Verdict("launches on a CUDA device, neck", MOST_LAUNCHES, count, note=note))
+        yield f"| {name} | {count} |"
+
+
+def kernel_table(rounds: int, verdicts: list[Verdict]) -> Iterator[str]:
+    yield "| B, C, H = W | forward, times faster than the original | forward + backward |"
+    yield "| --- | --- | --- |"
     for batch, channels, side, window in CPU_CASES[:3]:
         x = torch.randn(batch, channels, side, side)
         original = memory.build("original", channels, window)
         own = ACmix(channels, kernel_att=window)
         own.load_state_dict(original.state_dict())
         row = []
-        for make in (forward, forward_backward):
+        for name, make, target in (("forward", forward, FORWARD), ("forward + backward", forward_backward, BOTH)):
             times = in_turns({"own": make(own, x.clone()), "original": make(original, x.clone())}, rounds)
-            row.append(spread(ratios(times["original"], times["own"])))
-        yield f"| {batch}, {channels}, {side} | {row[0]} | {FORWARD} | {row[1]} | {BOTH} |"
+            found = ratios(times["original"], times["own"])
+            measure = f"{name}, times faster than the original, ({batch}, {channels}, {side}, {side})"
+            verdicts.append(Verdict(measure, target, statistics.median(found), least=True))
+            row.append(spread(found))
+        yield f"| {batch}, {channels}, {side} | {row[0]} | {row[1]} |"
 
 
 def report(rounds: int) -> Iterator[str]:
@@ -123,9 +180,12 @@ def report(rounds: int) -> Iterator[str]:
         f"{ultralytics.__version__}. Median (quartiles) of the ratios of {rounds} rounds, in which each has one turn. "
         "Other work ran on the machine, so only ratios are given."
     )
-    for table in (network_table, deployed_table, kernel_table):
+    verdicts: list[Verdict] = []
+    for table in (network_table, deployed_table, launch_table, kernel_table):
         yield ""
-        yield from table(rounds)
+        yield from table(rounds, verdicts)
+    yield from ("", "| measure | target | median | verdict |", "| --- | --- | --- | --- |")
+    yield from (verdict.row() for verdict in verdicts)
 
 
 def main() -> None:
