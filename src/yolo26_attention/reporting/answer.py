@@ -247,7 +247,7 @@ def _corrected(results: Results, variant: Variant) -> str | None:
     found = shrunken([c.mean for c in rivals], errors, float(np.mean(shared)))
     return (
         f"As the highest of {len(rivals)} variants it was probably lucky, too; corrected for that choice, the "
-        f"difference is {signed(found.estimate)}."
+        f"difference is {signed(found)}."
     )
 
 
