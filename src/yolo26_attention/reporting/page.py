@@ -153,9 +153,8 @@ def _settings(results: Results) -> tuple[list[tuple[str, str]], dict[str, list[t
     """Settings that all variants share, and those of each variant that they do not."""
     flat = {}
     for variant in results.variants:
-        known = [*variant.records, *(run.record for run in variant.runs if run.record is not None)]
-        values = flatten(known[0].config) if known else {}
-        flat[variant.label] = {key: _shown(value) for key, value in values.items() if key != "seed"}
+        values = flatten(variant.config).items()
+        flat[variant.label] = {key: _shown(value) for key, value in values if key != "seed"}
     filled = [values for values in flat.values() if values]
     shared = set.intersection(*(set(values.items()) for values in filled)) if filled else set()
     common = [(key, value) for key, value in (filled[0].items() if filled else ()) if (key, value) in shared]
