@@ -17,6 +17,7 @@ from yolo26_attention.reporting.choice import chosen_columns, rows_of
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.figures import drawn_variants
+from yolo26_attention.reporting.left_out import left_out
 from yolo26_attention.reporting.settings import flatten
 from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.study import StudyRun
@@ -52,7 +53,6 @@ def page(
     """
     chosen = chosen_columns(results, choice)
     common, own = _settings(results)
-    problems = [run for run in results.study.runs if not run.counts]
     return template("page.html").render(
         study=results.study,
         results=results,
@@ -66,7 +66,7 @@ def page(
         pictures=[(picture, _uri(picture)) for picture in pictures],
         common=common,
         variants=[(v, own[v.label], [_command(run) for run in v.runs]) for v in results.variants],
-        problems=[(run, (run.record.error if run.record is not None else None) or "") for run in problems],
+        problems=left_out(results.study.runs),
         runs=[
             (run, Cell(f"{run.score:.4f}") if run.counts and run.score is not None else Cell(""))
             for run in results.study.runs

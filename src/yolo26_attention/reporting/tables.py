@@ -16,6 +16,7 @@ from yolo26_attention.reporting.cost_columns import timed_on
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.escapes import in_csv, in_markdown
+from yolo26_attention.reporting.left_out import left_out
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
@@ -32,9 +33,9 @@ def terminal(results: Results, answer: Answer, written: Sequence[str], choice: s
     lines += ["", *_effects(results.effects)] if results.effects is not None and results.effects.estimates else []
     if len(results.groups) > 0:
         lines += ["", "cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
-    if problems := [run for run in results.study.runs if not run.counts]:
-        lines += ["", f"{len(problems)} of {len(results.study.runs)} runs are not in the comparison:"]
-        lines += [f"  {run.status:<12}  {run.name}: {run.problem}" for run in problems]
+    if number := sum(not run.counts for run in results.study.runs):
+        lines += ["", f"{number} of {len(results.study.runs)} runs are not in the comparison:"]
+        lines += [f"  {line.status:<12}  {line.what}: {line.problem}" for line in left_out(results.study.runs)]
     lines += ["", *(f"note: {note}" for note in results.notes)] if results.notes else []
     return "\n".join([*lines, "", *written])
 

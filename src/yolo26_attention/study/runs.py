@@ -165,11 +165,12 @@ def write_study(
     written = None
     if declared is not None:
         content = read_study(output_dir, name)
-        before = None if content is None else content.declared
         digest = declaration_hash(declared, question, runs)
         known = sum(find_run(output_dir, run.run).state == "finished" for run in runs)
-        if before is not None and before.hash == digest:
-            known = before.known
+        if content is not None and content.declared is not None:
+            # Computed anew, because earlier versions counted options that have no effect.
+            if declaration_hash(content.declared, content.question, content.runs) == digest:
+                known = content.declared.known
         written = Declared(**vars(declared), hash=digest, known=known)
     switched = {component: dict(options) for component, options in (components or {}).items()}
     study = StudyFile(list(runs), name, question, command, written, switched)
