@@ -6,7 +6,6 @@ python -m src.export run=RUN format=onnx
 import os
 import pickle
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
+from yolo26_attention.config.command_line import exit_with, hydra_command
 from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.config.hydra_errors import job_config
-from yolo26_attention.config.interruptible import interruptible_command
-from yolo26_attention.config.registration import export_config, own_folders, register_configs
+from yolo26_attention.config.registration import export_config, own_folders
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
@@ -206,8 +204,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with interruptible_command("no export was changed; run the same command again"):
-        register_configs()
-        with one_line_errors():
-            check_command_line(sys.argv[1:])
-            main()
+    with hydra_command("no export was changed; run the same command again"):
+        main()
