@@ -62,7 +62,7 @@ def specify_graft(config: RunConfig, trust: Trust, key: str = "") -> Graft | Non
     Raises:
         ConfigError: if the options of a placebo do not fit what it matches.
     """
-    if config.attention["name"] == "baseline":
+    if config.attention["name"] == BASELINE:
         return None
     options = {name: value for name, value in config.attention.items() if name not in ABOUT_CLASS}
     return Graft(
