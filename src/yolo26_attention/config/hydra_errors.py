@@ -23,6 +23,7 @@ from omegaconf.errors import (
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.models import OTHER_TASKS, TASK_SUFFIXES
+from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.config.schema import SCHEMAS, Config
 from yolo26_attention.config.ultralytics_arguments import NEAREST_OPTIMIZER, OTHER_OPTIMIZERS, answer
 
@@ -268,11 +269,8 @@ def _default(schema: Any, name: str) -> str | None:
     """The default of an option in command-line notation; None if it has no printable value."""
     field = schema.__dataclass_fields__[name]
     value = field.default if field.default_factory is MISSING else field.default_factory()
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list) and value:
-        return f"[{','.join(map(str, value))}]"
-    return str(value) if isinstance(value, int | float | str) and value != "???" else None
+    printable = isinstance(value, bool | int | float | str | list) and value not in ("???", [])
+    return as_override(value) if printable else None
 
 
 def _given(key: str | None, overrides: Sequence[str], otherwise: str | None = None) -> str:

@@ -3,8 +3,9 @@
 import base64
 import json
 import math
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
@@ -152,9 +153,8 @@ def _settings(results: Results) -> tuple[list[tuple[str, str]], dict[str, list[t
     """Settings that all variants share, and those of each variant that they do not."""
     flat = {}
     for variant in results.variants:
-        known = [*variant.records, *(run.record for run in variant.runs if run.record is not None)]
-        values = flatten(known[0].config) if known else {}
-        flat[variant.label] = {key: _shown(value) for key, value in values.items() if key != "seed"}
+        values = flatten(variant.config).items()
+        flat[variant.label] = {key: _shown(value) for key, value in values if key != "seed"}
     filled = [values for values in flat.values() if values]
     shared = set.intersection(*(set(values.items()) for values in filled)) if filled else set()
     common = [(key, value) for key, value in (filled[0].items() if filled else ()) if (key, value) in shared]
@@ -168,26 +168,15 @@ def _shown(value: Any) -> str:
 def _command(run: StudyRun) -> str:
     """What trains this very run again."""
     if run.overrides:
-        return "python -m src.train " + " ".join(map(_quoted, run.overrides)) + " force=true"
-    return (
-        f'python -m src.train -cp "$PWD/{run.folder}" -cn config force=true'
-        if not run.folder.is_absolute()
-        else (f"python -m src.train -cp {_quoted(str(run.folder))} -cn config force=true")
-    )
-
-
-def _quoted(text: str) -> str:
-    return f"'{text}'" if set(text) & set(' ()[]{}*?$&|;<>"\\`') else text
+        return f"python -m src.train {shlex.join(run.overrides)} force=true"
+    folder = shlex.quote(str(run.folder)) if run.folder.is_absolute() else f'"$PWD/{run.folder}"'
+    return f"python -m src.train -cp {folder} -cn config force=true"
 
 
 def _targets(targets: Sequence[Target]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Versions and hardware of each target of a study that was timed together."""
     return [
-        (
-            f"timed on {described(target)}, {target.date} UTC",
-            [(k.removeprefix("packages."), _shown(v)) for k, v in flatten(target.environment).items()],
-        )
-        for target in targets
+        (f"timed on {described(target)}, {target.date} UTC", _environment(target.environment)) for target in targets
     ]
 
 
@@ -196,10 +185,8 @@ def _environments(runs: Sequence[StudyRun]) -> list[tuple[str, list[tuple[str, s
     kinds = Counter(
         json.dumps(run.record.environment, sort_keys=True) for run in runs if run.record is not None
     ).most_common()
-    return [
-        (
-            f"{count} run" + "s" * (count > 1),
-            [(k.removeprefix("packages."), _shown(v)) for k, v in flatten(json.loads(kind)).items()],
-        )
-        for kind, count in kinds
-    ]
+    return [(f"{count} run" + "s" * (count > 1), _environment(json.loads(kind))) for kind, count in kinds]
+
+
+def _environment(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key.removeprefix("packages."), _shown(value)) for key, value in flatten(values).items()]
