@@ -13,11 +13,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.schema import DescribeConfig
 from yolo26_attention.text_tables import aligned, markdown_table
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def main(config: DictConfig) -> None:
                 "markdown=true with layers=false: only the table of layers is printed so; add layers=true"
             )
         plan = check(job_config(config, run_config))
+        tell_recipe()
         if not config.markdown:
             print(describe(plan), flush=True)
         if config.layers:
@@ -145,6 +147,6 @@ def main(config: DictConfig) -> None:
 if __name__ == "__main__":
     with interruptible_command("run the same command again"):
         register_configs()
-        with one_line_errors():
+        with one_line_errors(DescribeConfig):
             check_command_line(sys.argv[1:])
             main()

@@ -212,6 +212,6 @@ def main(config: DictConfig) -> None:
 if __name__ == "__main__":
     with interruptible_command("no export was changed; run the same command again"):
         register_configs()
-        with one_line_errors():
+        with one_line_errors(ExportConfig):
             check_command_line(sys.argv[1:])
             main()

@@ -32,7 +32,15 @@ from yolo26_attention.config.registration import register_configs
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
 from yolo26_attention.study.outlook import outlook
-from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals, same_runs
+from yolo26_attention.study.plan import (
+    Composer,
+    PlannedRun,
+    impossible,
+    measured_elsewhere,
+    plan_runs,
+    refusals,
+    same_runs,
+)
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, SweepOptions, TimeRequest, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
@@ -104,7 +112,7 @@ def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun])
     states = _states(output_dir, planned)
     possible = [state for state in states if state.state != "impossible"]
     refused = refusals(planned)
-    checked = f"{len(refused)} variants cannot be run" if refused else "every configuration builds"
+    checked = f"{len(impossible(planned))} variants cannot be run" if refused else "every configuration builds"
     return "\n".join(
         [
             f"study {request.name}: {request.study.question}",

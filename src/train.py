@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
+from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.interruptible import interruptible_command
@@ -56,6 +56,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     failing = (DataChangedError, DataUnreadableError, MemoryFullError)
     try:
         plan = check(job_config(config, run_config))
+        tell_recipe()
         line = announcement(Path(config.output_dir), config.study, plan.folder.name)
         if line is None and sweeping:
             line = position(HydraConfig.get().job.num)
