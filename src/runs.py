@@ -23,6 +23,7 @@ from yolo26_attention.study.inventory import (
     remove_run,
     resolve_run,
     table,
+    unfinished,
 )
 
 
@@ -78,7 +79,7 @@ def _folder(options: Options, run: str) -> Path:
 
 
 def _shown(folder: Path) -> str:
-    """The table of a finished run; state and error of any other."""
+    """The table of a finished run; the state of any other, with its error or the command that continues it."""
     from yolo26_attention.files.record import Record
     from yolo26_attention.run.summary import missing_results
     from yolo26_attention.run.summary import table as results
@@ -90,8 +91,7 @@ def _shown(folder: Path) -> str:
     assert record is not None, "resolve_run has found it"
     if record.status == "finished" and not missing_results(record):
         return results(record, folder)
-    return "\n".join(filter(None, [f"run     {record.name}", f"status  {record.status}", f"folder  {folder}",
-                                   record.error]))  # fmt: skip
+    return unfinished(record, folder)
 
 
 def _removed(options: Options, found: list[ListedRun]) -> str:

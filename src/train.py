@@ -74,7 +74,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     except RunHeldError as error:
         if not sweeping:
             exit_with(error)
-        log.info("%s: trained by another process", plan.folder.name)
+        log.info("%s: trained by %s", plan.folder.name, error.process)
         return _no_values(config)
     except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *failing) as error:
         if sweeping:

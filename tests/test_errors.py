@@ -101,7 +101,7 @@ ELSEWHERE = {
         for part in (
             " has nothing to time: ",
             "nothing could be timed: ",
-            " is being timed by another process",
+            " is being timed by ",
             " holds no timings ",
             "the variants were trained on several devices",
             "the variants were trained with several trainer.threads",

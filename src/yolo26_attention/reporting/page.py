@@ -21,6 +21,7 @@ from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.study.again import command_of
 from yolo26_attention.study.targets import described
 
 
@@ -64,7 +65,7 @@ def page(
         classes=_classes(results),
         pictures=[(picture, _uri(picture)) for picture in pictures],
         common=common,
-        variants=[(v, own[v.label], [_command(run) for run in v.runs]) for v in results.variants],
+        variants=[(v, own[v.label], [_again(run) for run in v.runs]) for v in results.variants],
         problems=[(run, (run.record.error if run.record is not None else None) or "") for run in problems],
         runs=[
             (run, Cell(f"{run.score:.4f}") if run.counts and run.score is not None else Cell(""))
@@ -165,19 +166,8 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _command(run: StudyRun) -> str:
-    """What trains this very run again."""
-    if run.overrides:
-        return "python -m src.train " + " ".join(map(_quoted, run.overrides)) + " force=true"
-    return (
-        f'python -m src.train -cp "$PWD/{run.folder}" -cn config force=true'
-        if not run.folder.is_absolute()
-        else (f"python -m src.train -cp {_quoted(str(run.folder))} -cn config force=true")
-    )
-
-
-def _quoted(text: str) -> str:
-    return f"'{text}'" if set(text) & set(' ()[]{}*?$&|;<>"\\`') else text
+def _again(run: StudyRun) -> str:
+    return command_of(run.folder, run.overrides, "force=true")
 
 
 def _targets(targets: Sequence[Target]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -21,8 +21,8 @@ from yolo26_attention.detector.sites import channels_of, largest_stride
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.detector.trust import Trust
 from yolo26_attention.files.folder import OutputFolder
-from yolo26_attention.files.locks import lock_file, run_lock
-from yolo26_attention.files.record import Record, RunSkippedError, without_passwords
+from yolo26_attention.files.locks import LockError, lock_file, run_lock
+from yolo26_attention.files.record import Record, RunHeldError, without_passwords
 from yolo26_attention.files.timings import WHERE, Target, TimedVariant, Timings
 from yolo26_attention.latency.end_to_end import validation_images
 from yolo26_attention.latency.measure import Failed, Measurement, Subject, measure_together
@@ -105,8 +105,10 @@ def time_study(output_dir: Path, name: str, options: TimingOptions) -> tuple[Tar
                 raise ConfigError("nothing could be timed: " + "; ".join(f"{k}: {v}" for k, v in target.failed.items()))
             write_samples(path.with_name(f"timings-{_digest(key)}.npz"), samples)
             _read(path).with_target(target).write(path)
-    except RunSkippedError as error:
-        raise ConfigError(f"study {name} is being timed by another process, or cannot be locked: {error}") from error
+    except RunHeldError as error:
+        raise ConfigError(f"study {name} is being timed by {error.process}; wait for it, or stop it") from error
+    except LockError as error:
+        raise ConfigError(str(error)) from error
     return target, True
 
 
