@@ -34,7 +34,7 @@ from yolo26_attention.attention.window import window_attention
 from yolo26_attention.config.command_line import check_command_line
 from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.registration import export_config, register_configs, run_config
-from yolo26_attention.config.schema import SCHEMAS
+from yolo26_attention.config.schema import SCHEMAS, ExportConfig
 from yolo26_attention.data.datasets import resolve_dataset
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.data.splits import read_image
@@ -421,7 +421,7 @@ class Provoke:
             with initialize_config_dir(str(CONF), version_base="1.3"):
                 export.main.__wrapped__(compose("export"))
         elif module == "export":
-            with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments):
+            with initialize_config_dir(str(CONF), version_base="1.3"), config_errors(arguments, ExportConfig):
                 options = export_config(compose("export", arguments))
             export.export_run(options)
         else:

@@ -11,6 +11,7 @@ from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.record import Record, replaced_best
 from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.settings import flatten, settings
+from yolo26_attention.reporting.signs import listed
 from yolo26_attention.reporting.study import Study, StudyRun, records_that_count, some
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import UNTRAINED
@@ -92,6 +93,7 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
     notes = []
     if not any(v.is_baseline for v in variants):
         notes.append("the study has no baseline, so that no variant has anything to be compared with")
+    notes += _on_unlearned(variants, floor, study.score_name)
     for variant in variants:
         notes += _on_variant(variant, floor, study.score_name)
     records = records_that_count(study.runs)
@@ -149,6 +151,19 @@ def _on_costs(records: Sequence[Record]) -> Iterator[str]:
         yield f"GFLOPs do not include {text}"
 
 
+def _on_unlearned(variants: Sequence[Variant], floor: float, metric: str) -> Iterator[str]:
+    """Which variants learned nothing, where others did; if none did, the answer says so."""
+    unlearned = [variant for variant in variants if not variant.learned]
+    if not unlearned or len(unlearned) == sum(bool(variant.scores) for variant in variants):
+        return
+    scores = ", ".join(f"{variant.score:.2g}" for variant in unlearned)
+    whose = "its" if len(unlearned) == 1 else "their"
+    yield (
+        f"{listed([variant.label for variant in unlearned])} learned nothing: {whose} {metric} of {scores} is at most "
+        f"{floor:g}, where it cannot be told from an untrained network's"
+    )
+
+
 def _on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
     if variant.confounds:
         yield (
@@ -160,12 +175,9 @@ def _on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
     if variant.comparison is not None and variant.scores and variant.comparison.left_out:
         reasons = ", ".join(f"{seed} ({reason})" for seed, reason in variant.comparison.left_out.items())
         yield f"{variant.label} is compared without seed {reasons}"
-    if not variant.learned:
-        yield (
-            f"{variant.label} learned nothing: its {metric} of {variant.score:.2g} is at most {floor:g}, where it "
-            "cannot be told from an untrained network's"
-        )
-    elif low := [f"{seed} ({score:.2g})" for seed, score in variant.scores.items() if score <= floor]:
+    if variant.learned and (
+        low := [f"{seed} ({score:.2g})" for seed, score in variant.scores.items() if score <= floor]
+    ):
         yield f"{variant.label} learned nothing with seed {', '.join(low)}, which widens its interval"
     scores = list(variant.scores.values())
     if len(scores) > 1 and variant.learned and len(set(scores)) < len(scores) and min(scores) < CEILING - 1e-3:

@@ -107,7 +107,7 @@ def unfinished(record: Record, folder: Path) -> str:
     if state == "running":
         rows += [("trained by", who)] if (who := holder(lock_file(output_dir, folder.name))) else []
         return "\n".join(aligned(rows))
-    rows += [("ended with", error_line(record.error))] if record.error else []
+    rows += [("ended with", re.sub(r"^[\w.]*\.(?=\w+:)", "", error_line(record.error)))] if record.error else []
     if state == "interrupted":
         rows.append(("continue", _continuing(record, folder)))
         return "\n".join(aligned(rows))
