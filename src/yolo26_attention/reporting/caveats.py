@@ -175,9 +175,8 @@ def _on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
     if variant.comparison is not None and variant.scores and variant.comparison.left_out:
         reasons = ", ".join(f"{seed} ({reason})" for seed, reason in variant.comparison.left_out.items())
         yield f"{variant.label} is compared without seed {reasons}"
-    if variant.learned and (
-        low := [f"{seed} ({score:.2g})" for seed, score in variant.scores.items() if score <= floor]
-    ):
+    low = [f"{seed} ({score:.2g})" for seed, score in variant.scores.items() if score <= floor]
+    if low and variant.learned:
         yield f"{variant.label} learned nothing with seed {', '.join(low)}, which widens its interval"
     scores = list(variant.scores.values())
     if len(scores) > 1 and variant.learned and len(set(scores)) < len(scores) and min(scores) < CEILING - 1e-3:

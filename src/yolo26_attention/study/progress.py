@@ -8,6 +8,7 @@ from statistics import mean
 from yolo26_attention.durations import duration
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import epoch_seconds, epochs, read_journal
+from yolo26_attention.files.metrics import MAP50_95
 from yolo26_attention.files.record import Record, common_split
 from yolo26_attention.study.runs import StudyEntry, find_run
 
@@ -54,7 +55,11 @@ class RunState:
     @property
     def score(self) -> float | None:
         """Its mAP50-95 on the validation images; None if it is not finished, or has none."""
-        return None if self.record is None else self.record.score
+        return self.score_by(MAP50_95)
+
+    def score_by(self, metric: str) -> float | None:
+        """Its score on the validation images by one of `files.metrics.COMPARED`; None as for `score`."""
+        return None if self.record is None else self.record.score_on("val", metric)
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,12 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_on
     return TimeLeft(seconds, len(known), min(at_once, len(todo)), whole)
 
 
-def best(states: Iterable[RunState]) -> tuple[float, RunState] | None:
-    """Return the highest mAP50-95 of a finished run, and the run."""
-    scored = [(state.score, state) for state in states if state.score is not None]
+def best(states: Iterable[RunState], metric: str = MAP50_95) -> tuple[float, RunState] | None:
+    """Return the highest score of a finished run on the validation images, and the run.
+
+    Args:
+        states: of the runs.
+        metric: one of `files.metrics.COMPARED`.
+    """
+    scored = [(score, state) for state in states if (score := state.score_by(metric)) is not None]
     return max(scored, key=lambda pair: pair[0], default=None)
