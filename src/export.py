@@ -80,7 +80,7 @@ def export_run(options: ExportConfig) -> str:
     arguments = yaml.safe_load(RunFolder(folder).arguments.read_text(encoding="utf-8"))
     fmt = options.format
     try:
-        device = check_format(fmt)
+        device = check_format(fmt, options.int8)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     best, record = RunFolder(folder).best, Record.read(folder)
@@ -183,9 +183,13 @@ def _code_changed(folder: Path, trust: "Trust") -> str | None:
 
 def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:
     """Export beside the checkpoint; an existing file is replaced only after a complete export."""
+    from yolo26_attention.compat.ultralytics_log import shown_in_place
     from yolo26_attention.latency.backends import export
 
-    with tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside:
+    with (
+        tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside,
+        shown_in_place(Path(aside), weights),
+    ):
         made = export(model, fmt, folder=Path(aside), name="best", **how)
         place = weights / made.name
         if made.is_dir():

@@ -23,7 +23,7 @@ from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.files.record import ObjectiveError, RunHeldError, RunSkippedError
-from yolo26_attention.run.sweep_position import position, took
+from yolo26_attention.run.sweep_position import nothing_swept, position, took
 from yolo26_attention.study.points import register_points
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
         tell_recipe()
         line = announcement(Path(config.output_dir), config.study, plan.folder.name)
         if line is None and sweeping:
-            line = position(HydraConfig.get().job.num)
+            line = _only_run() or position(HydraConfig.get().job.num)
         if line := line or expectation(plan):
             log.info("\n%s", line)
         if warning := left_out(Path(config.output_dir), config.study, plan.folder.name):
@@ -101,6 +101,15 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
             raise
         exit_with(error)
     return found[0] if len(found) == 1 else found
+
+
+def _only_run() -> str | None:
+    """A line for the run of `-m` without a list; None for any other run. A search proposes its runs one by one."""
+    hydra = HydraConfig.get()
+    basic = hydra.sweeper._target_.endswith(".BasicSweeper") and hydra.sweeper.max_batch_size is None
+    if not basic or not nothing_swept(hydra.job.num):
+        return None
+    return "-m sweeps nothing here, because no option has several values: one run. Write some, such as seed=0,1,2"
 
 
 def _no_values(config: DictConfig) -> float | tuple[float, ...]:

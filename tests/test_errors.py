@@ -246,7 +246,12 @@ ELSEWHERE = {
     ("export.py", "is neither a side nor [height,width]"): "as above",
     **{
         ("latency/backends.py", part): "tests/latency/test_backends.py"
-        for part in (" exclude each other", "is not an option of format=", "is not possible with format=")
+        for part in (
+            " exclude each other",
+            "int8=true with format=",
+            "is not an option of format=",
+            "is not possible with format=",
+        )
     },
     ("plan/tracking_options.py", "WANDB_MODE="): "an environment variable: tests/plan/test_tracking_options.py",
     ("plan/tracking_options.py", "its wandb is not a writable folder"): "as above",
