@@ -13,6 +13,7 @@ from pathlib import Path
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.study.definition import study_name
 from yolo26_attention.study.inventory import (
@@ -70,7 +71,7 @@ def runs(options: Options) -> str:
     if not found:
         return f"no runs in {OutputFolder(output_dir).runs}" + (" like this" if options.study or options.status else "")
     total = megabytes(sum(run.size for run in found))
-    return "\n".join([*table(found), "", f"{len(found)} {'run' if len(found) == 1 else 'runs'}, {total}"])
+    return "\n".join([*table(found), "", f"{number_of(len(found), 'run')}, {total}"])
 
 
 def _folder(options: Options, run: str) -> Path:
@@ -117,7 +118,7 @@ def _removed(options: Options, found: list[ListedRun]) -> str:
             return "nothing was removed"
     for run in chosen:
         remove_run(output_dir, run.name)
-    return f"removed {len(chosen)} {'run' if len(chosen) == 1 else 'runs'}, {total}"
+    return f"removed {number_of(len(chosen), 'run')}, {total}"
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.interruptible import INTERRUPTED, interruptible_command
 from yolo26_attention.config.key_value import option_lines
 from yolo26_attention.config.registration import register_configs
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
 from yolo26_attention.study.outlook import outlook
@@ -112,7 +113,9 @@ def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun])
     states = _states(output_dir, planned)
     possible = [state for state in states if state.state != "impossible"]
     refused = refusals(planned)
-    checked = f"{len(impossible(planned))} variants cannot be run" if refused else "every configuration builds"
+    checked = (
+        f"{number_of(len(impossible(planned)), 'variant')} cannot be run" if refused else "every configuration builds"
+    )
     return "\n".join(
         [
             f"study {request.name}: {request.study.question}",
@@ -235,9 +238,9 @@ def _tell_replaced(request: Request, output_dir: Path, entries: Sequence[StudyEn
         gone = {entry.run for entry in before.runs} - {entry.run for entry in entries}
         if gone:
             log.info(
-                "note: %d runs of the study as it was (%s) are not part of it any more; study=NAME keeps both apart",
-                len(gone),
+                "note: the study as it was (%s) had %s that it has no more; study=NAME keeps both apart",
                 before.command,
+                number_of(len(gone), "run"),
             )
 
 

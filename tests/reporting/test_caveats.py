@@ -341,5 +341,5 @@ def test_a_checkpoint_that_was_replaced_is_noted(tmp_path):
     (folder / "train" / "weights").mkdir(parents=True)
     (folder / "train" / "weights" / "best.pt").write_bytes(b"another")
     (note,) = [note for note in results_of(tmp_path).notes if "best.pt" in note]
-    assert note.startswith("best.pt of 1 runs is not the checkpoint that they trained")
+    assert note.startswith("best.pt of 1 run is not the checkpoint that they trained")
     assert folder.name in note

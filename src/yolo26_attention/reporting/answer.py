@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.reporting.caveats import DISTURBED, remarks_on
 from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.cost_columns import timed_on
@@ -277,4 +278,4 @@ def _fraction(value: float) -> str:
 
 
 def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"
+    return number_of(count, "seed")

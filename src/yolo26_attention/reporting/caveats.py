@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.journal import Trait
 from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.record import Record, replaced_best
@@ -108,13 +109,13 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
     replaced = [run.name for run in study.runs if run.record is not None and replaced_best(run.record, run.folder)]
     if replaced:
         notes.append(
-            f"best.pt of {len(replaced)} runs is not the checkpoint that they trained, so pictures and exports of it "
-            f"are not theirs: {some(replaced)}; force=true trains them anew"
+            f"best.pt of {number_of(len(replaced), 'run')} is not the checkpoint that they trained, so pictures and "
+            f"exports of it are not theirs: {some(replaced)}; force=true trains them anew"
         )
     changed = [run for run in study.runs if run.counts and run.record is not None and events(run.record)]
     if changed:
         told = some([f"{run.name} ({', '.join(events(run.record))})" for run in changed if run.record is not None])
-        notes.append(f"events that may have changed the experiment, in {len(changed)} runs: {told}")
+        notes.append(f"events that may have changed the experiment, in {number_of(len(changed), 'run')}: {told}")
     return notes
 
 
@@ -131,13 +132,14 @@ def _on_target(target: Target) -> Iterator[str]:
 def _on_latencies(records: Sequence[Record]) -> Iterator[str]:
     """What keeps the latencies that each run measured from being taken as they stand, or compared."""
     if failed := [record.name for record in records if isinstance(record.latency, NoLatency)]:
-        yield f"the latency of {len(failed)} runs could not be measured: {some(failed)}"
+        yield f"the latency of {number_of(len(failed), 'run')} could not be measured: {some(failed)}"
     if further := [record.name for record in records if record.measurements]:
-        yield f"{len(further)} runs have further measurements of latency, which only their records show"
+        yield f"further measurements of latency, of {number_of(len(further), 'run')}, are only in the records"
     timings = [timed for record in records if (timed := record.timed) is not None]
     for state in DISTURBED:
         if count := sum(bool(getattr(timing, state)) for timing in timings):
-            yield f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed"
+            runs = number_of(len(timings), "run")
+            yield f"doubtful latency: the machine was {state} during the timing of {count} of {runs}"
     if len({tuple(getattr(timing, key) for key in TIMED_IN) for timing in timings}) > 1:
         yield f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare"
 

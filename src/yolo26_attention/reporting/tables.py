@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.cells import Cell, difference_of
@@ -33,7 +34,7 @@ def terminal(results: Results, answer: Answer, written: Sequence[str], choice: s
     if len(results.groups) > 0:
         lines += ["", "cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
     if problems := [run for run in results.study.runs if not run.counts]:
-        lines += ["", f"{len(problems)} of {len(results.study.runs)} runs are not in the comparison:"]
+        lines += ["", f"not in the comparison: {len(problems)} of {number_of(len(results.study.runs), 'run')}"]
         lines += [f"  {run.status:<12}  {run.name}: {run.problem}" for run in problems]
     lines += ["", *(f"note: {note}" for note in results.notes)] if results.notes else []
     return "\n".join([*lines, "", *written])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.durations import duration
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import epoch_seconds, epochs, read_journal
@@ -78,8 +79,8 @@ class TimeLeft:
     def __str__(self) -> str:
         if self.seconds is None:
             return "unknown (no run like these has been measured yet)"
-        runs = f"{self.measured} measured run" if self.whole else f"the epochs of {self.measured} run"
-        runs += "s" * (self.measured != 1)
+        runs = number_of(self.measured, "measured run" if self.whole else "run")
+        runs = runs if self.whole else f"the epochs of {runs}"
         how = "one run after the other" if self.at_once == 1 else f"with {self.at_once} runs at a time"
         return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.run.tracking_names import is_offline
@@ -124,7 +125,7 @@ def counted(states: Sequence[RunState]) -> str:
     """Count the runs in each state."""
     counts = Counter(state.state for state in distinct(states))
     total = sum(counts.values())
-    return f"{total} runs: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    return f"{number_of(total, 'run')}: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
 def _heading(name: str, question: str, states: Sequence[RunState]) -> list[str]:

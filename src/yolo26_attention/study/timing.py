@@ -16,6 +16,7 @@ import torch
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import OwnModelConfig, plain_group, typed_group
 from yolo26_attention.config.schema import DigitsConfig, LatencyConfig, ModelConfig, PublicDataConfig, VocDataConfig
+from yolo26_attention.counts import number_of
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.sites import channels_of, largest_stride
 from yolo26_attention.detector.stock import build_stock
@@ -195,7 +196,7 @@ def _measured(
         stocks = len({subject.key for subject in subjects})
         log.info(
             "timing %s and %s in turn on %s, %s",
-            f"{len(labels)} variant{'' if len(labels) == 1 else 's'}",
+            number_of(len(labels), "variant"),
             "the stock model" if stocks == 1 else f"{stocks} stock models",
             device_name(device),
             options.latency.backend.value,
