@@ -108,7 +108,7 @@ def _parts(target: Target) -> dict[str, str]:
     }
     if cpu:
         threads = next(iter(target.variants.values())).latency.threads
-        parts["threads"] = number_of(int(threads), "CPU thread")
+        parts["threads"] = "" if threads is None else number_of(threads, "CPU thread")
     return parts
 
 
