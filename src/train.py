@@ -23,6 +23,7 @@ from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.registration import register_configs, run_config
 from yolo26_attention.files.record import ObjectiveError, RunHeldError, RunSkippedError
+from yolo26_attention.plan.values import check_values
 from yolo26_attention.run.sweep_position import nothing_swept, position, took
 from yolo26_attention.study.points import register_points
 
@@ -40,6 +41,15 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 
 
 def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        typed = job_config(config, run_config)
+        check_values(typed)  # before torch is imported
+    except ConfigError as error:
+        if sweeping:
+            log.info("skipped: %s", error)
+            raise  # the launcher continues with the other runs
+        exit_with(error)
     from yolo26_attention.plan.checks import check
     from yolo26_attention.run.attempt import DiskFullError, PausedError
     from yolo26_attention.run.inputs import DataChangedError, DataUnreadableError
@@ -52,10 +62,9 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.study.text import tags as study_tags
     from yolo26_attention.training.out_of_memory import MemoryFullError
 
-    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     failing = (DataChangedError, DataUnreadableError, MemoryFullError)
     try:
-        plan = check(job_config(config, run_config))
+        plan = check(typed)
         tell_recipe()
         line = announcement(Path(config.output_dir), config.study, plan.folder.name)
         if line is None and sweeping:
