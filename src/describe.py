@@ -5,7 +5,6 @@ python -m src.describe attention=acmix placement=neck layers=true
 """
 
 import copy
-import sys
 from typing import TYPE_CHECKING
 
 import hydra
@@ -13,11 +12,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors, tell_recipe
+from yolo26_attention.config.command_line import exit_with, hydra_command, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
-from yolo26_attention.config.interruptible import interruptible_command
-from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.registration import run_config
 from yolo26_attention.config.schema import DescribeConfig
 from yolo26_attention.text_tables import aligned, markdown_table
 
@@ -145,8 +143,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with interruptible_command("run the same command again"):
-        register_configs()
-        with one_line_errors(DescribeConfig):
-            check_command_line(sys.argv[1:])
-            main()
+    with hydra_command("run the same command again", DescribeConfig):
+        main()

@@ -6,7 +6,6 @@ python -m src.export run=RUN format=onnx
 import os
 import pickle
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors
-from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.command_line import exit_with, hydra_command
+from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.config.hydra_errors import job_config
-from yolo26_attention.config.interruptible import interruptible_command
-from yolo26_attention.config.registration import export_config, own_folders, register_configs
+from yolo26_attention.config.registration import export_config, own_folders
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
@@ -43,10 +41,8 @@ def find_run(run: str, output_dir: str, study: str | None = None) -> Path:
         ConfigError: if the run does not exist or is not finished.
     """
     folder = resolve_run(run, Path(output_dir), study)
-    try:
+    with as_config_error():
         record = Record.read(folder)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
     if record is None or record.status != "finished":
         status = None if record is None else record.status
         raise ConfigError(f"run={run} is {status}, not finished; finish it first (its command resumes it)")
@@ -79,10 +75,8 @@ def export_run(options: ExportConfig) -> str:
     folder = find_run(options.run, options.output_dir, options.study)
     arguments = yaml.safe_load(RunFolder(folder).arguments.read_text(encoding="utf-8"))
     fmt = options.format
-    try:
+    with as_config_error():
         device = check_format(fmt, options.int8)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
     best, record = RunFolder(folder).best, Record.read(folder)
     assert record is not None, "find_run has read it"
     if problem := damage(best) or replaced_best(record, folder):
@@ -214,8 +208,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with interruptible_command("no export was changed; run the same command again"):
-        register_configs()
-        with one_line_errors(ExportConfig):
-            check_command_line(sys.argv[1:])
-            main()
+    with hydra_command("no export was changed; run the same command again", ExportConfig):
+        main()

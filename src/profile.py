@@ -23,11 +23,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors, tell_recipe
+from yolo26_attention.config.command_line import exit_with, hydra_command, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
-from yolo26_attention.config.interruptible import interruptible_command
-from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.registration import run_config
 from yolo26_attention.files.latency import Latency
 from yolo26_attention.files.model import NetworkCost
 from yolo26_attention.files.typed import parse, plain
@@ -207,8 +206,5 @@ def profile(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with interruptible_command("run the same command again"):
-        register_configs()
-        with one_line_errors():
-            check_command_line(sys.argv[1:])
-            profile()
+    with hydra_command("run the same command again"):
+        profile()

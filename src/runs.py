@@ -1,9 +1,10 @@
-"""Entry: list the runs, show one, remove one or all that failed.
+"""Entry: list the runs, show one, remove one or all that failed, copy the records of a study.
 
 python -m src.runs
 python -m src.runs study=kernel_att status=failed
 python -m src.runs show=kernel_att/acmix
 python -m src.runs remove=failed
+python -m src.runs copy=results study=kernel_att
 """
 
 import sys
@@ -26,6 +27,7 @@ from yolo26_attention.study.inventory import (
     table,
     unfinished,
 )
+from yolo26_attention.study.publishing import publish
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Options:
     remove: str = field(
         default="", metadata={"help": "remove one run, given as for show=, or all that failed: failed", "shown": "none"}
     )
+    copy: str = field(
+        default="",
+        metadata={"help": "copy what src.report needs of study=NAME to this folder: no checkpoints", "shown": "none"},
+    )
     yes: bool = field(default=False, metadata={"help": "remove without asking"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
 
@@ -59,10 +65,13 @@ def runs(options: Options) -> str:
     options = replace(options, study=study_name(options.study))
     if options.status and options.status not in LISTED_STATES:
         raise ConfigError(f"status={options.status}: there is no such state; choose {', '.join(LISTED_STATES)}")
-    if options.show and options.remove:
-        raise ConfigError(f"show={options.show} and remove={options.remove}: give one of the two")
+    asked = [f"{key}={getattr(options, key)}" for key in ("show", "remove", "copy") if getattr(options, key)]
+    if len(asked) > 1:
+        raise ConfigError(f"{' and '.join(asked)}: give one of them")
     if options.yes and not options.remove:
         raise ConfigError("yes=true has no effect without remove=")
+    if options.copy:
+        return _copied(options)
     if options.show:
         return _shown(_folder(options, options.show))
     found = list_runs(output_dir, options.study, options.status)
@@ -93,6 +102,14 @@ def _shown(folder: Path) -> str:
     if record.status == "finished" and not missing_results(record):
         return results(record, folder)
     return unfinished(record, folder)
+
+
+def _copied(options: Options) -> str:
+    if not options.study:
+        raise ConfigError(f"copy={options.copy}: of which study? give study=NAME")
+    files = publish(Path(options.output_dir), options.study, Path(options.copy))
+    size = megabytes(sum(file.stat().st_size for file in files))
+    return f"copied {len(files)} files, {size}; see: python -m src.report {options.study} output_dir={options.copy}"
 
 
 def _removed(options: Options, found: list[ListedRun]) -> str:

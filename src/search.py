@@ -33,7 +33,7 @@ from yolo26_attention.search.definition import load_search, search_names
 from yolo26_attention.search.driver import Means, Search
 from yolo26_attention.search.state import read_state
 from yolo26_attention.study.plan import Composer, plan_runs
-from yolo26_attention.study.request import parse, read_command_line
+from yolo26_attention.study.request import Request, parse, read_command_line
 
 log = logging.getLogger(__name__)
 USAGE = """\
@@ -131,7 +131,9 @@ def _conclude(found: Search, name: str, hydra: Sequence[str], overrides: Sequenc
     _write(found, study)
     if confirm and (path := write_confirmation(found)) is not None:
         kept = [text for text in overrides if not text.startswith("latency")]
-        status = sweep(parse([str(path), f"study={study}", "latency=disabled", *hydra, *kept]))
+        request = parse([str(path), f"study={study}", "latency=disabled", *hydra, *kept])
+        assert isinstance(request, Request), "it names no task"
+        status = sweep(request)
     print(_write(found, study))
     print(f"also in {found.folder / 'answer.md'}")
     return status if found.finals() else 1

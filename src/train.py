@@ -17,11 +17,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import check_command_line, exit_with, one_line_errors, tell_recipe
+from yolo26_attention.config.command_line import exit_with, hydra_command, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
-from yolo26_attention.config.interruptible import interruptible_command
-from yolo26_attention.config.registration import register_configs, run_config
+from yolo26_attention.config.registration import run_config
 from yolo26_attention.files.record import ObjectiveError, RunHeldError, RunSkippedError
 from yolo26_attention.plan.values import check_values
 from yolo26_attention.run.sweep_position import nothing_swept, position, took
@@ -134,12 +133,9 @@ def train(config: DictConfig) -> float | tuple[float, ...]:
 
 def main() -> None:
     """Register the schemas and call Hydra."""
-    with interruptible_command("run the same command again to resume after the last completed epoch"):
-        register_configs()
-        with one_line_errors():
-            check_command_line(sys.argv[1:])
-            register_points(sys.argv[1:])
-            train()
+    with hydra_command("run the same command again to resume after the last completed epoch"):
+        register_points(sys.argv[1:])
+        train()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from yolo26_attention.detector.costs import site_costs
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.evaluation.flops import count_flops, count_parameters
+from yolo26_attention.evaluation.flops import count_operators, count_parameters
 from yolo26_attention.latency.trained import fused
 from yolo26_attention.plan.checks import check
 
@@ -107,7 +107,7 @@ def test_layers_add_up_to_the_network_and_the_difference_is_the_graft(tiny):
     assert [row[1] for row in rows if row[1].startswith("append")] == ["append acmix"]
     assert number(whole, 3) == sum(number(row, 3) for row in layers) == stock + number(grafts, 3)
     assert number(grafts, 3) == 17_822
-    assert number(whole, 4) == pytest.approx(count_flops(fused(grafted), 3, 64, 64) / 1e9, abs=0.0006)
+    assert number(whole, 4) == pytest.approx(count_operators(fused(grafted), 3, 64, 64).flops / 1e9, abs=0.0006)
     assert number(whole, 6) == pytest.approx(sum(number(row, 6) for row in layers), abs=0.15)
     assert layers[16][2] == "64x8x8"
 

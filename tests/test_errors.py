@@ -114,7 +114,17 @@ ELSEWHERE = {
     ("reporting/study.py", "timings.json of study "): "tests/reporting/test_timed_together.py",
     **{
         ("runs.py", part): "tests/test_runs_listed.py"
-        for part in (": there is no such state", ": give one of the two", "yes=true has no effect", "remove={")
+        for part in (
+            ": there is no such state",
+            ": give one of them",
+            "yes=true has no effect",
+            "remove={",
+            ": of which study?",
+        )
+    },
+    **{
+        ("study/publishing.py", part): "tests/test_runs_listed.py"
+        for part in ("this is output_dir itself", "no run of it has finished")
     },
     **{
         ("study/inventory.py", part): "tests/test_runs_listed.py"

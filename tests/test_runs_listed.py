@@ -1,15 +1,21 @@
 """The entry that lists, shows and removes runs, and the words by which a run is found."""
 
 import io
+import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from src.runs import Options, runs
-from tests.fabricate import config_of, declare, write_run
+from tests.fabricate import config_of, declare, write_run, write_study
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.locks import lock_file, run_lock
+from yolo26_attention.files.record import Record, TestScore
+from yolo26_attention.reporting.comparison import compare
+from yolo26_attention.reporting.study import read_study
+from yolo26_attention.reporting.tables import comma_separated
 from yolo26_attention.study.inventory import list_runs, resolve_run
 
 BASELINE, ACMIX, SE = {"name": "baseline"}, {"name": "acmix"}, {"name": "se"}
@@ -127,7 +133,9 @@ def test_removing_asks_first(answer, left, outputs, monkeypatch):
     [
         pytest.param({"remove": "failed"}, "nobody can answer here; confirm with yes=true", id="no_terminal"),
         pytest.param({"status": "nosuch"}, "status=nosuch: there is no such state; choose finished", id="status"),
-        pytest.param({"show": "a", "remove": "b"}, "give one of the two", id="two_wishes"),
+        pytest.param({"show": "a", "remove": "b"}, "show=a and remove=b: give one of them", id="two_wishes"),
+        pytest.param({"copy": "x"}, "copy=x: of which study", id="copy_of_no_study"),
+        pytest.param({"copy": "x", "study": "other"}, "study=other: no run of it has finished", id="copy_of_nothing"),
         pytest.param({"yes": True}, "yes=true has no effect without remove=", id="yes"),
     ],
 )
@@ -197,3 +205,52 @@ def test_a_failed_run_is_shown_with_its_traceback_and_what_tries_again(outputs):
     assert "ended with  OSError: full" in said
     assert f"try again   python -m src.train -cp {folder} -cn config" in said
     assert said.endswith("\n\nTraceback:\n  x\nOSError: full")
+
+
+def test_a_copied_study_gives_the_same_report_without_checkpoints(tmp_path):
+    here, there = tmp_path / "outputs", tmp_path / "results"
+    here.mkdir()
+    write_study(here, {"baseline": (BASELINE, 0.5), "acmix": (ACMIX, 0.6)}, matches=True)
+    for folder in (here / "runs").iterdir():
+        (folder / "train" / "weights").mkdir(parents=True, exist_ok=True)
+        (folder / "train" / "weights" / "best.pt").write_bytes(bytes(10**5))
+    said = ask(here, copy=str(there), study="made_up")
+    assert said.endswith(f"see: python -m src.report made_up output_dir={there}")
+    assert not list(there.rglob("*.pt"))
+    assert {file.name for file in there.rglob("runs/*/*")} >= {"record.json", "journal.jsonl", "matches.npz"}
+    tables = [comma_separated(compare(read_study("made_up", folder), margin=0.005)) for folder in (here, there)]
+    assert tables[0] == tables[1]
+
+
+def test_copied_files_name_no_folder_of_the_machine(tmp_path):
+    here, there = tmp_path / "outputs", tmp_path / "results"
+    here.mkdir()
+    folder = write_run(here, config_of(BASELINE, 0), 0.5, tracking="/home/me/outputs/wandb/offline-run-1")
+    (folder / "config.yaml").write_text("source: /home/me/my data/cells\nscale: 1/2\n")
+    command = "python -m src.sweep made_up data.source=/home/me/cells seed=0"
+    declare(here, "made_up", [{"run": folder.name, "variant": "a", "seed": 0, "overrides": ["data.source=/a b/cells"]}])
+    (study := here / "studies/made_up/study.json").write_text(
+        json.dumps(json.loads(study.read_text()) | {"command": command})
+    )
+    ask(here, copy=str(there), study="made_up")
+    assert Record.read(there / "runs" / folder.name).tracking == "offline-run-1"
+    copied = json.loads((there / "studies/made_up/study.json").read_text())
+    assert copied["command"] == "python -m src.sweep made_up data.source=cells seed=0"
+    assert copied["runs"][0]["overrides"] == ["data.source=cells"]
+    assert (there / "runs" / folder.name / "config.yaml").read_text() == "source: cells\nscale: 1/2\n"
+
+
+def test_a_study_is_not_copied_onto_itself(outputs):
+    with pytest.raises(ConfigError, match="this is output_dir itself; give another folder"):
+        ask(outputs, copy=str(outputs), study="made_up")
+
+
+def test_of_a_run_with_a_test_score_the_matches_of_the_test_images_are_copied(outputs, tmp_path):
+    folder = next(run.folder for run in list_runs(outputs, "made_up") if run.name == "acmix-12-s0")
+    record = replace(Record.read(folder), test=TestScore({}, {}, {}, 1, ""))
+    record.write(folder)
+    for name in ("matches.npz", "matches_test.npz"):
+        (folder / name).write_bytes(b"")
+    ask(outputs, copy=str(tmp_path / "results"), study="made_up")
+    assert {file.name for file in (tmp_path / "results/runs/acmix-12-s0").iterdir()} >= {"matches_test.npz"}
+    assert not (tmp_path / "results/runs/acmix-12-s0/matches.npz").exists()

@@ -1,9 +1,4 @@
-"""Durations: as text, and of the epochs of a training."""
-
-from collections.abc import Sequence
-from statistics import median
-
-LATEST = 5  # epochs from which the next ones are estimated; the first one is often slower
+"""Durations as text."""
 
 
 def duration(seconds: float) -> str:
@@ -17,12 +12,3 @@ def duration(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min"
     return f"{hours // 24} d {hours % 24} h"
-
-
-def typical_epoch(seconds: Sequence[float]) -> float | None:
-    """The median of the latest epochs, in seconds; None without any.
-
-    Args:
-        seconds: duration of each epoch with its validation, oldest first.
-    """
-    return median(seconds[-LATEST:]) if seconds else None

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from yolo26_attention.attention.placebo import Placebo, placebo_flops, placebo_parameters
-from yolo26_attention.evaluation.flops import count_flops, count_parameters
+from yolo26_attention.evaluation.flops import count_operators, count_parameters
 
 SIZES = [
     pytest.param(8, 8, 5, 3, True, id="same-channels"),
@@ -17,7 +17,7 @@ SIZES = [
 def test_formulas_are_what_the_module_has(channels, out_channels, hidden, kernel, bias):
     module = Placebo(channels, out_channels=out_channels, hidden=hidden, kernel=kernel, bias=bias)
     assert count_parameters(module) == placebo_parameters(channels, out_channels, hidden, kernel, bias)
-    assert count_flops(module, channels, 6, 10) == placebo_flops(channels, out_channels, hidden, kernel, 60)
+    assert count_operators(module, channels, 6, 10).flops == placebo_flops(channels, out_channels, hidden, kernel, 60)
     assert module(torch.rand(2, channels, 5, 7)).shape == (2, out_channels, 5, 7)
 
 

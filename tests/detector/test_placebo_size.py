@@ -11,7 +11,7 @@ from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.placebo_size import TOLERANCE, Match, match_placebo
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.evaluation.flops import count_flops, count_parameters
+from yolo26_attention.evaluation.flops import count_operators, count_parameters
 
 # Too few parameters for any convolution block at 64 channels: simam has none, the largest of them a few hundred.
 TOO_SMALL = {"simam", "eca", "ceca", "lcbam", "strip"}
@@ -81,7 +81,7 @@ def test_flops_are_counted_at_the_image_size_asked_for():
     kwargs, matched = match_placebo(reference, *sizes, Match("conv", "", {}, "flops"), "p3")
     built = Placebo(16, **kwargs)
     assert matched["wanted"] == 2 * 96 * 16 * 16 * 9
-    assert matched["got"] == count_flops(built, 16, 8, 12)
+    assert matched["got"] == count_operators(built, 16, 8, 12).flops
 
 
 def test_flops_that_are_not_counted_in_whole_are_not_matched():

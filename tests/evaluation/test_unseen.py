@@ -11,7 +11,7 @@ from torchvision.ops import DeformConv2d, deform_conv2d
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
-from yolo26_attention.evaluation.flops import count_flops, count_operators, count_without_computing
+from yolo26_attention.evaluation.flops import count_operators, count_without_computing
 from yolo26_attention.evaluation.unseen import KERNEL, PARAMETERS
 
 SIZE = (8, 16, 12)  # channels, height, width
@@ -155,7 +155,7 @@ def test_products_that_are_kept_as_well_are_elementwise():
         y = x * torch.ones_like(x)
         return y * y.mean(1, keepdim=True)
 
-    assert count_flops(Calls(gated), *SIZE) == 0
+    assert count_operators(Calls(gated), *SIZE).flops == 0
 
 
 def test_parameters_of_modules_that_do_not_run_are_not_named():
@@ -180,7 +180,7 @@ def test_fast_path_is_off_only_while_counting():
         torch.backends.mha.set_fastpath_enabled(before)
         try:
             with pytest.raises(ZeroDivisionError):
-                count_flops(Calls(lambda x: 1 / 0), *SIZE)
+                count_operators(Calls(lambda x: 1 / 0), *SIZE)
             assert torch.backends.mha.get_fastpath_enabled() is before
         finally:
             torch.backends.mha.set_fastpath_enabled(True)
@@ -207,12 +207,12 @@ def test_own_statement_replaces_what_is_not_counted_inside():
 
 def test_module_that_runs_twice_is_counted_twice():
     stated = Stated()
-    assert count_flops(nn.Sequential(stated, nn.Identity(), stated), *SIZE) == 2 * 7 * PIXELS
+    assert count_operators(nn.Sequential(stated, nn.Identity(), stated), *SIZE).flops == 2 * 7 * PIXELS
 
 
 def test_outermost_statement_counts():
     inner = Stated(nn.Conv2d(8, 8, 1))
-    assert count_flops(nn.Sequential(Stated(inner)), *SIZE) == 7 * PIXELS
+    assert count_operators(nn.Sequential(Stated(inner)), *SIZE).flops == 7 * PIXELS
 
 
 def conv_with(**attributes):
@@ -261,4 +261,4 @@ def test_count_without_computing_falls_back_to_computing_and_leaves_no_fake_tens
 def test_deformable_convolution_by_function():
     x = torch.zeros(1, 18, 16, 12)
     module = Calls(lambda map: deform_conv2d(map, x, torch.ones(4, 8, 3, 3), padding=1))
-    assert count_flops(module, *SIZE) == 2 * 4 * PIXELS * 8 * 9
+    assert count_operators(module, *SIZE).flops == 2 * 4 * PIXELS * 8 * 9

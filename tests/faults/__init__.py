@@ -161,7 +161,7 @@ FAULTS = [
     Fault("disk fills up during a checkpoint", full_disk, "stopped: .*has no space left.*" + GOES_ON, EPOCH, slow=True),
     Fault("W&B's process killed", without_wandb, NO_WANDB, "what W&B had not written; an event says so", slow=True),
     Fault("clock set on by a day, then back by two", with_clock([DAY, -DAY], *LATENCY), TOLD),
-    Fault("clock set on by a day, with trainer.time", with_clock([DAY], "trainer.time=0.004"), TIMED, slow=True),
+    Fault("clock set on by a day, with trainer.time", with_clock([DAY], "trainer.time=0.015"), TIMED, slow=True),
     Fault("blanks and Chinese characters in paths", odd_paths, "^finished after 1 epochs$", slow=True),
     Fault("HOME not set", homeless(None), r"status 0 without a traceback; \['finished'\]", slow=True),
     Fault("HOME not writable", homeless("/proc/no"), r"status 0 without a traceback; \['finished'\]", slow=True),

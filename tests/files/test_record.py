@@ -8,7 +8,8 @@ from tests.fabricate import GROUPS, latency_of, match_of, model_of
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.journal import Entry
 from yolo26_attention.files.latency import NoLatency, NoThroughput, Throughput
-from yolo26_attention.files.record import FORMAT, NewerFormatError, Record, replaced_best, set_aside
+from yolo26_attention.files.record import FORMAT, Record, replaced_best, set_aside
+from yolo26_attention.files.typed import NewerFormatError
 
 
 def record(**values):

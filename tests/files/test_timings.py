@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.fabricate import target_of
-from yolo26_attention.files.record import NewerFormatError
 from yolo26_attention.files.timings import FORMAT, Timings
+from yolo26_attention.files.typed import NewerFormatError
 
 RUNS = {"baseline": "baseline-s0", "acmix": "acmix-s0"}
 

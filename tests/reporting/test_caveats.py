@@ -262,9 +262,8 @@ def test_costs_that_only_some_seeds_have_are_no_cost_of_the_variant(tmp_path):
 
 def ran(identity, **training):
     """A variant of one run, as far as `unequal` reads it."""
-    return SimpleNamespace(
-        records=[SimpleNamespace(data={"identity": identity, "train": {"at": identity}}, training=training)]
-    )
+    data = {"identity": identity, "train": {"at": identity}}
+    return SimpleNamespace(records=[SimpleNamespace(data=data, training=training, checkpoints={})])
 
 
 def test_data_by_content_and_training_as_it_ran_are_compared():
@@ -276,7 +275,8 @@ def test_data_by_content_and_training_as_it_ran_are_compared():
     assert unequal(ran("b", batch=4, precision="fp16", imgsz=[32, 96]), base) == (
         "data.identity", "training.batch", "training.precision", "training.imgsz",
     )  # fmt: skip
-    assert unequal(SimpleNamespace(records=[SimpleNamespace()]), base) == ()
+    earlier = SimpleNamespace(records=[SimpleNamespace(data={}, training={}, checkpoints={})])
+    assert unequal(earlier, base) == ()
 
 
 def test_no_margin_is_so_small_that_untrained_scores_differ(tmp_path):

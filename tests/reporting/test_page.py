@@ -2,6 +2,7 @@
 
 import html
 import re
+import shlex
 from html.parser import HTMLParser
 
 import pytest
@@ -167,11 +168,12 @@ def test_the_scale_holds_the_difference_and_the_whole_margin(margin, tmp_path):
 
 def test_commands_are_quoted_and_runs_that_do_not_count_have_no_score(tmp_path):
     folders = [write_run(tmp_path, config_of({"name": "acmix"}, seed), 0.1234 + seed) for seed in (0, 1)]
-    override = "placement.sites=[p3, p4]"
-    runs = [{"run": f.name, "variant": "a", "seed": s, "overrides": [override]} for s, f in enumerate(folders)]
+    overrides = ["placement.sites=[p3, p4]", "data.yaml='my set.yaml'", "seed=0"]
+    runs = [{"run": f.name, "variant": "a", "seed": s, "overrides": overrides} for s, f in enumerate(folders)]
     declare(tmp_path, "made_up", runs)
     report(Options("made_up", str(tmp_path), resamples=0, looks=False))
     text = html.unescape((tmp_path / "studies" / "made_up" / "report" / "index.html").read_text())
-    assert f"python -m src.train '{override}' force=true" in text
+    (command,) = re.findall(r"python -m src.train (.*) force=true", text.split('id="reproduce"')[1])[:1]
+    assert shlex.split(command) == overrides
     assert "<td>0.1234</td>" in re.sub(" class=[^>]*", "", text)
     assert "1.1234" not in text.split('id="runs"')[1].split('id="reproduce"')[0]

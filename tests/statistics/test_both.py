@@ -28,14 +28,14 @@ def test_estimate_is_the_difference_of_means_with_unequal_numbers_of_seeds():
     assert (found.map50_95.estimate, found.map50.estimate) == pytest.approx(tuple(means[1] - means[0]))
     assert (found.seeds, found.images, found.groups) == ((3, 4), 20, None)
     assert found.covers == "covers the choice of 3 and 4 seeds and of 20 images"
-    assert found.low < found.estimate < found.high
+    assert found.map50_95.low < found.map50_95.estimate < found.map50_95.high
 
 
 def test_components_are_added_and_the_half_width_is_student_s():
-    found = compare(*networks(3, 4))
+    found = compare(*networks(3, 4)).map50_95
     variance = found.error_seeds**2 + found.error_images**2
     assert min(found.error_seeds, found.error_images) > 0
-    half = stats.t.ppf(0.975, found.map50_95.freedom) * np.sqrt(variance)
+    half = stats.t.ppf(0.975, found.freedom) * np.sqrt(variance)
     assert (found.low, found.high) == pytest.approx((found.estimate - half, found.estimate + half))
 
 
@@ -43,8 +43,8 @@ def test_the_same_networks_leave_images_alone():
     (run, *_), (better, *_) = networks(1, 1)
     found = compare([run] * 3, [better] * 3)
     drawn = resampled_map([run, better], resamples=100, generator=np.random.default_rng(0))
-    assert found.error_seeds == 0
-    assert found.error_images == pytest.approx((drawn[:, 1, 0] - drawn[:, 0, 0]).std(ddof=1))
+    assert found.map50_95.error_seeds == 0
+    assert found.map50_95.error_images == pytest.approx((drawn[:, 1, 0] - drawn[:, 0, 0]).std(ddof=1))
     assert found.map50_95.freedom == pytest.approx(19)
 
 
@@ -83,7 +83,7 @@ def test_groups_are_drawn_whole():
     drawn = resampled_map([*first, *other], resamples=100, generator=np.random.default_rng(0), groups=labels)
     error = (drawn[:, 2:, 0].mean(axis=1) - drawn[:, :2, 0].mean(axis=1)).std(ddof=1)
     assert found.groups == 4
-    assert found.error_images == pytest.approx(error)
+    assert found.map50_95.error_images == pytest.approx(error)
     assert found.covers.endswith("20 images in 4 groups")
 
 
@@ -94,7 +94,7 @@ def test_holds_what_is_true_where_an_interval_over_images_alone_does_not():
         generator = np.random.default_rng(number)
         skills = [*train(0, 3, generator, spread=0.3), *train(0, 3, generator, spread=0.3)]
         runs = photograph(skills, 20, generator, Population())
-        both = compare(runs[:3], runs[3:], resamples=25)
+        both = compare(runs[:3], runs[3:], resamples=25).map50_95
         alone = compare_images(
             {"baseline": dict(enumerate(runs[:3])), "other": dict(enumerate(runs[3:]))},
             resamples=25,

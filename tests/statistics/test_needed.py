@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from yolo26_attention.statistics import compare_seeds, power_of, seeds_needed
+from yolo26_attention.statistics import compare_seeds, seeds_needed, smallest_detectable
 
 
 def paired(df):
@@ -45,7 +45,8 @@ def test_a_study_with_so_many_seeds_decides_as_often_as_promised(variants):
     n = found.needed.seeds if found.needed is not None else None
     if n is None:
         pytest.fail(f"decided already: {found.words}")
-    assert 0.72 <= power_of(found.difference.mean, sd, n, variants) <= 0.9
+    least, most = (smallest_detectable(sd, n, variants, power=power) for power in (0.72, 0.9))
+    assert least <= found.difference.mean <= most
 
 
 def test_the_range_is_that_of_the_spread():

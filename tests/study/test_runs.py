@@ -51,7 +51,7 @@ def damaged(text):
         pytest.param(lambda output_dir: put(output_dir, "a", "running"), "interrupted", "was killed", id="killed"),
         pytest.param(lambda output_dir: put(output_dir, "a", "interrupted"), "interrupted", "is interr", id="stopped"),
         pytest.param(lambda output_dir: put(output_dir, "a", "failed", error="E"), "failed", "E", id="failed"),
-        pytest.param(lambda output_dir: None, "pending", "has not begun", id="pending"),
+        pytest.param(lambda output_dir: None, "pending", "not started", id="pending"),
     ],
 )
 def test_status_and_report_agree(happens, state, why, tmp_path):
@@ -121,6 +121,18 @@ def test_a_declaration_keeps_how_many_results_were_known_when_it_was_made(tmp_pa
     changed = written(dataclasses.replace(plan, margin=0.02))
     assert changed.known == 1
     assert changed.hash != first.hash
+
+
+def test_a_study_that_continues_untracked_was_declared_as_before(tmp_path):
+    plan = Declaration((0,), (0,), margin=0.01)
+    write_study(tmp_path, "s", "What?", "c", [entry("a"), entry("b", seed=1)], plan)
+    first = read_study(tmp_path, "s")
+    put(tmp_path, "a", "finished")
+    stored = plain(dataclasses.replace(first, declared=dataclasses.replace(first.declared, hash="12345678")))
+    study_file(tmp_path, "s").write_text(json.dumps(stored))  # an earlier version hashed otherwise
+    runs = [dataclasses.replace(run, overrides=[*run.overrides, "tracking=disabled"]) for run in first.runs]
+    write_study(tmp_path, "s", "What?", "c", runs, plan)
+    assert read_study(tmp_path, "s").declared == first.declared
 
 
 def put_study(output_dir, content):

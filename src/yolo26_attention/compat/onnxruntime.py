@@ -6,6 +6,7 @@ Ultralytics 8.4 passes providers without an option for TF32, which ONNX Runtime'
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import onnxruntime
 
@@ -20,11 +21,8 @@ def sessions_without_tf32() -> Iterator[None]:
     def session(*args: Any, providers: Any = None, **kwargs: Any) -> Any:
         return original(*args, providers=providers and [_without_tf32(each) for each in providers], **kwargs)
 
-    onnxruntime.InferenceSession = session
-    try:
+    with mock.patch.object(onnxruntime, "InferenceSession", session):
         yield
-    finally:
-        onnxruntime.InferenceSession = original
 
 
 def _without_tf32(provider: Any) -> Any:

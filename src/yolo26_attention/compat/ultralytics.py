@@ -25,12 +25,8 @@ def without_flops_line() -> Iterator[None]:
     Ultralytics also counts masked and shifted products of attention, always at 640 px, and prints the result without an
     image size: 33.6 GFLOPs for ACmix's 6.1. This program prints its own count.
     """
-    counted = torch_utils.get_flops
-    torch_utils.get_flops = lambda *_, **__: 0.0  # Ultralytics omits a count of 0
-    try:
+    with mock.patch.object(torch_utils, "get_flops", return_value=0.0):  # Ultralytics omits a count of 0
         yield
-    finally:
-        torch_utils.get_flops = counted
 
 
 @contextmanager
@@ -56,13 +52,8 @@ def restricted_loading(known: Sequence[Callable[..., Any] | tuple[Callable[..., 
     Args:
         known: what to allow beside Ultralytics' own classes, as in `torch.serialization.safe_globals`.
     """
-    before = tasks.SAFE_LOAD
-    tasks.SAFE_LOAD = True
-    try:
-        with torch.serialization.safe_globals(list(known)):
-            yield
-    finally:
-        tasks.SAFE_LOAD = before
+    with mock.patch.object(tasks, "SAFE_LOAD", True), torch.serialization.safe_globals(list(known)):
+        yield
 
 
 def replace_label_cache(read: Callable[..., Any], hash_paths: Callable[..., str]) -> None:

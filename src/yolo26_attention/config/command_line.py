@@ -12,12 +12,14 @@ from typing import NoReturn
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import config_errors
+from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.plain_yaml import parse_yaml
 from yolo26_attention.config.recipe import recipe_for
+from yolo26_attention.config.registration import register_configs
 from yolo26_attention.config.schema import SCHEMAS, Config
 from yolo26_attention.config.words import refuse_word
 
-# Whether the user set HYDRA_FULL_ERROR=1; `one_line_errors` sets it for Hydra in any case.
+# Whether the user set HYDRA_FULL_ERROR=1; `_one_line_errors` sets it for Hydra in any case.
 _TRACEBACKS = ContextVar("tracebacks", default=False)
 # What `tell_recipe` says; None if the command chose a recipe itself.
 _RECIPE: ContextVar[str | None] = ContextVar("recipe", default=None)
@@ -49,7 +51,22 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def one_line_errors(schema: type = Config) -> Iterator[None]:
+def hydra_command(advice: str, schema: type = Config) -> Iterator[None]:
+    """Prepare a command that Hydra reads, and answer a refusal or Ctrl-C in the block with one line.
+
+    Args:
+        advice: what to do after Ctrl-C.
+        schema: of the whole configuration.
+    """
+    with interruptible_command(advice):
+        register_configs()
+        with _one_line_errors(schema):
+            check_command_line(sys.argv[1:])
+            yield
+
+
+@contextmanager
+def _one_line_errors(schema: type) -> Iterator[None]:
     """Exit with a message, a line for each thing that is wrong, if the block, or Hydra in it, refuses the command.
 
     Flags may stand anywhere in the command, and data other than the digits choose `trainer=full`. With

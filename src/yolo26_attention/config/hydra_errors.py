@@ -21,6 +21,7 @@ from omegaconf.errors import (
 )
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.config.schema import SCHEMAS, Config
 from yolo26_attention.config.unknown import SHOWN, given, no_such_key, no_such_option, with_others
 
@@ -235,11 +236,8 @@ def _default(schema: Any, name: str) -> str | None:
     """The default of an option in command-line notation; None if it has no printable value."""
     field = schema.__dataclass_fields__[name]
     value = field.default if field.default_factory is MISSING else field.default_factory()
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list) and value:
-        return f"[{','.join(map(str, value))}]"
-    return str(value) if isinstance(value, int | float | str) and value != "???" else None
+    printable = isinstance(value, bool | int | float | str | list) and value not in ("???", [])
+    return as_override(value) if printable else None
 
 
 def _first_line(error: Exception) -> str:

@@ -106,11 +106,12 @@ def given_overrides() -> list[str]:
 def _interpolated_lists(config: DictConfig) -> Iterator[tuple[str, str]]:
     """Full keys of list options that are given by an interpolation, which OmegaConf does not check, and its text."""
     for key, node in config.items_ex(resolve=False):
-        if not OmegaConf.is_interpolation(config, key):
+        name = str(key)
+        if not OmegaConf.is_interpolation(config, name):
             if isinstance(node, DictConfig):
-                yield from ((f"{key}.{name}", written) for name, written in _interpolated_lists(node))
+                yield from ((f"{name}.{inner}", written) for inner, written in _interpolated_lists(node))
         elif isinstance(node, ListConfig):
-            yield str(key), str(OmegaConf.to_container(node, resolve=False))
+            yield name, str(OmegaConf.to_container(node, resolve=False))
 
 
 def added_keys(config: DictConfig) -> list[str]:

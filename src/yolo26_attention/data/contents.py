@@ -42,14 +42,12 @@ class ImageFile:
     """An image.
 
     Attributes:
-        size: in bytes.
         changed_at: mtime in seconds.
         file: device and inode, the same for all names of the file.
         digest: SHA-256 of its bytes.
         fault: why it cannot be used, as words that follow its path; None if it can.
     """
 
-    size: int
     changed_at: float
     file: tuple[int, int]
     digest: str
@@ -60,7 +58,6 @@ class ImageFile:
 class LabelFile:
     """A label file, with its mtime in seconds and the SHA-256 of its bytes."""
 
-    size: int
     changed_at: float
     digest: str
     labels: Labels
@@ -106,7 +103,7 @@ class Contents:
             digest, fault = found[at] if at in found else (str(self._images_before[path][0]), None)
             if fault is None and (at not in found or stat.settled):
                 self._images[path] = [digest, *stat.key]
-            files.append(ImageFile(stat.size, stat.changed_at, stat.file, digest, fault))
+            files.append(ImageFile(stat.changed_at, stat.file, digest, fault))
         return files
 
     def label(self, path: Path) -> LabelFile | None:
@@ -122,7 +119,7 @@ class Contents:
             labels = read_labels(content, self._classes, self._keypoints)
         if labels.fault is None:
             self._labels[str(path)] = [digest, labels.objects, labels.repeated]
-        return LabelFile(len(content), path.stat().st_mtime, digest, labels)
+        return LabelFile(path.stat().st_mtime, digest, labels)
 
     def keep(self) -> None:
         """Write the cache for the next start; warn if it cannot be written."""
@@ -151,7 +148,6 @@ class Contents:
 
 @dataclass(frozen=True)
 class _Stat:
-    size: int
     changed_at: float
     file: tuple[int, int]
     key: Seen
@@ -169,4 +165,4 @@ def _image_stat(path: str) -> _Stat:
         latest = max(latest, array.st_mtime_ns, array.st_ctime_ns)
     except OSError:
         pass
-    return _Stat(stat.st_size, stat.st_mtime, (stat.st_dev, stat.st_ino), key, time.time_ns() - latest > SETTLED_NS)
+    return _Stat(stat.st_mtime, (stat.st_dev, stat.st_ino), key, time.time_ns() - latest > SETTLED_NS)

@@ -93,9 +93,9 @@ def build_digits(
         test_images: number of test images. With any, the scans of the validation images are shared between the two
             splits, so the validation images are others than without.
 
-        Raises:
-            ValueError: if an option is out of range.
-            OSError: if the cache cannot be written.
+    Raises:
+        ValueError: if an option is out of range.
+        OSError: if the cache cannot be written.
     """
     options = _Options(train_images, val_images, imgsz, seed, test_images)
     folder = Path(cache).absolute() / options.folder()

@@ -29,8 +29,8 @@ def split_images(yaml: Path, split: str, fraction: float | int = 1.0) -> list[Pa
         split: train or val.
         fraction: part of the images to use, as `trainer.fraction`.
 
-        Raises:
-            DatasetMissingError: if the split or one of its images does not exist.
+    Raises:
+        DatasetMissingError: if the split or one of its images does not exist.
         DatasetInvalidError: if the YAML or a list of images cannot be used.
     """
     value = str(yaml)
@@ -71,8 +71,8 @@ def find_sources(
         content: content of the YAML.
         download: let Ultralytics download missing files, if the YAML has a `download`.
 
-        Raises:
-            DatasetMissingError: if something is missing or cannot be downloaded.
+    Raises:
+        DatasetMissingError: if something is missing or cannot be downloaded.
         DatasetInvalidError: if Ultralytics refuses the YAML.
     """
     fetching = bool(download and content.get("download"))

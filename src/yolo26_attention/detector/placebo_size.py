@@ -88,17 +88,13 @@ def match_placebo(
     got = count(*best)
     if not wanted or abs(got - wanted) / wanted > TOLERANCE:
         nearest = min((count(*size) for size in sizes), key=lambda number: abs(number - wanted))
-        way_out = "match something larger"
+        unit, way_out = "parameters", "match something larger"
         if match.by == "flops":
-            way_out = "use placebo.by=parameters, or " + way_out
+            unit, way_out = "FLOPs", f"use placebo.by=parameters, or {way_out}"
         raise ValueError(
-            f"placebo.matches={match.name} has {wanted:,} {_unit(match.by)} at {place}, but the nearest placebo has "
+            f"placebo.matches={match.name} has {wanted:,} {unit} at {place}, but the nearest placebo has "
             f"{nearest:,}, not within {TOLERANCE:.0%}; {way_out}"
         )
     hidden, kernel, bias = best
     matched = {"by": match.by, "wanted": wanted, "got": got, "mismatch": got / wanted - 1}
     return {"hidden": hidden, "kernel": kernel, "bias": bias}, matched
-
-
-def _unit(by: str) -> str:
-    return {"parameters": "parameters", "flops": "FLOPs"}[by]

@@ -62,8 +62,8 @@ def check_target(key: str, target: Any, trust: Trust) -> None:
         target: dotted path of a class.
         trust: what may run.
 
-        Raises:
-            ValueError: with the file and the way out.
+    Raises:
+        ValueError: with the file and the way out.
     """
     if not isinstance(target, str):
         raise ValueError(f"{key}={target} is not a dotted path; write MODULE.CLASS")

@@ -12,7 +12,7 @@ from yolo26_attention.evaluation.detections import Detections
 
 KINDS = ("class", "localisation", "both", "duplicate", "background", "missed")
 FOREGROUND, BACKGROUND = 0.5, 0.1  # TIDE's thresholds of IoU
-CONFIDENCE = 0.25  # what Ultralytics shows by default
+CONFIDENCE = 0.25  # the least of a detection that counts; what Ultralytics shows by default
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Errors:
     objects: NDArray[np.int64]
 
 
-def count_errors(kept: Detections, confidence: float = CONFIDENCE) -> Errors:
+def count_errors(kept: Detections) -> Errors:
     """Count the errors of each kind, image by image.
 
     In descending order of confidence, a detection finds the free object of its class that it overlaps most, from an IoU
@@ -37,15 +37,14 @@ def count_errors(kept: Detections, confidence: float = CONFIDENCE) -> Errors:
     a found object of its class; `background`, at most 0.1 with any object; `both`, the rest. `missed` are objects that
     no detection finds and that no localisation or class error covers.
 
-    TIDE counts all detections and weighs kinds by the AP that is lost; here those from a confidence on are counted.
+    TIDE counts all detections and weighs kinds by the AP that is lost; here those from `CONFIDENCE` on are counted.
 
     Args:
         kept: detections and objects of a run.
-        confidence: the least confidence of a detection that counts.
     """
     counts = np.zeros((len(kept.images), len(KINDS)), dtype=np.int64)
     objects = np.bincount(kept.object_image, minlength=len(kept.images)).astype(np.int64)
-    for image, own, there in _by_image(kept, confidence):
+    for image, own, there in _by_image(kept):
         iou = overlaps(kept.boxes[own], kept.object_boxes[there])
         counts[image] = _kinds(iou, kept.cls[own][:, None] == kept.object_cls[there][None])
     return Errors(counts, objects)
@@ -88,7 +87,7 @@ def _kinds(iou: NDArray[np.floating], same: NDArray[np.bool_]) -> list[int]:
     return list(kinds.values())
 
 
-def confusion(kept: Detections, classes: int, confidence: float = CONFIDENCE) -> NDArray[np.int64]:
+def confusion(kept: Detections, classes: int) -> NDArray[np.int64]:
     """Count what objects of each class were taken for.
 
     Detections and objects are paired regardless of class, by descending IoU from 0.5; Ultralytics' matrix pairs from
@@ -97,14 +96,13 @@ def confusion(kept: Detections, classes: int, confidence: float = CONFIDENCE) ->
     Args:
         kept: detections and objects of a run.
         classes: number of classes.
-        confidence: the least confidence of a detection that counts.
 
     Returns:
         (classes + 1, classes + 1): rows are classes of objects, columns those of detections. The last row is background
         that was detected, the last column are objects that were missed.
     """
     matrix = np.zeros((classes + 1, classes + 1), dtype=np.int64)
-    for _, own, there in _by_image(kept, confidence):
+    for _, own, there in _by_image(kept):
         iou = overlaps(kept.boxes[own], kept.object_boxes[there])
         predicted, actual = kept.cls[own], kept.object_cls[there]
         free, missed = np.ones(len(own), dtype=bool), np.ones(len(there), dtype=bool)
@@ -118,9 +116,9 @@ def confusion(kept: Detections, classes: int, confidence: float = CONFIDENCE) ->
     return matrix
 
 
-def _by_image(kept: Detections, confidence: float) -> list[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
+def _by_image(kept: Detections) -> list[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
     """Each image with the indices of its detections, in descending order of confidence, and of its objects."""
-    shown = np.flatnonzero(kept.conf >= confidence)
+    shown = np.flatnonzero(kept.conf >= CONFIDENCE)
     shown = shown[np.argsort(kept.image[shown], kind="stable")]
     there = np.argsort(kept.object_image, kind="stable")
     images = np.arange(len(kept.images) + 1)

@@ -31,11 +31,6 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_flops(model: nn.Module, channels: int, height: int, width: int) -> int:
-    """FLOPs of `count_operators` alone."""
-    return count_operators(model, channels, height, width).flops
-
-
 def count_operators(model: nn.Module, channels: int, height: int, width: int) -> Counted:
     """Count the FLOPs (two per multiply-add) of the operators that run on one map of (channels, height, width).
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 PARTIAL = ".partial"
@@ -36,7 +37,7 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         OSError: if the content cannot be flushed or moved; the existing file stays.
     """
-    for leftover in path.parent.glob(f"{_escaped(path.name)}.*{PARTIAL}"):
+    for leftover in path.parent.glob(f"{escape(path.name)}.*{PARTIAL}"):
         with suppress(FileNotFoundError):  # another process was faster
             if time.time() - leftover.stat().st_mtime > ABANDONED_SECONDS:
                 leftover.unlink()
@@ -79,7 +80,3 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)

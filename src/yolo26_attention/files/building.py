@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 STALE_SECONDS = 3600  # a temporary folder this old belongs to a builder that was killed
@@ -44,7 +45,7 @@ def discard_folder(folder: Path) -> None:
 
 
 def _remove_stale(folder: Path) -> None:
-    for old in folder.parent.glob(f".{folder.name}.*"):
+    for old in folder.parent.glob(f".{escape(folder.name)}.*"):
         with suppress(FileNotFoundError):  # its owner finished in the meantime
             if time.time() - old.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)

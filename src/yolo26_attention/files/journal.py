@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from yolo26_attention.durations import typical_epoch
 from yolo26_attention.files.atomic import write_atomically
 
 log = logging.getLogger(__name__)
+LATEST = 5  # epochs from which the next ones are estimated; the first one is often slower
 
 
 class Trait(Enum):
@@ -106,7 +107,7 @@ def epochs(entries: Iterable[Entry]) -> list[Epoch]:
 def epoch_seconds(entries: Iterable[Entry]) -> float | None:
     """How long an epoch of a training takes with its validation, in seconds; None if the journal does not tell.
 
-    The time between the processes of a resumed training does not count.
+    It is the median of the latest epochs. The time between the processes of a resumed training does not count.
     """
     began: float | None = None
     seconds = []
@@ -115,7 +116,7 @@ def epoch_seconds(entries: Iterable[Entry]) -> float | None:
             seconds.append(entry.time - began)
         if entry.event in {Kind.TRAINING, Kind.RESUME, Kind.EPOCH}:
             began = entry.time
-    return typical_epoch(seconds)
+    return median(seconds[-LATEST:]) if seconds else None
 
 
 def append_entry(journal: Path, kind: Kind, **details: Any) -> None:

@@ -29,7 +29,7 @@ from yolo26_attention.files.journal import Entry
 from yolo26_attention.files.latency import Latency, NoLatency
 from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS, recorded
 from yolo26_attention.files.model import ParameterGroup, TrainedModel
-from yolo26_attention.files.typed import parse, plain
+from yolo26_attention.files.typed import NewerFormatError, plain, read_file
 
 Split = Literal["val", "test"]
 LATENCY_RATIO = "latency_ratio"
@@ -64,10 +64,6 @@ class RunHeldError(RunSkippedError):
 
 class ObjectiveError(RuntimeError):
     """A finished run lacks the value of an objective."""
-
-
-class NewerFormatError(ValueError):
-    """A later version of the program wrote the file; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -206,8 +202,7 @@ class Record:
         if not path.exists():
             return None
         try:
-            read_json(path, FORMAT)
-            return parse(cls, path.read_bytes())
+            return read_file(cls, path, FORMAT)
         except NewerFormatError:
             raise
         except ValueError as error:
@@ -218,31 +213,6 @@ def common_split(records: Iterable[Record]) -> Split:
     """The split on which records are compared: test if all have a score on the same test images, else val."""
     identities = {None if record.test is None else record.test.identity for record in records}
     return "test" if len(identities) == 1 and None not in identities else "val"
-
-
-def read_json(path: Path, newest: int) -> dict[str, Any]:
-    """Read the JSON object in a file of this program, with any fields.
-
-    Args:
-        path: path of the file.
-        newest: the newest format that this version of the program reads.
-
-    Raises:
-        NewerFormatError: if a later version of the program wrote it.
-        ValueError: if it is not valid JSON, or not an object.
-    """
-    content = json.loads(path.read_bytes())
-    if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__}, not fields")
-    found = content.get("format", 0)
-    if not isinstance(found, int):
-        raise ValueError(f"its format is {found!r}, not a number")
-    if found > newest:
-        raise NewerFormatError(
-            f"{path} has format {found}, but this version of the program reads formats up to {newest}; upgrade the "
-            "program, or choose another output_dir"
-        )
-    return content
 
 
 def replaced_best(record: Record, folder: Path) -> str | None:

@@ -1,15 +1,12 @@
 """timings.json of a study: what its variants cost, each target timed in one process. Free of torch."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.latency import Latency, Ratio
-from yolo26_attention.files.record import read_json
-from yolo26_attention.files.typed import parse, plain
+from yolo26_attention.files.typed import read_file, write_file
 
 # Format of timings.json, with the same rule as for records.
 FORMAT = 1
@@ -81,7 +78,7 @@ class Timings:
 
     def write(self, path: Path) -> None:
         """Replace the file atomically."""
-        write_atomically(path, json.dumps({"format": FORMAT, **plain(self)}, indent=2) + "\n")
+        write_file(path, self, FORMAT)
 
     @classmethod
     def read(cls, path: Path) -> "Timings":
@@ -91,7 +88,4 @@ class Timings:
             NewerFormatError: if a later version of the program wrote it.
             ValueError: if it is damaged.
         """
-        if not path.exists():
-            return cls()
-        read_json(path, FORMAT)
-        return parse(cls, path.read_bytes())
+        return read_file(cls, path, FORMAT) if path.exists() else cls()

@@ -1,13 +1,54 @@
 """Dataclasses to and from the JSON on disk. Unknown keys are ignored, so that earlier versions read later files."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from yolo26_attention.files.atomic import write_atomically
+
 T = TypeVar("T")
 _adapters: dict[type, TypeAdapter[Any]] = {}  # building one takes milliseconds
+
+
+class NewerFormatError(ValueError):
+    """A later version of the program wrote the file; the message says what to do."""
+
+
+def read_file(kind: type[T], path: Path, newest: int) -> T:
+    """Read an instance of a dataclass from a JSON file of this program.
+
+    Args:
+        kind: the dataclass.
+        path: path of the file.
+        newest: the newest format that this version of the program reads.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        NewerFormatError: if a later version of the program wrote it.
+        ValueError: if it is not valid JSON, not an object, or does not fit the dataclass.
+    """
+    text = path.read_bytes()
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not fields")
+    found = content.get("format", 0)
+    if not isinstance(found, int):
+        raise ValueError(f"its format is {found!r}, not a number")
+    if found > newest:
+        raise NewerFormatError(
+            f"{path} has format {found}, but this version of the program reads formats up to {newest}; upgrade the "
+            "program, or choose another output_dir"
+        )
+    return parse(kind, text)
+
+
+def write_file(path: Path, instance: Any, version: int) -> None:
+    """Replace a JSON file by a dataclass atomically, with the version of its format."""
+    write_atomically(path, json.dumps({"format": version, **plain(instance)}, indent=2) + "\n")
 
 
 def parse(kind: type[T], text: str | bytes) -> T:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -126,14 +126,8 @@ def validate_deployed(
     arguments = {"data": data, "imgsz": imgsz, "batch": batch, "device": str(device), "plots": False, "task": "detect"}
     arguments["single_cls"] = single_cls
     checked = DetectionValidator(args={**arguments, "verbose": False, "save_dir": folder})
-    looked_up: Any = validator
-    loading = looked_up.AutoBackend
-    looked_up.AutoBackend = lambda *args, **kwargs: network
-    try:
-        with cpu_threads(None):
-            results = checked()
-    finally:
-        looked_up.AutoBackend = loading
+    with mock.patch.object(validator, "AutoBackend", return_value=network), cpu_threads(None):
+        results = checked()
     return float(results[ULTRALYTICS[MAP50_95]])
 
 

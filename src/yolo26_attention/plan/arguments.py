@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.config.run_config import RunConfig, plain_group
 from yolo26_attention.config.schema import LatencyConfig, TrainerConfig
 from yolo26_attention.data.datasets import Dataset
@@ -144,7 +144,5 @@ def check_latency(latency: LatencyConfig, device: torch.device) -> None:
         raise ConfigError(
             f"latency.threads={latency.threads} has no effect on {device.type}; leave it out, or use latency.device=cpu"
         )
-    try:
+    with as_config_error():
         check_backend(latency.backend, measured_precision(latency.precision, device.type == "cuda"), device)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error

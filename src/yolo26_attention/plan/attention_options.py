@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from yolo26_attention.attention.options import BASELINE, resolve_options
-from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.config.run_config import OwnPlaceboConfig, RunConfig
 from yolo26_attention.config.schema import SCHEMAS, PlaceboConfig
 from yolo26_attention.detector.importing import find_class
@@ -27,7 +27,8 @@ def resolve_attention(attention: Mapping[str, Any], trust: Trust) -> Mapping[str
     compile_from_source()
     missing = [key for key in ("name", "_target_") if key not in attention]
     if "_target_" in attention:
-        _check_trust("attention._target_", attention["_target_"], trust)
+        with as_config_error():
+            check_target("attention._target_", attention["_target_"], trust)
     shipped = SCHEMAS["attention"].get(attention.get("name", ""))
     if shipped is not None and attention.get("_target_") != getattr(shipped, "_target_", None):
         raise ConfigError(
@@ -61,7 +62,7 @@ def specify_graft(config: RunConfig, trust: Trust, key: str = "") -> Graft | Non
     Raises:
         ConfigError: if the options of a placebo do not fit what it matches.
     """
-    if config.attention["name"] == "baseline":
+    if config.attention["name"] == BASELINE:
         return None
     options = {name: value for name, value in config.attention.items() if name not in ABOUT_CLASS}
     return Graft(
@@ -95,7 +96,8 @@ def _match(config: RunConfig, trust: Trust) -> Match:
         target, options = resolve_options(placebo.matches, given)
     except ValueError as error:
         raise ConfigError(f"placebo.matches={placebo.matches}: {error}") from error
-    _check_trust("placebo.matches", target, trust)
+    with as_config_error():
+        check_target("placebo.matches", target, trust)
     return Match(placebo.matches, target, options, placebo.by.value, config.trainer.imgsz)
 
 
@@ -118,11 +120,4 @@ def _source(target: str) -> str | None:
     try:
         return imported_fingerprint(find_class(target))
     except (ValueError, TypeError) as error:
-        raise ConfigError(str(error)) from error
-
-
-def _check_trust(key: str, target: Any, trust: Trust) -> None:
-    try:
-        check_target(key, target, trust)
-    except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.files.locks import only_within_this_machine
 from yolo26_attention.training.hardware import find_device
 
@@ -42,16 +42,14 @@ def writable_folder(output_dir: str) -> Path:
     return path
 
 
+@as_config_error()
 def training_device(name: str | None) -> torch.device:
     """Find the device of `trainer.device`.
 
     Raises:
         ConfigError: if it does not exist.
     """
-    try:
-        return find_device(name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    return find_device(name)
 
 
 def latency_device(name: str | None, training: torch.device) -> torch.device:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.config.models import MODELS, unknown_model
 from yolo26_attention.config.run_config import OwnModelConfig
 from yolo26_attention.config.schema import ModelConfig
@@ -30,8 +30,6 @@ def resolve_model(model: ModelConfig, typed: Sequence[str] = ()) -> ModelConfig:
     named = any(override.startswith(("model=", "model.name=")) for override in typed)
     if model.name != path.stem and (named or model.name != DEFAULT):
         raise ConfigError(f"model.name={model.name} has no effect on model.yaml={model.yaml}; give one of the two")
-    try:
+    with as_config_error():
         digest = network_digest(path)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
     return OwnModelConfig(path.stem, model.weights, str(path), digest)

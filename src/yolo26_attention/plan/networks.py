@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import LatencyConfig
 from yolo26_attention.data.datasets import Dataset
@@ -93,18 +93,14 @@ class Networks:
             self._check_freeze(config.trainer.freeze, config.optimizer.attention.frozen, unseeded, network)
         return tuple(dataclasses.replace(graft, seed=config.seed) for graft in there), sites
 
+    @as_config_error()
     def _read_source(self, weights: Path, network: Network, trust: Trust) -> nn.Module:
-        try:
-            return check_weights(weights, self._stock(network)[0], trust)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        return check_weights(weights, self._stock(network)[0], trust)
 
     def _try_graft(self, grafts: tuple[Graft, ...], network: Network, use: Use) -> tuple[tuple[Graft, ...], list[str]]:
         stock, sites = self._stock(network)
-        try:
+        with as_config_error():
             prepared = prepare(stock, *grafts, sites=sites, use=use)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
         return prepared.grafts, [site.name for site in prepared.sites]
 
     def _refuse_lost_graft(self, weights: Path, grafts: tuple[Graft, ...], network: Network, trust: Trust) -> None:
@@ -117,11 +113,9 @@ class Networks:
         if (changed := _code_changed(weights)) is not None:
             log.warning("model.weights=%s: %s; its learned values are loaded into today's code", weights, changed)
 
+    @as_config_error()
     def _try_freeze(self, freeze: Any, graft_frozen: bool, grafts: tuple[Graft, ...], network: Network) -> None:
-        try:
-            check_freeze(self._joined(network, grafts), freeze, graft_frozen)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        check_freeze(self._joined(network, grafts), freeze, graft_frozen)
 
     def _joined(self, network: Network, grafts: tuple[Graft, ...]) -> nn.Module:
         """A copy of the stock model with the graft in it."""
@@ -130,11 +124,9 @@ class Networks:
         return model
 
 
+@as_config_error()
 def _weights(name: str | None) -> Path | None:
-    try:
-        return None if name is None else find_weights(name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    return None if name is None else find_weights(name)
 
 
 def _stock(network: Network) -> tuple[nn.Module, Mapping[str, Site]]:

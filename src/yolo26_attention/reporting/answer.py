@@ -11,7 +11,7 @@ from yolo26_attention.reporting.cost_columns import timed_on
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_sentence, interaction_sentence
 from yolo26_attention.reporting.scored import flattered
-from yolo26_attention.reporting.signs import interval, minus, signed
+from yolo26_attention.reporting.signs import interval, listed, minus, signed
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Comparison, compare_seeds, shrunken
 from yolo26_attention.study.targets import short_names
@@ -176,8 +176,7 @@ def _cost(results: Results, variant: Variant, reference: Variant, subject: str =
             parts.append(text)
     if not parts:
         return "Its cost was not measured."
-    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"{subject} takes {listed}."
+    return f"{subject} takes {listed(parts)}."
 
 
 def _elsewhere(results: Results, variant: Variant) -> list[str]:
@@ -257,7 +256,7 @@ def _corrected(results: Results, variant: Variant) -> str | None:
     found = shrunken([c.mean for c in rivals], errors, float(np.mean(shared)))
     return (
         f"As the highest of {len(rivals)} variants it was probably lucky, too; corrected for that choice, the "
-        f"difference is {signed(found.estimate)}."
+        f"difference is {signed(found)}."
     )
 
 

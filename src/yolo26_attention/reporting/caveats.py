@@ -71,11 +71,12 @@ def _without_copies(runs: Iterable[StudyRun]) -> Iterator[StudyRun]:
 
 def facts(record: Record) -> dict[str, Any]:
     """What a comparison must hold equal and no configuration shows: data and weights by content, training as it ran."""
-    training = flatten({"training": getattr(record, "training", None) or {}})
+    training = flatten({"training": record.training})
     found = {key: value for key, value in training.items() if key not in NOT_COMPARED}
-    identity = (getattr(record, "data", None) or {}).get("identity")
-    weights = (getattr(record, "checkpoints", None) or {}).get("weights")
-    contents = {"data.identity": identity, "model.weights by content": weights}
+    contents = {
+        "data.identity": record.data.get("identity"),
+        "model.weights by content": record.checkpoints.get("weights"),
+    }
     return {key: value for key, value in contents.items() if value is not None} | found
 
 

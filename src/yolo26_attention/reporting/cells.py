@@ -45,7 +45,7 @@ def mean_of(results: Results, number: str, scale: float, with_sd: bool) -> Calla
         estimate = mean_interval(known, results.level)
         assert estimate.mean is not None, "there is a finite value"
         detail = f"± {estimate.sd:.{digits}f}" if with_sd and estimate.sd is not None else ""
-        return Cell(f"{estimate.mean:.{digits}f}", estimate.mean, detail, _spread(estimate))
+        return Cell(f"{estimate.mean:.{digits}f}", estimate.mean, detail, spread_of(estimate))
 
     return fill
 
@@ -72,7 +72,8 @@ def signed_cell(value: float, bounds: tuple[float, float] | None, digits: int = 
     return Cell(minus(f"{value:+.{digits}f}"), value, interval, {"low": low, "high": high})
 
 
-def _spread(estimate: Estimate) -> dict[str, float | None]:
+def spread_of(estimate: Estimate) -> dict[str, float | None]:
+    """Deviation and bounds of an estimate, by suffix."""
     return {"sd": estimate.sd, "low": estimate.low, "high": estimate.high}
 
 
@@ -131,4 +132,4 @@ def ratio_of(estimate: Estimate) -> Cell:
     if estimate.mean is None:
         return Cell("")
     bounds = "" if estimate.low is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
-    return Cell(f"{estimate.mean:.3f}", estimate.mean, bounds, _spread(estimate))
+    return Cell(f"{estimate.mean:.3f}", estimate.mean, bounds, spread_of(estimate))

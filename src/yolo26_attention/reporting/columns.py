@@ -12,6 +12,7 @@ from yolo26_attention.reporting.cells import (
     over_images,
     p_value,
     paired,
+    spread_of,
     verdict_of,
 )
 from yolo26_attention.reporting.column import Column
@@ -128,8 +129,7 @@ def _mean(results: Results, values: Callable[[Variant], list[float]]) -> Callabl
         if estimate.mean is None:
             return Cell("")
         detail = "" if estimate.sd is None else f"± {estimate.sd:.4f}"
-        spread = {"sd": estimate.sd, "low": estimate.low, "high": estimate.high}
-        return Cell(minus(f"{estimate.mean:.4f}"), estimate.mean, detail, spread)
+        return Cell(minus(f"{estimate.mean:.4f}"), estimate.mean, detail, spread_of(estimate))
 
     return fill
 

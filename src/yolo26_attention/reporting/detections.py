@@ -13,13 +13,13 @@ from PIL import Image
 
 from yolo26_attention.data.data_yaml import DatasetError, class_names
 from yolo26_attention.evaluation.detections import Detections, read_matches
+from yolo26_attention.evaluation.errors import CONFIDENCE
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, rendered, styled
 from yolo26_attention.reporting.variant import Variant
 
-SHOWN_CONFIDENCE = 0.25  # what Ultralytics shows by default
 EACH_WAY = 2
 MOST_PIXELS = 320  # of a side, so that photographs do not make the page heavy
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -56,7 +56,7 @@ def draw_detections(said: Answer) -> Picture | None:
     return Picture(
         "detections",
         "Where the detections differ most",
-        f"Detections with a confidence of at least {SHOWN_CONFIDENCE:g}, seed {seed}: blue matches an object at "
+        f"Detections with a confidence of at least {CONFIDENCE:g}, seed {seed}: blue matches an object at "
         f"IoU 0.5, orange does not. These are the images where one network gains most over the other, both ways: "
         f"{shown}.",
         f"Images with objects, detections of {reference.label} and of {label} side by side.",
@@ -116,7 +116,7 @@ def extremes(gain: NDArray[np.float64], each_way: int) -> list[int]:
 
 def _quality(kept: Detections) -> NDArray[np.float64]:
     """Of every image: right detections, averaged over IoU thresholds, less wrong ones."""
-    shown = kept.conf >= SHOWN_CONFIDENCE
+    shown = kept.conf >= CONFIDENCE
     worth = kept.tp[shown].mean(axis=1) - ~kept.tp[shown, 0]
     # With weights NumPy sums floats, which its stub does not say.
     return np.bincount(kept.image[shown], worth, minlength=len(kept.images))  # type: ignore[return-value]
@@ -147,7 +147,7 @@ def _draw_objects(panel: Axes, kept: Detections, index: int, scale: float, names
 
 
 def _draw_boxes(panel: Axes, kept: Detections, index: int, scale: float, names: dict[int, str]) -> None:
-    for at in np.flatnonzero((kept.image == index) & (kept.conf >= SHOWN_CONFIDENCE)):
+    for at in np.flatnonzero((kept.image == index) & (kept.conf >= CONFIDENCE)):
         name = names.get(int(kept.cls[at]), "")
         colour = RIGHT if kept.tp[at, 0] else WRONG
         _box(panel, kept.boxes[at] * scale, colour, f"{name} {kept.conf[at]:.2f}", "-" if kept.tp[at, 0] else "--")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.style import (
@@ -60,25 +61,32 @@ def look_of(variant: Variant, results: Results) -> dict[str, str]:
     return {"color": colour_of(index), "marker": marker_of(index), "linestyle": dashes_of(index)}
 
 
+def forest_axes(labels: Sequence[str], margin: float, measured: str) -> tuple[Figure, Axes]:
+    """Axes with a row for each label, zero as a line, and a band of differences that do not matter."""
+    figure, (axes,) = new_figure(1.2 + 0.34 * len(labels))
+    axes.axvspan(-margin, margin, color=GRID, alpha=0.6, linewidth=0, zorder=0)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.set_yticks(range(len(labels)), labels, color=INK)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(measured)
+    return figure, axes
+
+
 def forest(results: Results) -> Picture | None:
     """Differences to the baseline, largest first."""
     compared = results.judged[:MOST_IN_FOREST]
     if not compared:
         return None
     with styled():
-        figure, (axes,) = new_figure(1.2 + 0.34 * len(compared))
-        axes.axvspan(-results.margin, results.margin, color=GRID, alpha=0.6, linewidth=0, zorder=0)
-        axes.axvline(0, color=MUTED, linewidth=1)
+        labels = [each.variant.label for each in compared]
+        figure, axes = forest_axes(labels, results.margin, f"difference of {results.study.score_name} to the baseline")
         for row, each in enumerate(compared):
             look = look_of(each.variant, results)
             _bar(axes, each.comparison.difference, row, look["color"], vertical=False)
             axes.plot(each.mean, row, look["marker"], color=look["color"], markersize=6)
             paired = [score - each.reference.scores.get(seed, math.nan) for seed, score in each.variant.scores.items()]
             axes.plot(paired, [row + 0.22] * len(paired), "|", color=look["color"], markersize=6, alpha=0.8)
-        axes.set_yticks(range(len(compared)), [each.variant.label for each in compared], color=INK)
-        axes.set_ylim(len(compared) - 0.4, -0.6)
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"difference of {results.study.score_name} to the baseline")
         files = rendered(figure)
     told = compared[:MOST_DRAWN]
     words = "; ".join(f"{each.variant.label} {_plus_minus(each.comparison.difference)}" for each in told)

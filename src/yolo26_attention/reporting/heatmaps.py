@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from yolo26_attention.detector.sites import choose_sites, find_sites, layers_of
 from yolo26_attention.evaluation.detections import Detections
+from yolo26_attention.evaluation.errors import CONFIDENCE
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import side_by_side
 from yolo26_attention.reporting.comparison import Compared, Results
-from yolo26_attention.reporting.detections import SHOWN_CONFIDENCE, data_of, extremes, gains, kept_matches, show
+from yolo26_attention.reporting.detections import data_of, extremes, gains, kept_matches, show
 from yolo26_attention.reporting.networks import load_network, network_input, visible
 from yolo26_attention.reporting.study import StudyError, StudyRun
 from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, rendered, styled
@@ -110,7 +111,7 @@ def _draw(
     return Picture(
         f"heatmaps_{where}",
         f"Heatmaps at {where}",
-        f"LayerCAM of the detections with a confidence of at least {SHOWN_CONFIDENCE:g}, or of the best one, seed "
+        f"LayerCAM of the detections with a confidence of at least {CONFIDENCE:g}, or of the best one, seed "
         f"{seed}. The images are those where one network gains most over the other, and others at random: {names}. A "
         "heatmap shows where evidence is, not whether it is right.",
         f"Validation images with heatmaps at {where} of {', '.join(labels)} side by side.",
@@ -158,7 +159,7 @@ def layer_cam(model: nn.Module, image: NDArray[np.float32], sites: Sequence[str]
             hook.remove()
     scores = logits[0].amax(0)  # of each anchor
     order = scores.argsort(descending=True)[:MOST_EXPLAINED]
-    explained = order[: max(int((scores[order].sigmoid() >= SHOWN_CONFIDENCE).sum()), 1)]
+    explained = order[: max(int((scores[order].sigmoid() >= CONFIDENCE).sum()), 1)]
     heat = torch.zeros(image.shape[:2])
     for anchor in explained:
         gradients = torch.autograd.grad(scores[anchor], maps, retain_graph=True, allow_unused=True)

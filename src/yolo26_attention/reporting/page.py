@@ -4,7 +4,7 @@ import base64
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
@@ -16,6 +16,7 @@ from yolo26_attention.reporting.choice import chosen_columns, rows_of
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.figures import drawn_variants
+from yolo26_attention.reporting.left_out import left_out
 from yolo26_attention.reporting.settings import flatten
 from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.study import StudyRun
@@ -52,7 +53,6 @@ def page(
     """
     chosen = chosen_columns(results, choice)
     common, own = _settings(results)
-    problems = [run for run in results.study.runs if not run.counts]
     return template("page.html").render(
         study=results.study,
         results=results,
@@ -66,7 +66,7 @@ def page(
         pictures=[(picture, _uri(picture)) for picture in pictures],
         common=common,
         variants=[(v, own[v.label], [_again(run) for run in v.runs]) for v in results.variants],
-        problems=[(run, (run.record.error if run.record is not None else None) or "") for run in problems],
+        problems=left_out(results.study.runs),
         runs=[
             (run, Cell(f"{run.score:.4f}") if run.counts and run.score is not None else Cell(""))
             for run in results.study.runs
@@ -153,9 +153,8 @@ def _settings(results: Results) -> tuple[list[tuple[str, str]], dict[str, list[t
     """Settings that all variants share, and those of each variant that they do not."""
     flat = {}
     for variant in results.variants:
-        known = [*variant.records, *(run.record for run in variant.runs if run.record is not None)]
-        values = flatten(known[0].config) if known else {}
-        flat[variant.label] = {key: _shown(value) for key, value in values.items() if key != "seed"}
+        values = flatten(variant.config).items()
+        flat[variant.label] = {key: _shown(value) for key, value in values if key != "seed"}
     filled = [values for values in flat.values() if values]
     shared = set.intersection(*(set(values.items()) for values in filled)) if filled else set()
     common = [(key, value) for key, value in (filled[0].items() if filled else ()) if (key, value) in shared]
@@ -173,11 +172,7 @@ def _again(run: StudyRun) -> str:
 def _targets(targets: Sequence[Target]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Versions and hardware of each target of a study that was timed together."""
     return [
-        (
-            f"timed on {described(target)}, {target.date} UTC",
-            [(k.removeprefix("packages."), _shown(v)) for k, v in flatten(target.environment).items()],
-        )
-        for target in targets
+        (f"timed on {described(target)}, {target.date} UTC", _environment(target.environment)) for target in targets
     ]
 
 
@@ -186,10 +181,8 @@ def _environments(runs: Sequence[StudyRun]) -> list[tuple[str, list[tuple[str, s
     kinds = Counter(
         json.dumps(run.record.environment, sort_keys=True) for run in runs if run.record is not None
     ).most_common()
-    return [
-        (
-            f"{count} run" + "s" * (count > 1),
-            [(k.removeprefix("packages."), _shown(v)) for k, v in flatten(json.loads(kind)).items()],
-        )
-        for kind, count in kinds
-    ]
+    return [(f"{count} run" + "s" * (count > 1), _environment(json.loads(kind))) for kind, count in kinds]
+
+
+def _environment(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key.removeprefix("packages."), _shown(value)) for key, value in flatten(values).items()]

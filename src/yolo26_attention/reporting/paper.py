@@ -19,53 +19,46 @@ THIN = "0.75pt solid black"
 def latex(results: Results, choice: str = "default") -> str:
     """The comparison as a LaTeX table in the style of booktabs, which the preamble must load."""
     chosen = chosen_columns(results, choice, PAPER)
-    rows = [[_latex_cell(cell) for cell in row] for row in rows_of(results, chosen)]
     marks = ",amssymb" if any(column.mark for column in chosen) else ""
-    return "\n".join(
-        [
-            f"% needs \\usepackage{{booktabs{marks}}}",
-            "\\begin{table*}",
-            "  \\centering",
-            "  \\footnotesize",
-            "  \\setlength{\\tabcolsep}{3pt}",
-            "  \\setlength{\\belowcaptionskip}{6pt}",
-            f"  \\caption{{{in_latex(_seeds(results))} {' '.join(_latex_sentences(results, chosen))}}}",
-            f"  \\label{{tab:{latex_label(results.study.name)}}}",
-            f"  \\begin{{tabular}}{{{''.join(column.align[0] for column in chosen)}}}",
-            "    \\toprule",
-            f"    {' & '.join(column.latex or in_latex(column.header) for column in chosen)} \\\\",
-            "    \\midrule",
-            *(f"    {' & '.join(row)} \\\\" for row in rows),
-            "    \\bottomrule",
-            "  \\end{tabular}",
-            "\\end{table*}",
-            *_latex_effects(results),
-            "",
-        ]
+    lines = _latex_table(
+        "table*",
+        f"{in_latex(_seeds(results))} {' '.join(_latex_sentences(results, chosen))}",
+        latex_label(results.study.name),
+        [column.latex or in_latex(column.header) for column in chosen],
+        "".join(column.align[0] for column in chosen),
+        rows_of(results, chosen),
     )
+    if results.effects is not None and results.effects.estimates:
+        lines += ["", *_latex_effects(results.effects, latex_label(results.study.name))]
+    return "\n".join([f"% needs \\usepackage{{booktabs{marks}}}", *lines, ""])
 
 
-def _latex_effects(results: Results) -> list[str]:
+def _latex_effects(effects: ComponentEffects, study: str) -> list[str]:
     """A second table: what each component does."""
-    if results.effects is None or not results.effects.estimates:
-        return []
-    rows = [[_latex_cell(cell) for cell in row] for row in effect_rows(results.effects)]
+    header = [in_latex(title) for title in effect_header(effects)]
+    caption = in_latex(explained(effects))
+    return _latex_table("table", caption, f"{study}-effects", header, "lrrll", effect_rows(effects))
+
+
+def _latex_table(
+    environment: str, caption: str, label: str, header: Sequence[str], align: str, rows: Sequence[Sequence[Cell]]
+) -> list[str]:
     return [
-        "",
-        "\\begin{table}",
+        f"\\begin{{{environment}}}",
         "  \\centering",
         "  \\footnotesize",
+        *(["  \\setlength{\\tabcolsep}{3pt}"] if environment == "table*" else []),
         "  \\setlength{\\belowcaptionskip}{6pt}",
-        f"  \\caption{{{in_latex(explained(results.effects))}}}",
-        f"  \\label{{tab:{latex_label(results.study.name)}-effects}}",
-        "  \\begin{tabular}{lrrll}",
+        f"  \\caption{{{caption}}}",
+        f"  \\label{{tab:{label}}}",
+        f"  \\begin{{tabular}}{{{align}}}",
         "    \\toprule",
-        f"    {' & '.join(map(in_latex, effect_header(results.effects)))} \\\\",
+        f"    {' & '.join(header)} \\\\",
         "    \\midrule",
-        *(f"    {' & '.join(row)} \\\\" for row in rows),
+        *(f"    {' & '.join(map(_latex_cell, row))} \\\\" for row in rows),
         "    \\bottomrule",
         "  \\end{tabular}",
-        "\\end{table}",
+        f"\\end{{{environment}}}",
     ]
 
 
@@ -108,38 +101,16 @@ def document(results: Results, choice: str = "default") -> str:
     The rules are those of booktabs, as styles of the cells: word processors ignore style sheets.
     """
     chosen = chosen_columns(results, choice, PAPER)
-    rows = rows_of(results, chosen)
-    caption = " ".join(
-        [
-            _seeds(results),
-            *(f"{column.header}: {column.meaning}." for column in _explained(chosen)),
-            *_remarks(results),
-        ]
-    )
-    head = "".join(_html_cell(column, escape(column.header), top=RULE, bottom=THIN, tag="th") for column in chosen)
-    lines = [f"<tr>{head}</tr>"]
-    for number, row in enumerate(rows):
-        bottom = RULE if number == len(rows) - 1 else "none"
-        lines.append(
-            "<tr>"
-            + "".join(
-                _html_cell(column, _html_text(cell), top="none", bottom=bottom)
-                for column, cell in zip(chosen, row, strict=True)
-            )
-            + "</tr>"
-        )
-    effects = results.effects
-    more = [] if effects is None or not effects.estimates else _html_effects(effects)
+    caption = [_seeds(results), *(f"{column.header}: {column.meaning}." for column in _explained(chosen))]
+    lines = _html_table(" ".join([*caption, *_remarks(results)]), chosen, rows_of(results, chosen))
+    if results.effects is not None and results.effects.estimates:
+        lines += _html_effects(results.effects)
     return "\n".join(
         [
             "<!doctype html>",
             f'<html lang="en"><head><meta charset="utf-8"><title>{escape(results.study.name)}</title></head>',
             "<body style=\"font-family: 'Times New Roman', serif; font-size: 9pt\">",
-            f"<p><b>Table.</b> {escape(caption)}</p>",
-            '<table cellspacing="0" style="border-collapse: collapse; font-size: 9pt">',
             *lines,
-            "</table>",
-            *more,
             "</body></html>",
             "",
         ]
@@ -150,18 +121,21 @@ def _html_effects(effects: ComponentEffects) -> list[str]:
     """A second table: what each component does."""
     header = effect_header(effects)
     columns = [Column(name, name, "", lambda _: Cell(""), words=name not in header[1:3]) for name in header]
+    return _html_table(explained(effects), columns, effect_rows(effects))
+
+
+def _html_table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[str]:
     head = "".join(_html_cell(column, escape(column.header), top=RULE, bottom=THIN, tag="th") for column in columns)
-    rows = effect_rows(effects)
     lines = [f"<tr>{head}</tr>"]
-    for row in rows:
-        bottom = RULE if row is rows[-1] else "none"
+    for number, row in enumerate(rows, 1):
+        bottom = RULE if number == len(rows) else "none"
         cells = [
             _html_cell(column, _html_text(cell), top="none", bottom=bottom)
             for column, cell in zip(columns, row, strict=True)
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return [
-        f"<p><b>Table.</b> {escape(explained(effects))}</p>",
+        f"<p><b>Table.</b> {escape(caption)}</p>",
         '<table cellspacing="0" style="border-collapse: collapse; font-size: 9pt">',
         *lines,
         "</table>",

@@ -99,5 +99,4 @@ def _around(variant: Variant) -> dict[str, Any]:
 
 
 def _settings(variant: Variant) -> dict[str, Any]:
-    known = [*variant.records, *(run.record for run in variant.runs if run.record is not None)]
-    return settings(known[0].config) if known else {}
+    return settings(variant.config) if variant.config else {}

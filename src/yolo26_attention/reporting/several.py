@@ -9,7 +9,7 @@ from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.escapes import in_markdown
 from yolo26_attention.reporting.page import template
 from yolo26_attention.reporting.signs import interval, listed, signed
-from yolo26_attention.text_tables import aligned
+from yolo26_attention.text_tables import aligned, markdown_table
 
 VERBS = {
     "better": "helps",
@@ -156,15 +156,19 @@ def _header(several: Several) -> list[str]:
     return ["variant", *(title for name in several.names for title in (name, "verdict"))]
 
 
+def _numbers(several: Several) -> range:
+    """The columns of differences."""
+    return range(1, 2 * len(several.studies), 2)
+
+
 def terminal(several: Several) -> str:
     """The answer and the table, as plain text."""
     table = [_header(several), *([cell.text for cell in row] for row in _cells(several))]
-    right = range(1, 2 * len(several.studies), 2)
     return "\n".join(
         [
             *several.answer,
             "",
-            *(aligned(table, right=right) if several.rows else []),
+            *(aligned(table, right=_numbers(several)) if several.rows else []),
             "",
             *(f"note: {note}" for note in several.notes),
         ]
@@ -175,9 +179,8 @@ def markdown(several: Several) -> str:
     """The answer and the table as Markdown."""
     lines = [f"# {' and '.join(map(in_markdown, several.names))}", "", *map(in_markdown, several.answer), ""]
     if several.rows:
-        lines += ["| " + " | ".join(map(in_markdown, _header(several))) + " |"]
-        lines += ["| --- |" + " ---: | --- |" * len(several.studies)]
-        lines += ["| " + " | ".join(in_markdown(cell.text) for cell in row) + " |" for row in _cells(several)]
+        rows = [_header(several), *([cell.text for cell in row] for row in _cells(several))]
+        lines += markdown_table([[in_markdown(text) for text in row] for row in rows], right=_numbers(several))
     return "\n".join([*lines, "", *(f"- {in_markdown(note)}" for note in several.notes), ""])
 
 

@@ -256,7 +256,7 @@ def _judged(run: StudyRun) -> StudyRun:
     """The run with the reason why it cannot be compared, if there is one."""
     record = run.record
     if record is None:
-        return replace(run, problem=run.problem or "has not begun")
+        return replace(run, problem=run.problem or "not started")
     if run.status != "finished":
         last = (record.error or "").strip().splitlines()[-1:]
         killed = run.status == "interrupted" and record.status == "running"

@@ -17,11 +17,12 @@ from yolo26_attention.reporting.cost_columns import timed_on
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_header, effect_rows, explained
 from yolo26_attention.reporting.escapes import in_csv, in_markdown
+from yolo26_attention.reporting.left_out import left_out
 from yolo26_attention.reporting.style import Picture
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
 from yolo26_attention.study.targets import described
-from yolo26_attention.text_tables import aligned
+from yolo26_attention.text_tables import aligned, markdown_table
 
 RULES = {"left": "---", "center": ":---:", "right": "---:"}
 
@@ -33,9 +34,9 @@ def terminal(results: Results, answer: Answer, written: Sequence[str], choice: s
     lines += ["", *_effects(results.effects)] if results.effects is not None and results.effects.estimates else []
     if len(results.groups) > 0:
         lines += ["", "cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
-    if problems := [run for run in results.study.runs if not run.counts]:
-        lines += ["", f"not in the comparison: {len(problems)} of {number_of(len(results.study.runs), 'run')}"]
-        lines += [f"  {run.status:<12}  {run.name}: {run.problem}" for run in problems]
+    if number := sum(not run.counts for run in results.study.runs):
+        lines += ["", f"not in the comparison: {number} of {number_of(len(results.study.runs), 'run')}"]
+        lines += [f"  {line.status:<12}  {line.what}: {line.problem}" for line in left_out(results.study.runs)]
     lines += ["", *(f"note: {note}" for note in results.notes)] if results.notes else []
     return "\n".join([*lines, "", *written])
 
@@ -73,10 +74,10 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
         groups = "; ".join(", ".join(group) for group in results.groups)
         lines += ["", f"Variants that cannot be told apart: {in_markdown(groups)}"]
     if results.effects is not None and results.effects.estimates:
-        lines += ["", "## What each component does", "", _markdown_row(effect_header(results.effects))]
-        lines.append(_markdown_row(["---", "---:", "---:", "---", "---"]))
-        lines += [_markdown_row([_markdown_cell(cell) for cell in row]) for row in effect_rows(results.effects)]
-        lines += ["", in_markdown(explained(results.effects))]
+        rows = [[_markdown_cell(cell) for cell in row] for row in effect_rows(results.effects)]
+        lines += ["", "## What each component does", ""]
+        lines += [*markdown_table([effect_header(results.effects), *rows], right=(1, 2)), ""]
+        lines.append(in_markdown(explained(results.effects)))
     for picture in pictures:
         lines += [
             "",
@@ -86,13 +87,12 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
             "",
             in_markdown(picture.caption),
         ]
-    header = ["run", "variant", "seed", "status", results.study.score_name, "remark"]
-    lines += ["", "## Runs", "", _markdown_row(header)]
-    lines.append(_markdown_row(["---", "---", "---:", "---", "---:", "---"]))
+    rows = [["run", "variant", "seed", "status", results.study.score_name, "remark"]]
     for run in results.study.runs:
         value = f"{run.score:.4f}" if run.counts and run.score is not None else ""
         row = [run.name, run.variant, str(run.seed), run.status, value, run.problem or ""]
-        lines.append(_markdown_row(map(in_markdown, row)))
+        rows.append([in_markdown(text) for text in row])
+    lines += ["", "## Runs", "", *markdown_table(rows, right=(2, 4))]
     lines += ["", "## Notes", "", *(f"- {in_markdown(note)}" for note in results.notes)] if results.notes else []
     return "\n".join(lines) + "\n"
 

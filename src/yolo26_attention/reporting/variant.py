@@ -68,6 +68,12 @@ class Variant:
         return records_that_count(self.counted)
 
     @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration of its first run, rather one that takes part; empty without a record."""
+        records = [*self.records, *(run.record for run in self.runs if run.record is not None)]
+        return records[0].config if records else {}
+
+    @property
     def score(self) -> float:
         """The mean of the scores; NaN without any."""
         return math.nan if self.mean.mean is None else self.mean.mean

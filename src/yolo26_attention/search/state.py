@@ -10,9 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.files.atomic import write_atomically
-from yolo26_attention.files.record import read_json
-from yolo26_attention.files.typed import parse, plain
+from yolo26_attention.files.typed import read_file, write_file
 from yolo26_attention.search.definition import SearchFile
 from yolo26_attention.study.optuna_search import FREE
 
@@ -55,7 +53,7 @@ class SearchState:
     def write(self, folder: Path) -> None:
         """Write search.json, in one step."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "search.json", json.dumps({"format": FORMAT, **plain(self)}, indent=2) + "\n")
+        write_file(folder / "search.json", self, FORMAT)
 
 
 def read_state(folder: Path, search: SearchFile, overrides: Sequence[str]) -> SearchState:
@@ -73,8 +71,7 @@ def read_state(folder: Path, search: SearchFile, overrides: Sequence[str]) -> Se
     if not path.exists():
         return SearchState(declared)
     try:
-        read_json(path, FORMAT)
-        state = parse(SearchState, path.read_bytes())
+        state = read_file(SearchState, path, FORMAT)
     except ValueError as error:
         raise ConfigError(f"{path} is no search ({error}); move it away and start the search again") from error
     if state.declared != declared:

@@ -16,14 +16,13 @@ from yolo26_attention.statistics.needed import Needed, seeds_needed
 from yolo26_attention.statistics.paired import Estimate, mean_interval, sign_flip
 from yolo26_attention.statistics.power import (
     detectable_at_looks,
-    power_of,
     smallest_detectable,
     worthwhile_baseline_seeds,
 )
 from yolo26_attention.statistics.precision_recall import RECALL_POINTS, precision_over_recall
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds, pair_seeds
 from yolo26_attention.statistics.sequential import Decision, Futility, boundaries, decide, futility
-from yolo26_attention.statistics.shrinkage import Shrunken, shrunken
+from yolo26_attention.statistics.shrinkage import shrunken
 
 __all__ = [
     "RECALL_POINTS",
@@ -42,7 +41,6 @@ __all__ = [
     "Interval",
     "Matches",
     "Needed",
-    "Shrunken",
     "StudyModel",
     "anytime_interval",
     "at_floor",
@@ -64,7 +62,6 @@ __all__ = [
     "mean_interval",
     "number_groups",
     "pair_seeds",
-    "power_of",
     "precision_over_recall",
     "resampled_map",
     "seeds_needed",

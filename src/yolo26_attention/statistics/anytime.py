@@ -13,13 +13,10 @@ MIXTURE = 10.0
 
 @dataclass(frozen=True)
 class AnytimeInterval:
-    """A mean with an interval that holds at all numbers of seeds at once; infinite if there are too few."""
+    """An interval of a mean that holds at all numbers of seeds at once; infinite if there are too few."""
 
-    n: int
-    mean: float
     low: float
     high: float
-    level: float
 
 
 def anytime_interval(differences: Values, level: float = 0.95) -> AnytimeInterval:
@@ -50,7 +47,7 @@ def anytime_interval(differences: Values, level: float = 0.95) -> AnytimeInterva
     width = 1 + n * MIXTURE
     ratio = (width / (1 - level) ** 2) ** (1 / n)
     if n < 2 or ratio >= width:
-        return AnytimeInterval(n, mean, -math.inf, math.inf, level)
+        return AnytimeInterval(-math.inf, math.inf)
     t = math.sqrt((n - 1) * (ratio - 1) / (1 - ratio / width))
     half = t * float(values.std(ddof=1)) / math.sqrt(n)
-    return AnytimeInterval(n, mean, mean - half, mean + half, level)
+    return AnytimeInterval(mean - half, mean + half)

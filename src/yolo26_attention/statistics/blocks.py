@@ -49,8 +49,6 @@ class StudyModel:
         critical: intervals are differences plus and minus this many standard errors.
         level: simultaneous level of the intervals.
         correlation: of the differences, row by row.
-        runs: number of finite scores of each variant.
-        left_out: variants without a finite score.
     """
 
     baseline: str
@@ -64,8 +62,6 @@ class StudyModel:
     critical: float
     level: float
     correlation: tuple[tuple[float, ...], ...]
-    runs: dict[str, int]
-    left_out: tuple[str, ...]
 
     def __getitem__(self, variant: str) -> Contrast:
         """The comparison of a variant with the baseline.
@@ -142,8 +138,6 @@ def compare(
         critical=found.critical,
         level=level,
         correlation=tuple(tuple(row) for row in found.correlation.tolist()),
-        runs=dict(zip(names, design.counts.tolist(), strict=True)),
-        left_out=tuple(name for name in scores if name not in names),
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from yolo26_attention.statistics.ap import Matches, mean_average_precision
 from yolo26_attention.statistics.image_groups import Labels, number_groups, quantile_t, standard_error
 from yolo26_attention.statistics.images import resampled_map
+from yolo26_attention.statistics.paired import check_level
 
 
 @dataclass(frozen=True)
@@ -49,37 +50,10 @@ class BothDifference:
     seeds: tuple[int, int]
     images: int
     groups: int | None
-    resamples: int
-    level: float
 
     def of(self, metric: str) -> BothInterval | None:
         """The interval of `map50_95` or `map50`; None for another metric, which is not resampled."""
         return {"map50_95": self.map50_95, "map50": self.map50}.get(metric)
-
-    @property
-    def estimate(self) -> float:
-        """Of mAP50-95, as `low`, `high`, `error_seeds` and `error_images` are."""
-        return self.map50_95.estimate
-
-    @property
-    def low(self) -> float:
-        """The lower end."""
-        return self.map50_95.low
-
-    @property
-    def high(self) -> float:
-        """The upper end."""
-        return self.map50_95.high
-
-    @property
-    def error_seeds(self) -> float:
-        """The standard error's component from seeds."""
-        return self.map50_95.error_seeds
-
-    @property
-    def error_images(self) -> float:
-        """The standard error's component from images."""
-        return self.map50_95.error_images
 
     @property
     def covers(self) -> str:
@@ -116,8 +90,7 @@ def compare_both(
         ValueError: if a variant has fewer than two networks, two were validated on different images or objects, there
             are fewer than two images or groups, no image has an object, or resamples or level is out of range.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level}: between 0 and 1, for example 0.95")
+    check_level(level)
     if resamples < 2:
         raise ValueError(f"resamples={resamples}: at least 2, for example 1000")
     if min(len(first), len(other)) < 2:
@@ -139,8 +112,6 @@ def compare_both(
         seeds=(split, len(other)),
         images=images,
         groups=None if groups is None else units,
-        resamples=resamples,
-        level=level,
     )
 
 

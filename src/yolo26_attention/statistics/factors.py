@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from yolo26_attention.statistics.blocks import finite_scores
-from yolo26_attention.statistics.estimation import Form, estimate, runs_of
+from yolo26_attention.statistics.estimation import estimate, runs_of
 from yolo26_attention.statistics.paired import check_level
 
 
@@ -46,15 +46,11 @@ class Effects:
 
     Attributes:
         estimates: in the order of the components.
-        missing: components, or pairs of them, whose effect cannot be estimated from these variants.
-        form: form of the error; None without estimates.
-        reason: why this form was chosen, and whether seeds are blocks.
+        reason: why this form of the error was chosen, and whether seeds are blocks; "" without estimates.
         level: simultaneous confidence level of the intervals.
     """
 
     estimates: tuple[Effect, ...]
-    missing: tuple[tuple[str, ...], ...]
-    form: Form | None
     reason: str
     level: float
 
@@ -111,9 +107,8 @@ def _effects(
         raise ValueError(f"variants {twice[0]!r} and {twice[1]!r} have the same components; keep one")
     contrasts = {subset: _contrast(subset, list(variants.values())) for subset in combinations(ordered, order)}
     known = {subset: found for subset, found in contrasts.items() if found is not None}
-    missing = tuple(subset for subset in contrasts if subset not in known)
     if not known:
-        return Effects((), missing, None, "", level)
+        return Effects((), "", level)
     design, values = runs_of(finite, tuple(weights for weights, _ in known.values()))
     found = estimate(design, values, level)
     estimates = tuple(
@@ -130,7 +125,7 @@ def _effects(
         )
         for i, (subset, (_, pairs)) in enumerate(known.items())
     )
-    return Effects(estimates, missing, found.form, found.reason, level)
+    return Effects(estimates, found.reason, level)
 
 
 def _equal(variants: Mapping[str, frozenset[str]]) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from yolo26_attention.statistics.ap import Matches, mean_average_precision
 from yolo26_attention.statistics.image_groups import Labels, half_counts, interval_of_halves, number_groups
+from yolo26_attention.statistics.paired import check_level
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,6 @@ class ImageDifference:
     map50: Interval
     images: int
     seeds: tuple[int, ...]
-    resamples: int
-    level: float
     groups: int | None = None
 
     def of(self, metric: str) -> Interval | None:
@@ -96,8 +95,7 @@ def compare_images(
     """
     if baseline not in runs:
         raise ValueError(f"no variant {baseline!r} to compare with; there are {', '.join(runs) or 'none'}")
-    if not 0 < level < 1:
-        raise ValueError(f"level={level}: between 0 and 1, for example 0.95")
+    check_level(level)
     seeds = {name: tuple(sorted({*own} & {*runs[baseline]})) for name, own in runs.items() if name != baseline}
     seeds = {name: common for name, common in seeds.items() if common}
     wanted = [(name, seed) for name, common in seeds.items() for seed in common]
@@ -122,7 +120,7 @@ def compare_images(
             for k in range(2)
         )
         labelled = None if groups is None else units
-        differences[name] = ImageDifference(map50_95, map50, images, common, resamples, level, labelled)
+        differences[name] = ImageDifference(map50_95, map50, images, common, labelled)
     return differences
 
 

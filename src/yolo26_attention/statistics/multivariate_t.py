@@ -16,6 +16,8 @@ import scipy  # its parts are imported when they are first used
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
+from yolo26_attention.statistics.paired import check_level
+
 Correlation = Sequence[Sequence[float]] | Float64[NDArray[np.float64], "contrasts contrasts"]
 # Values of max |Z| and their weights.
 Distribution = tuple[Float64[NDArray[np.float64], " points"], Float64[NDArray[np.float64], " points"]]
@@ -64,8 +66,7 @@ def max_t_quantile(level: float, correlation: Correlation, df: float) -> float:
 
     Source: Dunnett (1955).
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level}: between 0 and 1, for example 0.95")
+    check_level(level)
     largest = _largest(correlation, df)
     # Bonferroni's inequality bounds it from above, a single t from below.
     alone = float(scipy.special.stdtrit(df, (1 + level) / 2))

@@ -15,30 +15,6 @@ from yolo26_attention.statistics.robust import judge
 STUDIES, AT_A_TIME = 20_000, 4_000
 
 
-def power_of(
-    difference: float, sd: float, seeds: int, variants: int, baseline_seeds: int | None = None, level: float = 0.95
-) -> float:
-    """Probability that `compare` finds one variant's difference, where spreads are equal and seeds have no effect.
-
-    The share of 20,000 simulated studies with normal scores and a fixed seed in which it does, judged by the same rule.
-
-    Args:
-        difference: true difference of the variant, in units of the score.
-        sd: standard deviation of a run's score over seeds.
-        seeds: of each variant.
-        variants: how many are compared with the baseline.
-        baseline_seeds: seeds of the baseline; None for those of a variant.
-        level: simultaneous level of the study.
-
-    Raises:
-        ValueError: if sd is not positive, there are fewer than two seeds, no variant, or the level is not between 0
-            and 1.
-    """
-    _check(sd, seeds, variants, baseline_seeds, level)
-    errors, bounds = _null(seeds, variants, seeds if baseline_seeds is None else baseline_seeds, level)
-    return float((np.abs(errors + difference / sd) > bounds).mean())
-
-
 def smallest_detectable(
     sd: float,
     seeds: int,
@@ -49,6 +25,9 @@ def smallest_detectable(
 ) -> float:
     """The true difference that `compare` finds with a probability of `power`, in units of the score.
 
+    Where spreads are equal and seeds have no effect, by 20,000 simulated studies with normal scores and a fixed seed
+    that are judged by the same rule.
+
     Args:
         sd: standard deviation of a run's score over seeds.
         seeds: of each variant.
@@ -58,11 +37,11 @@ def smallest_detectable(
         power: between 1 - level and 1.
 
     Raises:
-        ValueError: as `power_of`, and if the power is not between 1 - level and 1.
+        ValueError: if sd is not positive, there are fewer than two seeds, no variant, the level is not between 0 and 1,
+            or the power is not between 1 - level and 1.
     """
-    check_level(level)
-    _check_power(power, level)
     _check(sd, seeds, variants, baseline_seeds, level)
+    _check_power(power, level)
     errors, bounds = _null(seeds, variants, seeds if baseline_seeds is None else baseline_seeds, level)
     # A study finds a positive difference from here on; what it would call worse counts for little at such differences.
     return sd * float(np.quantile(bounds - errors, power))

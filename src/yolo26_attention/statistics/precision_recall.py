@@ -10,14 +10,13 @@ from yolo26_attention.statistics.ap import Matches
 RECALL_POINTS = np.linspace(0, 1, 1000)
 
 
-def precision_over_recall(matches: Matches, threshold: int = 0) -> Float64[NDArray[np.float64], " 1000"]:
-    """The mean over classes of the precision at each of `RECALL_POINTS`, as in Ultralytics' PR curve.
+def precision_over_recall(matches: Matches) -> Float64[NDArray[np.float64], " 1000"]:
+    """The mean over classes of the precision at IoU 0.5 at each of `RECALL_POINTS`, as in Ultralytics' PR curve.
 
     The precision of a class is interpolated linearly between its detections; it is 0 beyond the recall it reaches.
 
     Args:
-        matches: of one run.
-        threshold: index of the IoU threshold; 0 is 0.50.
+        matches: of one run; its first threshold is an IoU of 0.50.
 
     Returns:
         (1000,) fractions of 1; zeros if there is no object.
@@ -25,7 +24,7 @@ def precision_over_recall(matches: Matches, threshold: int = 0) -> Float64[NDArr
     curves = []
     for cls in matches.classes:
         own = matches.cls == cls
-        hits = matches.tp[own, threshold].cumsum()
+        hits = matches.tp[own, 0].cumsum()
         if not len(hits):
             curves.append(np.zeros(len(RECALL_POINTS)))
             continue

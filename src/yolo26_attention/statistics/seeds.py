@@ -38,7 +38,7 @@ class Comparison:
         verdict: verdict from the interval of `difference`.
         p: adjusted for all comparisons of the model; below 1 - level exactly where the interval excludes zero.
         p_paired: of the paired t test.
-        p_sign_flip: exact up to 13 pairs, never less than `least_p_sign_flip`.
+        p_sign_flip: exact up to 13 pairs.
         left_out: seed to the reason why its score does not count.
         needed: seeds with which an undecided comparison would be decided; None where it is decided or cannot be told.
         error: standard error of `difference`; None without a model.
@@ -56,7 +56,6 @@ class Comparison:
     p: float | None
     p_paired: float | None
     p_sign_flip: float | None
-    least_p_sign_flip: float
     left_out: dict[int, str]
     needed: Needed | None = None
     error: float | None = None
@@ -165,7 +164,6 @@ def compare_seeds(
             p=None if model is None else model.p,
             p_paired=paired_t(mean_interval(values, level)) if learned else None,
             p_sign_flip=sign_flip(values, generator) if learned else None,
-            least_p_sign_flip=min(1.0, 2.0 ** (1 - len(values))),
             left_out=left_out,
             needed=needed,
             error=None if contrast is None else contrast.se,

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,27 +18,12 @@ POINTS_LOG2 = 12
 NOISE = 0.12
 
 
-@dataclass(frozen=True)
-class Shrunken:
-    """The headline of a study.
-
-    Attributes:
-        best: index of the largest estimate.
-        naive: that estimate, which is too large on average.
-        estimate: of the chosen one, corrected for the choice, never above `naive`.
-    """
-
-    best: int
-    naive: float
-    estimate: float
-
-
 def shrunken(
     estimates: Values,
     ses: Values,
     correlation: float | Sequence[Sequence[float]] | Float64[NDArray[np.float64], "values values"] = 0.5,
-) -> Shrunken:
-    """Correct the largest of several estimates for having been chosen.
+) -> float:
+    """Correct the largest of several estimates for having been chosen; the result is never above it.
 
     Noise of the estimates' own covariance is added to choose and subtracted, scaled up, to estimate: the two are
     independent, so that what one half of the information chooses the other half estimates without bias. The mean over
@@ -64,9 +48,8 @@ def shrunken(
         raise ValueError(f"estimates of shape {values.shape} and ses of shape {errors.shape}: (m,) each are needed")
     if not (np.isfinite(values).all() and np.isfinite(errors).all() and (errors > 0).all()):
         raise ValueError("estimates and ses: finite numbers, the standard errors above zero")
-    best = int(values.argmax())
     if size == 1:
-        return Shrunken(best, float(values[0]), float(values[0]))
+        return float(values[0])
     matrix = np.asarray(correlation, dtype=np.float64)
     if matrix.ndim == 0:
         matrix = np.full((size, size), float(matrix))
@@ -81,7 +64,7 @@ def shrunken(
     chosen = (values + math.sqrt(NOISE) * noise).argmax(axis=1)
     rows = np.arange(len(noise))
     estimate = float((values[chosen] - noise[rows, chosen] / math.sqrt(NOISE)).mean())
-    return Shrunken(best, float(values[best]), min(estimate, float(values[best])))
+    return min(estimate, float(values.max()))
 
 
 @lru_cache(maxsize=32)

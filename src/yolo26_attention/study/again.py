@@ -1,5 +1,6 @@
 """The command that trains a run again, or continues it."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,6 @@ def command_of(folder: Path, overrides: Sequence[str], *added: str) -> str:
         added: further overrides.
     """
     if overrides:
-        return " ".join(["python -m src.train", *map(quoted, [*overrides, *added])])
-    path = quoted(str(folder)) if folder.is_absolute() else f'"$PWD/{folder}"'
-    return " ".join([f"python -m src.train -cp {path} -cn config", *map(quoted, added)])
-
-
-def quoted(text: str) -> str:
-    """A word of a shell command, in quotes if it needs them."""
-    return f"'{text}'" if set(text) & set(' ()[]{}*?$&|;<>"\\`') else text
+        return f"python -m src.train {shlex.join([*overrides, *added])}"
+    path = shlex.quote(str(folder)) if folder.is_absolute() else f'"$PWD/{folder}"'
+    return " ".join([f"python -m src.train -cp {path} -cn config", *map(shlex.quote, added)])

@@ -4,12 +4,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.metrics import COMPARED, MAP50_95, PRECISION, RECALL
+from yolo26_attention.plan.identity_table import OUT, PROGRAM, TRAINER
 
 if TYPE_CHECKING:
     from yolo26_attention.study.runs import StudyEntry
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MARGIN = 0.005
 KEYS = ("seeds", "metric", "margin", "looks", "stop", "repeats")
 # Where a data set is found; which one it is, the names of the runs say.
-PLACES = ("data.source=", "data.download=")
+PLACES = ("data.source", "data.download")
 # Declared since there was a choice; at their defaults they are no part of the hash.
 LATER = ("metric", "repeats")
 
@@ -96,12 +97,20 @@ def declaration_hash(declaration: Declaration, question: str, runs: Sequence["St
     Args:
         declaration: declaration of the study.
         question: question of the study.
-        runs: its runs; their variants, seeds and options count, except where their data are found.
+        runs: its runs; their variants, seeds and options count, except options without effect on a training, such as
+            where the data are found, the device, the tracking and the timing.
     """
-    default = {field.name: field.default for field in fields(Declaration)}
-    declared = {key: value for key, value in asdict(declaration).items() if key not in LATER or value != default[key]}
-    kept = [[run.variant, run.seed, [o for o in run.overrides if not o.startswith(PLACES)]] for run in runs]
+    values = {field.name: (getattr(declaration, field.name), field.default) for field in fields(Declaration)}
+    declared = {key: value for key, (value, default) in values.items() if key not in LATER or value != default}
+    kept = [[run.variant, run.seed, list(filter(_has_effect, run.overrides))] for run in runs]
     return hashlib.sha256(json.dumps([declared, question, kept]).encode()).hexdigest()[:8]
+
+
+def _has_effect(override: str) -> bool:
+    key = override.partition("=")[0].lstrip("+~")
+    group, _, option = key.partition(".")
+    of_trainer = TRAINER.get(option) if group == "trainer" else None
+    return key not in PLACES and OUT not in (PROGRAM.get(group), of_trainer)
 
 
 def metric_hint(metric: Any) -> str:

@@ -14,6 +14,7 @@ from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.registration import run_config
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.files.folder import OutputFolder
+from yolo26_attention.plan.once import once
 from yolo26_attention.study.definition import Point
 from yolo26_attention.study.expectation import finished_records, training_of
 from yolo26_attention.study.runs import StudyEntry
@@ -89,31 +90,18 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
     """
     from yolo26_attention.plan.checks import Checker  # imports torch
 
-    checker = Checker()
-    composed: dict[tuple[str, ...], RunConfig | ConfigError] = {}
+    checker, composed = Checker(), once(compose_point)
     planned = []
     for point in points:
         config = None
         try:
-            if point.settings not in composed:
-                composed[point.settings] = _composed(compose_point, point.settings)
-            found = composed[point.settings]
-            if isinstance(found, ConfigError):
-                raise found
-            config = replace(found, seed=point.seed)
+            config = replace(composed(point.settings), seed=point.seed)
             plan = checker.check(config)
             notes = (*plan.dataset.notes, *([plan.remark] if plan.remark else []))
             planned.append(PlannedRun(point, config, plan.folder.name, notes=notes))
         except ConfigError as error:
             planned.append(PlannedRun(point, config, None, str(error)))
     return planned
-
-
-def _composed(compose_point: Callable[[Sequence[str]], RunConfig], settings: Sequence[str]) -> RunConfig | ConfigError:
-    try:
-        return compose_point(settings)
-    except ConfigError as error:
-        return error
 
 
 def refusals(planned: Sequence[PlannedRun]) -> list[str]:

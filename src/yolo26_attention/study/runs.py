@@ -3,18 +3,16 @@
 It does not import torch.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.locks import is_locked, lock_file
-from yolo26_attention.files.record import NewerFormatError, Record, read_json
-from yolo26_attention.files.typed import parse, plain
+from yolo26_attention.files.record import Record
+from yolo26_attention.files.typed import NewerFormatError, read_file, write_file
 from yolo26_attention.study.declaration import Declaration, declaration_hash
 
 # Format of study.json, with the same rule as for records.
@@ -167,15 +165,16 @@ def write_study(
     written = None
     if declared is not None:
         content = read_study(output_dir, name)
-        before = None if content is None else content.declared
         digest = declaration_hash(declared, question, runs)
         known = sum(find_run(output_dir, run.run).state == "finished" for run in runs)
-        if before is not None and before.hash == digest:
-            known = before.known
+        if content is not None and content.declared is not None:
+            # Computed anew, because earlier versions counted options that have no effect.
+            if declaration_hash(content.declared, content.question, content.runs) == digest:
+                known = content.declared.known
         written = Declared(**vars(declared), hash=digest, known=known)
     switched = {component: dict(options) for component, options in (components or {}).items()}
     study = StudyFile(list(runs), name, question, command, written, switched)
-    write_atomically(path, json.dumps({"format": FORMAT, **plain(study)}, indent=2) + "\n")
+    write_file(path, study, FORMAT)
 
 
 def read_study(output_dir: Path, name: str) -> StudyFile | None:
@@ -186,8 +185,7 @@ def read_study(output_dir: Path, name: str) -> StudyFile | None:
     """
     path = study_file(output_dir, name)
     try:
-        read_json(path, FORMAT)
-        return parse(StudyFile, path.read_bytes())
+        return read_file(StudyFile, path, FORMAT)
     except FileNotFoundError:
         return None
     except NewerFormatError as error:

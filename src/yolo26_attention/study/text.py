@@ -50,9 +50,8 @@ def status(output_dir: Path, name: str) -> str | None:
     if content is None:
         return None
     states = shown_states(output_dir, content)
-    lines = [*_heading(name, content.question, states), "", *_results(states, content), ""]
-    lines += [*_looks(states, content), "; ".join(_outlook(distinct(states), content, _running(states)))]
-    return "\n".join([*lines, *_failures(output_dir, states)])
+    outlook = "; ".join(_outlook(distinct(states), content, _running(states)))
+    return "\n".join([*_standing(name, content, states), outlook, *_failures(output_dir, states)])
 
 
 def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequence[str]) -> str:
@@ -66,14 +65,7 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
     """
     content = read_study(output_dir, name) or StudyFile([])
     states = shown_states(output_dir, content)
-    lines = [
-        "",
-        *_heading(name, content.question, states),
-        "",
-        *_results(states, content),
-        "",
-        *_looks(states, content),
-    ]
+    lines = ["", *_standing(name, content, states)]
     lines += [f"skipped: {line}" for line in skipped]
     lines += _failures(output_dir, states)
     if elsewhere := [_label(state) for state in distinct(states) if state.state == "running"]:
@@ -88,6 +80,12 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
     if any(folder is not None and is_offline(folder) for folder in folders):
         lines.append(f"upload to Weights & Biases: wandb sync {output_dir}/wandb/offline-run-*")
     return "\n".join(lines)
+
+
+def _standing(name: str, content: StudyFile, states: Sequence[RunState]) -> list[str]:
+    """The question, the table of all runs, and where the study stands at its looks."""
+    head = [f"study {name}: {content.question}", counted(states)]
+    return [*head, "", *_results(states, content), "", *_looks(states, content)]
 
 
 def _looks(states: Sequence[RunState], content: StudyFile) -> list[str]:
@@ -126,10 +124,6 @@ def counted(states: Sequence[RunState]) -> str:
     counts = Counter(state.state for state in distinct(states))
     total = sum(counts.values())
     return f"{number_of(total, 'run')}: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-
-
-def _heading(name: str, question: str, states: Sequence[RunState]) -> list[str]:
-    return [f"study {name}: {question}", counted(states)]
 
 
 def _outlook(states: Sequence[RunState], content: StudyFile, at_once: int) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolo26_attention.config.interruptible import INTERRUPTED
+from yolo26_attention.config.interruptible import INTERRUPTED, interruptible_command
 from yolo26_attention.config.registration import own_folders
 from yolo26_attention.config.schema import DigitsConfig
 from yolo26_attention.study.plan import Composer
@@ -33,11 +33,8 @@ def time_runs(request: TimeRequest, output_dir: Path) -> int:
     trust = Trust(config.trust, tuple(own_folders()))
     assert isinstance(config.data, DigitsConfig), "the request takes no other group of data"
     options = TimingOptions(config.latency, trust, config.data.yaml, config.data.download)
-    try:
+    with interruptible_command("what was timed before is kept, and the same command times again"):
         target, now = time_study(output_dir, request.name, options)
-    except KeyboardInterrupt:
-        print("\ninterrupted; what was timed before is kept, and the same command times again", file=sys.stderr)
-        return INTERRUPTED
     told = "" if now else " before (latency.again=true times it again)"
     where = [text for text in request.overrides if text.startswith("output_dir=")]
     report = shlex.join(["python", "-m", "src.report", request.name, *where])

@@ -99,8 +99,8 @@ def check_lone_image(candidate: Candidate, lone: str) -> None:
         candidate: the module.
         lone: description of that batch.
 
-        Raises:
-            UnfitError: if it fails.
+    Raises:
+        UnfitError: if it fails.
     """
     try:
         copy.deepcopy(candidate.module).train()(candidate.map(SQUARE, 1))

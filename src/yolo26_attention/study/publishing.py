@@ -1,0 +1,90 @@
+"""What a report needs of a study, copied to a folder that is small enough to publish. Free of torch."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.atomic import atomic, write_atomically
+from yolo26_attention.files.folder import OutputFolder, RunFolder
+from yolo26_attention.files.record import Record
+from yolo26_attention.study.inventory import list_runs
+
+# An absolute path, as a whole value or behind the key of an override, and the folders of one inside a command.
+PATH = re.compile(r"([\w.]+=)?(/.+)")
+FOLDERS = re.compile(r"(?<=[=\s])/(?:[^\s\"'/=]+/)+(?=[^\s\"'/])")
+
+
+def publish(output_dir: Path, study: str, target: Path) -> list[Path]:
+    """Copy the records of a study's finished runs, without checkpoints and pictures.
+
+    `python -m src.report STUDY output_dir=TARGET` then gives the same table and figures, except those that need the
+    networks themselves. Files of the same name are replaced. Absolute paths, as of the data's folder, are reduced to
+    their last part, because they tell about the machine and serve nobody else.
+
+    Args:
+        output_dir: where the runs are.
+        study: name of the study.
+        target: where the copies go, with the layout of `output_dir`.
+
+    Returns:
+        The copied files.
+
+    Raises:
+        ConfigError: if no run of the study has finished, or if both folders are the same.
+    """
+    if target.resolve() == output_dir.resolve():
+        raise ConfigError(f"copy={target}: this is output_dir itself; give another folder")
+    finished = list_runs(output_dir, study, "finished")
+    if not finished:
+        raise ConfigError(f"study={study}: no run of it has finished in {OutputFolder(output_dir).runs}")
+    source = OutputFolder(output_dir)
+    files = [source.studies / study / "study.json", source.timings(study)]
+    for run in finished:
+        assert run.record is not None, "it has finished"
+        files += _of_run(run.folder, run.record)
+    there = [file for file in files if file.is_file()]
+    return [_copy(file, target / file.relative_to(output_dir)) for file in there]
+
+
+def _of_run(folder: Path, record: Record) -> list[Path]:
+    """The matches are those behind the scores that a report compares."""
+    run = RunFolder(folder)
+    matches = run.detections if record.test is None else run.test_detections
+    return [run.record, run.journal, run.config, run.resolved, run.samples, matches]
+
+
+def _copy(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.suffix in (".json", ".jsonl", ".yaml"):
+        write_atomically(target, _without_folders(source))
+        return target
+    with atomic(target) as partial:
+        shutil.copyfile(source, partial)
+    return target
+
+
+def _without_folders(source: Path) -> str:
+    text = source.read_text(encoding="utf-8")
+    if source.suffix == ".yaml":
+        return yaml.safe_dump(_last_parts(yaml.safe_load(text)), sort_keys=False, allow_unicode=True)
+    if source.suffix == ".json":
+        return json.dumps(_last_parts(json.loads(text)), indent=2) + "\n"
+    return "".join(json.dumps(_last_parts(json.loads(line))) + "\n" for line in text.splitlines())
+
+
+def _last_parts(value: Any) -> Any:
+    """The same value, with absolute paths reduced to their last part."""
+    if isinstance(value, dict):
+        return {key: _last_parts(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_last_parts(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if path := PATH.fullmatch(value):
+        return (path[1] or "") + Path(path[2]).name
+    return FOLDERS.sub("", value)
