@@ -12,10 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.config.command_line import exit_with, hydra_command
+from yolo26_attention.config.command_line import exit_with, hydra_command, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import run_config
+from yolo26_attention.config.schema import DescribeConfig
 from yolo26_attention.text_tables import aligned, markdown_table
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def main(config: DictConfig) -> None:
                 "markdown=true with layers=false: only the table of layers is printed so; add layers=true"
             )
         plan = check(job_config(config, run_config))
+        tell_recipe()
         if not config.markdown:
             print(describe(plan), flush=True)
         if config.layers:
@@ -141,5 +143,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with hydra_command("run the same command again"):
+    with hydra_command("run the same command again", DescribeConfig):
         main()

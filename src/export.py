@@ -76,7 +76,7 @@ def export_run(options: ExportConfig) -> str:
     arguments = yaml.safe_load(RunFolder(folder).arguments.read_text(encoding="utf-8"))
     fmt = options.format
     with as_config_error():
-        device = check_format(fmt)
+        device = check_format(fmt, options.int8)
     best, record = RunFolder(folder).best, Record.read(folder)
     assert record is not None, "find_run has read it"
     if problem := damage(best) or replaced_best(record, folder):
@@ -177,9 +177,13 @@ def _code_changed(folder: Path, trust: "Trust") -> str | None:
 
 def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:
     """Export beside the checkpoint; an existing file is replaced only after a complete export."""
+    from yolo26_attention.compat.ultralytics_log import shown_in_place
     from yolo26_attention.latency.backends import export
 
-    with tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside:
+    with (
+        tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside,
+        shown_in_place(Path(aside), weights),
+    ):
         made = export(model, fmt, folder=Path(aside), name="best", **how)
         place = weights / made.name
         if made.is_dir():
@@ -204,5 +208,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with hydra_command("no export was changed; run the same command again"):
+    with hydra_command("no export was changed; run the same command again", ExportConfig):
         main()

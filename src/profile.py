@@ -23,7 +23,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from yolo26_attention.config.command_line import exit_with, hydra_command
+from yolo26_attention.config.command_line import exit_with, hydra_command, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import run_config
@@ -185,6 +185,7 @@ def profile(config: DictConfig) -> None:
     overrides = list(job.overrides.task)
     try:
         plan = check(job_config(config, run_config))
+        tell_recipe()
         cost = measure_plan(plan, overrides)
         print(report(plan, cost), flush=True)
         result: Profile | NoProfile = cost

@@ -11,13 +11,14 @@ import gc
 import logging
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from yolo26_attention.reporting.style import Picture
 
 log = logging.getLogger(__name__)
+OF_ONE = ("resamples", "columns", "looks", "variant", "sites", "tracking")  # have no effect on several studies
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,12 @@ def report_several(options: Options) -> str:
 
     Raises:
         StudyError: if one of them does not exist.
-        ConfigError: if a study is given twice.
+        ConfigError: if a study is given twice, or an option has no effect on several.
     """
     from yolo26_attention.reporting.comparison import compare
     from yolo26_attention.reporting.several import join_studies, markdown, page, terminal
 
+    _refuse_of_one(options)
     output_dir = Path(options.output_dir)
     names = [study_name(each) for each in (options.study, *options.beside)]
     if len(set(names)) < len(names):
@@ -156,6 +159,17 @@ def report_several(options: Options) -> str:
     for name, text in files.items():
         write_atomically(folder / name, text)
     return f"{terminal(several)}\n\nwritten to {folder}: {', '.join(files)}"
+
+
+def _refuse_of_one(options: Options) -> None:
+    """Refuse the options that only the report of one study has."""
+    given = {option.name: (getattr(options, option.name), option.default) for option in fields(options)}
+    if useless := [f"{name}={as_override(given[name][0])}" for name in OF_ONE if given[name][0] != given[name][1]]:
+        several = len(useless) > 1
+        raise ConfigError(
+            f"{', '.join(useless)}: {'have' if several else 'has'} no effect on the report of several studies; leave "
+            f"{'them' if several else 'it'} out, or report one study, python -m src.report {options.study} {useless[0]}"
+        )
 
 
 def _command(options: Options) -> str:

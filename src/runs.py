@@ -14,6 +14,7 @@ from pathlib import Path
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.key_value import parse_arguments
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.study.definition import study_name
 from yolo26_attention.study.inventory import (
@@ -24,6 +25,7 @@ from yolo26_attention.study.inventory import (
     remove_run,
     resolve_run,
     table,
+    unfinished,
 )
 from yolo26_attention.study.publishing import publish
 
@@ -78,7 +80,7 @@ def runs(options: Options) -> str:
     if not found:
         return f"no runs in {OutputFolder(output_dir).runs}" + (" like this" if options.study or options.status else "")
     total = megabytes(sum(run.size for run in found))
-    return "\n".join([*table(found), "", f"{len(found)} {'run' if len(found) == 1 else 'runs'}, {total}"])
+    return "\n".join([*table(found), "", f"{number_of(len(found), 'run')}, {total}"])
 
 
 def _folder(options: Options, run: str) -> Path:
@@ -87,7 +89,7 @@ def _folder(options: Options, run: str) -> Path:
 
 
 def _shown(folder: Path) -> str:
-    """The table of a finished run; state and error of any other."""
+    """The table of a finished run; the state of any other, with its error or the command that continues it."""
     from yolo26_attention.files.record import Record
     from yolo26_attention.run.summary import missing_results
     from yolo26_attention.run.summary import table as results
@@ -99,8 +101,7 @@ def _shown(folder: Path) -> str:
     assert record is not None, "resolve_run has found it"
     if record.status == "finished" and not missing_results(record):
         return results(record, folder)
-    return "\n".join(filter(None, [f"run     {record.name}", f"status  {record.status}", f"folder  {folder}",
-                                   record.error]))  # fmt: skip
+    return unfinished(record, folder)
 
 
 def _copied(options: Options) -> str:
@@ -134,7 +135,7 @@ def _removed(options: Options, found: list[ListedRun]) -> str:
             return "nothing was removed"
     for run in chosen:
         remove_run(output_dir, run.name)
-    return f"removed {len(chosen)} {'run' if len(chosen) == 1 else 'runs'}, {total}"
+    return f"removed {number_of(len(chosen), 'run')}, {total}"
 
 
 def main() -> None:

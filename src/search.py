@@ -23,6 +23,7 @@ from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.key_value import option_lines
 from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.config.registration import register_configs
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.search.answer import answer
@@ -115,7 +116,8 @@ def _plan_text(found: Search) -> str:
     known = sum(space.label(one) in found.state.costs for one in singles)
     lines = [
         f"search {found.folder.name}: {found.search.question}",
-        f"{count} candidates of {len(space.keys)} keys; {len(singles)} latencies to measure, {known} are known",
+        f"{number_of(count, 'candidate')} of {number_of(len(space.keys), 'key')}; "
+        f"{number_of(len(singles), 'latency', 'latencies')} to measure, {known} known",
         f"at most {min(budget.runs, count)} candidates start, ranked after {', '.join(map(str, ends))} epochs",
         *(f"impossible: {label}: {reason}" for label, reason in found.state.impossible.items()),
     ]

@@ -29,10 +29,19 @@ from yolo26_attention.config.hydra_errors import config_errors
 from yolo26_attention.config.interruptible import INTERRUPTED, interruptible_command
 from yolo26_attention.config.key_value import option_lines
 from yolo26_attention.config.registration import register_configs
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
 from yolo26_attention.study.outlook import outlook
-from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals, same_runs
+from yolo26_attention.study.plan import (
+    Composer,
+    PlannedRun,
+    impossible,
+    measured_elsewhere,
+    plan_runs,
+    refusals,
+    same_runs,
+)
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, SweepOptions, TimeRequest, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
@@ -104,7 +113,9 @@ def plan_text(request: Request, output_dir: Path, planned: Sequence[PlannedRun])
     states = _states(output_dir, planned)
     possible = [state for state in states if state.state != "impossible"]
     refused = refusals(planned)
-    checked = f"{len(refused)} variants cannot be run" if refused else "every configuration builds"
+    checked = (
+        f"{number_of(len(impossible(planned)), 'variant')} cannot be run" if refused else "every configuration builds"
+    )
     return "\n".join(
         [
             f"study {request.name}: {request.study.question}",
@@ -227,9 +238,9 @@ def _tell_replaced(request: Request, output_dir: Path, entries: Sequence[StudyEn
         gone = {entry.run for entry in before.runs} - {entry.run for entry in entries}
         if gone:
             log.info(
-                "note: %d runs of the study as it was (%s) are not part of it any more; study=NAME keeps both apart",
-                len(gone),
+                "note: the study as it was (%s) had %s that it has no more; study=NAME keeps both apart",
                 before.command,
+                number_of(len(gone), "run"),
             )
 
 

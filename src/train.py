@@ -17,12 +17,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from yolo26_attention.config.command_line import exit_with, hydra_command
+from yolo26_attention.config.command_line import exit_with, hydra_command, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.hydra_errors import job_config
 from yolo26_attention.config.registration import run_config
 from yolo26_attention.files.record import ObjectiveError, RunHeldError, RunSkippedError
-from yolo26_attention.run.sweep_position import position, took
+from yolo26_attention.plan.values import check_values
+from yolo26_attention.run.sweep_position import nothing_swept, position, took
 from yolo26_attention.study.points import register_points
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,15 @@ def train_one(config: DictConfig) -> float | tuple[float, ...]:
 
 
 def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        typed = job_config(config, run_config)
+        check_values(typed)  # before torch is imported
+    except ConfigError as error:
+        if sweeping:
+            log.info("skipped: %s", error)
+            raise  # the launcher continues with the other runs
+        exit_with(error)
     from yolo26_attention.plan.checks import check
     from yolo26_attention.run.attempt import DiskFullError, PausedError
     from yolo26_attention.run.inputs import DataChangedError, DataUnreadableError
@@ -51,13 +61,13 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.study.text import tags as study_tags
     from yolo26_attention.training.out_of_memory import MemoryFullError
 
-    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     failing = (DataChangedError, DataUnreadableError, MemoryFullError)
     try:
-        plan = check(job_config(config, run_config))
+        plan = check(typed)
+        tell_recipe()
         line = announcement(Path(config.output_dir), config.study, plan.folder.name)
         if line is None and sweeping:
-            line = position(HydraConfig.get().job.num)
+            line = _only_run() or position(HydraConfig.get().job.num)
         if line := line or expectation(plan):
             log.info("\n%s", line)
         if warning := left_out(Path(config.output_dir), config.study, plan.folder.name):
@@ -72,7 +82,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     except RunHeldError as error:
         if not sweeping:
             exit_with(error)
-        log.info("%s: trained by another process", plan.folder.name)
+        log.info("%s: trained by %s", plan.folder.name, error.process)
         return _no_values(config)
     except (ConfigError, RunSkippedError, DiskFullError, TrackingUnavailableError, *failing) as error:
         if sweeping:
@@ -99,6 +109,15 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
             raise
         exit_with(error)
     return found[0] if len(found) == 1 else found
+
+
+def _only_run() -> str | None:
+    """A line for the run of `-m` without a list; None for any other run. A search proposes its runs one by one."""
+    hydra = HydraConfig.get()
+    basic = hydra.sweeper._target_.endswith(".BasicSweeper") and hydra.sweeper.max_batch_size is None
+    if not basic or not nothing_swept(hydra.job.num):
+        return None
+    return "-m sweeps nothing here, because no option has several values: one run. Write some, such as seed=0,1,2"
 
 
 def _no_values(config: DictConfig) -> float | tuple[float, ...]:

@@ -169,6 +169,44 @@ def test_the_command_needs_no_torch_and_no_name(outputs):
     assert "4 runs" in text
 
 
+def test_an_interrupted_run_is_shown_with_the_command_that_continues_it(outputs):
+    error = "Traceback (most recent call last):\n  File x\nKeyboardInterrupt: SIGINT"
+    folder = write_run(outputs, config_of(BASELINE, 7), None, status="interrupted", error=error)
+    (folder / "config.yaml").write_text("pause: null\n")
+    said = ask(outputs, show=folder.name)
+    assert "Traceback" not in said
+    assert "ended with  KeyboardInterrupt: SIGINT" in said
+    assert f"continue    python -m src.train -cp {folder} -cn config" in said
+    (folder / "config.yaml").unlink()  # as in a copy of the records
+    assert "continue    with the command that started it" in ask(outputs, show=folder.name)
+
+
+def test_a_run_of_ones_own_module_is_continued_with_its_folder(outputs):
+    own = config_of({"name": "damped", "source": "ab12"}, 0)
+    folder = write_run(outputs, {**own, "pause": 3}, None, status="interrupted")
+    (folder / "config.yaml").write_text("pause: 3\n")
+    assert "-cn config -cd DIR pause=null  (DIR: the folder of your own code)" in ask(outputs, show=folder.name)
+
+
+def test_a_run_that_is_trained_is_shown_with_its_process(outputs):
+    folder = write_run(outputs, config_of(BASELINE, 7), None, status="running")
+    assert "status    interrupted" in ask(outputs, show=folder.name)  # killed
+    with run_lock(lock_file(outputs, folder.name)):
+        said = ask(outputs, show=folder.name)
+    assert "status      running" in said
+    assert "trained by  pid " in said
+    assert "continue" not in said
+
+
+def test_a_failed_run_is_shown_with_its_traceback_and_what_tries_again(outputs):
+    folder = write_run(outputs, config_of(BASELINE, 7), None, status="failed", error="Traceback:\n  x\nOSError: full")
+    (folder / "config.yaml").write_text("seed: 7\n")
+    said = ask(outputs, show=folder.name)
+    assert "ended with  OSError: full" in said
+    assert f"try again   python -m src.train -cp {folder} -cn config" in said
+    assert said.endswith("\n\nTraceback:\n  x\nOSError: full")
+
+
 def test_a_copied_study_gives_the_same_report_without_checkpoints(tmp_path):
     here, there = tmp_path / "outputs", tmp_path / "results"
     here.mkdir()

@@ -184,7 +184,7 @@ def test_plan_names_it_too(tmp_path, monkeypatch, capsys):
     )
     assert call(monkeypatch, *command(tmp_path, str(tmp_path / "mine.yaml"), "plan=true")[3:]) == 1
     printed = capsys.readouterr().out
-    assert "4 runs: 4 pending; 1 variants cannot be run" in printed
+    assert "4 runs: 4 pending; 1 variant cannot be run" in printed
     assert [line.split() for line in printed.splitlines() if line.startswith("acmix heads")] == [
         ["acmix", "heads=4", "pending", "pending"],
         ["acmix", "heads=5", "impossible", "impossible"],

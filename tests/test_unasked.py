@@ -61,9 +61,7 @@ def test_a_data_set_that_is_not_there_runs_nothing_unless_it_is_asked_to(tmp_pat
     with pytest.raises(ConfigError, match=r"let Ultralytics download them: data.download=true"):
         check(configuration(tmp_path, *overrides))
     assert not marker.exists()
-    with pytest.raises(
-        ConfigError, match=r"train names .*nowhere/train, which does not exist; correct train: or path:"
-    ):
+    with pytest.raises(ConfigError, match=r"train names .*nowhere/train, which does not exist\nCorrect path:, train:"):
         check(configuration(tmp_path, *overrides, "data.download=true"))
     assert marker.exists(), "the line is live: an identity needs the images, so the check fetches them"
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from yolo26_attention.config.command_line import hydra_command, tell_recipe
+from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.study.definition import with_recipe
 
@@ -29,3 +31,20 @@ def test_the_digits_a_chosen_recipe_and_a_point_are_left_alone(given):
 def test_a_variant_of_a_study_has_the_recipe_of_its_data():
     assert with_recipe({"data": "coco"}) == {"data": "coco", "trainer": "full"}
     assert with_recipe({"data": "digits"}) == {"data": "digits"}
+
+
+def test_the_recipe_is_told_once_and_only_when_the_command_is_right(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train", "data=coco", "epochs=3"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit, match="error: epochs=3"), hydra_command("again"):
+        raise ConfigError("epochs=3: there is no option epochs")
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.argv", ["train", "data=coco"])
+    with hydra_command("again"):
+        tell_recipe()
+        tell_recipe()
+    assert capsys.readouterr().err.count("trainer=full, as the data are not the digits") == 1
+    monkeypatch.setattr("sys.argv", ["train"])
+    with hydra_command("again"):
+        tell_recipe()
+    assert capsys.readouterr() == ("", "")

@@ -10,7 +10,7 @@ from ultralytics.utils import DEFAULT_CFG_DICT
 
 from tests.conftest import CONF
 from yolo26_attention.config.ultralytics_arguments import KEYS, OTHER_OPTIMIZERS, OTHERWISE, answer, table
-from yolo26_attention.plan.arguments import OPTIMIZERS
+from yolo26_attention.plan.values import OPTIMIZERS
 
 
 def test_every_argument_has_a_key_or_a_reason_and_not_both():

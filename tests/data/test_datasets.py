@@ -264,7 +264,7 @@ def test_a_download_that_fails_is_refused_with_its_reason(write, tmp_path):
 
 def test_half_an_official_set_is_not_downloaded(empty_datasets_dir):
     (empty_datasets_dir / "coco8/images/val").mkdir(parents=True)
-    with pytest.raises(DatasetMissingError, match="complete the set") as raised:
+    with pytest.raises(DatasetMissingError, match="Complete the set") as raised:
         resolve_dataset("coco8", download=True)
     assert str(empty_datasets_dir / "coco8/images/train") in str(raised.value)
 
@@ -277,3 +277,30 @@ def test_digits_are_known_by_their_fingerprint(tmp_path):
     assert here.names == {digit: str(digit) for digit in range(10)}
     assert here.identity == there.identity
     assert here.identity != other.identity
+
+
+@pytest.mark.parametrize(
+    ("path", "way_out"),
+    [
+        pytest.param(".", "Leave path: out, and it is that folder, {here}/set", id="its-own-folder"),
+        pytest.param("../set", "Leave path: out, and it is that folder, {here}/set", id="its-own-folder-by-name"),
+        pytest.param("../other", "Write path: {here}/other", id="beside-it"),
+        pytest.param(
+            "nowhere", "Write the absolute path of the folder that has images/val, or leave path: out", id="no"
+        ),
+    ],
+)
+def test_a_relative_path_of_a_yaml_is_answered_with_what_to_write(path, way_out, tmp_path, monkeypatch):
+    (tmp_path / "set" / "images" / "val").mkdir(parents=True)
+    (tmp_path / "other" / "images" / "val").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    file = tmp_path / "set" / "data.yaml"
+    file.write_text(f"path: {path}\ntrain: images/train\nval: images/val\nnames: [a]\n")
+    with pytest.raises(DatasetMissingError) as error:
+        resolve_dataset(file)
+    text = str(error.value)
+    assert text.startswith(f"data.yaml={file}: ")
+    assert "Note" not in text
+    assert f"path: {path} in {file} is relative" in text
+    assert text.splitlines()[-1].startswith(way_out.format(here=tmp_path))

@@ -2,6 +2,9 @@
 
 import errno
 import os
+import pickle
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +13,13 @@ from unittest import mock
 import pytest
 
 from yolo26_attention.files import locks
-from yolo26_attention.files.locks import LockError, is_locked, only_within_this_machine, run_lock
-from yolo26_attention.files.record import RunSkippedError
+from yolo26_attention.files.locks import LockError, holder, is_locked, only_within_this_machine, run_lock
+from yolo26_attention.files.record import RunHeldError, RunSkippedError
 
 
 def test_lock_keeps_a_second_process_off(tmp_path):
     with run_lock(tmp_path / "a.lock"):
-        with pytest.raises(RunSkippedError, match="another process holds"), run_lock(tmp_path / "a.lock"):
+        with pytest.raises(RunSkippedError, match=r"another process \(pid .* holds"), run_lock(tmp_path / "a.lock"):
             pass
         with run_lock(tmp_path / "b.lock"):
             pass
@@ -133,3 +136,43 @@ def test_a_mount_whose_locks_other_machines_do_not_see_is_named(mount, said, tmp
 def test_without_a_list_of_mounts_nothing_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "MOUNTS", tmp_path / "none")
     assert only_within_this_machine(tmp_path) is None
+
+
+def test_the_holder_is_named_with_its_machine_and_since_when(tmp_path):
+    path = tmp_path / "a.lock"
+    with run_lock(path):
+        said = holder(path)
+        assert re.fullmatch(rf"pid {os.getpid()} on {socket.gethostname()}, since \d{{4}}-\d\d-\d\d \d\d:\d\d", said)
+        with pytest.raises(RunHeldError, match=rf"^another process \({said}\) holds {path}: .* wait") as error:
+            with run_lock(path):
+                pass
+        again = pickle.loads(pickle.dumps(error.value))  # by a launcher
+        assert (str(again), again.process) == (str(error.value), f"another process ({said})")
+        assert is_locked(path)
+        assert holder(path) == said  # asking does not erase it
+    assert holder(path) == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("", id="by-an-earlier-version"),
+        pytest.param('{"pid": 1', id="half"),
+        pytest.param("[1]", id="other"),
+        pytest.param('{"pid": 0, "host": "a", "since": 0}', id="no-process"),
+        pytest.param('{"pid": 1, "host": "a", "since": 1e300}', id="no-time"),
+        pytest.param(f'{{"pid": 99999999, "host": "{socket.gethostname()}", "since": 0}}', id="ended"),
+    ],
+)
+def test_what_a_killed_process_left_names_nobody(content, tmp_path):
+    (tmp_path / "a.lock").write_text(content)
+    assert holder(tmp_path / "a.lock") == ""
+
+
+def test_a_holder_that_cannot_sign_holds_all_the_same(tmp_path):
+    with (
+        mock.patch.object(Path, "write_text", side_effect=OSError(errno.ENOSPC, "full")),
+        run_lock(tmp_path / "a.lock"),
+    ):
+        assert is_locked(tmp_path / "a.lock")
+        assert str(RunHeldError("", "holds it")) == "another process holds it"

@@ -3,14 +3,16 @@
 import copy
 import shutil
 from functools import partial
+from pathlib import Path
 
 import onnxruntime
 import pytest
 import torch
+import ultralytics
 
 from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.latency import backends
-from yolo26_attention.latency.backends import check_backend, check_format, deploy
+from yolo26_attention.latency.backends import NEEDED_BY_INT8, check_backend, check_format, deploy
 from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision, predictions
 from yolo26_attention.latency.parity import check_parity
 
@@ -74,6 +76,24 @@ def test_unknown_format_is_refused_with_those_there_are():
 def test_engine_without_gpu():
     with pytest.raises(ValueError, match="needs a CUDA device"):
         check_format("engine")
+
+
+def test_eight_bits_name_the_package_that_they_need(monkeypatch):
+    installed = {"openvino"}
+    monkeypatch.setattr(backends, "find_spec", lambda name: object() if name in installed else None)
+    assert check_format("openvino") == torch.device("cpu")
+    with pytest.raises(ValueError, match=r"^int8=true with format=openvino needs nncf; .* pip install 'nncf>=2"):
+        check_format("openvino", int8=True)
+    installed.add("nncf")
+    assert check_format("openvino", int8=True) == torch.device("cpu")
+
+
+def test_the_requirements_of_eight_bits_are_those_of_ultralytics():
+    folder = Path(ultralytics.__file__).parent
+    for file in ("engine/exporter.py", "utils/export/engine.py"):
+        assert any(
+            f'"{requirement[1:-1]}"' in (folder / file).read_text() for _, requirement in NEEDED_BY_INT8.values()
+        )
 
 
 def test_a_deployed_network_has_folded_constants_and_the_given_one_has_not(grafted, tmp_path):

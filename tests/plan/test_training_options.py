@@ -1,12 +1,16 @@
 """Options that have an effect are taken; tests/errors.txt has those that are refused."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
+from tests.conftest import CONF
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.plan.checks import check
-from yolo26_attention.plan.training_options import RANGES, check_training_options
+from yolo26_attention.plan.training_options import check_training_options
+from yolo26_attention.plan.values import RANGES, check_values
 
 
 @pytest.fixture
@@ -15,10 +19,10 @@ def refused(tiny):
 
     def said(*overrides, device="cpu", **trainer):
         config = tiny(*overrides)
+        config = replace(config, trainer=replace(config.trainer, **trainer))
         try:
-            check_training_options(
-                replace(config, trainer=replace(config.trainer, **trainer)), device, check(tiny()).dataset.yaml
-            )
+            check_values(config)
+            check_training_options(config, device, check(tiny()).dataset.yaml)
         except ConfigError as error:
             return str(error)
         return None
@@ -131,3 +135,14 @@ def test_hours_are_more_than_none(hours, refused):
 def test_degrees_and_shear_end_where_an_image_is_turned_over():
     assert RANGES["trainer.degrees"] == (0, 180)
     assert RANGES["trainer.shear"] == (0, 90)
+
+
+def test_values_are_refused_without_torch_and_before_the_data_are_built(tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", "src.train", "trainer.epochs=0", f"output_dir={tmp_path}"]
+    said = subprocess.run(command, cwd=CONF.parent, capture_output=True, text=True)
+    imported = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines()}
+    assert said.returncode == 1
+    assert "error: trainer.epochs=0 must be at least 1" in imported
+    assert "hydra" in imported
+    assert not {"torch", "ultralytics"} & imported
+    assert not list(tmp_path.iterdir())

@@ -81,6 +81,24 @@ def test_networks_that_learned_nothing_get_no_verdict_anywhere(base, acmix, effe
     assert "difference of mAP50-95" not in written["index.html"]
 
 
+def test_that_nothing_learned_anything_is_said_once(tmp_path):
+    write(tmp_path, BASELINE, NOTHING)
+    write(tmp_path, ACMIX, NOTHING)
+    write(tmp_path, CBAM, NOTHING)
+    results = results_of(tmp_path)
+    said = answer(results)
+    assert said.effect.startswith("No verdict: none of the 3 variants has learned anything. The highest mAP50-95 is ")
+    assert not any("learned nothing" in note for note in results.notes)
+
+
+def test_several_that_learned_nothing_have_one_note(tmp_path):
+    write(tmp_path, BASELINE, GOOD)
+    write(tmp_path, ACMIX, NOTHING)
+    write(tmp_path, CBAM, NOTHING)
+    (note,) = (note for note in results_of(tmp_path).notes if "learned nothing" in note)
+    assert note.startswith("acmix and cbam learned nothing: their mAP50-95 of 1.1e-05, 1.1e-05 is at most 0.005, ")
+
+
 def test_what_learned_nothing_stands_beside_a_verdict_on_the_others(tmp_path):
     write(tmp_path, BASELINE, GOOD)
     write(tmp_path, ACMIX, BETTER)
@@ -323,5 +341,5 @@ def test_a_checkpoint_that_was_replaced_is_noted(tmp_path):
     (folder / "train" / "weights").mkdir(parents=True)
     (folder / "train" / "weights" / "best.pt").write_bytes(b"another")
     (note,) = [note for note in results_of(tmp_path).notes if "best.pt" in note]
-    assert note.startswith("best.pt of 1 runs is not the checkpoint that they trained")
+    assert note.startswith("best.pt of 1 run is not the checkpoint that they trained")
     assert folder.name in note

@@ -178,7 +178,7 @@ def test_environments_and_events_are_noted(tmp_path):
     write_run(tmp_path, config_of(ACMIX, 0), 0.5, environment={"device": "GPU"}, events=[Entry(Kind.NAN_RECOVERY)])
     notes = " ".join(results_of(tmp_path).notes)
     assert "2 devices" in notes
-    assert "events that may have changed the experiment, in 1 runs" in notes
+    assert "events that may have changed the experiment, in 1 run:" in notes
 
 
 def test_swept_numbers_make_lines_in_their_order(tmp_path):
@@ -214,7 +214,7 @@ def test_doubtful_and_unlike_latencies_are_noted(tmp_path):
     write_run(tmp_path, config_of(BASELINE, 0), 0.5, latency=latency_of(1.1, **timed, backend="pytorch"))
     write_run(tmp_path, config_of(ACMIX, 0), 0.5, latency=latency_of(1.1, **timed, backend="onnx"))
     results = results_of(tmp_path)
-    assert "doubtful latency: the machine was busy while 2 of 2 runs were timed" in results.notes
+    assert "doubtful latency: the machine was busy during the timing of 2 of 2 runs" in results.notes
     assert "1.10 times the latency of the stock model (1.00 to 1.20, machine busy)" in answer(results).cost
     assert not any("throttled" in note for note in results.notes)
     assert any("differ in how they were taken" in note for note in results.notes)

@@ -65,7 +65,7 @@ def test_latency_that_failed_is_a_note_and_no_number(compared):
 
 def test_further_measurements_are_a_note(compared):
     notes = compared(measurements=[latency_of(2.0)]).notes
-    assert "2 runs have further measurements of latency, which only their records show" in notes
+    assert "further measurements of latency, of 2 runs, are only in the records" in notes
 
 
 @pytest.mark.parametrize(("key", "what"), [("cpu", "CPU models"), ("driver", "GPU drivers")])

@@ -1,5 +1,7 @@
 """Several studies side by side: where a variant helps, and whether any helps in all of them."""
 
+import re
+
 import pytest
 
 from src.report import Options, report_several
@@ -78,6 +80,23 @@ def test_studies_without_a_common_variant_say_so(output_dir):
         declare(output_dir, name, entries)
     several = join_studies([compare(read_study(name, output_dir)) for name in ("third", "fourth")])
     assert several.answer == ["No variant is in two of these studies under the same label, so nothing can be compared."]
+
+
+@pytest.mark.parametrize(
+    "given", ["resamples=5", "columns=paper", "looks=false", "variant=acmix", "sites='[p3]'", "tracking=disabled"]
+)
+def test_what_has_no_effect_on_several_studies_is_refused(given, output_dir):
+    options = read_options(Options, ["first", "second", given.replace("'", ""), f"output_dir={output_dir}"])
+    with pytest.raises(
+        ConfigError, match=rf"^{re.escape(given)}: has no effect on the report of several studies; leave"
+    ):
+        report_several(options)
+
+
+def test_all_that_has_no_effect_is_named_at_once(output_dir):
+    options = Options("first", str(output_dir), columns="paper", looks=False, beside=["second"])
+    with pytest.raises(ConfigError, match=r"^columns=paper, looks=false: have no effect .*; leave them out"):
+        report_several(options)
 
 
 def test_a_study_given_twice_is_refused(output_dir):

@@ -146,6 +146,6 @@ def test_a_record_whose_score_is_no_number_is_noted(value, tmp_path):
     content = json.loads((folder / "record.json").read_text())
     content["metrics"]["map50_95"] = value
     (folder / "record.json").write_text(json.dumps(content))
-    assert any("1 records cannot be read" in note for note in read_study("made_up", tmp_path).notes)
+    assert any("not readable, whatever the study: 1 record, " in note for note in read_study("made_up", tmp_path).notes)
     with pytest.raises(ValueError, match=r"record.json is not a record \(metrics.map50_95 is .*move .* away"):
         Record.read(folder)

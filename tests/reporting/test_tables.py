@@ -79,7 +79,7 @@ def test_latex_escapes_what_labels_may_hold(tmp_path):
 
 def test_terminal_lists_what_is_left_out(results):
     text = terminal(results, answer(results), ["written to x"])
-    assert "1 of 10 runs are not in the comparison" in text
+    assert "not in the comparison: 1 of 10 runs" in text
     assert re.search(r"failed +se-12-s0: OSError: a\|b", text)
     assert text.endswith("written to x")
     lines = text.splitlines()

@@ -55,7 +55,10 @@ def test_study_without_timings_shows_what_its_runs_measured(study):
     results = study()
     assert [variant.ratio.mean for variant in results.variants] == [9.5, 9.5, 9.5]
     assert "latency_baseline" not in every_column(results)
-    assert any(note.startswith("doubtful latency: the machine was busy while 6 of 6 runs") for note in results.notes)
+    assert any(
+        note.startswith("doubtful latency: the machine was busy during the timing of 6 of 6 runs")
+        for note in results.notes
+    )
 
 
 def test_timings_take_the_place_of_what_the_runs_measured(study):
@@ -63,7 +66,7 @@ def test_timings_take_the_place_of_what_the_runs_measured(study):
     assert texts(results, "latency_ratio") == ["1.000 [0.99, 1.01]", "1.250 [1.24, 1.26]", "1.100 [1.09, 1.11]"]
     assert texts(results, "latency_times") == ["1.00", "1.25", "1.10"]
     assert texts(results, "latency_baseline") == ["", "1.250 [1.24, 1.26]", "1.100 [1.09, 1.11]"]
-    assert not any("runs were timed" in note for note in results.notes)
+    assert not any("during the timing of" in note for note in results.notes)
     where = "Made-up 9000, eager, fp32, batch 1, 128 px, 1 CPU thread"
     assert f"latency on {where}: all networks timed in turn in 200 rounds, 2026-01-31 12:00 UTC" in results.notes
     assert "1.25 times the latency of the stock model (1.24 to 1.26)" in answer(results).cost or (

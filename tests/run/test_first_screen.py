@@ -8,7 +8,7 @@ from yolo26_attention.data.held_out import HeldOut
 from yolo26_attention.data.survey import Split
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.first_screen import first_lines
-from yolo26_attention.run.sweep_position import position, sweep_of, took
+from yolo26_attention.run.sweep_position import nothing_swept, position, sweep_of, took
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,11 @@ def test_a_checkpoint_and_an_optimizer_that_ultralytics_chooses(tiny, plan):
 def test_place_in_a_sweep():
     assert position(0) is None
     took(5.0)  # outside of a sweep nobody counts
+    assert not nothing_swept(0)
+    with sweep_of(1):
+        assert nothing_swept(0)
     with sweep_of(36):
+        assert not nothing_swept(0)
         assert position(0) == "run 1 of 36"
         took(100.0)
         took(140.0)

@@ -12,7 +12,15 @@ from yolo26_attention.files.record import Record
 from yolo26_attention.plan import networks
 from yolo26_attention.plan.checks import check
 from yolo26_attention.study.definition import Point, load_study, study_names
-from yolo26_attention.study.plan import Composer, PlannedRun, measured_elsewhere, plan_runs, refusals, same_runs
+from yolo26_attention.study.plan import (
+    Composer,
+    PlannedRun,
+    impossible,
+    measured_elsewhere,
+    plan_runs,
+    refusals,
+    same_runs,
+)
 
 OF_IMAGES = {"blood_cells"}  # on images that are not in the repository
 
@@ -89,6 +97,15 @@ def test_one_impossible_point_is_named_once_for_all_seeds(composer, tmp_path):
     assert "try 4 or 8" in heads
     assert "attention.head" in typo
     assert [run.run is None for run in planned] == [False, False, True, True] * 2
+
+
+def test_what_is_wrong_with_every_variant_is_said_once(composer):
+    planned = plan_runs(load_study("kernel_att").with_seeds((0, 1)).points(["epochs=3", "batch=4"]), composer)
+    assert [line.partition(": there")[0] for line in refusals(planned)] == [
+        "impossible: every variant: epochs=3",
+        "impossible: every variant: batch=4",
+    ]
+    assert len(impossible(planned)) == 5
 
 
 def test_a_run_that_two_points_share_is_one_run(composer):

@@ -22,7 +22,7 @@ def put(output_dir, run, status, epochs=0, **values):
     lines = [json.dumps({"event": "epoch", "epoch": number + 1}) + "\n" for number in range(epochs)]
     (folder / "journal.jsonl").write_text("".join(lines))
     config = {"trainer": {"epochs": 10}}
-    Record("1", run, "s", 0, config, status=status, metrics={"map50_95": 0.5}, **values).write(folder)
+    Record("1", run, "s", 0, config, status=status, **{"metrics": {"map50_95": 0.5}, **values}).write(folder)
 
 
 def states(output_dir, *entries):

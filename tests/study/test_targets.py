@@ -1,5 +1,6 @@
 """What targets are called, and the table of one."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -38,13 +39,24 @@ def test_short_names_are_what_tells_targets_apart(options, names):
 
 
 def test_table_has_the_fastest_first_and_each_number_in_its_column():
-    head, titles, *rows = timing_table(target())
+    head, titles, *rows, columns, seconds = timing_table(target())
     assert head == described(target())
     assert [row.split()[0] for row in rows] == ["baseline", "acmix"]
-    assert titles.split()[:2] == ["variant", "p50"]
+    assert re.split(" {2,}", titles.strip()) == [
+        *("variant", "p50 (ms)", "p95 (ms)", "times stock", "(interval)", "times baseline", "(interval)"),
+        "end to end, times stock",
+    ]
+    assert "times baseline to that of its baseline, each with its 95 % interval." in columns
+    assert seconds.startswith("latency.seconds=10 is the longest time for two networks; more take as much longer")
     assert rows[1].split() == (
         ["acmix", "11.25", "12.38", "1.250", "1.240", "to", "1.260", "1.250", "1.240", "to", "1.260", "1.250"]
     )
+
+
+def test_table_without_a_baseline_has_no_empty_columns():
+    before = target()
+    alone = {label: replace(timed, to_baseline=None) for label, timed in before.variants.items()}
+    assert "baseline" not in timing_table(replace(before, variants=alone))[1]
 
 
 def test_what_disturbed_it_and_what_is_not_timed_stand_below():

@@ -2,6 +2,7 @@
 
 from tests.study.test_progress import entry, put
 from yolo26_attention.files.locks import run_lock
+from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import StudyEntry, write_study
 from yolo26_attention.study.text import announcement, error_line, status, summary, tags
 
@@ -35,12 +36,25 @@ def test_status(tmp_path):
     lines = status(tmp_path, "s").splitlines()
     assert lines[:2] == ["study s: What?", "4 runs: 2 finished, 1 failed, 1 pending"]
     assert [line.split() for line in lines[3:6]] == [
-        ["seed", "0", "seed", "1"],
+        ["mAP50-95", "seed", "0", "seed", "1"],
         ["baseline", "0.5000", "failed"],
         ["acmix", "k=3", "0.5000", "pending"],
     ]
     assert "failed: baseline, seed 1: ValueError: bad" in lines
     assert status(tmp_path, "nosuch") is None
+
+
+def test_scores_are_those_of_the_declared_metric(tmp_path):
+    declared = Declaration((0, 1), (0, 1), metric="map50")
+    write_study(tmp_path, "s", "What?", "python -m src.sweep s", RUNS, declared)
+    put(tmp_path, "base0", "finished", metrics={"map50_95": 0.7, "map50": 0.8})
+    put(tmp_path, "acmix0", "finished", metrics={"map50_95": 0.6, "map50": 0.9})
+    told = status(tmp_path, "s")
+    assert told.splitlines()[3].split()[:2] == ["mAP50", "seed"]
+    assert "0.8000" in told
+    assert "0.7000" not in told
+    for text in (told, announcement(tmp_path, "s", "acmix1")):
+        assert "best so far mAP50 0.9000 (acmix k=3, seed 0)" in text
 
 
 def test_summary_says_how_to_go_on(tmp_path):

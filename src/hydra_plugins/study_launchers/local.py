@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from hydra_plugins.study_launchers.job import Shared, job_configs, task_config
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.registration import run_config
+from yolo26_attention.counts import number_of
 from yolo26_attention.run.batch import failed, has_result, reason, tell_outcome, told_apart
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ class LocalLauncher(Launcher):
         log.info("#%d %s", job.number, outcome)
         told = progress(Path(job.config.output_dir), job.config.study, batch.places)
         ended, total = len(batch.returns), len(batch.returns) + len(batch.waiting) + len(batch.working)
-        log.info(told or f"{ended} of {total} runs have ended")
+        log.info(told or f"{ended} of {number_of(total, 'run')} ended")
 
 
 def _places(configs: Sequence[DictConfig], jobs_per_gpu: int) -> list[str | None]:

@@ -50,6 +50,8 @@ def attention_help(*, _root_: DictConfig) -> str:
     lines += aligned([HEADER, *shown]) if rows else ["It has no options." if schema else "Its YAML has no options."]
     if any(row.option.startswith("+") for row in rows):
         lines += ["", "With +, because your YAML does not have it; with the key there, leave the + out."]
+    if any(" (now " in row.default for row in shown):
+        lines += ["", "(now ...): the value that your YAML or this command gives instead of the default of the class."]
     lines += ["", f"{_root_.hydra.help.app_name} --help lists everything else."]
     return "\n".join(lines).replace("$", "$$")  # Hydra substitutes $NAME in its help
 

@@ -16,11 +16,13 @@ from yolo26_attention.config.interruptible import interruptible_command
 from yolo26_attention.config.plain_yaml import parse_yaml
 from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.config.registration import register_configs
-from yolo26_attention.config.schema import SCHEMAS
+from yolo26_attention.config.schema import SCHEMAS, Config
 from yolo26_attention.config.words import refuse_word
 
 # Whether the user set HYDRA_FULL_ERROR=1; `_one_line_errors` sets it for Hydra in any case.
 _TRACEBACKS = ContextVar("tracebacks", default=False)
+# What `tell_recipe` says; None if the command chose a recipe itself.
+_RECIPE: ContextVar[str | None] = ContextVar("recipe", default=None)
 # Hydra's flags that have a value in the next argument.
 VALUED = {"-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path", "-c", "--cfg", "-p", "--package"}
 
@@ -49,39 +51,51 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def hydra_command(advice: str) -> Iterator[None]:
+def hydra_command(advice: str, schema: type = Config) -> Iterator[None]:
     """Prepare a command that Hydra reads, and answer a refusal or Ctrl-C in the block with one line.
 
     Args:
         advice: what to do after Ctrl-C.
+        schema: of the whole configuration.
     """
     with interruptible_command(advice):
         register_configs()
-        with _one_line_errors():
+        with _one_line_errors(schema):
             check_command_line(sys.argv[1:])
             yield
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Exit with a one-line message if the block, or Hydra in it, refuses the command.
+def _one_line_errors(schema: type) -> Iterator[None]:
+    """Exit with a message, a line for each thing that is wrong, if the block, or Hydra in it, refuses the command.
 
     Flags may stand anywhere in the command, and data other than the digits choose `trainer=full`. With
     HYDRA_FULL_ERROR=1, errors show the full traceback.
+
+    Args:
+        schema: of the whole configuration.
     """
     wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     _TRACEBACKS.set(wanted)
     sys.argv[1:] = flags_first(sys.argv[1:])
+    _RECIPE.set(None)
     if recipe := recipe_for(sys.argv[1:]):
         sys.argv += recipe
-        print(f"{recipe[0]}, as the data are not the digits (trainer=NAME chooses another recipe)", file=sys.stderr)
+        _RECIPE.set(f"{recipe[0]}, as the data are not the digits (trainer=NAME chooses another recipe)")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
     try:
         sys.argv += help_on_attention(sys.argv[1:])
-        with nullcontext() if wanted else config_errors(sys.argv[1:]):
+        with nullcontext() if wanted else config_errors(sys.argv[1:], schema):
             yield
     except ConfigError as error:
         exit_with(error)
+
+
+def tell_recipe() -> None:
+    """Say once which recipe was chosen for the data; called when the command is known to be right."""
+    if line := _RECIPE.get():
+        print(line, file=sys.stderr, flush=True)
+        _RECIPE.set(None)
 
 
 def exit_with(error: Exception) -> NoReturn:

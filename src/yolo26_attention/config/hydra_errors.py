@@ -5,8 +5,7 @@ import re
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING
-from difflib import get_close_matches
+from dataclasses import MISSING, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hydra.core.hydra_config import HydraConfig
@@ -22,14 +21,11 @@ from omegaconf.errors import (
 )
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.models import OTHER_TASKS, TASK_SUFFIXES
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.config.schema import SCHEMAS, Config
-from yolo26_attention.config.ultralytics_arguments import NEAREST_OPTIMIZER, OTHER_OPTIMIZERS, answer
+from yolo26_attention.config.unknown import SHOWN, given, no_such_key, no_such_option, with_others
 
 Converted = TypeVar("Converted")
-OF_SWEEP = ("plan", "status", "pilot", "seeds", "timing", "wandb")
-SHOWN = "see the options with --cfg job"
 FLAGS = ("Only one of --run", "The --resolve flag")  # --cfg job -m
 EXAMPLES = {
     int: ("a whole number", "4"),
@@ -40,11 +36,12 @@ EXAMPLES = {
 
 
 @contextmanager
-def config_errors(overrides: Sequence[str]) -> Iterator[None]:
+def config_errors(overrides: Sequence[str], schema: type = Config) -> Iterator[None]:
     """Translate Hydra's errors in the block to an error with key, value and a way out.
 
     Args:
         overrides: command-line overrides, including the invalid one.
+        schema: of the whole configuration.
 
     Raises:
         ConfigError: instead of an error of Hydra or OmegaConf.
@@ -53,7 +50,7 @@ def config_errors(overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error, overrides)) from error
+        raise ConfigError(with_others(explain(error, overrides), overrides, schema)) from error
     except ValueError as error:
         if not str(error).startswith(FLAGS):
             raise
@@ -89,7 +86,8 @@ def job_config(config: DictConfig, convert: Callable[[DictConfig], Converted]) -
         ConfigError: also for errors that OmegaConf finds only now, such as a dangling interpolation.
     """
     overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    with config_errors(list(map(str, overrides or ()))):
+    schema = OmegaConf.get_type(config)
+    with config_errors(list(map(str, overrides or ())), schema if is_dataclass(schema) else Config):
         return convert(config)
 
 
@@ -111,27 +109,27 @@ def explain(error: Exception, overrides: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException):
         return _no_such_option(error, overrides)
     if found := re.match(r"You must specify '([^']+)'", text):
-        return f"{_given(found[1], overrides)}: choose one of {', '.join(_listed(text))}"
+        return f"{given(found[1], overrides)}: choose one of {', '.join(_listed(text))}"
     if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", text):
-        return several_values(_given(found[1].partition("=")[0], overrides, found[1]))
+        return several_values(given(found[1].partition("=")[0], overrides, found[1]))
     if "Sweeping over Hydra's" in text:
         return f"{text.partition(' : ')[2].strip(chr(39))}: Hydra's own settings cannot be swept; give one value"
     if found := re.match(
         r"Could not delete from config\. '?([^']+?)'? does not exist|Could not delete '([^']+)'", text
     ):
         key = found[1] or found[2]
-        return f"{_given(key, overrides)}: there is no option {key} to remove; {SHOWN}"
+        return f"{given(key, overrides)}: there is no option {key} to remove; {SHOWN}"
     if found := re.match(r"Multiple values for (\S+)\. ", text):
         group = found[1].split("@")[0]
-        return f"{_given(group, overrides)}: {group} already has a value; write {group}=NAME once, without +"
+        return f"{given(group, overrides)}: {group} already has a value; write {group}=NAME once, without +"
     if isinstance(cause, MissingMandatoryValue):
-        return f"{_given(cause.full_key, overrides)}: has no value; give one, {cause.full_key}=VALUE"
+        return f"{given(cause.full_key, overrides)}: has no value; give one, {cause.full_key}=VALUE"
     if isinstance(cause, InterpolationResolutionError):
-        given = _given(cause.full_key, overrides)
-        return f"{given}: {_first_line(cause)}; write a value, or the name of an existing option, such as ${{seed}}"
+        typed = given(cause.full_key, overrides)
+        return f"{typed}: {_first_line(cause)}; write a value, or the name of an existing option, such as ${{seed}}"
     if found := re.search(r"Error resolving interpolation '([^']+)'", text):
-        given = next((override for override in overrides if found[1] in override), found[1])
-        return f"{given}: {found[1]} is not known yet; write the name of an option"
+        typed = next((override for override in overrides if found[1] in override), found[1])
+        return f"{typed}: {found[1]} is not known yet; write the name of an option"
     if found := re.match(r"Could not override '([^']+)'", text):
         return _no_such_key(found[1], cause, overrides)
     if isinstance(cause, ValidationError):
@@ -188,29 +186,10 @@ def _no_such_option(error: MissingConfigException, overrides: Sequence[str]) -> 
     found = re.search(r"Available options in '([^']+)'", str(error))
     if not found:
         name = str(error.missing_cfg_file)
-        given = next((o for o in overrides if "=" in o and name in o), f"-cn {name}")
-        return f"{given}: there is no configuration {name}; leave out -cn and -cp"
-    group, there = found[1], _listed(str(error))
-    name = str(error.missing_cfg_file).removeprefix(f"{group}/")
-    if not name:
-        return f"{_given(group, overrides)}: choose one of {', '.join(there)}"
-    given = _given(group, overrides, f"{group}={name}")
-    if group == "optimizer" and name.lower() in map(str.lower, OTHER_OPTIMIZERS):
-        return f"{given}: {NEAREST_OPTIMIZER}; choose {', '.join(there)}"
-    smallest = [f"{name}n"] if f"{name}n" in there else []  # of a family of networks, such as yolo11
-    close = smallest or get_close_matches(name.lower(), there, 1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    if not close and group != "model" and not {"-cd", "--config-dir"} & set(overrides):
-        hint = f"for one of your own add -cd DIR, the folder that has {group}/{name}.yaml; "
-    if group == "data" and name.endswith((".yaml", ".yml")):
-        hint = f"a data set of your own is data.yaml={name}; "
-    if group == "model" and name.endswith(TASK_SUFFIXES):
-        return f"{given}: {OTHER_TASKS.format(f'{name}.yaml')}"
-    if group == "model" and name.endswith((".yaml", ".yml")):
-        hint = f"a network of your own is model.yaml={name}; "
-    if group == "model" and name.endswith(".pt"):
-        hint = f"a checkpoint is model.weights={name}, beside the network that it fits; "
-    return f"{given}: there is no {group} {name}; {hint}choose {', '.join(there)}"
+        typed = next((o for o in overrides if "=" in o and name in o), f"-cn {name}")
+        return f"{typed}: there is no configuration {name}; leave out -cn and -cp"
+    name = str(error.missing_cfg_file).removeprefix(f"{found[1]}/")
+    return no_such_option(found[1], name, _listed(str(error)), overrides)
 
 
 def _listed(text: str) -> list[str]:
@@ -219,20 +198,8 @@ def _listed(text: str) -> list[str]:
 
 
 def _no_such_key(key: str, cause: Any, overrides: Sequence[str]) -> str:
-    given = _given(key, overrides)
     missing = str(getattr(cause, "full_key", None) or key)
-    if known := answer(missing):
-        return f"{given}: there is no option {missing}; {known}"
-    parent, _, name = missing.rpartition(".")
-    there = list(getattr(getattr(cause, "object_type", None), "__dataclass_fields__", {}))
-    if not parent and name in OF_SWEEP:
-        return f"{given}: there is no option {missing} here; it is one of python -m src.sweep"
-    inside = [group for group, kinds in SCHEMAS.items() if any(name in get_type_hints(kind) for kind in kinds.values())]
-    close = get_close_matches(name, there, 1)
-    if not parent and inside:
-        close = [f"{inside[0]}.{name}"]
-    hint = f"did you mean {'.'.join(filter(None, [parent, close[0]]))}? " if close else ""
-    return f"{given}: there is no option {missing}; {hint}{SHOWN}"
+    return no_such_key(missing, getattr(getattr(cause, "object_type", None), "__dataclass_fields__", {}), overrides)
 
 
 def _wrong_type(cause: ValidationError, overrides: Sequence[str]) -> str:
@@ -240,14 +207,14 @@ def _wrong_type(cause: ValidationError, overrides: Sequence[str]) -> str:
     try:
         wanted = get_type_hints(cause.object_type)[key.rpartition(".")[2]]
     except (KeyError, TypeError, NameError):
-        return f"{_given(key, overrides)}: {_first_line(cause)}; {SHOWN}"
+        return f"{given(key, overrides)}: {_first_line(cause)}; {SHOWN}"
     kind, example = _kind(wanted)
-    value = _given(key, overrides).partition("=")[2]
+    value = given(key, overrides).partition("=")[2]
     if example == "[a]" and re.fullmatch(r"[\w./-]+", value):  # one text in place of a list of texts
         example = f"[{value}]"
     example = _default(cause.object_type, key.rpartition(".")[2]) or example
     studies = f"; in a study file, where a list is swept, {key}: [{example}]" if kind == "a list" else ""
-    return f"{_given(key, overrides)}: takes {kind}; write {key}={example}, for example{studies}"
+    return f"{given(key, overrides)}: takes {kind}; write {key}={example}, for example{studies}"
 
 
 def _kind(wanted: Any) -> tuple[str, str]:
@@ -271,16 +238,6 @@ def _default(schema: Any, name: str) -> str | None:
     value = field.default if field.default_factory is MISSING else field.default_factory()
     printable = isinstance(value, bool | int | float | str | list) and value not in ("???", [])
     return as_override(value) if printable else None
-
-
-def _given(key: str | None, overrides: Sequence[str], otherwise: str | None = None) -> str:
-    """The override that sets a key; the last of several, which takes effect."""
-    key = str(key)
-    for override in reversed(overrides):
-        name = override.partition("=")[0].lstrip("+~")
-        if name == key or name.startswith((f"{key}.", f"{key}@")) or key.startswith(f"{name}."):
-            return override
-    return otherwise or key
 
 
 def _first_line(error: Exception) -> str:

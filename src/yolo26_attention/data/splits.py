@@ -91,9 +91,7 @@ def find_sources(
             raise DatasetMissingError(
                 f"data={value}: {error}\nPut the images there, or let Ultralytics download them: data.download=true"
             ) from error
-        raise DatasetMissingError(
-            f"data={value}: {error}\nCorrect path:, train: and val: in {file}, or put the images there"
-        ) from error
+        raise DatasetMissingError(_not_there(value, file, content, str(error))) from error
     sources = {}
     for split in SPLITS:
         paths = found[split] if isinstance(found[split], list) else [found[split]]
@@ -101,14 +99,40 @@ def find_sources(
         for path in sources[split]:
             if not path.exists():  # Ultralytics checks only val, and only before it downloads
                 raise DatasetMissingError(
-                    f"data={value}: {split} names {path}, which does not exist; "
-                    f"correct {split}: or path: in {file}, or complete the set. "
-                    f"Relative paths are searched for here, then in {DATASETS_DIR} "
-                    f"(datasets_dir in {SETTINGS_FILE})"
+                    _not_there(value, file, content, f"{split} names {path}, which does not exist")
                 )
     held_out = found.get("test") or []
     sources["test"] = [Path(path) for path in (held_out if isinstance(held_out, list) else [held_out])]
     return Path(found["path"]), sources
+
+
+def _not_there(value: str, file: Path, content: dict[str, Any], problem: str) -> str:
+    """What to write into a YAML whose images are not found.
+
+    Ultralytics takes a relative `path:` from the working directory if there is such a folder, otherwise from its own
+    folder of data sets; without `path:`, it is the folder of the YAML.
+    """
+    root = Path(str(content.get("path") or file.parent))
+    key = "data.yaml" if value.endswith((".yaml", ".yml")) else "data"
+    told = f"{key}={value}: {problem.splitlines()[0]}"
+    if root.is_absolute():
+        return f"{told}\nCorrect path:, train: and val: in {file}, or put the images there"
+    searched = f"the working directory, {Path.cwd()}, then in {DATASETS_DIR} (datasets_dir in {SETTINGS_FILE})"
+    if content.get("download"):  # a set that is known by its place in Ultralytics' folder
+        return f"{told}\nComplete the set; it is searched for in {searched}"
+    told += (
+        f"\npath: {content['path']} in {file} is relative, but not to the folder of the YAML: it is searched for "
+        f"in {searched}"
+    )
+    meant = (file.parent / root).resolve()
+    first = content["val"][0] if isinstance(content["val"], list) else content["val"]
+    if not (meant / str(first)).exists():
+        return (
+            f"{told}\nWrite the absolute path of the folder that has {first}, or leave path: out if the YAML is in it"
+        )
+    if meant == file.parent.resolve():
+        return f"{told}\nLeave path: out, and it is that folder, {meant}"
+    return f"{told}\nWrite path: {meant}"
 
 
 def data_folder(yaml: Path) -> Path:

@@ -1,14 +1,18 @@
 """Operating-system locks that allow one process per run; a lock ends with its process, however that ends.
 
-The lock file itself stays and has no meaning: only a process that holds it matters. On a network disk the lock works
+The lock file stays, and its existence has no meaning: only a process that holds it matters. While one does, the file
+says which, for messages. On a network disk the lock works
 between machines if the server supports locks. `only_within_this_machine` reports mount options that limit locks to one
 machine; on a disk without locks, runs are refused.
 """
 
 import errno
+import json
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -57,7 +61,7 @@ def run_lock(path: Path) -> Iterator[None]:
         lock.acquire(timeout=PATIENCE_SECONDS, poll_interval=PATIENCE_SECONDS / 5)
     except Timeout as error:
         raise RunHeldError(
-            f"another process holds {path}: it is training this run; wait for it, or change a setting"
+            holder(path), f"holds {path}: it is training this run; wait for it, or change a setting"
         ) from error
     except OSError as error:
         way_out = "the file must be writable by all who train; change its permissions, or choose another output_dir"
@@ -67,10 +71,48 @@ def run_lock(path: Path) -> Iterator[None]:
                 "mount this one with locks (NFS with lockd, Lustre with -o flock)"
             )
         raise LockError(f"{path} cannot be locked ({error.strerror}): {way_out}") from error
+    _sign(path, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
     try:
         yield
     finally:
+        _sign(path, "")
         lock.release()
+
+
+def holder(path: Path) -> str:
+    """Describe the process that holds a lock: its number, its machine and since when.
+
+    Call it when the lock is known to be held. A holder signs at once. Until then, what a killed process left in
+    the file names nobody, unless that process was on another machine.
+
+    Returns:
+        Empty if the file does not say it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        pid, host, since = int(found["pid"]), str(found["host"]), float(found["since"])
+        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(since))
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):  # not signed, or by an earlier version
+        return ""
+    if pid < 1 or (host == socket.gethostname() and not _alive(pid)):
+        return ""
+    return f"pid {pid} on {host}, since {begun}"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _sign(path: Path, text: str) -> None:
+    """Write into a lock file that this process holds; a message can do without it, so a full disk is no error here."""
+    with suppress(OSError):
+        path.write_text(text, encoding="utf-8")
 
 
 def is_locked(path: Path) -> bool:

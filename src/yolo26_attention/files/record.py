@@ -46,7 +46,20 @@ class RunSkippedError(RuntimeError):
 
 
 class RunHeldError(RunSkippedError):
-    """Another process is training the run."""
+    """Another process is training the run.
+
+    Args:
+        holder: which one, in words; empty if it is not known.
+        problem: what it holds, with a way out.
+    """
+
+    def __init__(self, holder: str, problem: str) -> None:
+        super().__init__(holder, problem)  # an exception that is pickled is made again from these
+        self.process = f"another process{f' ({holder})' if holder else ''}"
+        self._problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.process} {self._problem}"
 
 
 class ObjectiveError(RuntimeError):

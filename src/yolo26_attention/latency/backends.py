@@ -27,6 +27,11 @@ NEEDS = {
     "openvino": ("openvino",),
     "tensorrt": ("onnx", "onnxslim", "tensorrt"),
 }
+# What calibrates 8-bit weights by format: the module, and its requirement in Ultralytics' exporter (8.4.190).
+NEEDED_BY_INT8 = {
+    "openvino": ("nncf", "'nncf>=2.14.0'"),
+    "engine": ("modelopt", "'nvidia-modelopt[onnx]>=0.44'"),
+}
 EXTRAS = {"onnxruntime": "export", "openvino": "openvino", "tensorrt": "tensorrt"}
 # Precisions of each backend on a CPU and on a GPU.
 PRECISIONS = {
@@ -97,8 +102,12 @@ def check_backend(backend: str, precision: str, device: torch.device) -> None:
         raise ValueError("latency.backend=compiled needs a C++ compiler on a CPU; install with: apt-get install g++")
 
 
-def check_format(fmt: str) -> torch.device:
+def check_format(fmt: str, int8: bool = False) -> torch.device:
     """Check that Ultralytics can export to a format on this machine.
+
+    Args:
+        fmt: Ultralytics' name of the format.
+        int8: whether the weights get 8 bits, for which some formats need a further package.
 
     Returns:
         The device to export on.
@@ -116,6 +125,9 @@ def check_format(fmt: str) -> torch.device:
             raise ValueError(
                 f"format={fmt} needs {', '.join(missing)}; install with: pip install -e '.[{EXTRAS[backend]}]'"
             )
+    package, requirement = NEEDED_BY_INT8.get(fmt, ("", "")) if int8 else ("", "")
+    if package and find_spec(package) is None:
+        raise ValueError(f"int8=true with format={fmt} needs {package}; install with: pip install {requirement}")
     return torch.device("cuda:0" if fmt == "engine" else "cpu")
 
 

@@ -1,5 +1,6 @@
 """Format a measurement for a terminal."""
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.latency import Latency, NoLatency, NoThroughput, Parity, Throughput, Timing
 from yolo26_attention.files.model import NetworkCost
 
@@ -11,7 +12,7 @@ def latency_rows(latency: Latency | NoLatency | None) -> list[tuple[str, str]]:
     if isinstance(latency, NoLatency):
         return [("latency", f"NOT MEASURED: {latency.error}; the same command tries again")]
     where = f"{latency.backend}, {latency.precision}, batch {latency.batch}, {latency.imgsz} px"
-    where += f", {latency.threads} CPU threads" if latency.threads else ""
+    where += f", {number_of(latency.threads, 'CPU thread')}" if latency.threads else ""
     rows = [
         ("deployed", where),
         ("latency p50, p95, p99", _quantiles(latency)),

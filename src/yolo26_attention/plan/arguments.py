@@ -1,7 +1,6 @@
 """Checks of the training and measurement options, made before either starts."""
 
 import math
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,12 @@ import torch
 
 from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.config.run_config import RunConfig, plain_group
-from yolo26_attention.config.schema import GraftOptimizerConfig, LatencyConfig, TrainerConfig
+from yolo26_attention.config.schema import LatencyConfig, TrainerConfig
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.files.record import LATENCY_RATIO, OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
 from yolo26_attention.latency.precision import measured_precision
 from yolo26_attention.training.trainer import check_arguments
-
-OPTIMIZERS = ("MuSGD", "SGD", "AdamW", "auto")
 
 
 def training_arguments(config: RunConfig, dataset: Dataset, weights: Path | None) -> dict[str, Any]:
@@ -33,60 +30,22 @@ def training_arguments(config: RunConfig, dataset: Dataset, weights: Path | None
     own = {"threads", "steps", "select"}  # not Ultralytics'
     trainer = {key: value for key, value in plain_group(config.trainer).items() if key not in own}
     optimizer = {key: value for key, value in plain_group(config.optimizer).items() if key not in {"name", "attention"}}
-    name = config.optimizer.name
-    if name not in OPTIMIZERS:
-        raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
-    if config.trainer.epochs < 1:
-        raise ConfigError(f"trainer.epochs={config.trainer.epochs} must be at least 1")
     arguments = {
         **trainer,
         **optimizer,
         "task": "detect",
         "mode": "train",
-        "optimizer": name,
+        "optimizer": config.optimizer.name,
         "model": config.model.yaml or f"{config.model.name}.yaml",
         "pretrained": False if weights is None else str(weights),
         "data": str(dataset.yaml),
         "seed": config.seed,
     }
-    if config.trainer.threads is not None and config.trainer.threads < 1:
-        raise ConfigError(
-            f"trainer.threads={config.trainer.threads} must be at least 1, or null for Ultralytics' choice"
-        )
-    _budget(config.trainer)
-    _graft_options(config.optimizer.attention, name)
     try:
         check_arguments(arguments)
     except ValueError as error:
         raise ConfigError(f"trainer or optimizer: {error}") from error
     return arguments
-
-
-def _budget(trainer: TrainerConfig) -> None:
-    if trainer.steps is None:
-        return
-    if trainer.steps < 1:
-        raise ConfigError(f"trainer.steps={trainer.steps} must be at least 1, or null for trainer.epochs")
-    if trainer.time is not None:
-        raise ConfigError(
-            f"trainer.steps={trainer.steps} and trainer.time={trainer.time} both end the training; give one"
-        )
-
-
-def _graft_options(options: GraftOptimizerConfig, optimizer: str) -> None:
-    """Refuse options that have no effect."""
-    key = "optimizer.attention"
-    if not options.muon and optimizer not in {"MuSGD", "auto"}:
-        raise ConfigError(
-            f"{key}.muon=false has no effect on optimizer.name={optimizer}, which has no Muon; leave it out"
-        )
-    names = [field.name for field in fields(options) if field.name != "frozen"]
-    changed = [name for name in names if getattr(options, name) != getattr(GraftOptimizerConfig, name)]
-    if options.frozen and changed:
-        raise ConfigError(
-            f"{key}.{changed[0]}={getattr(options, changed[0])} has no effect on {key}.frozen=true; leave one of them "
-            "out"
-        )
 
 
 def lone_image(trainer: TrainerConfig, images: int) -> str:

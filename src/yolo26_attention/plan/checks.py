@@ -27,6 +27,7 @@ from yolo26_attention.plan.networks import Networks
 from yolo26_attention.plan.once import once
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
 from yolo26_attention.plan.training_options import check_training_options
+from yolo26_attention.plan.values import check_values
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Checker:
         Raises:
             ConfigError: naming the key, the value and a way out.
         """
+        check_values(given)
         trust = Trust(given.trust, tuple(own_folders()))
         output_dir = self._folder(given.output_dir)
         typed = given_overrides()

@@ -1,54 +1,23 @@
-"""Refuse training options that Ultralytics accepts but that are invalid or have no effect.
+"""Refuse training options that have no effect on this device or these data; `values` has those that are never valid.
 
 Read from ultralytics/engine/trainer.py, cfg/__init__.py and data/dataset.py (8.4.190).
 """
 
-import math
 from collections.abc import Iterator
-from functools import reduce
 from pathlib import Path
-from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import OptimizerConfig, TrainerConfig, TunedOptimizerConfig
 from yolo26_attention.data.splits import has_polygons
+from yolo26_attention.plan.values import value_of
 
-INFINITY = math.inf
-# Lowest and highest value, both included, of options that Ultralytics does not check.
-RANGES: dict[str, tuple[float, float]] = {
-    "trainer.workers": (0, INFINITY),
-    "trainer.close_mosaic": (0, INFINITY),
-    "trainer.warmup_epochs": (0, INFINITY),
-    "trainer.box": (0, INFINITY),
-    "trainer.cls": (0, INFINITY),
-    "trainer.dfl": (0, INFINITY),
-    "trainer.degrees": (0, 180),
-    "trainer.shear": (0, 90),
-    "seed": (0, 2**31),
-    "repeat": (0, INFINITY),
-    "pause": (1, INFINITY),
-    "optimizer.attention.weight_decay": (0, 1),
-}
-ABOVE_ZERO = ("trainer.time", "optimizer.attention.lr_factor")
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "trainer.cache": (True, False, "ram", "disk"),
-    "trainer.compile": (
-        True,
-        False,
-        "default",
-        "reduce-overhead",
-        "max-autotune",
-        "max-autotune-no-cudagraphs",
-    ),
-    "trainer.copy_paste_mode": ("flip", "mixup"),
-}
 MIXES = ("mosaic", "mixup", "cutmix")
 
 
 def check_training_options(config: RunConfig, device: str, data: Path) -> None:
-    """Refuse invalid values of the trainer's and the optimizer's options.
+    """Refuse values of the trainer's and the optimizer's options that do not fit the device or the data.
 
     Args:
         config: the resolved configuration.
@@ -58,30 +27,12 @@ def check_training_options(config: RunConfig, device: str, data: Path) -> None:
     Raises:
         ConfigError: naming the key, the value and a way out.
     """
-    for key, (lowest, highest) in RANGES.items():
-        value = _value(config, key)
-        if value is not None and not lowest <= value < INFINITY:
-            raise ConfigError(f"{key}={as_override(value)} must be a finite number of at least {lowest}")
-        if value is not None and value > highest:
-            raise ConfigError(
-                f"{key}={as_override(value)} is above {highest}; choose a value from {lowest} to {highest}"
-            )
-    for key in ABOVE_ZERO:
-        value = _value(config, key)
-        if value is not None and not 0 < value < INFINITY:
-            raise ConfigError(f"{key}={as_override(value)} must be a finite number above 0, or left out")
-    for key, choices in CHOICES.items():
-        if _value(config, key) not in choices:
-            known = ", ".join(as_override(choice) for choice in choices)
-            raise ConfigError(f"{key}={as_override(_value(config, key))} is unknown; choose one of {known}")
     trainer = config.trainer
-    if trainer.save_period < 1 and trainer.save_period != -1:
-        raise ConfigError(f"trainer.save_period={trainer.save_period} must be at least 1, or -1 for never")
     if config.pause is not None and "," in str(trainer.device):
         raise ConfigError(f"pause={config.pause} is not possible on several GPUs (trainer.device={trainer.device})")
     _check_batch(trainer, device)
     for key, reason in _without_effect(config, device, data):
-        raise ConfigError(f"{key}={as_override(_value(config, key))} has no effect {reason}")
+        raise ConfigError(f"{key}={as_override(value_of(config, key))} has no effect {reason}")
 
 
 def _check_batch(trainer: TrainerConfig, device: str) -> None:
@@ -128,7 +79,3 @@ def _without_effect(config: RunConfig, device: str, data: Path) -> Iterator[tupl
     if isinstance(optimizer, TunedOptimizerConfig) and trainer.warmup_epochs == 0:
         if optimizer.warmup_bias_lr != TunedOptimizerConfig.warmup_bias_lr:
             yield "optimizer.warmup_bias_lr", "with trainer.warmup_epochs=0; leave one of them out"
-
-
-def _value(config: RunConfig, key: str) -> Any:
-    return reduce(getattr, key.split("."), config)

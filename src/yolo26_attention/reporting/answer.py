@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.reporting.caveats import DISTURBED, remarks_on
 from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.cost_columns import timed_on
@@ -88,6 +89,14 @@ def _of_variants(results: Results) -> Answer:
 def _no_verdict(results: Results, about: Compared) -> Answer:
     """That a network learned nothing is all that is said of it."""
     variant, reference = about.variant, about.reference
+    scored = [v for v in results.variants if v.scores]
+    if len(scored) > 2 and not any(v.learned for v in scored):
+        effect = (
+            f"No verdict: none of the {len(scored)} variants has learned anything. The highest "
+            f"{results.study.score_name} is {max(v.score for v in scored):.2g}; up to {results.floor:g} it cannot be "
+            "told from an untrained network's."
+        )
+        return Answer(None, effect, _cost(results, variant, reference, variant.label), ())
     who = {
         "both": f"neither {variant.label} nor {reference.label} has",
         "variant": f"{variant.label} has not",
@@ -268,4 +277,4 @@ def _fraction(value: float) -> str:
 
 
 def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"
+    return number_of(count, "seed")

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.journal import Trait
 from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.record import Record, replaced_best
 from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.settings import flatten, settings
+from yolo26_attention.reporting.signs import listed
 from yolo26_attention.reporting.study import Study, StudyRun, records_that_count, some
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import UNTRAINED
@@ -93,6 +95,7 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
     notes = []
     if not any(v.is_baseline for v in variants):
         notes.append("the study has no baseline, so that no variant has anything to be compared with")
+    notes += _on_unlearned(variants, floor, study.score_name)
     for variant in variants:
         notes += _on_variant(variant, floor, study.score_name)
     records = records_that_count(study.runs)
@@ -107,13 +110,13 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
     replaced = [run.name for run in study.runs if run.record is not None and replaced_best(run.record, run.folder)]
     if replaced:
         notes.append(
-            f"best.pt of {len(replaced)} runs is not the checkpoint that they trained, so pictures and exports of it "
-            f"are not theirs: {some(replaced)}; force=true trains them anew"
+            f"best.pt of {number_of(len(replaced), 'run')} is not the checkpoint that they trained, so pictures and "
+            f"exports of it are not theirs: {some(replaced)}; force=true trains them anew"
         )
     changed = [run for run in study.runs if run.counts and run.record is not None and events(run.record)]
     if changed:
         told = some([f"{run.name} ({', '.join(events(run.record))})" for run in changed if run.record is not None])
-        notes.append(f"events that may have changed the experiment, in {len(changed)} runs: {told}")
+        notes.append(f"events that may have changed the experiment, in {number_of(len(changed), 'run')}: {told}")
     return notes
 
 
@@ -130,13 +133,14 @@ def _on_target(target: Target) -> Iterator[str]:
 def _on_latencies(records: Sequence[Record]) -> Iterator[str]:
     """What keeps the latencies that each run measured from being taken as they stand, or compared."""
     if failed := [record.name for record in records if isinstance(record.latency, NoLatency)]:
-        yield f"the latency of {len(failed)} runs could not be measured: {some(failed)}"
+        yield f"the latency of {number_of(len(failed), 'run')} could not be measured: {some(failed)}"
     if further := [record.name for record in records if record.measurements]:
-        yield f"{len(further)} runs have further measurements of latency, which only their records show"
+        yield f"further measurements of latency, of {number_of(len(further), 'run')}, are only in the records"
     timings = [timed for record in records if (timed := record.timed) is not None]
     for state in DISTURBED:
         if count := sum(bool(getattr(timing, state)) for timing in timings):
-            yield f"doubtful latency: the machine was {state} while {count} of {len(timings)} runs were timed"
+            runs = number_of(len(timings), "run")
+            yield f"doubtful latency: the machine was {state} during the timing of {count} of {runs}"
     if len({tuple(getattr(timing, key) for key in TIMED_IN) for timing in timings}) > 1:
         yield f"latencies differ in how they were taken ({', '.join(TIMED_IN)}): only those alike compare"
 
@@ -150,6 +154,19 @@ def _on_costs(records: Sequence[Record]) -> Iterator[str]:
         yield f"GFLOPs do not include {text}"
 
 
+def _on_unlearned(variants: Sequence[Variant], floor: float, metric: str) -> Iterator[str]:
+    """Which variants learned nothing, where others did; if none did, the answer says so."""
+    unlearned = [variant for variant in variants if not variant.learned]
+    if not unlearned or len(unlearned) == sum(bool(variant.scores) for variant in variants):
+        return
+    scores = ", ".join(f"{variant.score:.2g}" for variant in unlearned)
+    whose = "its" if len(unlearned) == 1 else "their"
+    yield (
+        f"{listed([variant.label for variant in unlearned])} learned nothing: {whose} {metric} of {scores} is at most "
+        f"{floor:g}, where it cannot be told from an untrained network's"
+    )
+
+
 def _on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
     if variant.confounds:
         yield (
@@ -161,12 +178,8 @@ def _on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
     if variant.comparison is not None and variant.scores and variant.comparison.left_out:
         reasons = ", ".join(f"{seed} ({reason})" for seed, reason in variant.comparison.left_out.items())
         yield f"{variant.label} is compared without seed {reasons}"
-    if not variant.learned:
-        yield (
-            f"{variant.label} learned nothing: its {metric} of {variant.score:.2g} is at most {floor:g}, where it "
-            "cannot be told from an untrained network's"
-        )
-    elif low := [f"{seed} ({score:.2g})" for seed, score in variant.scores.items() if score <= floor]:
+    low = [f"{seed} ({score:.2g})" for seed, score in variant.scores.items() if score <= floor]
+    if low and variant.learned:
         yield f"{variant.label} learned nothing with seed {', '.join(low)}, which widens its interval"
     scores = list(variant.scores.values())
     if len(scores) > 1 and variant.learned and len(set(scores)) < len(scores) and min(scores) < CEILING - 1e-3:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.reporting.study import Study
 from yolo26_attention.reporting.variant import Variant
@@ -91,7 +92,9 @@ def on_declaration(study: Study, variants: Sequence[Variant]) -> list[str]:
     margin = "no margin" if plan.margin is None else f"a margin of {plan.margin:g}"
     total = len(study.runs)
     when = "before the first result" if not study.known else f"when {study.known} of {total} results were known"
-    notes = [f"declared {when} (plan {study.plan_hash}): {metric}{len(plan.seeds)} seeds, {margin}{looks}{stop}"]
+    notes = [
+        f"declared {when} (plan {study.plan_hash}): {metric}{number_of(len(plan.seeds), 'seed')}, {margin}{looks}{stop}"
+    ]
     if study.metric != plan.metric:
         notes.append(f"the study declares {COMPARED[plan.metric]}, but this report compares {study.score_name}")
     if study.known and not plan.looks:

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.reporting.answer import Answer, answer
 from yolo26_attention.reporting.comparison import Results, compare, plain_numbers
@@ -125,7 +126,7 @@ class Study:
         return terminal(self.results, self.answer, ())
 
     def __repr__(self) -> str:
-        return f"Study({self.name!r}, {len(self.results.study.runs)} runs)"
+        return f"Study({self.name!r}, {number_of(len(self.results.study.runs), 'run')})"
 
 
 def _found(study: str | Path, output_dir: Path) -> tuple[str, Path]:

@@ -3,7 +3,6 @@
 import base64
 import json
 import math
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.variant import Variant
+from yolo26_attention.study.again import command_of
 from yolo26_attention.study.targets import described
 
 
@@ -65,7 +65,7 @@ def page(
         classes=_classes(results),
         pictures=[(picture, _uri(picture)) for picture in pictures],
         common=common,
-        variants=[(v, own[v.label], [_command(run) for run in v.runs]) for v in results.variants],
+        variants=[(v, own[v.label], [_again(run) for run in v.runs]) for v in results.variants],
         problems=left_out(results.study.runs),
         runs=[
             (run, Cell(f"{run.score:.4f}") if run.counts and run.score is not None else Cell(""))
@@ -165,12 +165,8 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _command(run: StudyRun) -> str:
-    """What trains this very run again."""
-    if run.overrides:
-        return f"python -m src.train {shlex.join(run.overrides)} force=true"
-    folder = shlex.quote(str(run.folder)) if run.folder.is_absolute() else f'"$PWD/{run.folder}"'
-    return f"python -m src.train -cp {folder} -cn config force=true"
+def _again(run: StudyRun) -> str:
+    return command_of(run.folder, run.overrides, "force=true")
 
 
 def _targets(targets: Sequence[Target]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from yolo26_attention.attention.options import BASELINE as BASELINE
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95, recorded
 from yolo26_attention.files.record import Record, Split
@@ -148,7 +149,9 @@ def read_study(name: str, output_dir: Path, metric: str | None = None) -> Study:
         listed = {run.name for run in runs}
         extra = [key for key, record in records.items() if record.study == name and key not in listed]
         if extra:
-            notes.append(f"{len(extra)} more records name this study but study.json does not: {some(extra)}")
+            notes.append(
+                f"study.json does not have {number_of(len(extra), 'record')} that name this study: {some(extra)}"
+            )
         question, command = content.question, content.command
     else:
         mine = {key: record for key, record in records.items() if record.study == name}
@@ -198,7 +201,7 @@ def _read_records(folder: Path) -> tuple[dict[str, Record], list[str]]:
             continue
         if record is not None:
             records[path.name] = record
-    notes = [f"{len(broken)} records cannot be read, whatever their study: {some(broken)}"] if broken else []
+    notes = [f"not readable, whatever the study: {number_of(len(broken), 'record')}, {some(broken)}"] if broken else []
     return records, notes
 
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.cells import Cell, difference_of
@@ -34,7 +35,7 @@ def terminal(results: Results, answer: Answer, written: Sequence[str], choice: s
     if len(results.groups) > 0:
         lines += ["", "cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
     if number := sum(not run.counts for run in results.study.runs):
-        lines += ["", f"{number} of {len(results.study.runs)} runs are not in the comparison:"]
+        lines += ["", f"not in the comparison: {number} of {number_of(len(results.study.runs), 'run')}"]
         lines += [f"  {line.status:<12}  {line.what}: {line.problem}" for line in left_out(results.study.runs)]
     lines += ["", *(f"note: {note}" for note in results.notes)] if results.notes else []
     return "\n".join([*lines, "", *written])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from yolo26_attention.config.schema import TrainerConfig
+from yolo26_attention.counts import number_of
 from yolo26_attention.data.survey import Split
 from yolo26_attention.plan.checks import Plan
 
@@ -18,6 +19,7 @@ def first_lines(plan: Plan, resumes: bool) -> str:
     splits = [f"{name} {_counted(split)}" for name, split in plan.dataset.splits.items()]
     splits.append(f"test {_counted(held_out.split)}" if held_out.split else "no test images")
     weights, optimizer = plan.arguments["pretrained"], plan.config.optimizer
+    classes = number_of(len(plan.dataset.names), "class", "classes")
     start = Path(weights).name if weights else "random values"
     rate = getattr(optimizer, "lr0", None)
     recipe = [
@@ -30,7 +32,7 @@ def first_lines(plan: Plan, resumes: bool) -> str:
     return "\n".join(
         [
             f"run      {plan.folder} {'is resumed' if resumes else 'starts'}",
-            f"data     {plan.config.data.name}, {_number(len(plan.dataset.names), 'class', 'es')}: {'; '.join(splits)}",
+            f"data     {plan.config.data.name}, {classes}: {'; '.join(splits)}",
             f"recipe   {', '.join(recipe)}",
         ]
     )
@@ -40,14 +42,14 @@ def _counted(split: Split) -> str:
     """Images and objects of a split."""
     empty = split.unlabelled + split.backgrounds
     without = f" ({empty} without objects)" if empty else ""
-    return f"{_number(split.images, 'image')}{without}, {_number(split.objects, 'object')}"
+    return f"{number_of(split.images, 'image')}{without}, {number_of(split.objects, 'object')}"
 
 
 def _length(trainer: TrainerConfig) -> list[str]:
     """How long the training is, and what a batch is."""
-    length = _number(trainer.epochs, "epoch")
+    length = number_of(trainer.epochs, "epoch")
     if trainer.steps is not None:
-        length = f"{trainer.steps} optimizer steps"
+        length = number_of(trainer.steps, "optimizer step")
     if trainer.time is not None:
         length = f"{trainer.time:g} hours"
     sizes = f"{trainer.imgsz} px" + (f" ± {trainer.multi_scale:.0%}" if trainer.multi_scale else "")
@@ -58,7 +60,3 @@ def _length(trainer: TrainerConfig) -> list[str]:
 def _share(batch: float) -> float:
     """The share of the memory that Ultralytics fills for a batch below 1; -1 stands for its default."""
     return batch if batch > 0 else 0.6
-
-
-def _number(count: int, what: str, plural: str = "s") -> str:
-    return f"{count:,} {what}{'' if count == 1 else plural}"

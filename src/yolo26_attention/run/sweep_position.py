@@ -46,6 +46,12 @@ def position(number: int) -> str | None:
     return f"{place}; about {duration(each * (sweep.total - number))} left at {duration(each)} a run"
 
 
+def nothing_swept(number: int) -> bool:
+    """Whether a run is the only one that this process trains in its sweep."""
+    sweep = _sweep.get()
+    return number == 0 and sweep is not None and sweep.total == 1
+
+
 def took(seconds: float) -> None:
     """Note how long a run of the sweep took."""
     sweep = _sweep.get()

@@ -1,5 +1,6 @@
 """The runs on disk: listed, found by the words people have for them, and removed. Free of torch."""
 
+import json
 import re
 import shutil
 import time
@@ -10,10 +11,13 @@ from pathlib import Path
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.durations import duration
 from yolo26_attention.files.folder import OutputFolder, RunFolder
-from yolo26_attention.files.locks import lock_file, run_lock
-from yolo26_attention.files.record import Record, RunSkippedError
+from yolo26_attention.files.journal import epochs, read_journal
+from yolo26_attention.files.locks import LockError, holder, lock_file, run_lock
+from yolo26_attention.files.record import Record, RunHeldError
+from yolo26_attention.study.again import command_of
 from yolo26_attention.study.definition import study_name
 from yolo26_attention.study.runs import STATES, StudyEntry, find_run, read_study
+from yolo26_attention.study.text import error_line
 from yolo26_attention.text_tables import aligned
 
 MOST_NAMES = 8
@@ -85,6 +89,41 @@ def table(runs: Sequence[ListedRun]) -> list[str]:
         score = "" if run.score is None else f"{run.score:.4f}"
         rows.append([run.name, run.study, run.state, score, duration(run.age), megabytes(run.size)])
     return aligned(rows, right=(3, 4, 5))
+
+
+def unfinished(record: Record, folder: Path) -> str:
+    """Describe a run without results: its state, how far it is, and what continues it, or its error.
+
+    Args:
+        record: of the run.
+        folder: of the run.
+    """
+    output_dir, files = folder.parent.parent, RunFolder(folder)
+    inside = OutputFolder(output_dir).run(folder.name).path == folder
+    state = find_run(output_dir, folder.name).state if inside else record.status
+    trained = len({entry.epoch for entry in epochs(read_journal(files.journal))})
+    rows = [("run", record.name), ("status", state), ("folder", str(folder))]
+    rows += [("epochs", f"{trained} completed")] if trained else []
+    if state == "running":
+        rows += [("trained by", who)] if (who := holder(lock_file(output_dir, folder.name))) else []
+        return "\n".join(aligned(rows))
+    rows += [("ended with", re.sub(r"^[\w.]*\.(?=\w+:)", "", error_line(record.error)))] if record.error else []
+    if state == "interrupted":
+        rows.append(("continue", _continuing(record, folder)))
+        return "\n".join(aligned(rows))
+    traceback = ["", record.error] if record.error and "\n" in record.error else []
+    return "\n".join([*aligned([*rows, ("try again", _continuing(record, folder))]), *traceback])
+
+
+def _continuing(record: Record, folder: Path) -> str:
+    """The command that trains an unfinished run to its end, from its last completed epoch if there is a state."""
+    if not RunFolder(folder).config.is_file():
+        return "with the command that started it"
+    parts = [record.config.get("attention"), record.config.get("placebo")]
+    own = ["-cd", "DIR"] if '"source": "' in json.dumps(parts) else []
+    paused = ["pause=null"] if record.config.get("pause") is not None else []
+    command = command_of(folder, (), *own, *paused)
+    return f"{command}  (DIR: the folder of your own code)" if own else command
 
 
 def megabytes(size: int) -> str:
@@ -159,7 +198,7 @@ def remove_run(output_dir: Path, name: str) -> None:
     try:
         with run_lock(lock_file(output_dir, name)):
             shutil.rmtree(OutputFolder(output_dir).run(name).path)
-    except RunSkippedError as error:
-        raise ConfigError(
-            f"remove={name}: a process is training this run, or it cannot be locked; stop it first"
-        ) from error
+    except RunHeldError as error:
+        raise ConfigError(f"remove={name}: {error.process} is training this run; stop it first") from error
+    except LockError as error:
+        raise ConfigError(f"remove={name}: {error}") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.locks import LockError, lock_file, run_lock
-from yolo26_attention.files.record import RunSkippedError
+from yolo26_attention.files.record import RunHeldError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -26,9 +26,9 @@ def search_lock(output_dir: Path, name: str) -> Iterator[None]:
             held.enter_context(run_lock(lock_file(output_dir, f"search-{name}")))
         except LockError as error:
             raise ConfigError(str(error)) from error
-        except RunSkippedError as error:
+        except RunHeldError as error:
             raise ConfigError(
-                f"study={name}: another process is at this search; hydra.sweeper.n_jobs=2 runs two trials at a time, "
+                f"study={name}: {error.process} is at this search; hydra.sweeper.n_jobs=2 runs two trials at a time, "
                 "and study=NAME starts another search"
             ) from error
         yield

@@ -105,12 +105,23 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
 
 
 def refusals(planned: Sequence[PlannedRun]) -> list[str]:
-    """Describe each variant that cannot be run in one line, whatever its number of seeds."""
-    reasons: dict[tuple[str, str], list[int]] = {}
-    for run in planned:
-        if run.refusal is not None:
-            reasons.setdefault((run.point.variant, run.refusal), []).append(run.point.seed)
-    return [f"impossible: {variant}: {reason}" for variant, reason in reasons]
+    """Describe each reason for which variants cannot be run in one line, whatever their number of seeds."""
+    variants = list(dict.fromkeys(run.point.variant for run in planned))
+    reasons: dict[str, list[str]] = {}
+    for variant, line in dict.fromkeys(
+        (run.point.variant, line) for run in planned for line in (run.refusal or "").splitlines()
+    ):
+        reasons.setdefault(line, []).append(variant)
+    return [
+        f"impossible: {variant}: {line}"
+        for line, refused in reasons.items()
+        for variant in (["every variant"] if refused == variants and len(variants) > 1 else refused)
+    ]
+
+
+def impossible(planned: Sequence[PlannedRun]) -> list[str]:
+    """The labels of the variants that cannot be run with some seed."""
+    return list(dict.fromkeys(run.point.variant for run in planned if run.refusal is not None))
 
 
 def same_runs(planned: Sequence[PlannedRun]) -> list[str]:

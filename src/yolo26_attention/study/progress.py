@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.durations import duration
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import epoch_seconds, epochs, read_journal
+from yolo26_attention.files.metrics import MAP50_95
 from yolo26_attention.files.record import Record, common_split
 from yolo26_attention.study.runs import StudyEntry, find_run
 
@@ -54,7 +56,11 @@ class RunState:
     @property
     def score(self) -> float | None:
         """Its mAP50-95 on the validation images; None if it is not finished, or has none."""
-        return None if self.record is None else self.record.score
+        return self.score_by(MAP50_95)
+
+    def score_by(self, metric: str) -> float | None:
+        """Its score on the validation images by one of `files.metrics.COMPARED`; None as for `score`."""
+        return None if self.record is None else self.record.score_on("val", metric)
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,8 @@ class TimeLeft:
     def __str__(self) -> str:
         if self.seconds is None:
             return "unknown (no run like these has been measured yet)"
-        runs = f"{self.measured} measured run" if self.whole else f"the epochs of {self.measured} run"
-        runs += "s" * (self.measured != 1)
+        runs = number_of(self.measured, "measured run" if self.whole else "run")
+        runs = runs if self.whole else f"the epochs of {runs}"
         how = "one run after the other" if self.at_once == 1 else f"with {self.at_once} runs at a time"
         return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
 
@@ -154,7 +160,12 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_on
     return TimeLeft(seconds, len(known), min(at_once, len(todo)), whole)
 
 
-def best(states: Iterable[RunState]) -> tuple[float, RunState] | None:
-    """Return the highest mAP50-95 of a finished run, and the run."""
-    scored = [(state.score, state) for state in states if state.score is not None]
+def best(states: Iterable[RunState], metric: str = MAP50_95) -> tuple[float, RunState] | None:
+    """Return the highest score of a finished run on the validation images, and the run.
+
+    Args:
+        states: of the runs.
+        metric: one of `files.metrics.COMPARED`.
+    """
+    scored = [(score, state) for state in states if (score := state.score_by(metric)) is not None]
     return max(scored, key=lambda pair: pair[0], default=None)

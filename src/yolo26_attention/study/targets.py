@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.timings import Target, Timings
 from yolo26_attention.latency.text import interval_text, machine_text
 from yolo26_attention.text_tables import aligned
@@ -44,27 +45,40 @@ def short_names(targets: Sequence[Target]) -> list[str]:
 
 def timing_table(target: Target) -> list[str]:
     """The variants of a target as lines of a table, fastest first."""
-    rows = [["variant", "p50 (ms)", "p95 (ms)", "/ stock", "95 %", "/ baseline", "95 %", "end to end / stock"]]
+    beside = any(timed.to_baseline is not None for timed in target.variants.values())
+    rows = [["variant", "p50 (ms)", "p95 (ms)", "times stock", "(interval)"]]
+    rows[0] += ["times baseline", "(interval)"] if beside else []
+    rows[0].append("end to end, times stock")
     for label, timed in sorted(target.variants.items(), key=lambda item: item[1].latency.ratio_to_stock):
-        latency, beside = timed.latency, timed.to_baseline
-        rows.append(
-            [
-                label,
-                f"{latency.p50_ms:.2f}",
-                f"{latency.p95_ms:.2f}",
-                f"{latency.ratio_to_stock:.3f}",
-                interval_text(latency.ratio_low, latency.ratio_high),
-                "" if beside is None else f"{beside.ratio:.3f}",
-                "" if beside is None else interval_text(beside.low, beside.high),
-                f"{latency.end_to_end.ratio_to_stock:.3f}",
-            ]
-        )
+        latency = timed.latency
+        row = [label, f"{latency.p50_ms:.2f}", f"{latency.p95_ms:.2f}", f"{latency.ratio_to_stock:.3f}"]
+        row.append(interval_text(latency.ratio_low, latency.ratio_high))
+        if beside:
+            base = timed.to_baseline
+            row += ["", ""] if base is None else [f"{base.ratio:.3f}", interval_text(base.low, base.high)]
+        rows.append([*row, f"{latency.end_to_end.ratio_to_stock:.3f}"])
     return [
         described(target),
         *aligned(rows, right=range(1, len(rows[0]))),
+        *_explained(target, beside),
         *disturbances(target),
         *(f"not timed: {label}: {error}" for label, error in target.failed.items()),
     ]
+
+
+def _explained(target: Target, beside: bool) -> list[str]:
+    """What the columns of `timing_table` are, and how long the timing may take."""
+    baseline = ", times baseline to that of its baseline" if beside else ""
+    lines = [
+        "p50 and p95 are of the network alone; end to end is from the image to the boxes. times stock is the ratio to "
+        f"the latency of the stock model{baseline}, each with its 95 % interval."
+    ]
+    if (seconds := target.options.get("seconds")) is not None:
+        lines.append(
+            f"latency.seconds={seconds:g} is the longest time for two networks; more take as much longer, and end to "
+            "end takes it again."
+        )
+    return lines
 
 
 def disturbances(target: Target) -> list[str]:
@@ -94,7 +108,7 @@ def _parts(target: Target) -> dict[str, str]:
     }
     if cpu:
         threads = next(iter(target.variants.values())).latency.threads
-        parts["threads"] = f"{threads} CPU thread{'' if threads == 1 else 's'}"
+        parts["threads"] = "" if threads is None else number_of(threads, "CPU thread")
     return parts
 
 

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder
+from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.run.tracking_names import is_offline
 from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
 from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
@@ -16,13 +18,15 @@ from yolo26_attention.text_tables import aligned
 def announcement(output_dir: Path, study: str, run: str) -> str | None:
     """Describe the whole study in one line, for the log of one of its runs; None for a run without a study."""
     content = read_study(output_dir, study)
-    states = [] if content is None else distinct(run_states(output_dir, content.runs))
+    if content is None:
+        return None
+    states = distinct(run_states(output_dir, content.runs))
     names = [state.entry.run for state in states]
     if run not in names:
         return None
     parts = [f"run {names.index(run) + 1} of {len(names)}, {_label(states[names.index(run)])}"]
     beside = sum(state.state == "running" and state.entry.run != run for state in states)
-    return f"study {study}: " + "; ".join([*parts, *_outlook(states, beside + 1)])
+    return f"study {study}: " + "; ".join([*parts, *_outlook(states, content, beside + 1)])
 
 
 def progress(output_dir: Path, study: str, at_once: int) -> str | None:
@@ -37,7 +41,7 @@ def progress(output_dir: Path, study: str, at_once: int) -> str | None:
     if content is None:
         return None
     states = distinct(shown_states(output_dir, content))
-    return f"study {study}: " + "; ".join([counted(states), *_outlook(states, at_once)])
+    return f"study {study}: " + "; ".join([counted(states), *_outlook(states, content, at_once)])
 
 
 def status(output_dir: Path, name: str) -> str | None:
@@ -46,7 +50,7 @@ def status(output_dir: Path, name: str) -> str | None:
     if content is None:
         return None
     states = shown_states(output_dir, content)
-    outlook = "; ".join(_outlook(distinct(states), _running(states)))
+    outlook = "; ".join(_outlook(distinct(states), content, _running(states)))
     return "\n".join([*_standing(name, content, states), outlook, *_failures(output_dir, states)])
 
 
@@ -81,7 +85,7 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
 def _standing(name: str, content: StudyFile, states: Sequence[RunState]) -> list[str]:
     """The question, the table of all runs, and where the study stands at its looks."""
     head = [f"study {name}: {content.question}", counted(states)]
-    return [*head, "", *matrix(states, _result), "", *_looks(states, content)]
+    return [*head, "", *_results(states, content), "", *_looks(states, content)]
 
 
 def _looks(states: Sequence[RunState], content: StudyFile) -> list[str]:
@@ -93,13 +97,24 @@ def _looks(states: Sequence[RunState], content: StudyFile) -> list[str]:
     return [f"{f'against {baseline}: ' if several else ''}{standing.text}" for baseline, standing in found.items()]
 
 
-def matrix(states: Sequence[RunState], cell: Callable[[RunState], str]) -> list[str]:
-    """Format a table with one row per variant and one column per seed."""
+def _metric(content: StudyFile) -> str:
+    """By which the runs of a study are compared: one of `files.metrics.COMPARED`."""
+    return MAP50_95 if content.declared is None else content.declared.metric
+
+
+def _results(states: Sequence[RunState], content: StudyFile) -> list[str]:
+    """The table of results, with the metric in its corner."""
+    metric = _metric(content)
+    return matrix(states, lambda state: _result(state, metric), COMPARED[metric])
+
+
+def matrix(states: Sequence[RunState], cell: Callable[[RunState], str], corner: str = "") -> list[str]:
+    """Format a table with one row per variant and one column per seed; the corner says what its cells are."""
     seeds = list(dict.fromkeys(state.entry.seed for state in states))
     rows: dict[str, dict[int, str]] = {}
     for state in states:
         rows.setdefault(state.entry.variant, {})[state.entry.seed] = cell(state)
-    table = [("", *(f"seed {seed}" for seed in seeds))]
+    table = [(corner, *(f"seed {seed}" for seed in seeds))]
     table += [(variant, *(cells.get(seed, "") for seed in seeds)) for variant, cells in rows.items()]
     return aligned(table)
 
@@ -108,14 +123,15 @@ def counted(states: Sequence[RunState]) -> str:
     """Count the runs in each state."""
     counts = Counter(state.state for state in distinct(states))
     total = sum(counts.values())
-    return f"{total} runs: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    return f"{number_of(total, 'run')}: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
-def _outlook(states: Sequence[RunState], at_once: int = 1) -> list[str]:
+def _outlook(states: Sequence[RunState], content: StudyFile, at_once: int) -> list[str]:
     parts = [f"time left {time_left(states, at_once=at_once)}"]
-    if (found := best(states)) is not None:
+    metric = _metric(content)
+    if (found := best(states, metric)) is not None:
         score, state = found
-        parts.append(f"best so far mAP50-95 {score:.4f} ({_label(state)})")
+        parts.append(f"best so far {COMPARED[metric]} {score:.4f} ({_label(state)})")
     return parts
 
 
@@ -128,9 +144,9 @@ def _label(state: RunState) -> str:
     return f"{state.entry.variant}, seed {state.entry.seed}"
 
 
-def _result(state: RunState) -> str:
-    if state.score is not None:
-        return f"{state.score:.4f}"
+def _result(state: RunState, metric: str) -> str:
+    if (score := state.score_by(metric)) is not None:
+        return f"{score:.4f}"
     if state.state in {"running", "interrupted"}:
         return f"{state.state} {state.epoch}/{state.epochs or '?'}"
     return state.state

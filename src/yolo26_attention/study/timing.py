@@ -16,13 +16,14 @@ import torch
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import OwnModelConfig, plain_group, typed_group
 from yolo26_attention.config.schema import DigitsConfig, LatencyConfig, ModelConfig, PublicDataConfig, VocDataConfig
+from yolo26_attention.counts import number_of
 from yolo26_attention.data.datasets import Dataset
 from yolo26_attention.detector.sites import channels_of, largest_stride
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.detector.trust import Trust
 from yolo26_attention.files.folder import OutputFolder
-from yolo26_attention.files.locks import lock_file, run_lock
-from yolo26_attention.files.record import Record, RunSkippedError, without_passwords
+from yolo26_attention.files.locks import LockError, lock_file, run_lock
+from yolo26_attention.files.record import Record, RunHeldError, without_passwords
 from yolo26_attention.files.timings import WHERE, Target, TimedVariant, Timings
 from yolo26_attention.latency.end_to_end import validation_images
 from yolo26_attention.latency.measure import Failed, Measurement, Subject, measure_together
@@ -105,8 +106,10 @@ def time_study(output_dir: Path, name: str, options: TimingOptions) -> tuple[Tar
                 raise ConfigError("nothing could be timed: " + "; ".join(f"{k}: {v}" for k, v in target.failed.items()))
             write_samples(path.with_name(f"timings-{_digest(key)}.npz"), samples)
             _read(path).with_target(target).write(path)
-    except RunSkippedError as error:
-        raise ConfigError(f"study {name} is being timed by another process, or cannot be locked: {error}") from error
+    except RunHeldError as error:
+        raise ConfigError(f"study {name} is being timed by {error.process}; wait for it, or stop it") from error
+    except LockError as error:
+        raise ConfigError(str(error)) from error
     return target, True
 
 
@@ -193,7 +196,7 @@ def _measured(
         stocks = len({subject.key for subject in subjects})
         log.info(
             "timing %s and %s in turn on %s, %s",
-            f"{len(labels)} variant{'' if len(labels) == 1 else 's'}",
+            number_of(len(labels), "variant"),
             "the stock model" if stocks == 1 else f"{stocks} stock models",
             device_name(device),
             options.latency.backend.value,

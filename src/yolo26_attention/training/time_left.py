@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.durations import duration
 
 
@@ -21,5 +22,5 @@ def time_left(trainer: Any, seconds: float | None) -> str | None:
         return f"about {duration(rest)} of trainer.time={trainer.args.time:g} hours left" if rest > 0 else None
     if seconds is None or left < 1:
         return None
-    more = "1 more epoch" if left == 1 else f"{left} more epochs"
+    more = number_of(left, "more epoch")
     return f"about {duration(left * seconds)} left for {more} of {duration(seconds)}"

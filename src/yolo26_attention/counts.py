@@ -1,0 +1,12 @@
+"""Counts of things as text."""
+
+
+def number_of(count: int, what: str, plural: str = "") -> str:
+    """A count with its noun: 1 run, 2 runs, 1,000 images, 2 classes.
+
+    Args:
+        count: how many.
+        what: the noun in the singular.
+        plural: the noun in the plural; by default with an s.
+    """
+    return f"{count:,} {what if count == 1 else plural or f'{what}s'}"

@@ -1,0 +1,19 @@
+"""Counts of things as text."""
+
+import pytest
+
+from yolo26_attention.counts import number_of
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (("0", "run"), "0 runs"),
+        (("1", "run"), "1 run"),
+        (("2", "run"), "2 runs"),
+        (("1", "class", "classes"), "1 class"),
+        (("1000", "class", "classes"), "1,000 classes"),
+    ],
+)
+def test_a_count_with_its_noun(given, text):
+    assert number_of(int(given[0]), *given[1:]) == text
