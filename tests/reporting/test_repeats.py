@@ -51,4 +51,5 @@ def test_repeats_are_listed_but_not_compared(tmp_path):
     assert [variant.label for variant in results.variants] == ["baseline", "acmix"]
     assert results.variant("baseline").scores == dict(enumerate(SCORES["baseline"]))
     listed = [line for line in terminal(results, answer(results), []).splitlines() if line.startswith("  repeat ")]
-    assert len(listed) == 2
+    assert len(listed) == 1
+    assert "baseline repeated, seeds 0 to 1: the same training once more" in listed[0]

@@ -186,7 +186,10 @@ def test_an_unknown_sampler_is_refused(tmp_path):
 
 def test_two_processes_do_not_search_the_same(tmp_path):
     with search_lock(tmp_path, "s"), search_lock(tmp_path, "another"):
-        with pytest.raises(ConfigError, match="another process is at this search"), search_lock(tmp_path, "s"):
+        with (
+            pytest.raises(ConfigError, match=r"another process \(pid \d+ on .*\) is at this search"),
+            search_lock(tmp_path, "s"),
+        ):
             pass
 
 
