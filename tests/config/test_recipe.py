@@ -1,8 +1,10 @@
 """Data other than the digits are trained with the recipe for a GPU unless another one is chosen."""
 
+import os
+
 import pytest
 
-from yolo26_attention.config.command_line import hydra_command, tell_recipe
+from yolo26_attention.config.command_line import exit_with, hydra_command, tell_recipe
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.study.definition import with_recipe
@@ -48,3 +50,16 @@ def test_the_recipe_is_told_once_and_only_when_the_command_is_right(capsys, monk
     with hydra_command("again"):
         tell_recipe()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("given", [None, "0", "1"])
+def test_a_command_leaves_no_wish_for_tracebacks_behind(given, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train"])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    if given is not None:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", given)
+    with hydra_command("again"):
+        assert os.environ["HYDRA_FULL_ERROR"] == "1"
+    assert os.environ.get("HYDRA_FULL_ERROR") == given
+    with pytest.raises(SystemExit, match="error: full"):
+        exit_with(ConfigError("full"))

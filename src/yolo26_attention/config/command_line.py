@@ -75,8 +75,9 @@ def _one_line_errors(schema: type) -> Iterator[None]:
     Args:
         schema: of the whole configuration.
     """
-    wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    _TRACEBACKS.set(wanted)
+    given = os.environ.get("HYDRA_FULL_ERROR")
+    wanted = given == "1"
+    token = _TRACEBACKS.set(wanted)
     sys.argv[1:] = flags_first(sys.argv[1:])
     _RECIPE.set(None)
     if recipe := recipe_for(sys.argv[1:]):
@@ -89,6 +90,10 @@ def _one_line_errors(schema: type) -> Iterator[None]:
             yield
     except ConfigError as error:
         exit_with(error)
+    finally:
+        _TRACEBACKS.reset(token)
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+        os.environ |= {} if given is None else {"HYDRA_FULL_ERROR": given}
 
 
 def tell_recipe() -> None:
