@@ -167,7 +167,7 @@ def _refuse_of_one(options: Options) -> None:
     if useless := [f"{name}={as_override(given[name][0])}" for name in OF_ONE if given[name][0] != given[name][1]]:
         several = len(useless) > 1
         raise ConfigError(
-            f"{', '.join(useless)}: {'have' if several else 'has'} no effect on the report of several studies; leave "
+            f"{', '.join(useless)} {'have' if several else 'has'} no effect on the report of several studies; leave "
             f"{'them' if several else 'it'} out, or report one study, python -m src.report {options.study} {useless[0]}"
         )
 

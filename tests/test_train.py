@@ -366,6 +366,7 @@ def test_data_that_is_edited_during_a_run_ends_it_in_one_line(monkeypatch):
     )
     monkeypatch.setattr("yolo26_attention.study.expectation.expectation", lambda _: None)
     monkeypatch.setattr("src.train.job_config", lambda config, convert: config)
+    monkeypatch.setattr("src.train.check_values", lambda _: None)
     monkeypatch.setattr("src.train.HydraConfig.get", lambda: SimpleNamespace(mode=RunMode.RUN))
     with pytest.raises(SystemExit, match="error: data=x changed"):
         train_one(OmegaConf.create({"output_dir": "nowhere", "study": "s"}))
