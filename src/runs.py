@@ -108,8 +108,8 @@ def _copied(options: Options) -> str:
     if not options.study:
         raise ConfigError(f"copy={options.copy}: of which study? give study=NAME")
     files = publish(Path(options.output_dir), options.study, Path(options.copy))
-    size = megabytes(sum(file.stat().st_size for file in files))
-    return f"copied {len(files)} files, {size}; see: python -m src.report {options.study} output_dir={options.copy}"
+    copied = f"{number_of(len(files), 'file')}, {megabytes(sum(file.stat().st_size for file in files))}"
+    return f"copied {copied}; see: python -m src.report {options.study} output_dir={options.copy}"
 
 
 def _removed(options: Options, found: list[ListedRun]) -> str:

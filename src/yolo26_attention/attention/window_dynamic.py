@@ -1,10 +1,10 @@
 """Windowed attention for an exported graph of any map size: keys gathered by indices that the graph computes."""
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from yolo26_attention.attention.window_gathered import tile_mask
 
 # Shape legend: B batch, N heads, D channels per head, H height, W width, P pixels, T tiles, M queries of a tile,
 # K keys of a tile
@@ -36,7 +36,7 @@ def run(
     q_heads, k_heads, v_heads = (x.flatten(2).unflatten(1, (heads, -1)).transpose(2, 3) for x in (q * scale, k, v))
     q_tiles = q_heads.index_select(2, query_pixels).unflatten(2, (-1, SIDE**2))  # (B, N, T, M, D)
     k_tiles, v_tiles = (x.index_select(2, key_pixels).unflatten(2, (-1, keys**2)) for x in (k_heads, v_heads))
-    weights = torch.softmax(q_tiles @ k_tiles.transpose(3, 4) + _mask(window, stride).to(q), -1)
+    weights = torch.softmax(q_tiles @ k_tiles.transpose(3, 4) + tile_mask(SIDE, SIDE, stride, window).to(q), -1)
     place = (rows.tile[:, None] * columns.tiles + columns.tile) * SIDE**2 + rows.inner[:, None] * SIDE + columns.inner
     out = (weights @ v_tiles).flatten(2, 3).index_select(2, place.flatten())
     return out.transpose(2, 3).reshape(q.shape[0], v.shape[1], q.shape[2], q.shape[3])
@@ -85,11 +85,3 @@ def _divided(index: Tensor, by: int) -> Tensor:
 def _pixels(rows: Tensor, columns: Tensor, width: int) -> Tensor:
     # Pixels of a flattened map, tile by tile and row by row in a tile.
     return (rows[:, None, :, None] * width + columns[None, :, None, :]).flatten()
-
-
-def _mask(window: int, stride: int) -> Float[Tensor, "queries keys"]:
-    # From lists: a trace would record operations on tensors, instead of holding their result.
-    keys = (SIDE - 1) * stride + window
-    seen = [[0 <= key - query * stride < window for key in range(keys)] for query in range(SIDE)]
-    pairs = [[row and column for row in down for column in across] for down in seen for across in seen]
-    return torch.tensor([[0.0 if pair else -math.inf for pair in row] for row in pairs])

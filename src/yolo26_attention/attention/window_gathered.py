@@ -56,7 +56,8 @@ def _attend(grid: Grid, q: Tensor, k: Tensor, v: Tensor, out_size: tuple[int, in
     q_tiles = q_tiles.unflatten(2, (tiles, grid.rows * grid.columns))
     index = torch.tensor(grid.tile_keys(), device=q.device)
     k_tiles, v_tiles = (x.index_select(2, index.flatten()).unflatten(2, index.shape) for x in (k, v))
-    weights = torch.softmax(q_tiles @ k_tiles.transpose(3, 4) + _tile_mask(grid).to(q), -1)
+    mask = tile_mask(grid.rows, grid.columns, grid.step, grid.window).to(q)
+    weights = torch.softmax(q_tiles @ k_tiles.transpose(3, 4) + mask, -1)
     return (weights @ v_tiles).flatten(2, 3)
 
 
@@ -73,22 +74,15 @@ def _query_pixels(grid: Grid, out_size: tuple[int, int]) -> list[int]:
     ]
 
 
-def _tile_mask(grid: Grid) -> Float[Tensor, "queries keys"]:
-    def seen(query: int, key: int) -> bool:
-        return query * grid.step <= key < query * grid.step + grid.window
+def tile_mask(rows: int, columns: int, step: int, window: int) -> Float[Tensor, "queries keys"]:
+    """Mask (M, K) of a tile of rows x columns queries, `step` keys apart: 0 where a query sees a key, else -inf."""
 
-    return torch.tensor(
-        [
-            [
-                0.0 if seen(row, key_row) and seen(column, key_column) else -math.inf
-                for key_row in range(grid.key_rows)
-                for key_column in range(grid.key_columns)
-            ]
-            for row in range(grid.rows)
-            for column in range(grid.columns)
-        ],
-        dtype=torch.float64,
-    )
+    def seen(queries: int) -> list[list[bool]]:
+        keys = (queries - 1) * step + window
+        return [[0 <= key - query * step < window for key in range(keys)] for query in range(queries)]
+
+    pairs = [[row and column for row in down for column in across] for down in seen(rows) for across in seen(columns)]
+    return torch.tensor([[0.0 if pair else -math.inf for pair in row] for row in pairs])
 
 
 def _whole_mask(size: tuple[int, int], window: int, stride: int, dilation: int) -> Float[Tensor, "queries keys"]:

@@ -104,9 +104,14 @@ def _refuse_faults(
         raise DatasetInvalidError(f"data={value}: {split} has unusable files: {shown}. Fix or remove them")
 
 
+def keeps_all(fraction: Any) -> bool:
+    """Whether this `trainer.fraction` keeps all images: 1.0 does, and 1 is one image."""
+    return fraction == 1.0 and isinstance(fraction, float)
+
+
 def _used(value: str, split: str, sources: Sequence[Path], listed: int, fraction: Any) -> int:
     """Number of listed images that the training uses, from the first."""
-    if split != "train" or (fraction == 1.0 and isinstance(fraction, float)):
+    if split != "train" or keeps_all(fraction):
         return listed
     try:
         return len(list_images(value, split, sources, get_split_fraction(fraction, split)))

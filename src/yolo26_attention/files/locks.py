@@ -1,9 +1,9 @@
 """Operating-system locks that allow one process per run; a lock ends with its process, however that ends.
 
 The lock file stays, and its existence has no meaning: only a process that holds it matters. While one does, the file
-says which, for messages. On a network disk the lock works
-between machines if the server supports locks. `only_within_this_machine` reports mount options that limit locks to one
-machine; on a disk without locks, runs are refused.
+says which, for messages. On a network disk the lock works between machines if the server supports locks.
+`only_within_this_machine` reports mount options that limit locks to one machine; on a disk without locks, runs are
+refused.
 """
 
 import errno

@@ -10,6 +10,7 @@ from yolo26_attention.config.errors import ConfigError, as_config_error
 from yolo26_attention.config.run_config import RunConfig, plain_group
 from yolo26_attention.config.schema import LatencyConfig, TrainerConfig
 from yolo26_attention.data.datasets import Dataset
+from yolo26_attention.data.survey import keeps_all
 from yolo26_attention.files.record import LATENCY_RATIO, OBJECTIVES
 from yolo26_attention.latency.backends import check_backend
 from yolo26_attention.latency.precision import measured_precision
@@ -61,7 +62,7 @@ def lone_image(trainer: TrainerConfig, images: int) -> str:
     if max(batch // processes, 1) == 1:
         return f"trainer.batch={batch} makes batches of one image"
     if -(-images // processes) % (batch // processes) == 1 and not trainer.compile:
-        part = "" if trainer.fraction == 1.0 and isinstance(trainer.fraction, float) else trainer.fraction
+        part = "" if keeps_all(trainer.fraction) else trainer.fraction
         if images == 1:
             return f"trainer.fraction={part} leaves one training image" if part else "there is one training image only"
         kept = f" that trainer.fraction={part} keeps" if part else ""

@@ -128,7 +128,8 @@ def _nothing_to_compare(results: Results) -> Answer:
     return Answer(
         None,
         f"Whether {'any component' if results.effects is not None else 'attention'} helps cannot be said: {why}.",
-        f"The highest {metric} is {_fraction(best.score)}, by {best.label} over {_seeds(best.mean.n)}{told}.",
+        f"The highest {metric} is {_fraction(best.score)}, by {best.label} over {number_of(best.mean.n, 'seed')}"
+        f"{told}.",
         (),
     )
 
@@ -148,7 +149,7 @@ def _base(variant: Variant, reference: Variant) -> float:
 
 def _sure(results: Results, reference: Variant, comparison: Comparison) -> str:
     difference, (own, base) = comparison.difference, comparison.seeds
-    seeds = _seeds(own) if own == base else f"{_seeds(own)}, {base} of the baseline"
+    seeds = number_of(own, "seed") if own == base else f"{number_of(own, 'seed')}, {base} of the baseline"
     if difference.bounds is None:
         return f"{seeds}, no interval over seeds"
     compared = sum(each.reference.label == reference.label for each in results.judged)
@@ -274,7 +275,3 @@ def side_by_side(results: Results, about: Compared) -> list[Variant]:
 
 def _fraction(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _seeds(count: int) -> str:
-    return number_of(count, "seed")

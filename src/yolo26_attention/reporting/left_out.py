@@ -29,32 +29,25 @@ def left_out(runs: Sequence[StudyRun]) -> list[LeftOut]:
 
     Runs without an error of their own (those that have not begun, or are not needed) share a line per variant.
     """
-    problems = [run for run in runs if not run.counts]
-    own = [LeftOut(run.status, run.name, run.problem or "", _error(run)) for run in problems if _error(run)]
-    silent = [run for run in problems if not _error(run)]
-    order = list(dict.fromkeys(map(_reason, silent)))
-    silent.sort(key=lambda run: order.index(_reason(run)))
-    for (status, variant, problem), group in groupby(silent, _reason):
-        alike = list(group)
-        what = alike[0].name if len(alike) == 1 else f"{variant}, seeds {_ranges(sorted({r.seed for r in alike}))}"
-        own.append(LeftOut(status, what, problem, ""))
-    return own
-
-
-def _reason(run: StudyRun) -> tuple[str, str, str]:
-    return run.status, run.variant, run.problem or ""
-
-
-def _error(run: StudyRun) -> str:
-    return (run.record.error if run.record is not None else None) or ""
-
-
-def _ranges(seeds: Sequence[int]) -> str:
-    """0 to 3, 7."""
-    return ", ".join(_spans(seeds))
+    lines = []
+    alike: dict[tuple[str, str, str], list[StudyRun]] = {}
+    for run in runs:
+        if run.counts:
+            continue
+        problem = run.problem or ""
+        if run.record is not None and run.record.error:
+            lines.append(LeftOut(run.status, run.name, problem, run.record.error))
+        else:
+            alike.setdefault((run.status, run.variant, problem), []).append(run)
+    for (status, variant, problem), group in alike.items():
+        seeds = ", ".join(_spans(sorted({run.seed for run in group})))
+        what = group[0].name if len(group) == 1 else f"{variant}, seeds {seeds}"
+        lines.append(LeftOut(status, what, problem, ""))
+    return lines
 
 
 def _spans(seeds: Sequence[int]) -> Iterator[str]:
+    """0 to 3, 7."""
     for _, group in groupby(enumerate(seeds), lambda pair: pair[1] - pair[0]):
         span = [seed for _, seed in group]
         yield str(span[0]) if len(span) == 1 else f"{span[0]} to {span[-1]}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.answer import Answer, latency_sure
 from yolo26_attention.reporting.cells import Cell
@@ -181,7 +182,7 @@ def _environments(runs: Sequence[StudyRun]) -> list[tuple[str, list[tuple[str, s
     kinds = Counter(
         json.dumps(run.record.environment, sort_keys=True) for run in runs if run.record is not None
     ).most_common()
-    return [(f"{count} run" + "s" * (count > 1), _environment(json.loads(kind))) for kind, count in kinds]
+    return [(number_of(count, "run"), _environment(json.loads(kind))) for kind, count in kinds]
 
 
 def _environment(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -221,9 +221,7 @@ def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
     )
 
 
-def _with_stopped(
-    runs: Sequence[StudyRun], entries: Sequence[StudyEntry], declared: Declaration
-) -> list[StudyRun]:  # fmt: skip
+def _with_stopped(runs: Sequence[StudyRun], entries: Sequence[StudyEntry], declared: Declaration) -> list[StudyRun]:
     """The runs, of which those that a decision made unnecessary are not waited for."""
     from yolo26_attention.study.progress import RunState
     from yolo26_attention.study.standing import with_stopped  # imports scipy, which takes a while

@@ -85,9 +85,8 @@ def time_study(output_dir: Path, name: str, options: TimingOptions) -> tuple[Tar
         raise ConfigError(f"study {name} was never started: no {study_file(output_dir, name)}")
     path = OutputFolder(output_dir).timings(name)
     known = _read(path)
-    entries = [
-        entry for entry in content.runs if not repeats_another(entry.overrides)
-    ]  # the baseline's network once more
+    # A repeated run is the baseline's network once more.
+    entries = [entry for entry in content.runs if not repeats_another(entry.overrides)]
     finished, failed = _finished_runs(output_dir, entries, options.trust)
     if not finished:
         raise ConfigError(f"study {name} has nothing to time: {'; '.join(f'{k}: {v}' for k, v in failed.items())}")
