@@ -56,7 +56,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.run.summary import table
     from yolo26_attention.run.tracking import TrackingUnavailableError
     from yolo26_attention.study.expectation import expectation
-    from yolo26_attention.study.runs import entry_of, left_out, shared_by
+    from yolo26_attention.study.runs import entry_of, not_listed, shared_by
     from yolo26_attention.study.text import announcement
     from yolo26_attention.study.text import tags as study_tags
     from yolo26_attention.training.out_of_memory import MemoryFullError
@@ -70,7 +70,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
             line = _only_run() or position(HydraConfig.get().job.num)
         if line := line or expectation(plan):
             log.info("\n%s", line)
-        if warning := left_out(Path(config.output_dir), config.study, plan.folder.name):
+        if warning := not_listed(Path(config.output_dir), config.study, plan.folder.name):
             log.warning(warning)
         for note in plan.dataset.notes:
             log.info(note)

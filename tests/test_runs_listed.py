@@ -135,7 +135,11 @@ def test_removing_asks_first(answer, left, outputs, monkeypatch):
         pytest.param({"status": "nosuch"}, "status=nosuch: there is no such state; choose finished", id="status"),
         pytest.param({"show": "a", "remove": "b"}, "show=a and remove=b: give one of them", id="two_wishes"),
         pytest.param({"copy": "x"}, "copy=x: of which study", id="copy_of_no_study"),
-        pytest.param({"copy": "x", "study": "other"}, "study=other: no run of it has finished", id="copy_of_nothing"),
+        pytest.param(
+            {"copy": "x", "study": "other"},
+            "study=other: no run of it has finished in .*; python -m src.runs lists the runs",
+            id="copy_of_nothing",
+        ),
         pytest.param({"yes": True}, "yes=true has no effect without remove=", id="yes"),
     ],
 )

@@ -19,7 +19,7 @@ from yolo26_attention.study.runs import (
     StudyFile,
     entry_of,
     find_run,
-    left_out,
+    not_listed,
     read_study,
     shared_by,
     study_file,
@@ -178,10 +178,10 @@ def test_a_run_of_the_newest_format_is_read(tmp_path):
 
 
 def test_a_run_that_its_study_does_not_list_is_named_with_the_study(tmp_path):
-    assert left_out(tmp_path, "s", "b") is None, "no study was declared"
+    assert not_listed(tmp_path, "s", "b") is None, "no study was declared"
     study_of(tmp_path, "a")
-    assert left_out(tmp_path, "s", "a") is None
-    said = left_out(tmp_path, "s", "b")
+    assert not_listed(tmp_path, "s", "a") is None
+    said = not_listed(tmp_path, "s", "b")
     assert said.startswith(f"study=s does not list b in {study_file(tmp_path, 's')}")
     assert said.endswith("as they are now: python -m src.sweep s")
     assert "\n" not in said

@@ -41,7 +41,10 @@ def publish(output_dir: Path, study: str, target: Path) -> list[Path]:
         raise ConfigError(f"copy={target}: this is output_dir itself; give another folder")
     finished = list_runs(output_dir, study, "finished")
     if not finished:
-        raise ConfigError(f"study={study}: no run of it has finished in {OutputFolder(output_dir).runs}")
+        raise ConfigError(
+            f"study={study}: no run of it has finished in {OutputFolder(output_dir).runs}; python -m src.runs lists "
+            "the runs of every study and their states, output_dir=FOLDER names another folder"
+        )
     source = OutputFolder(output_dir)
     files = [source.studies / study / "study.json", source.timings(study)]
     for run in finished:

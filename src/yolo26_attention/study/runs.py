@@ -194,7 +194,7 @@ def read_study(output_dir: Path, name: str) -> StudyFile | None:
         raise ConfigError(f"{path} is no study ({error}); move it away and start the study again") from error
 
 
-def left_out(output_dir: Path, study: str, run: str) -> str | None:
+def not_listed(output_dir: Path, study: str, run: str) -> str | None:
     """A warning for a run that names a study whose study.json does not list it; None if it does, or there is none."""
     content = read_study(output_dir, study)
     if content is None or content.entry(run) is not None:
