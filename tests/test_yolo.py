@@ -1,5 +1,7 @@
 """From Python: a YOLO whose train, val, predict and export keep the graft, for every task and kind of start."""
 
+import sys
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -192,6 +194,52 @@ def test_a_graft_is_not_taken_off_by_asking_for_the_baseline(trained):
     _, folder = trained
     with pytest.raises(ValueError, match=r"has a graft \(acmix\), which attention=baseline does not remove"):
         grafted_yolo(folder / "first" / "weights" / "best.pt", "baseline")
+
+
+def test_loading_takes_the_values_of_the_attention(tmp_path):
+    source = grafted_yolo("yolo26n.yaml", "acmix", ["p3"], seed=1)
+    with torch.no_grad():
+        for parameter in source.model.parameters():
+            parameter.add_(0.01)
+    grafted_attention(source.model)["p3"].dep_conv.bias = nn.Parameter(torch.rand(64))  # which ACmix takes over
+    path = tmp_path / "weights.pt"
+    torch.save({"model": source.model, "train_args": {}}, path)
+    for weights in (path, str(path), source.model, {"model": source.model}):
+        model = grafted_yolo("yolo26n.yaml", "acmix", ["p3"])
+        assert model.load(weights) is model
+        values = model.model.state_dict()
+        assert values.keys() == source.model.state_dict().keys()
+        assert all(torch.equal(values[name], value) for name, value in source.model.state_dict().items())
+
+
+def test_loading_does_not_drop_the_attention_of_a_checkpoint(tmp_path):
+    model, other = grafted_yolo("yolo26n.yaml", "se", ["p3"]), grafted_yolo("yolo26n.yaml", "cbam", ["p3"])
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    path = tmp_path / "cbam.pt"
+    torch.save({"model": other.model, "train_args": {}}, path)
+    for weights in (path, other.model, {"ema": None, "model": other.model}):
+        with pytest.raises(ValueError, match=r"weights=.*cbam at p3, but this run has .*se at p3; .* would be lost"):
+            model.load(weights)
+    assert all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
+
+
+def test_loading_runs_no_foreign_code(tmp_path, monkeypatch):
+    (tmp_path / "loaded_code.py").write_text(
+        "from torch import nn\nclass Foreign(nn.Module): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import loaded_code
+
+    model = grafted_yolo("yolo26n.yaml", "se", ["p3"])
+    holding = grafted_yolo("yolo26n.yaml", "se", ["p3"])
+    holding.model.model[22].other = loaded_code.Foreign()
+    torch.save({"model": holding.model, "train_args": {}}, tmp_path / "foreign.pt")
+    monkeypatch.delitem(sys.modules, "loaded_code")
+    with pytest.raises(ValueError, match=r"weights=\S+foreign.pt holds loaded_code.Foreign"):
+        model.load(tmp_path / "foreign.pt")
+    assert "loaded_code" not in sys.modules
+    trusting = grafted_yolo("yolo26n.yaml", "se", ["p3"], trust=True)
+    trusting.load(tmp_path / "foreign.pt")
 
 
 def test_an_exported_network_is_refused(tmp_path):

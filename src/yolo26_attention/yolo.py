@@ -7,6 +7,7 @@ from typing import Any, NoReturn, cast
 
 from torch import nn
 from ultralytics import YOLO
+from ultralytics.nn.tasks import load_checkpoint
 
 from yolo26_attention.attention.options import BASELINE, resolve_options
 from yolo26_attention.compat.pytorch import guard_hooks
@@ -16,6 +17,7 @@ from yolo26_attention.detector.grafting import graft, prepare
 from yolo26_attention.detector.mix import PLACEBO, Entry, read_mix
 from yolo26_attention.detector.placebo_size import Match
 from yolo26_attention.detector.probe import Use
+from yolo26_attention.detector.same_graft import graft_difference, load_graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.trust import Trust, check_target, known_classes_only
 from yolo26_attention.training.trainer import Grafting
@@ -106,6 +108,29 @@ class GraftedYOLO(YOLO):
         with known_classes_only("model", weights, self.trust):
             super()._load(weights, task)
 
+    def load(self, weights: str | Path | dict[str, Any] | nn.Module = "yolo26n.pt") -> "GraftedYOLO":
+        """Load values by name and shape as in Ultralytics, and those of the checkpoint's attention.
+
+        Args:
+            weights: a checkpoint, by its path or as Ultralytics loads it, or a network.
+
+        Raises:
+            ValueError: if the network lacks an attention of the checkpoint, whose values would be lost, or if the file
+                holds a class that is not trusted.
+        """
+        named = str(weights) if isinstance(weights, str | Path) else type(weights).__name__
+        with known_classes_only("weights", weights, self.trust):
+            source = _network_in(weights)
+            network = cast(nn.Module, self.model)
+            if difference := graft_difference(network, source):
+                raise ValueError(
+                    f"weights={named}: {difference}; its learned values would be lost, so give a checkpoint with "
+                    "attentions of this network or with none, or start from it with grafted_yolo"
+                )
+            super().load(weights)
+        load_graft(network, source)
+        return self
+
     def train(self, trainer: type | None = None, **kwargs: Any) -> Any:  # type: ignore[override]  # as YOLO's own does
         """Train as in Ultralytics; the trainer of the task, or the given one, keeps the graft."""
         base = trainer or self._smart_load("trainer")
@@ -124,6 +149,14 @@ class GraftedYOLO(YOLO):
             NotImplementedError: always.
         """
         raise NotImplementedError("Ultralytics' tuner loses the graft; sweep with python -m src.train -m instead")
+
+
+def _network_in(weights: str | Path | dict[str, Any] | nn.Module) -> nn.Module:
+    """The network that `YOLO.load` takes the values of."""
+    if isinstance(weights, str | Path):
+        weights = load_checkpoint(weights)[0]
+    found: nn.Module = (weights.get("ema") or weights["model"]) if isinstance(weights, dict) else weights
+    return found
 
 
 def _graft_of_entry(entry: Entry, seed: int, mode: str, gate: str) -> Graft:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from yolo26_attention.attention.options import resolve_options
-from yolo26_attention.detector.freezing import check_freeze, frozen_paths, graft_gradients
+from yolo26_attention.detector.freezing import check_freeze, freeze_parameters, frozen_paths, graft_gradients
 from yolo26_attention.detector.grafted import graft_parts
 from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
@@ -108,6 +108,22 @@ def test_a_training_in_which_nothing_learns_is_refused(freeze, stock, grafted):
         check_freeze(grafted("neck"), freeze, True)
     with pytest.raises(ValueError, match=message):
         check_freeze(grafted("neck", name="simam"), freeze, False)
+
+
+def test_parameters_of_a_block_that_holds_the_graft_are_frozen():
+    """YOLO12's blocks hold a factor themselves, which Ultralytics' prefixes of modules cannot name."""
+    model = build_stock("yolo12l", classes=3, channels=3)
+    stock_names = {name for name, _ in model.named_parameters()}
+    assert {"model.6.gamma", "model.8.gamma"} <= stock_names
+    graft(model, Graft(*resolve_options("cbam", {}), ("backbone_p4", "backbone_p5")))
+    paths = frozen_paths(model, "stock")
+    frozen = frozen_by_ultralytics(model, paths)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name not in frozen
+    freeze_parameters(model, paths)
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning == set(graft_gradients(model))
+    check_freeze(model, "stock", False)
 
 
 class Half(nn.Module):

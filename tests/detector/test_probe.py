@@ -316,6 +316,43 @@ class PlainList(Base):
         self.more = [nn.Conv2d(channels, channels, 1)]
 
 
+class NestedList(Base):
+    """Holds modules in a list in a dictionary."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.more = {"a": [nn.Conv2d(channels, channels, 1)]}
+
+
+class PrivateList(Base):
+    """Holds modules in a list whose name begins with an underscore, and that holds itself."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self._more = [nn.Conv2d(channels, channels, 1)]
+        self._more.insert(0, self._more)
+
+
+class NeverLearns(Base):
+    """Keeps every gradient from its own parameters."""
+
+    def forward(self, x):
+        return x * self.mix(x).detach().sigmoid()
+
+
+class OnlyZeros(Base):
+    """Has a product of two zeros, which no step changes."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.scale = nn.Parameter(torch.zeros(1))
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.mix.bias)
+
+    def forward(self, x):
+        return x + self.scale * self.mix(x)
+
+
 class PlainTensor(Base):
     """Holds a trainable tensor that is no parameter."""
 
@@ -701,6 +738,10 @@ def test_a_module_that_is_fit_passes(cls, mode):
         (SharedPart, "shares mix with every other instance of its class"),
         (SharedValues, "shares scale with every other instance of its class"),
         (PlainList, "holds more, a Conv2d that torch does not see"),
+        (NestedList, "holds more, a Conv2d that torch does not see"),
+        (PrivateList, "holds _more, a Conv2d that torch does not see"),
+        (NeverLearns, "gives none of its parameters a gradient (mix.weight, mix.bias)"),
+        (OnlyZeros, "gives none of its parameters a gradient (scale, mix.weight, mix.bias)"),
         (PlainTensor, "holds scale, a Tensor that torch does not see"),
         (Resting, "puts norm in evaluation mode"),
         (MapSized, "takes the size of position from the first map"),
@@ -746,6 +787,44 @@ def test_half_precision_is_tried_where_it_is_used():
     check_on(candidate, "cpu", amp=False)
     with pytest.raises(UnfitError, match=r"returns torch.float32 for torch.float16"):
         check_on(candidate, "cpu", amp=True)
+
+
+class _OnlyBackward(torch.autograd.Function):
+    """Has no backward pass in a dtype."""
+
+    @staticmethod
+    def forward(ctx, x, refused):
+        ctx.refused = refused
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if gradient.dtype == ctx.refused:
+            raise NotImplementedError(f"no kernel for {gradient.dtype}")
+        return gradient, None
+
+
+class Backward(Base):
+    """Cannot compute its gradient in a dtype."""
+
+    refused = torch.bfloat16
+
+    def forward(self, x):
+        return x + _OnlyBackward.apply(self.mix(x), self.refused)
+
+
+class Backward32(Backward):
+    """Cannot compute its gradient in float32."""
+
+    refused = torch.float32
+
+
+def test_the_backward_pass_is_tried_on_the_device():
+    check_on(Candidate(Backward(8), 8, 8, 2), "cpu", amp=False)
+    with pytest.raises(UnfitError, match=r"no backward pass in training on cpu with amp: .*no kernel for torch.bfloat"):
+        check_on(Candidate(Backward(8), 8, 8, 2), "cpu", amp=True)
+    with pytest.raises(UnfitError, match=r"no backward pass in training on cpu: .*no kernel for torch.float32"):
+        check_on(Candidate(Backward32(8), 8, 8, 2), "cpu", amp=False)
 
 
 def test_what_is_shipped_is_not_tried_again(monkeypatch):

@@ -96,6 +96,23 @@ def test_a_class_that_has_changed_since_is_told_apart(grafted):
         load_graft(grafted(), weights)
 
 
+def test_a_tensor_that_only_the_checkpoint_has_is_not_dropped(grafted):
+    weights = grafted()
+    weights.model[16].attention.extra = torch.nn.Parameter(torch.ones(3))
+    with pytest.raises(ValueError, match=r"would be lost: it has \S+ at p3, but this run's has no \S+attention.extra"):
+        load_graft(grafted(), weights)
+
+
+def test_a_bias_that_acmix_adopts_is_loaded(grafted):
+    model, weights = grafted("acmix"), grafted("acmix")
+    bias = torch.nn.Parameter(torch.rand(weights.model[16].attention.out_channels))
+    weights.model[16].attention.dep_conv.bias = bias
+    assert graft_difference(model, weights) is None
+    assert model.model[16].attention.dep_conv.bias is None
+    assert "model.16.attention.dep_conv.bias" in load_graft(model, weights)
+    assert torch.equal(model.model[16].attention.dep_conv.bias, bias)
+
+
 def test_an_option_that_came_later_does_not_make_another_graft(grafted):
     weights = grafted()
     weights.grafted_spec[0]["options"].popitem()

@@ -25,7 +25,8 @@ def frozen_paths(model: nn.Module, freeze: int | str | list[Any] | None) -> int 
         freeze: number of layers, list of their indices, "stock" for all, or None.
 
     Returns:
-        Paths below `model.`, which Ultralytics accepts in place of indices.
+        Paths below `model.`, which Ultralytics accepts in place of indices. It takes a path for that of a module, so
+        `freeze_parameters` freezes the parameters among them.
     """
     parts = graft_parts(model)
     if freeze is None or (not parts and freeze != STOCK):
@@ -42,14 +43,28 @@ def frozen_paths(model: nn.Module, freeze: int | str | list[Any] | None) -> int 
 
 
 def _without(parts: set[int], path: str, module: nn.Module) -> Iterator[str]:
-    """Paths of the largest modules below a path without any part of the graft."""
+    """Paths of the largest modules below a path without any part of the graft, and of parameters beside one."""
     if id(module) in parts:
         return
     if not any(id(inside) in parts for inside in module.modules()):
         yield path
         return
+    yield from (f"{path}.{name}" for name, _ in module.named_parameters(recurse=False))
     for name, child in module.named_children():
         yield from _without(parts, f"{path}.{name}", child)
+
+
+def freeze_parameters(model: nn.Module, freeze: Any) -> None:
+    """Freeze stock parameters of blocks that also hold a part of the graft.
+
+    Args:
+        model: the network, after Ultralytics froze layers.
+        freeze: value from `frozen_paths`.
+    """
+    paths = {f"model.{path}" for path in freeze} if isinstance(freeze, list) else set()
+    for name, parameter in model.named_parameters():
+        if name in paths:
+            parameter.requires_grad = False
 
 
 def graft_gradients(model: nn.Module) -> dict[str, bool]:
@@ -132,7 +147,7 @@ def check_freeze(model: nn.Module, freeze: Any, graft_frozen: bool) -> None:
     prefixes = tuple(f"model.{path}." for path in paths)
     graft = {name for name, learns in graft_gradients(model).items() if learns}
     names = {name for name, _ in model.named_parameters()} - set(graft_gradients(model))
-    learning = {name for name in names if not name.startswith(prefixes)}
+    learning = {name for name in names if not f"{name}.".startswith(prefixes)}
     if learning == names:
         raise ValueError(f"{key} freezes nothing: these layers have no parameters; give others, or null")
     if learning:

@@ -1,5 +1,6 @@
 """Load the grafts of a checkpoint into the same grafts of a model, and refuse to lose one silently."""
 
+import copy
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +14,8 @@ from yolo26_attention.detector.specification import Graft
 def graft_difference(model: nn.Module, weights: nn.Module) -> str | None:
     """Describe the first attention of a checkpoint that the model lacks.
 
-    The model may have others beside it. It ignores the seed and options that the class did not have when the checkpoint
-    was written.
+    The model may have others beside it. The seed is ignored, and so are options that the class did not have when the
+    checkpoint was written.
 
     Returns:
         The difference in words; None if the model has every attention of the checkpoint.
@@ -39,7 +40,7 @@ def load_graft(model: nn.Module, weights: nn.Module) -> list[str]:
     for ours, theirs in found:
         for (path, part), source in zip(ours.parts().items(), theirs.parts().values(), strict=True):
             values = source.state_dict()
-            part.load_state_dict(values, strict=False)
+            part.load_state_dict(values)
             loaded += [f"{path}.{name}" for name in values]
     return loaded
 
@@ -97,13 +98,16 @@ def _outline(graft: Graft) -> dict[str, Any]:
 
 
 def _lacking(ours: Joined, theirs: Joined) -> str | None:
-    """A tensor of ours that theirs lacks; None if it has all of them."""
+    """A tensor that only one of them has, or in another shape; None if the values of theirs fit ours."""
     parts = theirs.parts().values()
     for (path, part), source in zip(ours.parts().items(), parts, strict=False):
         kept = source.state_dict()
         for name, tensor in part.state_dict().items():
             if name not in kept or kept[name].shape != tensor.shape:
                 return f"no {path}.{name} of shape {list(tensor.shape)}"
+        # A class may take more than its state dict has, as ACmix takes a bias of dep_conv.
+        if unknown := copy.deepcopy(part).load_state_dict(kept, strict=False).unexpected_keys:
+            return f"this run's has no {path}.{unknown[0]}"
     return None if len(ours.parts()) == len(parts) else f"no projection at {ours.place}"
 
 

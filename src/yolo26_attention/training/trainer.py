@@ -29,6 +29,7 @@ from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.freezing import (
     FrozenBuffers,
     freeze_batch_norms,
+    freeze_parameters,
     frozen_paths,
     graft_gradients,
     restore_gradients,
@@ -232,6 +233,7 @@ class Grafting(FiniteLoss):
                 f"Ultralytics freezes {changed[0]} because of its name, so its values would differ between GPUs; "
                 "rename that attribute of your module"
             )
+        freeze_parameters(unwrap_model(model), self.args.freeze)
         if self.graft_options.frozen and self.frozen_buffers is None:
             self.frozen_buffers = FrozenBuffers(unwrap_model(model))
         optimizer: torch.optim.Optimizer = super().build_optimizer(model, *args, **kwargs)

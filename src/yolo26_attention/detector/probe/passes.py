@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from yolo26_attention.detector.blame import last_line
 from yolo26_attention.detector.isolation import Surroundings, surroundings
@@ -52,9 +52,17 @@ def check_training(candidate: Candidate) -> nn.Module:
     module = copy.deepcopy(candidate.module).train()
     names = [name for name, _ in module.named_parameters()]
     held: dict[str, Any] = {}  # what Ultralytics averages, as it looks the tensors up in its first step only
+    learned = False
     for sides in (SQUARE, ODD, RECTANGULAR):
-        _step(candidate, module, sides, 2)
+        learned |= _step(candidate, module, sides, 2)
         held = held or module.state_dict()
+    learnable = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    if learnable and not learned:
+        raise candidate.unfit(
+            f"gives none of its parameters a gradient ({', '.join(learnable[:3])})",
+            "it would never learn: use them in forward, and remove .detach(), .data and torch.no_grad(); if nothing is "
+            "meant to learn, use buffers (register_buffer)",
+        )
     for name, tensor in module.state_dict().items():
         if name in held and held[name].data_ptr() != tensor.data_ptr() and not torch.equal(held[name], tensor):
             raise candidate.unfit(
@@ -120,17 +128,27 @@ def check_on(candidate: Candidate, device: str, amp: bool) -> None:
     module = copy.deepcopy(candidate.module).to(device)
     x = candidate.map(SQUARE, 2).to(device)
     candidate.run(module.eval(), x)
-    if not amp:
-        return
-    with torch.autocast(torch.device(device).type):
-        y = candidate.attempt(module.train(), x, "in training with amp")
-    y.float().sum().backward()
-    with torch.no_grad():
-        candidate.run(module.eval().half(), x.half())
+    how = f"in training on {device}{' with amp' if amp else ''}"
+    with torch.autocast(torch.device(device).type, enabled=amp):
+        y = candidate.attempt(module.train(), x.clone().requires_grad_() * 1, how)
+    _backward(candidate, y.float().sum(), f" {how}")
+    if amp:
+        with torch.no_grad():
+            candidate.run(module.eval().half(), x.half())
 
 
-def _step(candidate: Candidate, module: nn.Module, sides: tuple[int, int], batch: int) -> None:
-    """Make one training step from a non-leaf input, as within a network."""
+def _backward(candidate: Candidate, loss: Tensor, how: str) -> None:
+    try:
+        loss.backward()
+    except (Exception, SystemExit) as error:
+        raise candidate.unfit(
+            f"has no backward pass{how}: {last_line(error)}",
+            "check for in-place operations, and for tensors kept from the previous pass",
+        ) from error
+
+
+def _step(candidate: Candidate, module: nn.Module, sides: tuple[int, int], batch: int) -> bool:
+    """Make one training step from a non-leaf input, as within a network; returns whether a parameter had a gradient."""
     leaf = candidate.map(sides, batch).requires_grad_()
     x = leaf * 1
     y = candidate.run(module, x)
@@ -140,20 +158,15 @@ def _step(candidate: Candidate, module: nn.Module, sides: tuple[int, int], batch
             "the layers before it would not learn; remove .detach(), .data and torch.no_grad() in training",
         )
     module.zero_grad()
-    try:
-        (y * torch.randn_like(y)).sum().backward()
-    except RuntimeError as error:
-        raise candidate.unfit(
-            f"has no backward pass: {last_line(error)}",
-            "check for in-place operations, and for tensors kept from the previous pass",
-        ) from error
+    _backward(candidate, (y * torch.randn_like(y)).sum(), "")
     if leaf.grad is None:
         raise candidate.unfit(
             "gives an output that does not depend on its input",
             "the layers before it would not learn; remove .detach(), .data and torch.no_grad() in training",
         )
     gradients = {"its input": leaf.grad}
-    gradients |= {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+    own = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+    gradients |= own
     for name, gradient in gradients.items():
         if not gradient.isfinite().all():
             raise candidate.unfit(
@@ -164,3 +177,4 @@ def _step(candidate: Candidate, module: nn.Module, sides: tuple[int, int], batch
         for parameter in module.parameters():
             if parameter.grad is not None:
                 parameter.sub_(0.1 * parameter.grad / parameter.grad.abs().max().clamp(min=1))
+    return any(bool(gradient.any()) for gradient in own.values())

@@ -3,7 +3,8 @@
 import copy
 import io
 import pickle
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 
 from yolo26_attention.detector.blame import last_line
 from yolo26_attention.detector.probe.candidate import SQUARE, Candidate, close
+from yolo26_attention.detector.probe.memory import OF_TORCH
 
 PLAIN = (type(None), bool, int, float, str, bytes)
+CONTAINERS = (Mapping, list, tuple, set, frozenset, deque)
 
 
 def check_parts(candidate: Candidate) -> None:
@@ -139,13 +142,20 @@ def _culprit(module: nn.Module, attempt: Any) -> str:
 
 
 def _unregistered(module: nn.Module, known: set[int]) -> Iterator[tuple[str, Any]]:
-    """Modules, parameters and trainable tensors in plain attributes, lists and dictionaries."""
+    """Modules, parameters and trainable tensors in plain attributes, and in lists and dictionaries at any depth."""
     for path, part in module.named_modules():
         for name, value in vars(part).items():
-            if name.startswith("_"):
-                continue
-            held: Iterable[Any] = value.values() if isinstance(value, dict) else value
-            for one in held if isinstance(value, dict | list | tuple | set) else [value]:
+            for one in _held(value, set()) if name not in OF_TORCH else ():
                 trainable = isinstance(one, Tensor) and one.requires_grad and one.is_leaf
                 if (trainable or isinstance(one, nn.Module)) and id(one) not in known:
                     yield f"{path}.{name}".lstrip("."), one
+
+
+def _held(value: Any, seen: set[int]) -> Iterator[Any]:
+    """A value, or what a container holds in the end."""
+    if not isinstance(value, CONTAINERS):
+        yield value
+    elif id(value) not in seen:
+        seen.add(id(value))
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _held(one, seen)
