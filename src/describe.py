@@ -29,7 +29,10 @@ NUMBERS = {1, 2, 3, 5, 6}  # columns of the table
 
 
 def describe(plan: "Plan") -> str:
-    """Format the network of a plan as lines of text: its sites, their maps, and the graft's cost and losses."""
+    """Format the network of a plan as lines of text.
+
+    They tell its sites, their maps, the graft's cost, and the stock tensors that it removes.
+    """
     from yolo26_attention.detector.costs import site_costs
     from yolo26_attention.detector.grafted import graft_of, grafts_at, placebo_matches
     from yolo26_attention.detector.grafting import graft
@@ -83,7 +86,7 @@ def describe_layers(plan: "Plan", markdown: bool = False) -> str:
         markdown: a Markdown table instead of columns.
 
     Raises:
-        ConfigError: if the options of `latency` do not allow to time layers.
+        ConfigError: if the options of `latency` do not allow timing layers.
     """
     from yolo26_attention.detector.grafted import graft_of, grafts_at
     from yolo26_attention.detector.grafting import graft

@@ -97,6 +97,17 @@ def test_export_has_the_graft(trained, tmp_path):
     np.testing.assert_allclose(np.sort(ours[..., 4].ravel()), np.sort(theirs[..., 4].ravel()), atol=1e-4)
 
 
+def test_a_torchscript_file_of_one_size_refuses_another_shape(tmp_path):
+    """An image of another shape with as many pixels would get wrong boxes."""
+    model = grafted_yolo("yolo26n.yaml", "acmix", ["p5"])
+    model.model.pt_path = str(tmp_path / "model.pt")
+    exported = torch.jit.load(model.export(format="torchscript", imgsz=[64, 128], verbose=False, device="cpu"))
+    assert not model.model._forward_pre_hooks
+    assert exported(torch.rand(1, 3, 64, 128)).shape[0] == 1
+    with pytest.raises(RuntimeError, match="expanded size"):
+        exported(torch.rand(1, 3, 128, 64))
+
+
 def test_every_stock_tensor_of_a_checkpoint_is_kept(tmp_path):
     torch.manual_seed(3)
     stock = YOLO("yolo26n.yaml")
@@ -182,6 +193,30 @@ def test_seed_decides_the_start_of_the_graft():
         pytest.param({"attention": "acmix", "match": {"matches": "se"}}, r"attention=acmix is none", id="match"),
         pytest.param({"attention": "placebo"}, r"needs matches, and may have", id="placebo-of-nothing"),
         pytest.param({"attention": "placebo", "match": {"matches": "se", "of": 1}}, r"needs matches", id="match-key"),
+        pytest.param(
+            {"attention": "placebo", "match": {"matches": "acmix", "by": "params"}},
+            r"by=params is unknown: a placebo matches parameters or flops",
+            id="match-by",
+        ),
+        pytest.param(
+            {"attention": {"p3": {"name": "placebo", "matches": "acmix", "by": "params"}}},
+            r"attention.grafts.p3: by=params is unknown: a placebo matches parameters or flops",
+            id="match-by-in-a-mix",
+        ),
+        *(
+            pytest.param({"attention": kind, key: value}, rf"{key}=.* has no effect {where}", id=f"{kind}-{key}")
+            for kind, where in ((None, "if a checkpoint keeps"), ("baseline", "with attention=baseline"))
+            for key, value in {
+                "sites": ["p3"],
+                "options": {"heads": 8},
+                "mode": "replace",
+                "gate": "zero",
+                "seed": 5,
+                "match": {"matches": "se"},
+            }.items()
+            if (kind, key) != ("baseline", "match")  # which is for a placebo alone
+        ),
+        pytest.param({"attention": {"p3": "se"}, "options": {"heads": 8}}, r"options=.* no effect on a mix", id="mix"),
         pytest.param({"attention": "no.such.Thing"}, r"no.such.Thing cannot be imported", id="class"),
     ],
 )
@@ -224,9 +259,7 @@ def test_loading_does_not_drop_the_attention_of_a_checkpoint(tmp_path):
 
 
 def test_loading_runs_no_foreign_code(tmp_path, monkeypatch):
-    (tmp_path / "loaded_code.py").write_text(
-        "from torch import nn\nclass Foreign(nn.Module): pass\n"
-    )
+    (tmp_path / "loaded_code.py").write_text("from torch import nn\nclass Foreign(nn.Module): pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     import loaded_code
 

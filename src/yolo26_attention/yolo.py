@@ -1,5 +1,6 @@
 """Python API: an `ultralytics.YOLO` with attention, for notebooks and scripts."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any, NoReturn, cast
 from torch import nn
 from ultralytics import YOLO
 from ultralytics.nn.tasks import load_checkpoint
+from ultralytics.utils import DEFAULT_CFG_DICT
 
 from yolo26_attention.attention.options import BASELINE, resolve_options
 from yolo26_attention.compat.pytorch import guard_hooks
 from yolo26_attention.compat.ultralytics import fuse_grafts
-from yolo26_attention.detector.grafted import graft_of, prepare_export
+from yolo26_attention.detector.grafted import graft_of
 from yolo26_attention.detector.grafting import graft, prepare
 from yolo26_attention.detector.mix import PLACEBO, Entry, read_mix
 from yolo26_attention.detector.placebo_size import Match
@@ -20,6 +22,7 @@ from yolo26_attention.detector.probe import Use
 from yolo26_attention.detector.same_graft import graft_difference, load_graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.trust import Trust, check_target, known_classes_only
+from yolo26_attention.latency.networks import prepared_export
 from yolo26_attention.training.trainer import Grafting
 
 
@@ -55,18 +58,21 @@ def grafted_yolo(
     Raises:
         ValueError: if an argument does not fit; the message says what does.
     """
+    of_all = {"mode": mode, "gate": gate, "seed": seed}
+    neck = tuple(sites) == ("neck",)
+    of_one = {"sites": ("neck",) if neck else sites, "options": options or None, "match": match or None}
     if attention is None:
+        _refuse_idle({**of_one, **of_all}, "if a checkpoint keeps its graft", "give attention=NAME to graft another")
         return GraftedYOLO(model, trust=Trust(trust))
     if isinstance(attention, Mapping):
-        named = {"sites": None if tuple(sites) == ("neck",) else sites, "options": options, "match": match}
-        for key, value in named.items():
-            if value:
-                raise ValueError(f"{key}={value} has no effect on a mix; write it into the mapping {attention}")
+        _refuse_idle(of_one, "on a mix", f"write it into the mapping {attention}")
         mixed = tuple(_graft_of_entry(entry, seed, mode, gate) for entry in read_mix(attention))
         return GraftedYOLO(model, mixed, Trust(trust))
     what = _attention(attention, options or {}, match)
-    grafts = () if what is None else (replace(what, sites=tuple(sites), seed=seed, mode=mode, gate=gate),)
-    return GraftedYOLO(model, grafts, Trust(trust))
+    if what is None:
+        _refuse_idle({**of_one, **of_all}, f"with attention={BASELINE}", "leave it out")
+        return GraftedYOLO(model, (), Trust(trust))
+    return GraftedYOLO(model, (replace(what, sites=tuple(sites), **of_all),), Trust(trust))  # type: ignore[arg-type]
 
 
 class GraftedYOLO(YOLO):
@@ -139,8 +145,10 @@ class GraftedYOLO(YOLO):
 
     def export(self, **kwargs: Any) -> Any:
         """Export as in Ultralytics; with dynamic=False the graft takes only the exported image size, and is faster."""
-        prepare_export(cast(nn.Module, self.model), dynamic=bool(kwargs.get("dynamic", False)))
-        return super().export(**kwargs)
+        network = cast(nn.Module, self.model)
+        arguments = {**DEFAULT_CFG_DICT, **self.overrides, **kwargs}
+        with prepared_export(network, str(arguments["format"]).lower(), dynamic=bool(arguments["dynamic"])):
+            return super().export(**kwargs)
 
     def tune(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not supported: Ultralytics' tuner starts `yolo train` in another process, which builds the stock network.
@@ -151,12 +159,19 @@ class GraftedYOLO(YOLO):
         raise NotImplementedError("Ultralytics' tuner loses the graft; sweep with python -m src.train -m instead")
 
 
+def _refuse_idle(given: Mapping[str, Any], where: str, way_out: str) -> None:
+    """Refuse arguments of `grafted_yolo` that nothing reads, unless they have their default."""
+    defaults = inspect.signature(grafted_yolo).parameters
+    for key, value in given.items():
+        if value != defaults[key].default:
+            raise ValueError(f"{key}={value} has no effect {where}; {way_out}")
+
+
 def _network_in(weights: str | Path | dict[str, Any] | nn.Module) -> nn.Module:
     """The network that `YOLO.load` takes the values of."""
-    if isinstance(weights, str | Path):
-        weights = load_checkpoint(weights)[0]
-    found: nn.Module = (weights.get("ema") or weights["model"]) if isinstance(weights, dict) else weights
-    return found
+    held: Any = load_checkpoint(weights)[0] if isinstance(weights, str | Path) else weights
+    network: nn.Module = (held.get("ema") or held["model"]) if isinstance(held, dict) else held
+    return network
 
 
 def _graft_of_entry(entry: Entry, seed: int, mode: str, gate: str) -> Graft:

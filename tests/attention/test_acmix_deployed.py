@@ -149,6 +149,33 @@ def test_parameters_state_and_costs_are_those_of_the_trained_module():
     assert torch.equal(twin.attention_weights(x), module.attention_weights(x))
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_a_network_that_is_fused_already_is_prepared_for_export(channels, dynamic):
+    """Validation of a YOLO fuses it, and exporting it comes after that."""
+    module, x = build(channels), feature_map(1, channels, 20, 20)
+    twin = deployed(module, dynamic=not dynamic)
+    twin.prepare_export(dynamic=dynamic)
+    expected = deployed(module, dynamic=dynamic)
+    assert twin.deployed.fixed_size == expected.deployed.fixed_size == (not dynamic)
+    assert twin.deployed.grouped == expected.deployed.grouped
+    late = deployed(module)
+    late.prepare_export(dynamic=dynamic)
+    assert late.deployed.grouped == expected.deployed.grouped
+    assert not twin.deployed.training
+    traced = torch.jit.trace(twin, x, check_trace=False)
+    with torch.no_grad():
+        for size in [(20, 20), (24, 21)] if dynamic else [(20, 20)]:
+            x = feature_map(1, channels, *size)
+            torch.testing.assert_close(traced(x), module(x), rtol=0, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("combine", ["learned", "complement", "sum", "fixed"])
+def test_folds_without_a_warning(combine):
+    deployed(build(combine=combine))
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_compiles_without_graph_breaks(options):
     module, x = deployed(build(**options)), feature_map(1, 16, 9, 10)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from yolo26_attention.attention.acmix import ACmix
+from yolo26_attention.attention.sasa import SASA
 from yolo26_attention.attention.window import reflect_pad
 
 
@@ -149,11 +150,20 @@ def test_random_shift_is_a_convolution_start():
             "implementation=tiled has no effect",
             id="convolution-implementation",
         ),
+        pytest.param({"kernel_att": 1, "dilation": 2}, "dilation=2 has no effect with kernel_att=1", id="one-dilation"),
+        pytest.param({"kernel_att": 1, "position": False}, "position=False has no effect", id="one-position"),
+        pytest.param({"paths": "attention", "kernel_att": 1, "heads": 2}, "heads=2 has no effect", id="one-heads"),
     ],
 )
 def test_rejects(options, message):
     with pytest.raises(ValueError, match=message):
         ACmix(16, **options)
+
+
+def test_a_window_of_one_key_takes_the_options_of_the_convolution():
+    assert ACmix(16, kernel_att=1, heads=2).heads == 2
+    with pytest.raises(ValueError, match="heads=2 has no effect with kernel_att=1, a window of one key; leave it at 4"):
+        SASA(16, kernel_att=1, heads=2)
 
 
 def test_rejects_channels():

@@ -54,6 +54,8 @@ NO_GRADIENT = {
 }
 # name: why it cannot be exported with dynamic sizes.
 NO_ONNX: dict[str, str] = {}
+# timm's own classes whose views leave a size to torch, which cannot know it for an empty map.
+NO_EMPTY_BATCH = {"eca", "ceca", "splat", "nl", "attention2d"}
 # name: why two runs on CUDA may differ.
 NOT_DETERMINISTIC = {"attention2d": "the backward of torch's fused attention"}
 
@@ -115,6 +117,22 @@ def test_channels_last_changes_nothing(name):
         expected = module(x)
         found = module.to(memory_format=torch.channels_last)(x)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (40, 40)])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_without_images_gives_an_empty_map(name, size):
+    """As convolutions do."""
+    module, x = build(name).eval(), torch.zeros(0, 64, *size)
+    with torch.no_grad():
+        if name in NO_EMPTY_BATCH:
+            with pytest.raises(RuntimeError, match="of 0 elements"):
+                module(x)
+            return
+        assert module(x).shape == x.shape
+        if hasattr(module, "fold_constants"):
+            module.fold_constants()
+            assert module(x).shape == x.shape
 
 
 @pytest.mark.parametrize(

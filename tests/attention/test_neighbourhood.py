@@ -37,7 +37,9 @@ def test_equals_definition(height, width, options, implementation):
         pytest.param({"heads": 5}, "heads=5 does not divide the 16 channels; try 4 or 8", id="heads"),
         pytest.param({"kernel_att": 6}, "kernel_att=6 .*try 7", id="even-window"),
         pytest.param({"dilation": 0}, "dilation=0", id="dilation"),
-        pytest.param({"implementation": "fast"}, "implementation='fast' is unknown", id="implementation"),
+        pytest.param({"implementation": "fast"}, "implementation=fast is unknown", id="implementation"),
+        pytest.param({"kernel_att": 1, "heads": 2}, "heads=2 has no effect with kernel_att=1", id="one-heads"),
+        pytest.param({"kernel_att": 1, "dilation": 2}, "dilation=2 has no effect with kernel_att=1", id="one-dilation"),
     ],
 )
 def test_rejects(options, message):

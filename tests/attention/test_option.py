@@ -11,7 +11,7 @@ CHANNELS = 64
 # Range: values that it allows, values that it does not; the largest are left out where they would fill the memory.
 RANGES = {
     "divides the channels": ([1, 8, 32], [0, 5, 128]),
-    "divides half of the channels; all with split_input=false": ([1, 32], [0, 5, 64]),
+    "divides half of the channels, or all of them with split_input=false": ([1, 32], [0, 5, 64]),
     "divides channels / radix and the squeezed channels": ([1, 16, 32], [0, 5, 64]),
     "odd, 1 to 255": ([1, 9], [-1, 0, 2, 257]),
     "odd, 3 to 255": ([3, 9], [1, 4, 257]),

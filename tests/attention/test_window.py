@@ -221,6 +221,44 @@ def test_masks_and_indices_are_made_once(monkeypatch):
     assert len(made) == 4
 
 
+@pytest.mark.parametrize("dilation", [1, 4, 5])
+def test_a_network_with_dilation_makes_its_masks_and_indices_once(dilation, monkeypatch):
+    monkeypatch.setattr(window_cache, "_kept", type(window_cache._kept)())
+
+    def forward_and_backward():
+        with window_cache.noted_constants() as used:
+            for side in (40, 20, 10):
+                inputs = maps(side, side)
+                gradients(window_attention(*inputs, heads=2, window=7, dilation=dilation), inputs)
+        return used
+
+    first, second = forward_and_backward(), forward_and_backward()
+    assert len(first) == len(second) > 0
+    assert all(one is again for one, again in zip(first, second, strict=True))
+
+
+def test_noted_constants_are_those_that_are_made_and_those_that_are_kept(monkeypatch):
+    monkeypatch.setattr(window_cache, "_kept", type(window_cache._kept)())
+    monkeypatch.setattr(window_cache, "MOST", 1)
+    like = torch.zeros(1)
+    with window_cache.noted_constants() as used:
+        for key in (1, 1, 2):
+            window_cache.constant(key, like, lambda key=key: torch.full((1,), key))
+    assert [int(one) for one in used] == [1, 1, 2]
+    assert len(window_cache._kept) == 1
+    window_cache.constant(2, like, lambda: pytest.fail("it was kept"))
+    assert len(used) == 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_nothing_that_a_cuda_graph_computes_is_kept(monkeypatch):
+    monkeypatch.setattr(window_cache, "_kept", type(window_cache._kept)())
+    like = torch.zeros(1, device="cuda")
+    with torch.cuda.graph(torch.cuda.CUDAGraph()):
+        window_cache.constant(1, like, lambda: torch.ones(1, device="cuda"))
+    assert not window_cache._kept
+
+
 def test_kept_constants_are_few(monkeypatch):
     monkeypatch.setattr(window_cache, "_kept", type(window_cache._kept)())
     monkeypatch.setattr(window_cache, "MOST", 2)

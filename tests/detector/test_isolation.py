@@ -20,6 +20,8 @@ CHANGES = (
     "torch.set_deterministic_debug_mode('warn')",
     "torch.autograd.set_detect_anomaly(True)",
     "torch.set_autocast_enabled('cpu', True)",
+    "torch.set_autocast_dtype('cpu', torch.float16)",
+    "torch.set_autocast_dtype('cuda', torch.bfloat16)",
     "torch.backends.fp32_precision = 'tf32'",
     "torch.backends.mkldnn.enabled = False",
     "torch.backends.mkldnn.deterministic = True",

@@ -41,6 +41,15 @@ def test_attention_that_overflows_in_half_precision_is_named_by_site(name, dtype
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+def test_every_module_stays_in_its_mode(stock):
+    model = grafted(stock, "se", "p3").train()
+    model.model[1].eval()
+    before = [module.training for module in model.modules()]
+    assert len(set(before)) == 2
+    overflowing(model, torch.zeros(1, 3, 64, 64), torch.bfloat16)
+    assert [module.training for module in model.modules()] == before
+
+
 def test_only_the_site_where_values_become_non_finite_is_named(stock):
     model = grafted(stock, "se", "p3", "p5").eval()
     images = torch.zeros(1, 3, 64, 64)

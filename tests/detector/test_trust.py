@@ -13,6 +13,7 @@ from tests.faults.data import Call
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS, resolve_options
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.grafting import graft
+from yolo26_attention.detector.isolation import surroundings
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock, check_weights
 from yolo26_attention.detector.trust import Trust
@@ -225,6 +226,25 @@ def test_a_folder_covers_what_lies_in_it(tmp_path, monkeypatch, module, covered)
     importlib.invalidate_caches()
     assert Trust(folders=(str(tmp_path),)).covers(module) is covered
     assert not Trust(folders=(f"{tmp_path}/own",)).covers(module)
+
+
+def test_the_file_of_a_class_changes_no_generator_and_no_setting(tmp_path, monkeypatch, stock):
+    """Loading a checkpoint imports it as a configuration does."""
+    (tmp_path / "own_seeding.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = copy.deepcopy(stock)
+    graft(model, Graft("own_seeding.Damped", {}, ("p3",)))
+    path = tmp_path / "own.pt"
+    torch.save({"model": model, "train_args": {}}, path)
+    changes = "import random\nimport torch\nrandom.seed(0)\ntorch.manual_seed(0)\ntorch.set_flush_denormal(True)\n"
+    (tmp_path / "own_seeding.py").write_text(changes + OWN)
+    monkeypatch.delitem(sys.modules, "own_seeding")
+    importlib.invalidate_caches()
+    before, state = surroundings(), torch.get_rng_state()
+    check_weights(path, stock, Trust(folders=(str(tmp_path),)))
+    assert "own_seeding" in sys.modules
+    assert surroundings() == before
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_trust_ends_with_its_block(tmp_path, monkeypatch, stock):

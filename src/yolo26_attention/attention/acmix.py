@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from yolo26_attention.attention.acmix_convolution import ShiftConv, compose, dense, grouped, most_dense_channels
 from yolo26_attention.attention.acmix_deployed import DeployedACmix, coordinates
 from yolo26_attention.attention.options import (
-    LARGEST_KERNEL,
     ACmixConfig,
     Combine,
     Implementation,
     Paths,
     Shift,
+    check_choice,
     check_heads,
+    check_idle,
+    check_kernel,
 )
 from yolo26_attention.attention.window import window_attention
 from yolo26_attention.attention.window_shifted import window_weights
@@ -107,12 +109,14 @@ class ACmix(nn.Module):
             self.deployed = DeployedACmix(self).train(self.training)
 
     def prepare_export(self, *, dynamic: bool) -> None:
-        """Choose the form for exported graphs, before the constants are folded.
+        """Choose the form for exported graphs; constants that are folded already are folded again in that form.
 
         Args:
             dynamic: whether the graph must take maps of any height and width.
         """
         self.exported, self.fixed_size = True, not dynamic
+        if hasattr(self, "deployed"):
+            self.deployed = DeployedACmix(self).train(self.training)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         if hasattr(self, "deployed"):
@@ -125,20 +129,10 @@ class ACmix(nn.Module):
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         check_heads(self.heads, self.out_channels)
         for name in ("kernel_att", "kernel_conv"):
-            side = getattr(self, name)
-            if side < 1 or side % 2 == 0:
-                raise ValueError(f"{name}={side} has no centre; try {max(side, 0) + 1}")
-            if side > LARGEST_KERNEL:
-                raise ValueError(f"{name}={side} is wider than {LARGEST_KERNEL}; try less")
-        choices = {
-            "paths": tuple(Paths),
-            "combine": tuple(Combine),
-            "shift": tuple(Shift),
-            "implementation": tuple(Implementation),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)} is unknown; try {', '.join(allowed)}")
+            check_kernel(name, getattr(self, name))
+        for name, choices in {"paths": Paths, "combine": Combine, "shift": Shift}.items():
+            check_choice(name, getattr(self, name), choices)
+        check_choice("implementation", self.implementation, Implementation)
 
     def _check_effect(self, rate1: float, rate2: float) -> None:
         convolution = ("kernel_conv", "shift")
@@ -151,13 +145,10 @@ class ACmix(nn.Module):
         elif self.combine == "complement":
             idle = ("rate2",)
         given = {**vars(self), "rate1": rate1, "rate2": rate2}
-        for name in idle:
-            default = getattr(ACmixConfig, name)
-            if given[name] != default:
-                raise ValueError(
-                    f"{name}={given[name]} has no effect with paths={self.paths}, combine={self.combine}; "
-                    f"leave it at {default}"
-                )
+        check_idle(given, idle, ACmixConfig, f"paths={self.paths}, combine={self.combine}")
+        if self.kernel_att == 1:
+            heads = ("heads",) if self.paths == "attention" else ()  # otherwise the convolution has them, too
+            check_idle(given, ("dilation", "position", *heads), ACmixConfig, "kernel_att=1, a window of one key")
 
     rate1: nn.Parameter | float
     rate2: nn.Parameter | float
@@ -194,7 +185,7 @@ class ACmix(nn.Module):
         out = paths(x.contiguous(memory_format=torch.channels_last))
         if x.is_contiguous(memory_format=torch.channels_last) or torch.jit.is_tracing():
             return out
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or len(out) == 0:
             return out.contiguous()
         # On a CPU PyTorch's fast transposition works on matrices only.
         samples = [y.flatten(1).contiguous() for y in out]

@@ -106,19 +106,21 @@ class DeployedACmix(nn.Module):
         offsets, edge, mask = self._maps(x)
         if not self.attends and not self.grouped:
             return self._convolve(x).add_(edge)
+        # Sizes are given in full, as -1 cannot stand for one of an empty map.
         batch, channels, height, width = x.shape
+        head_channels = self.channels // self.heads
         projected = torch.mm(x.permute(0, 2, 3, 1).view(-1, channels), self.projection)  # (B H W, 3C)
         if self.grouped:
-            x = projected.view(batch, height, width, -1).permute(0, 3, 1, 2)
+            x = projected.view(batch, height, width, 3 * self.channels).permute(0, 3, 1, 2)
         if not self.attends:
             return self._convolve(x).add_(edge)
         if self.grouped:
-            by_head = projected.view(batch, height, width, -1, 3 * self.heads).transpose(-1, -2)
+            by_head = projected.view(batch, height, width, head_channels, 3 * self.heads).transpose(-1, -2)
             # Under autocast the projections have another dtype than the constants.
             scale = self.scale if self.scale.dtype == by_head.dtype else self.scale.to(by_head.dtype)
             qkv = torch.addcmul(offsets, by_head, scale)
         else:
-            qkv = projected.view(batch, height, width, 3 * self.heads, -1).add_(offsets)
+            qkv = projected.view(batch, height, width, 3 * self.heads, head_channels).add_(offsets)
         attended = self._attend(qkv) if mask is None else self._attend_whole(qkv, mask)
         if not self.convolves:
             return attended
@@ -146,7 +148,7 @@ class DeployedACmix(nn.Module):
         batch, height, width, _, head_channels = qkv.shape
         q, k, v = qkv.view(batch, height * width, 3, self.heads, head_channels).permute(2, 0, 3, 1, 4).unbind()
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return out.transpose(1, 2).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+        return out.transpose(1, 2).reshape(batch, height, width, self.channels).permute(0, 3, 1, 2)
 
     def _traced(self, x: Tensor) -> Tensor:
         # Exported runtimes keep the layout (B, C, H, W).
@@ -226,8 +228,12 @@ def coordinates(x: Float[Tensor, "..."], dim: int, dtype: torch.dtype) -> Float[
 def _rates(trained: "ACmix") -> tuple[float, float]:
     if trained.paths != "both":
         return 1.0, 1.0
-    rate1 = float(trained.rate1.detach() if isinstance(trained.rate1, Tensor) else trained.rate1)
-    return rate1, 1 - rate1 if trained.combine == "complement" else float(trained.rate2)
+    rate1 = _number(trained.rate1)
+    return rate1, 1 - rate1 if trained.combine == "complement" else _number(trained.rate2)
+
+
+def _number(rate: Tensor | float) -> float:
+    return rate.item() if isinstance(rate, Tensor) else rate
 
 
 def _layout(constant: Tensor) -> torch.memory_format:

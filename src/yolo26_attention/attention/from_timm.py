@@ -11,7 +11,7 @@ from jaxtyping import Float
 from timm.layers import Attention2d, create_attn, make_divisible
 from torch import Tensor, nn
 
-from yolo26_attention.attention.options import LARGEST_KERNEL, check_heads
+from yolo26_attention.attention.options import check_heads, check_kernel
 
 GATES = ("sigmoid", "hard_sigmoid")
 
@@ -44,14 +44,14 @@ def ceca(channels: int, *, kernel_att: int | None = None, gate: str = "sigmoid")
 def cbam(channels: int, *, kernel_att: int = 7, reduction: int = 16, gate: str = "sigmoid") -> nn.Module:
     """Convolutional block attention module (Woo et al. 2018)."""
     _check_gate(gate)
-    _check_kernel(kernel_att)
+    check_kernel("kernel_att", kernel_att)
     _check_reduction(reduction, channels, own=16)
     return create_attn("cbam", channels, rd_ratio=1 / reduction, spatial_kernel_size=kernel_att, gate_layer=gate)
 
 
 def lcbam(channels: int, *, kernel_att: int = 7, reduction: int = 16) -> nn.Module:
     """CBAM with mean and maximum added first (timm)."""
-    _check_kernel(kernel_att)
+    check_kernel("kernel_att", kernel_att)
     _check_reduction(reduction, channels, own=16)
     return create_attn("lcbam", channels, rd_ratio=1 / reduction, spatial_kernel_size=kernel_att)
 
@@ -81,7 +81,7 @@ def scoord(
 def ela(channels: int, *, kernel_att: int = 7, shortcut: bool = False, gate: str = "sigmoid") -> nn.Module:
     """Efficient local attention (Xu and Wan 2024)."""
     _check_gate(gate)
-    _check_kernel(kernel_att)
+    check_kernel("kernel_att", kernel_att)
     return create_attn("ela", channels, kernel_size=kernel_att, has_skip=shortcut, gate_layer=gate)
 
 
@@ -90,7 +90,7 @@ def strip(
 ) -> nn.Module:
     """Strip attention (timm)."""
     _check_gate(gate)
-    _check_kernel(kernel_att)
+    check_kernel("kernel_att", kernel_att)
     if not use_conv and kernel_att != 3:
         raise ValueError(f"{kernel_att=} has no effect with use_conv=False; leave it at 3")
     return create_attn("strip", channels, kernel_size=kernel_att, use_conv=use_conv, has_skip=shortcut, gate_layer=gate)
@@ -107,7 +107,7 @@ def sk(
     divisor: int = 8,
 ) -> nn.Module:
     """Selective kernel (Li et al. 2019)."""
-    _check_kernel(kernel_att, least=3)
+    check_kernel("kernel_att", kernel_att, least=3)
     if kernel_att == 3 and not keep_3x3:
         raise ValueError(f"{keep_3x3=} has no effect with kernel_att=3; leave it at True")
     if split_input and channels % 2:
@@ -132,7 +132,7 @@ def splat(
     channels: int, *, kernel_att: int = 3, radix: int = 2, groups: int = 1, reduction: int = 4, norm: bool = False
 ) -> nn.Module:
     """Split attention (Zhang et al. 2020)."""
-    _check_kernel(kernel_att)
+    check_kernel("kernel_att", kernel_att)
     _check_divides("radix", radix, channels)
     _check_divides("groups", groups, channels // radix)
     _check_reduction(reduction, channels * radix, 32, own=4)
@@ -177,7 +177,7 @@ def nl(channels: int, *, reduction: int = 8, divisor: int = 8, use_scale: bool =
 def lambda_layer(channels: int, *, heads: int = 4, kernel_att: int = 9, dim_head: int = 16) -> nn.Module:
     """Lambda layer with local positions (Bello 2021)."""
     check_heads(heads, channels)
-    _check_kernel(kernel_att)
+    check_kernel("kernel_att", kernel_att)
     if dim_head < 1:
         raise ValueError(f"{dim_head=} must be at least 1; try 16")
     module = create_attn("lambda", channels, num_heads=heads, r=kernel_att, dim_head=dim_head)
@@ -223,7 +223,7 @@ def _channel_convolution(key: str, channels: int, kernel_att: int | None, gate: 
     _check_gate(gate)
     if kernel_att is None:
         return create_attn(key, channels, gate_layer=gate)
-    _check_kernel(kernel_att)
+    check_kernel("kernel_att", kernel_att)
     if kernel_att > channels:
         raise ValueError(f"{kernel_att=} is wider than the {channels} channels; try {channels - 1 + channels % 2}")
     # If timm gets the channels, it computes the kernel from them and ignores its argument.
@@ -233,15 +233,6 @@ def _channel_convolution(key: str, channels: int, kernel_att: int | None, gate: 
 def _check_gate(gate: str) -> None:
     if gate not in GATES:
         raise ValueError(f"{gate=} is unknown; try {' or '.join(GATES)}")
-
-
-def _check_kernel(kernel_att: int, least: int = 1) -> None:
-    if kernel_att < least:
-        raise ValueError(f"{kernel_att=} must be at least {least}; try {least}")
-    if kernel_att % 2 == 0:
-        raise ValueError(f"{kernel_att=} has no centre; try {kernel_att + 1}")
-    if kernel_att > LARGEST_KERNEL:
-        raise ValueError(f"{kernel_att=} is wider than {LARGEST_KERNEL}; try less")
 
 
 def _check_divides(name: str, value: int, channels: int) -> None:

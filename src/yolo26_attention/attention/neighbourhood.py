@@ -3,8 +3,15 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from yolo26_attention.attention.options import LARGEST_KERNEL, check_heads
-from yolo26_attention.attention.window import IMPLEMENTATIONS, window_attention
+from yolo26_attention.attention.options import (
+    Implementation,
+    NeighbourhoodConfig,
+    check_choice,
+    check_heads,
+    check_idle,
+    check_kernel,
+)
+from yolo26_attention.attention.window import window_attention
 
 
 class NeighbourhoodAttention(nn.Module):
@@ -18,7 +25,7 @@ class NeighbourhoodAttention(nn.Module):
         implementation: of the windowed attention, "auto" or a name from `window.IMPLEMENTATIONS`.
 
     Raises:
-        ValueError: if a size does not fit.
+        ValueError: if a size does not fit, or if an option has no effect with the others.
 
     Source: Hassani et al. 2023, eq. 2 to 4, without the relative position bias. At the border the map is reflected; the
     authors shift the window inwards instead.
@@ -35,14 +42,13 @@ class NeighbourhoodAttention(nn.Module):
     ):
         super().__init__()
         check_heads(heads, channels)
-        if kernel_att < 1 or kernel_att % 2 == 0:
-            raise ValueError(f"{kernel_att=} has no centre; try {max(kernel_att, 0) + 1}")
-        if kernel_att > LARGEST_KERNEL:
-            raise ValueError(f"{kernel_att=} is wider than {LARGEST_KERNEL}; try less")
+        check_kernel("kernel_att", kernel_att)
         if dilation < 1:
             raise ValueError(f"{dilation=} must be at least 1")
-        if implementation not in ("auto", *IMPLEMENTATIONS):
-            raise ValueError(f"{implementation=} is unknown; try auto, {', '.join(IMPLEMENTATIONS)}")
+        check_choice("implementation", implementation, Implementation)
+        if kernel_att == 1:
+            given = {"heads": heads, "dilation": dilation}
+            check_idle(given, tuple(given), NeighbourhoodConfig, "kernel_att=1, a window of one key")
         self.heads, self.kernel_att, self.dilation = heads, kernel_att, dilation
         self.implementation = implementation
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)

@@ -9,7 +9,7 @@ On CUDA no mechanism uses an operation without a deterministic backward (maxima 
 indexing), except fused attention over the whole map: see Attention2dConfig.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -76,7 +76,7 @@ _IMPLEMENTATION = "of the windowed attention; auto takes the first of the others
 class ACmixConfig:
     """Windowed self-attention and a convolution that share their 1x1 projections (Pan et al. 2022).
 
-    An option that has no effect with the given paths and combine must keep its default.
+    An option that has no effect with the given paths, combine and kernel_att must keep its default.
     """
 
     name: str = "acmix"
@@ -102,7 +102,10 @@ class ACmixConfig:
 
 @dataclass
 class SASAConfig:
-    """Stand-alone self-attention: the attention path of ACmix alone (Ramachandran et al. 2019)."""
+    """Stand-alone self-attention: the attention path of ACmix alone (Ramachandran et al. 2019).
+
+    With kernel_att=1 the other options but implementation have no effect and must keep their defaults.
+    """
 
     name: str = "sasa"
     _target_: str = "yolo26_attention.attention.sasa.SASA"
@@ -115,7 +118,10 @@ class SASAConfig:
 
 @dataclass
 class NeighbourhoodConfig:
-    """Neighbourhood attention: plain windowed attention (Hassani et al. 2023)."""
+    """Neighbourhood attention: plain windowed attention (Hassani et al. 2023).
+
+    With kernel_att=1 the other options but implementation have no effect and must keep their defaults.
+    """
 
     name: str = "neighbourhood"
     _target_: str = "yolo26_attention.attention.neighbourhood.NeighbourhoodAttention"
@@ -222,3 +228,34 @@ def check_heads(heads: int, channels: int) -> None:
     above = [n for n in fitting if n > heads][:1]
     near = " or ".join(map(str, below + above))
     raise ValueError(f"{heads=} does not divide the {channels} channels; try {near}")
+
+
+def check_kernel(name: str, side: int, least: int = 1) -> None:
+    """Raise ValueError, with the nearest valid number, unless a side is odd, at least `least` and not too large."""
+    if side < least:
+        raise ValueError(f"{name}={side} must be at least {least}; try {least}")
+    if side % 2 == 0:
+        raise ValueError(f"{name}={side} has no centre; try {side + 1}")
+    if side > LARGEST_KERNEL:
+        raise ValueError(f"{name}={side} is wider than {LARGEST_KERNEL}; try less")
+
+
+def check_choice(name: str, value: str, choices: type[StrEnum]) -> None:
+    """Raise ValueError, with the choices, unless the value is one of them."""
+    if value not in tuple(choices):
+        raise ValueError(f"{name}={value} is unknown; try {', '.join(choices)}")
+
+
+def check_idle(options: Mapping[str, Any], idle: Iterable[str], schema: type, why: str) -> None:
+    """Raise ValueError, with the default, if an option without effect has another value than that of the schema.
+
+    Args:
+        options: the given values, by option; it may have others.
+        idle: the options without effect.
+        schema: the class with the defaults.
+        why: the values of other options that make them idle.
+    """
+    for name in idle:
+        default = getattr(schema, name)
+        if options[name] != default:
+            raise ValueError(f"{name}={options[name]} has no effect with {why}; leave it at {default}")

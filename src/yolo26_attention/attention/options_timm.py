@@ -17,7 +17,7 @@ class Gate(Enum):
     hard_sigmoid = "hard_sigmoid"
 
 
-_DIVISOR = "the squeezed channels are a multiple of it, and no fewer"
+_DIVISOR = "the number of squeezed channels is a multiple of it, and at least it"
 _MAXPOOL = "squeeze half the mean and half the maximum, instead of the mean"
 _GATE = "function of the gate"
 _SHORTCUT = "add the input to the output"
@@ -101,7 +101,9 @@ class CoordConfig:
     name: str = "coord"
     _target_: str = "yolo26_attention.attention.from_timm.coord"
     reduction: int = option(
-        16, "two thirds of channels / reduction remain, for the size of SE", "1 to 2/3 of channels / divisor, or 16"
+        16,
+        "two thirds of channels / reduction remain, so that it is as large as SE",
+        "1 to 2/3 of channels / divisor, or 16",
     )
     divisor: int = option(8, _DIVISOR, POSITIVE)
     shortcut: bool = option(False, _SHORTCUT)
@@ -161,7 +163,9 @@ class SKConfig:
         True, "the larger window by dilation, not by more weights; must stay true with kernel_att=3"
     )
     split_input: bool = option(True, "each convolution sees half of the channels")
-    groups: int = option(1, "groups of the convolutions", "divides half of the channels; all with split_input=false")
+    groups: int = option(
+        1, "groups of the convolutions", "divides half of the channels, or all of them with split_input=false"
+    )
     reduction: int = option(16, _REDUCTION, "1 to channels / divisor, or 16")
     divisor: int = option(8, _DIVISOR, POSITIVE)
 

@@ -16,7 +16,7 @@ class SASA(ACmix):
         implementation: of the windowed attention, "auto" or a name from `window.IMPLEMENTATIONS`.
 
     Raises:
-        ValueError: if a size does not fit.
+        ValueError: if a size does not fit, or if an option has no effect with the others.
 
     Source: Ramachandran et al. 2019, eq. 2 and 3. The relative position is ACmix's, a linear map of the coordinates,
     instead of an embedding of each offset, and the border is reflected instead of filled with zeros.

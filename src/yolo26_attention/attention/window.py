@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from yolo26_attention.attention import window_dynamic, window_gathered, window_shifted, window_tiled
-from yolo26_attention.attention.options import Implementation, check_heads
+from yolo26_attention.attention.options import Implementation, check_choice, check_heads
 from yolo26_attention.attention.window_border import reflect_pad
 
 __all__ = ["IMPLEMENTATIONS", "noted_choices", "reflect_pad", "window_attention"]
@@ -101,8 +101,7 @@ def _module(name: str) -> ModuleType:
 
 
 def _choose(implementation: str, *arguments: Any) -> Callable[..., Tensor]:
-    if implementation != "auto" and implementation not in IMPLEMENTATIONS:
-        raise ValueError(f"{implementation=} is unknown; try auto, {', '.join(IMPLEMENTATIONS)}")
+    check_choice("implementation", implementation, Implementation)
     device, dtype = arguments[0].device.type, arguments[0].dtype
     # Triton's interpreter, which runs without a CUDA device, is only for tests that request it.
     offered = [name for name in IMPLEMENTATIONS if name != "triton" or device == "cuda"]

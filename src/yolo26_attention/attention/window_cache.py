@@ -1,16 +1,18 @@
 """Constants of windowed attention, such as masks and indices, that are kept between calls."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-# A study of images of many sizes needs more than this only if it changes size at every image.
-MOST = 64
+# A map needs one mask, and one index for each of up to dilation^2 grids, in each direction.
+MOST = 1024
 
 _kept: OrderedDict[Hashable, Tensor] = OrderedDict()
+_noted: list[list[Tensor]] = []
 
 
 def constant(
@@ -29,11 +31,27 @@ def constant(
     full = (key, like.device, like.dtype)
     if full in _kept:
         _kept.move_to_end(full)
-        return _kept[full]
-    with torch.inference_mode(False), torch.no_grad():
-        made = make()
-    if type(made) is Tensor:
-        _kept[full] = made
-        if len(_kept) > MOST:
-            _kept.popitem(last=False)
+        made = _kept[full]
+    else:
+        with torch.inference_mode(False), torch.no_grad():
+            made = make()
+        # What is made while a CUDA graph is captured has its values only when the graph runs.
+        captured = made.is_cuda and torch.cuda.is_current_stream_capturing()
+        if type(made) is Tensor and not captured:
+            _kept[full] = made
+            if len(_kept) > MOST:
+                _kept.popitem(last=False)
+    for noted in _noted:
+        noted.append(made)
     return made
+
+
+@contextmanager
+def noted_constants() -> Iterator[list[Tensor]]:
+    """Give a list to which each call of `constant` in the block adds its tensor."""
+    noted: list[Tensor] = []
+    _noted.append(noted)
+    try:
+        yield noted
+    finally:
+        _noted.pop()

@@ -176,7 +176,7 @@ def prepare_export(network: nn.Module, *, dynamic: bool) -> None:
     Without this call, every module keeps the form for any size.
 
     Args:
-        network: not fused yet.
+        network: the network to export.
         dynamic: whether the graph must take images of any height and width.
     """
     for module in network.modules():

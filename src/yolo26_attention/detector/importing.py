@@ -3,13 +3,22 @@
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from torch import nn
 
 from yolo26_attention.detector.blame import last_line
 from yolo26_attention.detector.isolation import kept_settings, own_generator
 from yolo26_attention.detector.own_imports import compile_from_source
+
+
+@contextmanager
+def importing(module: str) -> Iterator[None]:
+    """Import a user's module in the block: from its source, and without an effect on generators and settings."""
+    compile_from_source()
+    with own_generator(f"import/{module}"), kept_settings():
+        yield
 
 
 def find_class(target: str) -> Callable[..., nn.Module]:
@@ -20,9 +29,8 @@ def find_class(target: str) -> Callable[..., nn.Module]:
             line of the traceback and the folders searched.
     """
     module_name, _, class_name = target.rpartition(".")
-    compile_from_source()
     try:
-        with own_generator(f"import/{module_name}"), kept_settings():
+        with importing(module_name):
             found: Callable[..., nn.Module] = getattr(importlib.import_module(module_name), class_name)
     except SyntaxError as error:
         raise ValueError(

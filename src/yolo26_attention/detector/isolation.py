@@ -52,6 +52,10 @@ def _autocast(device: str) -> Setting:
     return (lambda: torch.is_autocast_enabled(device)), (lambda value: torch.set_autocast_enabled(device, value))
 
 
+def _autocast_dtype(device: str) -> Setting:
+    return (lambda: torch.get_autocast_dtype(device)), (lambda value: torch.set_autocast_dtype(device, value))
+
+
 def _there(setting: Setting) -> bool:
     """Whether this version of torch has it, with a value to set."""
     try:
@@ -78,6 +82,8 @@ SETTINGS: dict[str, Setting] = {
     "torch.autograd.set_detect_anomaly": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     "torch.set_autocast_enabled (cpu)": _autocast("cpu"),
     "torch.set_autocast_enabled (cuda)": _autocast("cuda"),
+    "torch.set_autocast_dtype (cpu)": _autocast_dtype("cpu"),
+    "torch.set_autocast_dtype (cuda)": _autocast_dtype("cuda"),
     "torch.backends.mha.set_fastpath_enabled": (
         torch.backends.mha.get_fastpath_enabled,
         torch.backends.mha.set_fastpath_enabled,

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from yolo26_attention.detector.grafted import grafted_attention
+from yolo26_attention.detector.sites import inference
 
 # Mean and standard deviation of activations that a trained network may have, and that still fit into half precision.
 LARGE = 30.0
@@ -53,7 +54,7 @@ def overflowing(
     """Sites whose attention outputs non-finite values in a dtype for large activations, normal with mean 30 and std 30.
 
     Args:
-        model: the network, which is not changed and stays in its mode.
+        model: the network, which is not changed; each of its modules stays in its mode.
         images: images in the network's dtype, for the shapes of the maps at the sites.
         dtype: of the trial, float16 or bfloat16.
     """
@@ -63,12 +64,10 @@ def overflowing(
         module.register_forward_pre_hook(lambda _, inputs, site=site: shapes.update({site: inputs[0].shape}))
         for site, module in modules.items()
     ]
-    training = model.training
     try:
-        with torch.no_grad():
-            model.eval()(images)
+        with inference(model):
+            model(images)
     finally:
-        model.train(training)
         for hook in hooks:
             hook.remove()
     draw = torch.Generator().manual_seed(0)

@@ -29,7 +29,7 @@ def compile_from_source() -> None:
         sys.meta_path.insert(at, _Finder())
 
 
-def is_foreign(module: str, file: str | Path) -> bool:
+def is_library(module: str, file: str | Path) -> bool:
     """Whether a module belongs to this program, to an installed package or to Python."""
     folders = {*Path(file).parts, *Path(file).resolve().parts}
     library = any(os.path.realpath(file).startswith(folder + os.sep) for folder in LIBRARY)
@@ -67,7 +67,7 @@ class _Finder(MetaPathFinder):
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
-                if type(spec.loader) is SourceFileLoader and not is_foreign(fullname, spec.loader.path):
+                if type(spec.loader) is SourceFileLoader and not is_library(fullname, spec.loader.path):
                     spec.loader = _Loader(fullname, spec.loader.path)
                 return spec
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from yolo26_attention.attention.placebo import placebo_flops, placebo_parameters
-from yolo26_attention.config.schema import PlaceboConfig
+from yolo26_attention.config.schema import MatchBy, PlaceboConfig
 from yolo26_attention.evaluation.flops import count_parameters, count_without_computing
 
 TOLERANCE = 0.02
@@ -27,6 +27,9 @@ class Match:
         options: keyword arguments of that class.
         by: the value of a `MatchBy`; plain, because checkpoints hold it.
         imgsz: side of the square image at which FLOPs are counted, in pixels.
+
+    Raises:
+        ValueError: if `by` is unknown.
     """
 
     name: str
@@ -34,6 +37,11 @@ class Match:
     options: Mapping[str, Any] = field(default_factory=dict)
     by: str = PlaceboConfig.by.value
     imgsz: int = 640
+
+    def __post_init__(self) -> None:
+        """Check what is matched."""
+        if self.by not in tuple(MatchBy):
+            raise ValueError(f"by={self.by} is unknown: a placebo matches {' or '.join(MatchBy)}; give one of them")
 
 
 def match_placebo(

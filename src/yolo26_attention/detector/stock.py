@@ -29,11 +29,9 @@ def build_stock(source: str, classes: int, channels: int) -> DetectionModel:
         channels: channels of the input images.
     """
     file = source if source.endswith((".yaml", ".yml")) else f"{source}.yaml"
-    state = torch.get_rng_state()
-    with restricted_loading([]) if os.path.isabs(file) else nullcontext(), without_repetition():
-        model = DetectionModel(file, ch=channels, nc=classes, verbose=False)
-    torch.set_rng_state(state)
-    return model
+    loading = restricted_loading([]) if os.path.isabs(file) else nullcontext()
+    with torch.random.fork_rng(devices=[]), loading, without_repetition():
+        return DetectionModel(file, ch=channels, nc=classes, verbose=False)
 
 
 def network_digest(path: Path) -> str:

@@ -21,7 +21,7 @@ from torch import nn
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.compat.former_names import current_name
 from yolo26_attention.compat.ultralytics import restricted_loading
-from yolo26_attention.detector.own_imports import compile_from_source
+from yolo26_attention.detector.importing import importing
 
 TARGETS = {getattr(schema, "_target_", None) for schema in ATTENTION_SCHEMAS.values()}
 # Modules in grafted checkpoints beside those of Ultralytics and torch.
@@ -134,9 +134,9 @@ def _known_class(name: str, trust: Trust) -> Any:
     module = name.rpartition(".")[0]
     if not module.startswith(MODULES) and not trust.covers(module):
         return None
-    compile_from_source()
     try:
-        found = getattr(importlib.import_module(module), name.rpartition(".")[2], None)
+        with importing(module):
+            found = getattr(importlib.import_module(module), name.rpartition(".")[2], None)
     except ImportError:
         return None
     is_module = isinstance(found, type) and issubclass(found, nn.Module)

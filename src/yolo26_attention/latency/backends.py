@@ -16,8 +16,7 @@ from ultralytics.nn.tasks import BaseModel
 from ultralytics.utils import SETTINGS
 
 from yolo26_attention.compat.ultralytics import fuse_grafts, without_flops_line
-from yolo26_attention.detector.grafted import prepare_export
-from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision, hold_size
+from yolo26_attention.latency.networks import CapturedGraphs, Compiled, InPrecision, prepared_export
 
 # Backends that run an exported file, with Ultralytics' name of its format.
 EXPORTED = {"onnxruntime": "onnx", "openvino": "openvino", "tensorrt": "engine"}
@@ -203,12 +202,9 @@ def export(
     network.task, network.pt_path = "detect", str(folder / f"{name}.pt")
     fuse_grafts()
     fixed = not arguments.get("dynamic", False) if fixed_maps is None else fixed_maps
-    prepare_export(network, dynamic=not fixed)
-    if fmt == "torchscript" and fixed:
-        network.register_forward_pre_hook(hold_size)
     arguments |= {"format": fmt, "imgsz": imgsz if isinstance(imgsz, int) else list(imgsz), "verbose": False}
     arguments["device"] = str(next(network.parameters()).device)
-    with cpu_threads(None), without_flops_line():
+    with cpu_threads(None), without_flops_line(), prepared_export(network, fmt, dynamic=not fixed):
         return Path(Exporter(overrides=arguments)(model=network))
 
 

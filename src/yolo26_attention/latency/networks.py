@@ -1,11 +1,15 @@
 """Wrappers that run a network in another precision, compiled, or as CUDA graphs; what keeps a trace to its size."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from yolo26_attention.attention.window_cache import noted_constants
 from yolo26_attention.compat.pytorch import guard_hooks
+from yolo26_attention.detector.grafted import prepare_export
 
 
 class InPrecision(nn.Module):
@@ -78,10 +82,11 @@ class CapturedGraphs(nn.Module):
                 self.model(given)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with noted_constants() as constants, torch.cuda.graph(graph):
             answer = predictions(self.model(given))
-        # The head drops the anchors of this shape when another one comes, but the graph keeps reading them.
-        kept = [
+        # The head drops the anchors of this shape when another one comes, and windowed attention the masks and indices
+        # that it has not used for long, but the graph keeps reading them.
+        kept = constants + [
             value for module in self.model.modules() for value in vars(module).values() if isinstance(value, Tensor)
         ]
         return graph, given, answer, kept
@@ -90,6 +95,24 @@ class CapturedGraphs(nn.Module):
 def predictions(answer: Any) -> Tensor:
     """The predictions in a detection network's output, which may also contain the head's raw maps."""
     return answer if isinstance(answer, Tensor) else answer[0]
+
+
+@contextmanager
+def prepared_export(network: nn.Module, fmt: str, *, dynamic: bool) -> Iterator[None]:
+    """Give the attention its form for exported graphs; within the block a TorchScript trace is held to its size.
+
+    Args:
+        network: the network that is exported in the block.
+        fmt: Ultralytics' name of the format.
+        dynamic: whether the graph must take images of any height and width.
+    """
+    prepare_export(network, dynamic=dynamic)
+    hook = network.register_forward_pre_hook(hold_size) if fmt == "torchscript" and not dynamic else None
+    try:
+        yield
+    finally:
+        if hook is not None:
+            hook.remove()
 
 
 def hold_size(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.importing import find_class
 from yolo26_attention.detector.mix import attention_groups
-from yolo26_attention.detector.own_imports import differs_from_imported, is_foreign
+from yolo26_attention.detector.own_imports import differs_from_imported, is_library
 from yolo26_attention.files.digest import file_digest
 
 _files_before: dict[tuple[Path, str], "OwnCode"] = {}  # by a class's file and its content
@@ -68,7 +68,7 @@ def own_code(found: Any) -> OwnCode | None:
             "change of its code would go unnoticed; put the .py file back, or start the command again if it was moved"
         )
     start, file = Path(os.path.abspath(module.__file__ or source)), Path(source).resolve()
-    if is_foreign(module.__name__, file):
+    if is_library(module.__name__, file):
         return OwnCode(file, ())
     imports = _Imports(module.__name__, start, file)
     at_import = imports.follow({}, everywhere=False)
@@ -169,7 +169,7 @@ class _Imports:
     def _counts(self, name: str, path: Path) -> bool:
         """Whether a module's file is source below the module's folder, as a link or as its target."""
         below = any(each.is_relative_to(root) for each in (path, path.resolve()) for root in self.roots)
-        return below and path.suffix == ".py" and not is_foreign(name, path)
+        return below and path.suffix == ".py" and not is_library(name, path)
 
     def _locate(self, name: str) -> Path | None:
         """The source file of a module; None if there is none, as for what is built in and for an attribute."""
