@@ -657,6 +657,12 @@ OTHERS: dict[str, Callable[[Path], object]] = {
     "grafted_yolo('yolo26n.yaml', 'placebo', match={'by': 'flops'})": lambda folder: grafted_yolo(
         "yolo26n.yaml", "placebo", match={"by": "flops"}
     ),
+    "grafted_yolo('yolo26n.yaml', 'placebo', match={'matches': 'acmix', 'by': 'params'})": lambda folder: grafted_yolo(
+        "yolo26n.yaml", "placebo", match={"matches": "acmix", "by": "params"}
+    ),
+    "grafted_yolo('yolo26n.yaml', 'se').load(grafted)": lambda folder: grafted_yolo("yolo26n.yaml", "se").load(
+        _grafted(folder)
+    ),
     "grafted_yolo('yolo26n.yaml', 'se', mode='inside')": lambda folder: grafted_yolo(
         "yolo26n.yaml", "se", mode="inside"
     ),
