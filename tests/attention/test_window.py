@@ -227,7 +227,7 @@ def test_a_network_with_dilation_makes_its_masks_and_indices_once(dilation, monk
 
     def forward_and_backward():
         with window_cache.noted_constants() as used:
-            for side in (40, 20, 10):
+            for side in (80, 40, 20):
                 inputs = maps(side, side)
                 gradients(window_attention(*inputs, heads=2, window=7, dilation=dilation), inputs)
         return used
