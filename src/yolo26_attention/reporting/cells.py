@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.comparison import Results, plain_numbers
-from yolo26_attention.reporting.signs import minus
+from yolo26_attention.reporting.signs import signed
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate, mean_interval
 
@@ -67,9 +67,9 @@ def difference_cell(found: Estimate | None, scale: float = 1) -> Cell:
 
 def signed_cell(value: float, bounds: tuple[float, float] | None, digits: int = 4) -> Cell:
     """A difference with its interval."""
-    interval = "" if bounds is None else minus(f"[{bounds[0]:+.{digits}f}, {bounds[1]:+.{digits}f}]")
+    interval = "" if bounds is None else f"[{signed(bounds[0], digits)}, {signed(bounds[1], digits)}]"
     low, high = bounds or (None, None)
-    return Cell(minus(f"{value:+.{digits}f}"), value, interval, {"low": low, "high": high})
+    return Cell(signed(value, digits), value, interval, {"low": low, "high": high})
 
 
 def spread_of(estimate: Estimate) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.style import (
     GRID,
     INK,
@@ -252,6 +253,6 @@ def _bar(axes: Axes, estimate: Estimate, at: float, colour: str, vertical: bool 
 
 
 def _plus_minus(estimate: Estimate) -> str:
-    if estimate.low is None:
-        return f"{estimate.mean:+.4f}"
-    return f"{estimate.mean:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
+    assert estimate.mean is not None, "what is compared has a difference"
+    text = signed(estimate.mean, 4)
+    return text if estimate.bounds is None else f"{text} ({interval(estimate.bounds, 4)})"

@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.evaluation.errors import CONFIDENCE, KINDS, confusion, count_errors
-from yolo26_attention.reporting.answer import Answer, side_by_side
+from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import data_of, kept_matches
 from yolo26_attention.reporting.figures import drawn_variants, look_of
 from yolo26_attention.reporting.over_images import groups_of
+from yolo26_attention.reporting.placebos import side_by_side
 from yolo26_attention.reporting.style import INK, Picture, folded, legend_above, new_figure, rendered, styled
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import (
