@@ -180,7 +180,8 @@ def _refuse_of_one(options: Options) -> None:
 def _command(options: Options) -> str:
     """The command that makes the report again."""
     given = {each.name: (getattr(options, each.name), each.default) for each in fields(options)}
-    changed = [f"{name}={as_override(value)}" for name, (value, default) in given.items()
+    changed = [f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+               for name, (value, default) in given.items()
                if name not in ("study", "beside") and value != default]  # fmt: skip
     return shlex.join(["python", "-m", "src.report", options.study, *options.beside, *changed])
 

@@ -110,7 +110,7 @@ def test_the_means_are_those_of_the_look(tmp_path):
     path = tmp_path / "runs" / "baseline-12-s4"
     record = Record.read(path)
     replace(record, metrics={**record.metrics, "map50_95": 0.9}).write(path)
-    assert "is 0.600 instead of 0.500, +0.100 (" in answer(results_of(tmp_path)).effect
+    assert "is 0.601 instead of 0.500, +0.100 (" in answer(results_of(tmp_path)).effect
 
 
 def test_a_look_is_held_to_less_than_the_whole_level(tmp_path):

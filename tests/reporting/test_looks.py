@@ -115,7 +115,7 @@ def test_one_missing_image_costs_the_picture_and_no_more(tmp_path, caplog):
     results, said = study(tmp_path)
     assert draw_detections(said) is None
     assert draw_windows(results, said) is None
-    assert re.search(r"the detections are not drawn: \d of their images are not there, such as .*\.png", caplog.text)
+    assert re.search(r"the detections are not drawn: missing images: \d, such as .*\.png", caplog.text)
     assert "the windows are not drawn: " in caplog.text
 
 
@@ -161,7 +161,7 @@ def test_the_windows_of_acmix_are_drawn_in_a_mix(tmp_path):
     torch.save({"model": model, "train_args": {"task": "detect"}}, folder / "train" / "weights" / "best.pt")
     picture = draw_windows(*study(tmp_path))
     assert picture.title == "Where p3: acmix, p4: acmix, p5: cbam looks"
-    assert "of the 9 pixels of its window at p3" in picture.caption
+    assert "of 9 pixels at p3" in picture.caption
     assert " at p4" not in picture.caption
 
 

@@ -83,10 +83,7 @@ def all_there(images: Sequence[Path], what: str) -> bool:
     """Whether all images of a picture are there; a warning says that `what` is not drawn otherwise."""
     missing = [path for path in images if not path.is_file()]
     if missing:
-        are = "are" if len(missing) > 1 else "is"
-        log.warning(
-            "%s are not drawn: %d of their images %s not there, such as %s", what, len(missing), are, missing[0]
-        )
+        log.warning("%s are not drawn: missing images: %d, such as %s", what, len(missing), missing[0])
     return not missing
 
 

@@ -54,7 +54,10 @@ class Look:
 
 
 def draw_windows(results: Results, said: Answer) -> Picture | None:
-    """The windows around the smallest object of some images; None unless there are ACmix's checkpoint, matches and images."""
+    """The windows around the smallest object of some images.
+
+    None unless there are a checkpoint with ACmix, matches and the images; a warning says which images are missing.
+    """
     run = _run(results, said)
     if run is None or run.record is None:
         return None
@@ -115,7 +118,7 @@ def even_look(variant: str, reached: Mapping[str, tuple[float, int]]) -> str:
 
     Args:
         variant: label of the variant.
-        reached: site to the number of pixels over which a head of a pixel spreads its attention, and that of its window.
+        reached: site to the number of pixels over which a head spreads its attention, and that of its window.
     """
     if not reached or any(pixels < EVEN * window for pixels, window in reached.values()):
         return ""
