@@ -7,7 +7,7 @@ import pytest
 from tests.fabricate import config_of, declare, write_run, write_study
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.curves import draw_curves
-from yolo26_attention.reporting.figures import draw_all, drawn_variants, look_of, pareto_front
+from yolo26_attention.reporting.figures import draw_all, drawn_variants, look_of, pareto_front, swept
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.style import COLOURS, DARK, follow_page
 
