@@ -102,11 +102,10 @@ def report(options: Options) -> str:
     from yolo26_attention.reporting.page import page
     from yolo26_attention.reporting.paper import document, latex
     from yolo26_attention.reporting.pictures import draw_pictures
+    from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 
     if options.sites and not options.looks:
         raise ConfigError(f"sites={options.sites} has no effect with looks=false; leave one of them out")
-    from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
-
     study = read_study(study_name(options.study), Path(options.output_dir), options.metric)
     results = compare(study, options.margin)
     choice = options.columns
