@@ -296,7 +296,7 @@ def test_of_two_placebos_of_one_attention_none_stands_for_it(tmp_path):
 def test_cost_is_told_as_a_change_of_the_baselines(tmp_path):
     for attention, parameters in ((BASELINE, 2_000_000), (ACMIX, 2_500_000)):
         write_run(tmp_path, config_of(attention, 0), 0.5, model=model_of(parameters=parameters))
-    assert "2.5\u00a0M\u00a0parameters (+25.0% of the baseline's)" in answer(results_of(tmp_path)).cost
+    assert "2.5\u00a0M\u00a0parameters (+25.0% against the baseline)" in answer(results_of(tmp_path)).cost
 
 
 def test_means_of_the_answer_are_over_common_seeds(tmp_path):

@@ -184,7 +184,7 @@ def _cost(results: Results, variant: Variant, reference: Variant, subject: str =
             text += f" at {size:.0f}\u00a0px" if unit == "GFLOPs" and size is not None else ""
             alike = unit != "GFLOPs" or size == _flops_size(reference)
             if alike and reference.numbers.get(key):
-                text += f" ({minus(f'{variant.numbers[key] / reference.numbers[key] - 1:+.1%}')} of the baseline's)"
+                text += f" ({minus(f'{variant.numbers[key] / reference.numbers[key] - 1:+.1%}')} against the baseline)"
             parts.append(text)
     if not parts:
         return "Its cost was not measured."
