@@ -1,10 +1,14 @@
 """What the validator keeps gives the metrics that Ultralytics computed, and boxes where the labels have them."""
 
+from itertools import count
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from ultralytics import YOLO
+from ultralytics.utils import nms
 
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.statistics import average_precision, mean_average_precision
@@ -36,6 +40,14 @@ class Guessing(MatchValidator):
             order = conf.argsort(descending=True)
             guesses.append({"bboxes": boxes[order], "cls": classes[order], "conf": conf[order], "extra": boxes[:, :0]})
         super().update_metrics(guesses, batch)
+
+
+class Sure(MatchValidator):
+    """In place of the network's raw predictions: one sure box per image, which then is to be suppressed or kept."""
+
+    def postprocess(self, preds):
+        images = len(preds[0] if isinstance(preds, list | tuple) else preds)
+        return super().postprocess(torch.tensor([20.0, 20, 16, 16, 0.9, 0, 0]).reshape(1, 7, 1).repeat(images, 1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +106,15 @@ def test_images_and_boxes_are_the_originals(data, tmp_path):
     off = [np.abs(objects[n] - kept.boxes[n]).max(axis=1).min() for n in right]
     assert len(off) >= 3
     assert max(off) < 10
+
+
+def test_a_slow_machine_scores_every_image(data, tmp_path, monkeypatch):
+    quick = read_matches(validated(data, tmp_path, Sure, 4)[1])
+    times = count(step=100)
+    monkeypatch.setattr(nms, "time", SimpleNamespace(time=lambda: next(times)))
+    (tmp_path / "slow").mkdir()
+    slow = read_matches(validated(data, tmp_path / "slow", Sure, 4)[1])
+    assert sorted(slow.image) == sorted(quick.image) == [0, 1, 2, 3]
 
 
 def test_size_of_a_batch_changes_nothing(data, tmp_path):

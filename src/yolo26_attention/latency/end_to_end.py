@@ -36,6 +36,8 @@ class EndToEnd:
     """
 
     def __init__(self, network: AutoBackend, imgsz: int, device: torch.device):
+        import torchvision  # noqa: F401  once imported, as by Ultralytics' own predictor, it does the suppression
+
         predictor: Any = DetectionPredictor(overrides={"imgsz": imgsz, "rect": False, "verbose": False})
         predictor.model, predictor.device = network, device
         predictor.imgsz = [imgsz, imgsz]

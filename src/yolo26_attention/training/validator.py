@@ -10,7 +10,7 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils import RANK, ops
 
-from yolo26_attention.compat.ultralytics import without_flops_line
+from yolo26_attention.compat.ultralytics import without_flops_line, without_nms_time_limit
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.evaluation.detections import Detections
 
@@ -48,8 +48,11 @@ class MatchValidator(DetectionValidator):
         super().__init__(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Validate as Ultralytics does, which fuses a checkpoint's network and prints a line about it."""
-        with without_flops_line():
+        """Validate as Ultralytics does, but without the time limit that would leave images without detections.
+
+        Ultralytics fuses a checkpoint's network and prints a line about it.
+        """
+        with without_flops_line(), without_nms_time_limit():
             return super().__call__(*args, **kwargs)
 
     def init_metrics(self, model: torch.nn.Module) -> None:
