@@ -230,6 +230,13 @@ class TrainerConfig:
     copy_paste: float = 0.0
     copy_paste_mode: str = "flip"
 
+    def __post_init__(self) -> None:
+        """Give two notations of the same training one form, as Ultralytics does: a fraction of 1, and fp32."""
+        if type(self.fraction) is int and self.fraction == 1:
+            self.fraction = 1.0
+        if str(self.amp).lower() == "fp32":
+            self.amp = False
+
 
 class TrackingMode(StrEnum):
     """Mode of the Weights & Biases run."""

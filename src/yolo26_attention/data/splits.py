@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 from ultralytics.data.base import BaseDataset
-from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, img2label_paths
+from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, get_split_fraction, img2label_paths
 from ultralytics.utils import DATASETS_DIR, LOGGER, SETTINGS_FILE
 from ultralytics.utils.patches import imread
 
@@ -156,7 +156,7 @@ def list_images(value: str, split: str, sources: Sequence[Path], fraction: float
         if source.is_file():
             _check_list(value, split, source)
     listing = BaseDataset.__new__(BaseDataset)  # its __init__ would read every label and image
-    listing.prefix, listing.fraction = "", fraction
+    listing.prefix, listing.fraction = "", get_split_fraction(fraction, "train")
     try:
         with quiet_ultralytics():
             found: list[str] = listing.get_img_files([str(source) for source in sources])

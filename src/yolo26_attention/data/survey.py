@@ -105,8 +105,8 @@ def _refuse_faults(
 
 
 def keeps_all(fraction: Any) -> bool:
-    """Whether this `trainer.fraction` keeps all images: 1.0 does, and 1 is one image."""
-    return fraction == 1.0 and isinstance(fraction, float)
+    """Whether this `trainer.fraction` keeps all images; Ultralytics takes 1 for 1.0."""
+    return bool(fraction == 1)
 
 
 def _used(value: str, split: str, sources: Sequence[Path], listed: int, fraction: Any) -> int:
