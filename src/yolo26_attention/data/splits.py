@@ -145,6 +145,12 @@ def data_folder(yaml: Path) -> Path:
     return find_sources(str(yaml), yaml, read_yaml(str(yaml), yaml))[0]
 
 
+def name_of(image: str | Path, folder: Path) -> str:
+    """The name of an image: its path relative to the data set's folder if it is in it, with slashes."""
+    path = Path(image)
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
 def list_images(value: str, split: str, sources: Sequence[Path], fraction: float | int = 1.0) -> list[str]:
     """Return the images that Ultralytics lists in folders and text files; every line of a file must be an image.
 

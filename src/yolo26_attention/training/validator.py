@@ -12,6 +12,7 @@ from ultralytics.utils import RANK, ops
 
 from yolo26_attention.compat.ultralytics import without_flops_line, without_nms_time_limit
 from yolo26_attention.data.label_cache import restrict_label_caches
+from yolo26_attention.data.splits import name_of
 from yolo26_attention.evaluation.detections import Detections
 
 # Training arguments that the final validation also reads.
@@ -79,7 +80,7 @@ class MatchValidator(DetectionValidator):
         stats = self.metrics.stats
         files, shapes, boxes, objects = zip(*self.kept, strict=True)
         images, first, index = np.unique(
-            np.array([_relative(file, self.data["path"]) for file in files]), return_index=True, return_inverse=True
+            np.array([name_of(file, self.data["path"]) for file in files]), return_index=True, return_inverse=True
         )
         conf = np.concatenate(stats["conf"])
         order = np.argsort(-conf)  # Ultralytics' own call on the same array, so that ties have the order of its mAP
@@ -119,9 +120,3 @@ def validate(
     )
     results: dict[str, float] = metrics.results_dict
     return results
-
-
-def _relative(file: str, root: Path) -> str:
-    """The image's path relative to the data set, if the image is inside of it."""
-    path = Path(file)
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
