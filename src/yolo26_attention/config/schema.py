@@ -141,7 +141,7 @@ class GraftOptimizerConfig:
 
     lr_factor: float = 1.0  # factor on the learning rate of the parameter's group
     muon: bool = True  # false: MuSGD updates the graft by SGD alone
-    weight_decay: float | None = None  # null: that of the parameter's group
+    weight_decay: float | None = None  # in place of optimizer.weight_decay, scaled alike; null: that of the group
     frozen: bool = False  # the graft keeps its initial values
 
 

@@ -1,5 +1,6 @@
 """Ultralytics' detection validator, which also stores the matches of the final validation for each image."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from yolo26_attention.compat.ultralytics import without_flops_line, without_nms_
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.data.splits import name_of
 from yolo26_attention.evaluation.detections import Detections
+from yolo26_attention.training.hardware import find_device
 
 # Training arguments that the final validation also reads.
 READ_BY_VALIDATION = (
@@ -99,24 +101,43 @@ class MatchValidator(DetectionValidator):
 
 
 def validate(
-    checkpoint: Path, arguments: dict[str, Any], matches: Path, split: Literal["val", "test"] = "val"
-) -> dict[str, float]:  # fmt: skip
-    """Compute Ultralytics' metrics of a checkpoint on a split, with its training arguments.
+    checkpoint: Path,
+    arguments: Mapping[str, Any],
+    training: Mapping[str, Any],
+    matches: Path,
+    split: Literal["val", "test"] = "val",
+) -> dict[str, float]:
+    """Compute Ultralytics' metrics of a checkpoint on a split, as its training validated it on one device.
 
     Args:
         checkpoint: of the network.
         arguments: Ultralytics' arguments of its training.
+        training: what that training decided: `training.decided`.
         matches: where the matches are written.
         split: of the data set; Ultralytics' plots are of `val` alone.
     """
-    options, batch = {name: arguments[name] for name in READ_BY_VALIDATION}, arguments["batch"]
+    options = {name: arguments[name] for name in READ_BY_VALIDATION}
     metrics = YOLO(checkpoint).val(
         validator=MatchValidator.writing_to(matches),
         data=arguments["data"],
         imgsz=arguments["imgsz"],
-        batch=batch * 2 if batch >= 1 else 16,  # below 1 it is a share of the memory
+        batch=_batch(arguments, training),
+        quantize=16 if _in_half(arguments, training) else None,
         split=split,
         **options | {"plots": options["plots"] and split == "val"},
     )
     results: dict[str, float] = metrics.results_dict
     return results
+
+
+def _batch(arguments: Mapping[str, Any], training: Mapping[str, Any]) -> int:
+    """Images per batch: images of a batch are padded to one shape, so it has a part in the score."""
+    if "val_batch" in training:
+        return int(training["val_batch"])
+    batch = training.get("batch", arguments["batch"])  # an earlier version recorded only the training's
+    return int(batch // max(training.get("gpus", 1), 1) * 2) if batch >= 1 else 16
+
+
+def _in_half(arguments: Mapping[str, Any], training: Mapping[str, Any]) -> bool:
+    """Whether Ultralytics validates in fp16, which it does with any mixed precision unless on a CPU."""
+    return training.get("precision", "fp32") != "fp32" and find_device(arguments["device"]).type != "cpu"
