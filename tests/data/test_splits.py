@@ -144,6 +144,15 @@ def test_a_fraction_counts_the_images_that_ultralytics_takes(pets, yaml_of):
     assert resolve_dataset(yaml, fraction=0.4).splits["val"].images == 2
 
 
+def test_a_hard_link_is_an_image_of_its_own(pets, yaml_of):
+    os.link(pets / "images/train/a.png", pets / "images/train/c.png")
+    os.link(pets / "labels/train/a.txt", pets / "labels/train/c.txt")
+    assert resolve_dataset(yaml_of()).splits["train"].repeated == 0
+    (pets / "images/train/d.png").symlink_to(pets / "images/train/a.png")
+    (pets / "labels/train/d.txt").symlink_to(pets / "labels/train/a.txt")
+    assert resolve_dataset(yaml_of()).splits["train"].repeated == 1
+
+
 def test_a_fraction_of_1_keeps_all_images_whatever_its_type(pets, yaml_of):
     yaml = yaml_of()
     label = max(path for path in (pets / "labels/train").iterdir())

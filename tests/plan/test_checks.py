@@ -165,13 +165,13 @@ def test_every_validation_image_has_a_group(tiny, tmp_path):
     file.write_text("".join(f"{name} {number % 3}\n" for number, name in enumerate(names)))
     check(tiny("attention=baseline", f"data.groups={file}"))
     check(tiny("attention=baseline", f"data.groups={as_override('(.*)')}"))
-    with pytest.raises(ConfigError, match="says nothing about the image images/test/00000.bmp"):
+    with pytest.raises(ConfigError, match=r"says nothing about the image images/test/00000.bmp"):
         check(tiny("attention=baseline", f"data.groups={file}", "data.test_images=4"))
     file.write_text("my photo.bmp\n")
     message = rf"^data.groups={file} says nothing about the image {names[0]}; every image needs a group, named as in "
     with pytest.raises(ConfigError, match=message):
         check(tiny("attention=baseline", f"data.groups={file}"))
-    with pytest.raises(ConfigError, match="says nothing about the image images/val/00000.bmp"):
+    with pytest.raises(ConfigError, match=r"says nothing about the image images/val/00000.bmp"):
         check(tiny("attention=baseline", f"data.groups={as_override('train/(.*)')}"))
 
 

@@ -128,7 +128,9 @@ def test_ranges_have_their_ends(key, lowest, highest, refused):
         assert f"is above {highest}" in refused(**{key: highest + 1})
 
 
-FLOATS = [(group, field.name) for group, schema in NUMBERS.items() for field in fields(schema) if "float" in str(field.type)]
+FLOATS = [
+    (group, field.name) for group, schema in NUMBERS.items() for field in fields(schema) if "float" in str(field.type)
+]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

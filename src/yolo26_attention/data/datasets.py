@@ -68,7 +68,7 @@ class Dataset:
 
     @property
     def scored_images(self) -> list[str]:
-        """Names of the images on which runs are scored, as in the matches that they store: val, and test if it is used."""
+        """Names of the images of val, and of test if it is scored, as in the matches that a run stores."""
         scored = {"val": self.sources["val"], **({"test": self.test_sources} if self.held_out.split else {})}
         images = [file for split, sources in scored.items() for file in list_images(str(self.yaml), split, sources)]
         return [name_of(file, self.root) for file in images]

@@ -10,7 +10,6 @@ from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.files.model import ParameterGroup
 
-
 OWN = "attention"  # name of the groups with a weight decay of their own
 DECAYED = ("weight", "muon")  # groups that Ultralytics decays; it sets their decay again after it halves the batch
 
