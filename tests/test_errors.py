@@ -115,6 +115,7 @@ ELSEWHERE = {
     **{
         ("runs.py", part): "tests/test_runs_listed.py"
         for part in (
+            "no effect on {wish}",
             ": there is no such state",
             ": give one of them",
             "yes=true has no effect",
