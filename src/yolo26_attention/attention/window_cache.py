@@ -47,7 +47,7 @@ def constant(
 
 
 @contextmanager
-def noted_constants() -> Iterator[list[Tensor]]:
+def noted_constants() -> Iterator[list[Shaped[Tensor, "..."]]]:
     """Give a list to which each call of `constant` in the block adds its tensor."""
     noted: list[Tensor] = []
     _noted.append(noted)
