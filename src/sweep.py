@@ -182,7 +182,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
         states = _pilot(states, request.options.pilot)
     finished = all(state.state in {"finished", "stopped", "running"} for state in states)
     complete = all(state.state in {"finished", "stopped"} for state in states)
-    if complete and not stopped and not request.timed_by_itself:
+    if complete and not stopped and request.options.pilot is None and not request.timed_by_itself:
         stopped = time_at_the_end(request, str(base.hydra.launcher._target_), CONF.parent)
     if stopped:
         print("\ninterrupted; run the same command again to continue the study", file=sys.stderr)

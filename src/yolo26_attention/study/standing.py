@@ -52,14 +52,14 @@ def due(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
 
 
 def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
-    """Return the states; pending runs that a decision made unnecessary are `stopped`."""
+    """Return the states; pending and interrupted runs that a decision made unnecessary are `stopped`."""
     found = standings(states, declared) if declared.stop else {}
     waiting = {id(state) for state in _due(states, declared, found)}
     needless = {label for each in found.values() for label, arm in each.arms.items() if arm.outcome != "open"}
     needless |= {label for label, each in found.items() if each.arms and needless >= each.arms.keys()}
     return [
         RunState(state.entry, "stopped")
-        if state.state == "pending" and id(state) not in waiting and state.entry.variant in needless
+        if state.state in {"pending", "interrupted"} and id(state) not in waiting and state.entry.variant in needless
         else state
         for state in states
     ]
