@@ -21,8 +21,14 @@ from yolo26_attention.study.publishing import publish
         ("storage=sqlite:////home/me/optuna.db", "storage=sqlite:///optuna.db"),
         ("sqlite:////home/me/optuna.db", "sqlite:///optuna.db"),
         ("python -m src.sweep 'data.yaml=/home/me/my data/d.yaml'", "python -m src.sweep 'data.yaml=d.yaml'"),
-        ("python -m src.sweep '/home/me/own.yaml' hydra/launcher=slurm", "python -m src.sweep 'own.yaml' hydra/launcher=slurm"),
-        ("python -m src.sweep /home/me/own.yaml hydra/launcher=slurm", "python -m src.sweep own.yaml hydra/launcher=slurm"),
+        (
+            "python -m src.sweep '/home/me/own.yaml' hydra/launcher=slurm",
+            "python -m src.sweep 'own.yaml' hydra/launcher=slurm",
+        ),
+        (
+            "python -m src.sweep /home/me/own.yaml hydra/launcher=slurm",
+            "python -m src.sweep own.yaml hydra/launcher=slurm",
+        ),
         ("no images (/home/me/set)", "no images (set)"),
         ("no images in /home/me/set\nat all", "no images in set\nat all"),
         ("/home/me/set\nis empty", "set\nis empty"),

@@ -128,7 +128,7 @@ class Study:
             due = [own for own in self.declared.seeds_at(number, True) if own not in before]
             for label, options, swept in cells:
                 kept = {key: value for key, value in options.items() if key not in overridden}
-                settings = (*_overrides(kept), *_fitting(overrides, options))
+                settings = (*as_overrides(kept), *_fitting(overrides, options))
                 components = self.components[label] if self.components else None
                 points += [
                     Point(label, own, settings, swept, compared[label], components)
@@ -249,7 +249,10 @@ def _study(path: Path, content: Any) -> Study:
     given: Any = content.get("variants", content.get("components"))
     for options in (common, *(given.values() if isinstance(given, dict) else ())):
         if isinstance(options, dict) and (refused := {"seed", "study", "output_dir"} & set(options)):
-            raise ConfigError(f"{path}: {refused.pop()} is no option of a variant; seeds has a place of its own")
+            raise ConfigError(
+                f"{path}: {refused.pop()}: seed, study and output_dir cannot be set per variant; seeds go into "
+                "`seeds:`, the others on the command line"
+            )
     declared = read_declaration(str(path), content)
     question = str(content["question"])
     if "components" in content:
@@ -317,7 +320,8 @@ def _key(override: str) -> str:
     return override.split("=")[0].lstrip("+~")
 
 
-def _overrides(options: Mapping[str, Any]) -> list[str]:
+def as_overrides(options: Mapping[str, Any]) -> list[str]:
+    """Options as they stand on a command line."""
     return [f"{key}={as_override(value)}" for key, value in options.items()]
 
 

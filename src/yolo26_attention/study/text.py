@@ -166,7 +166,7 @@ def _failures(output_dir: Path, states: Sequence[RunState]) -> list[str]:
 
 def error_line(traceback: str) -> str:
     """Return the line of a traceback that names the error: the first one after the last frame."""
-    lines = traceback.strip().splitlines()
+    lines = traceback.strip().splitlines() or ["no traceback"]
     frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
     return lines[min(frames[-1] + 1 if frames else len(lines) - 1, len(lines) - 1)]
 
