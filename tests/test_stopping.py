@@ -67,6 +67,7 @@ def study(tmp_path, monkeypatch):
             status = entry.sweep(parse([str(file), f"output_dir={outputs}", *arguments]))
         return status, trained
 
+    start.trained = trained
     yield start
     HydraConfig.instance().cfg = None
 
@@ -159,3 +160,11 @@ def test_study_json_keeps_the_declaration(study, tmp_path):
     content = json.loads((tmp_path / "outputs/studies/which/study.json").read_text())
     assert content["declared"]["looks"] == [2, 3, 5]
     assert content["declared"]["known"] == 0
+
+
+def test_a_metric_that_no_run_has_ends_the_study_at_its_first_run(study, tmp_path):
+    file = tmp_path / "which.yaml"
+    file.write_text(yaml.safe_dump({**STUDY, "metric": "ap_large"}))
+    with pytest.raises(entry.ConfigError, match=r"metric=ap_large: baseline, seed 0 has finished and has no AP of"):
+        study()
+    assert study.trained == [("baseline", 0)]

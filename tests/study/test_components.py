@@ -132,3 +132,9 @@ def test_components_that_cannot_be_studied(changes, message, tmp_path):
 def test_an_option_of_a_component_is_the_study_s_own(tmp_path):
     with pytest.raises(ConfigError, match=r"trainer.mosaic=0: mine varies trainer.mosaic itself"):
         study(tmp_path).points(["trainer.mosaic=0"])
+
+
+def test_labels_that_are_one_in_file_names_are_refused(tmp_path):
+    components = {name: {"trainer.mosaic": 0.1} for name in ("a", "b", "a-b")}
+    with pytest.raises(ConfigError, match=r"two variants are called a-b; give them other names"):
+        study(tmp_path, components=components)

@@ -88,8 +88,8 @@ def _confirmation(search: Search, confirmed: Confirmed | None, study: str) -> st
         rows.append([variant, str(len(scores)), average, *against, "" if arm is None else arm.words, flattered])
     parts = [
         "## Confirmed with new seeds",
-        f"Look {standing.complete} of {len(standing.looks)}. Each variant has the seeds of the look that decided it, or "
-        "of this one. Intervals hold for all variants and all looks at 95 %. "
+        f"Look {standing.complete} of {len(standing.looks)}. Each variant has the seeds of the look that decided it, "
+        "or of this one. Intervals hold for all variants and all looks at 95 %. "
         "Flattered is how much higher the search scored: what choosing the best of many adds (the winner's curse).",
         "\n".join(markdown_table(rows)),
         *notes,

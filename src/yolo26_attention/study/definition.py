@@ -83,7 +83,7 @@ class Study:
     switched: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def with_seeds(self, seeds: Sequence[int] | None) -> "Study":
-        """Return the study with other seeds; None leaves it unchanged.
+        """Return the study with other seeds, and no more repeats than those; None leaves it unchanged.
 
         Raises:
             ConfigError: if it declares looks, which are numbers of its own seeds.
@@ -95,7 +95,8 @@ class Study:
                 f"seeds={','.join(map(str, seeds))}: {self.name} declares looks at {list(self.declared.looks)} seeds; "
                 "declare other looks in its file"
             )
-        return replace(self, declared=replace(self.declared, seeds=tuple(seeds), baseline_seeds=tuple(seeds)))
+        own, repeats = tuple(seeds), min(self.declared.repeats, len(seeds))
+        return replace(self, declared=replace(self.declared, seeds=own, baseline_seeds=own, repeats=repeats))
 
     def cells(self) -> list[Cell]:
         """Label, options and swept values of every point, as they are for each seed."""
@@ -257,6 +258,7 @@ def _study(path: Path, content: Any) -> Study:
     question = str(content["question"])
     if "components" in content:
         variants, components = read_components(str(path), given, content.get("design"), with_recipe(common))
+        _refuse_twice(path, list(variants))
         return Study(path.stem, question, variants, declared, components, given)
     return Study(path.stem, question, _variants(path, given, common), declared)
 
@@ -280,10 +282,15 @@ def _variants(path: Path, variants: Any, common: Mapping[str, Any]) -> dict[str,
     cells = [cell for name, options in joined.items() for cell in _cells(name, options)]
     if len(cells) < 2:
         raise ConfigError(f"{path}: {cells[0][0]} alone compares nothing; add a variant")
-    slugs = [slug(label) for label, _, _ in cells]
-    if twice := [label for (label, _, _), short in zip(cells, slugs, strict=True) if slugs.count(short) > 1]:
-        raise ConfigError(f"{path}: two variants are called {twice[0]}; give them other names")
+    _refuse_twice(path, [label for label, _, _ in cells])
     return joined
+
+
+def _refuse_twice(path: Path, labels: Sequence[str]) -> None:
+    """Refuse labels that are the same in the names of files and points."""
+    slugs = [slug(label) for label in labels]
+    if twice := [label for label, short in zip(labels, slugs, strict=True) if slugs.count(short) > 1]:
+        raise ConfigError(f"{path}: two variants are called {twice[0]}; give them other names")
 
 
 def with_recipe(options: dict[str, Any]) -> dict[str, Any]:

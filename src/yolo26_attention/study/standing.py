@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.metrics import COMPARED, MAP50_95, ULTRALYTICS
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
 from yolo26_attention.study.progress import RunState, compared_scores, run_states
@@ -33,6 +35,26 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
         family = {variant: scores[variant] for variant in [baseline, *variants]}
         found[baseline] = replay(family, lambda v, s: (v, s) in ended, baseline, declared, declared.margin_or_default)
     return found
+
+
+def refuse_unmeasured(states: Sequence[RunState], declared: Declaration) -> None:
+    """Refuse to go on with a study whose finished runs lack the metric that it declares.
+
+    Raises:
+        ConfigError: naming the metric, a run without it, and a way out.
+    """
+    for state, score in zip(states, compared_scores(states, declared.metric), strict=True):
+        if state.state == "finished" and score is None and state.score is not None:
+            raise ConfigError(
+                f"metric={declared.metric}: {state.entry.variant}, seed {state.entry.seed} has finished and has no "
+                f"{COMPARED[declared.metric]}, because no object of the images has that size, or its record is of an "
+                f"earlier version; write another metric into the study file, such as metric: {MAP50_95}"
+            )
+
+
+def unproven(states: Sequence[RunState], declared: Declaration) -> bool:
+    """Whether no run has shown yet that the data set has objects of the size that the metric is about."""
+    return declared.metric not in ULTRALYTICS and not any(state.state == "finished" for state in states)
 
 
 def families(entries: Sequence[StudyEntry]) -> dict[str, list[str]]:
