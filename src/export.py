@@ -4,9 +4,10 @@ python -m src.export run=RUN format=onnx
 """
 
 import os
-import pickle
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,18 @@ from yolo26_attention.config.registration import export_config, own_folders
 from yolo26_attention.config.schema import ExportConfig
 from yolo26_attention.files.atomic import PARTIAL, move_into_place
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.files.record import Record, replaced_best
+from yolo26_attention.files.record import Record
 from yolo26_attention.study.inventory import resolve_run
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
     from ultralytics.nn.autobackend import AutoBackend
+    from ultralytics.nn.tasks import BaseModel
 
     from yolo26_attention.detector.trust import Trust
+    from yolo26_attention.latency.backends import Deployed
 
 
 def find_run(run: str, output_dir: str, study: str | None = None) -> Path:
@@ -63,84 +69,155 @@ def export_run(options: ExportConfig) -> str:
     """
     import yaml
 
-    from yolo26_attention.detector.sites import channels_of, largest_stride
-    from yolo26_attention.detector.trust import Trust, known_classes_only
-    from yolo26_attention.latency.backends import check_format, load_export
-    from yolo26_attention.latency.end_to_end import EndToEnd, validation_images
-    from yolo26_attention.latency.parity import check_parity, validate_deployed
-    from yolo26_attention.latency.trained import fused, load_best
-    from yolo26_attention.run.ownership import other_network
-    from yolo26_attention.training.state import damage
+    from yolo26_attention.detector.sites import largest_stride
+    from yolo26_attention.detector.trust import Trust
+    from yolo26_attention.latency.backends import check_format
+    from yolo26_attention.run.measuring import CheckpointError, load_finished
 
     folder = find_run(options.run, options.output_dir, options.study)
     arguments = yaml.safe_load(RunFolder(folder).arguments.read_text(encoding="utf-8"))
-    fmt = options.format
     with as_config_error():
-        device = check_format(fmt, options.int8)
-    best, record = RunFolder(folder).best, Record.read(folder)
+        device = check_format(options.format, options.int8)
+    record = Record.read(folder)
     assert record is not None, "find_run has read it"
-    if problem := damage(best) or replaced_best(record, folder):
-        raise ConfigError(f"run={options.run}: {problem}; train it again with force=true")
     trust = Trust(options.trust, tuple(own_folders()))
     try:
-        changed = _code_changed(folder, trust)
-        with known_classes_only("best.pt", best, trust):
-            model = load_best(best, device)
-    except (ValueError, pickle.UnpicklingError) as error:
+        changed = _code_changed(record, trust)
+        model = load_finished(record, folder, trust, device)
+    except (ValueError, CheckpointError) as error:
         raise ConfigError(f"run={options.run}: {error}") from error
-    if "best" not in record.checkpoints and (problem := other_network(record, best, model, fused(model))):
-        raise ConfigError(f"run={options.run}: {problem}; train it again with force=true")
-    if changed is not None and options.check:
+    if options.check:
+        _check_comparable(options, changed, Path(arguments["data"]))
+    sides = _sides(options.imgsz or arguments["imgsz"], largest_stride(model))
+    lines = []
+    if changed is not None:
+        lines.append(f"WARNING: {changed}; this is not the network that the run measured")
+    with _kept_if_good(RunFolder(folder).best.parent) as (aside, keep):
+        made = _exported(model, aside, options, sides, arguments["data"])
+        if options.check:
+            lines += _compared(made, model, options, sides, arguments)
+        file = keep(made)
+    return "\n".join([f"exported  {file}", *lines])
+
+
+def _check_comparable(options: ExportConfig, changed: str | None, data: Path) -> None:
+    """Check that the export can be compared with PyTorch, before it is made."""
+    if changed is not None:
         raise ConfigError(
             f"run={options.run}: {changed}, so the export would be another network than the run measured; put the "
             "code back, train it again, or export it with today's code and without a comparison: check=false"
         )
-    if options.check and options.nms is not None:
+    if options.nms is not None:
         raise ConfigError(
             f"nms={str(options.nms).lower()} changes the output, which is compared before suppression; "
             "leave it out, or skip the comparison: check=false"
         )
-    sides = _sides(options.imgsz or arguments["imgsz"], largest_stride(model))
+    if not data.is_file():
+        raise ConfigError(f"{data} is gone, so nothing can be compared; restore it, or use check=false")
+
+
+@contextmanager
+def _kept_if_good(weights: Path) -> Iterator[tuple[Path, Callable[[Path], Path]]]:
+    """A folder for an export, and a function that moves it beside the checkpoint, in place of an earlier one."""
+    from yolo26_attention.compat.ultralytics_log import shown_in_place
+
+    def keep(made: Path) -> Path:
+        place = weights / made.name
+        if made.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+            os.replace(made, place)
+        else:
+            move_into_place(made, place)
+        return place
+
+    with (
+        tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside,
+        shown_in_place(Path(aside), weights),
+    ):
+        yield Path(aside), keep
+
+
+def _exported(model: "BaseModel", aside: Path, options: ExportConfig, sides: list[int], data: str) -> Path:
+    from yolo26_attention.latency.backends import export
+
     how = {key: getattr(options, key) for key in ("batch", "dynamic", "half", "int8", "simplify", "nms", "opset")}
     try:
-        file = _exported(model, best.parent, fmt, imgsz=sides, data=arguments["data"], **how)
+        return export(model, options.format, folder=aside, name="best", imgsz=sides, data=data, **how)
     except (ImportError, AssertionError, ValueError) as error:
-        raise ConfigError(f"format={fmt}: the export is refused: {error}") from error
-    lines = [f"exported  {file}"]
-    if changed is not None:
-        lines.append(f"WARNING: {changed}; this is not the network that the run measured")
-    if options.check:
-        if not Path(arguments["data"]).is_file():
-            raise ConfigError(f"{arguments['data']} is gone, so nothing is compared; restore it, or use check=false")
-        deployed = load_export(file, device, half=options.half)
+        raise ConfigError(f"format={options.format}: the export is refused: {error}") from error
+    except Exception as error:  # a converter may raise anything
+        raise ConfigError(
+            f"format={options.format}: the converter failed: {type(error).__name__}: {error}; if a warning above names "
+            "a package, install it; HYDRA_FULL_ERROR=1 shows the traceback"
+        ) from error
+
+
+def _compared(
+    made: Path, model: "BaseModel", options: ExportConfig, sides: list[int], arguments: dict[str, Any]
+) -> list[str]:
+    """Compare an export with PyTorch; returns the result as lines of text.
+
+    Raises:
+        ConfigError: if it does not run here, or if the images are gone.
+        ParityError: if it does not match PyTorch.
+    """
+    from yolo26_attention.detector.sites import channels_of
+    from yolo26_attention.latency.end_to_end import validation_images
+    from yolo26_attention.latency.parity import check_parity, validate_deployed
+
+    try:
+        images = validation_images(Path(arguments["data"]), channels_of(model))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{error}\nRestore the images, or skip the comparison: check=false") from error
+    deployed, prepared = _running(made, options, images, sides, next(model.parameters()).device)
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def validate(network: "AutoBackend") -> float:
+            # A graph of one size takes no other.
+            imgsz = arguments["imgsz"] if options.dynamic else sides[0]
+            single_cls = arguments.get("single_cls", False)
+            return validate_deployed(network, arguments["data"], imgsz, options.batch, scratch, single_cls)
+
+        found = check_parity(
+            deployed,
+            model,
+            options.format,
+            "int8" if options.int8 else "fp16" if options.half else "fp32",
+            prepared,
+            # Ultralytics' validator knows only squares.
+            None if sides[0] != sides[1] else validate,
+        )
+    if found is None:
+        return []
+    lines = [f"largest difference from PyTorch on validation images  {found.largest_difference:.1e}"]
+    if found.map50_95 is not None:
+        lines.append(f"mAP50-95  {found.map50_95:.4f}, in PyTorch {found.pytorch_map50_95:.4f}")
+    return lines
+
+
+def _running(
+    made: Path, options: ExportConfig, images: "Sequence[np.ndarray]", sides: list[int], device: "torch.device"
+) -> "tuple[Deployed, list[Tensor]]":
+    """Load an export, prepare images for it, and run it once.
+
+    Raises:
+        ConfigError: if the runtime of its format does not work here.
+    """
+    from yolo26_attention.latency.backends import load_export
+    from yolo26_attention.latency.end_to_end import EndToEnd
+
+    try:
+        deployed = load_export(made, device, half=options.half)
         end = EndToEnd(deployed.network, max(sides), device)
         end.predictor.imgsz = sides
-        try:
-            images = validation_images(Path(arguments["data"]), channels_of(model))
-        except FileNotFoundError as error:
-            raise ConfigError(f"{error}\nRestore the images, or skip the comparison: check=false") from error
-        with tempfile.TemporaryDirectory() as scratch:
-
-            def validate(network: "AutoBackend") -> float:
-                # A graph of one size takes no other.
-                imgsz = arguments["imgsz"] if options.dynamic else sides[0]
-                single_cls = arguments.get("single_cls", False)
-                return validate_deployed(network, arguments["data"], imgsz, options.batch, scratch, single_cls)
-
-            found = check_parity(
-                deployed,
-                model,
-                fmt,
-                "int8" if options.int8 else "fp16" if options.half else "fp32",
-                [end.prepare([image] * (1 if options.dynamic else options.batch)) for image in images],
-                # Ultralytics' validator knows only squares.
-                None if sides[0] != sides[1] else validate,
-            )
-        if found is not None:
-            lines.append(f"largest difference from PyTorch on validation images  {found.largest_difference:.1e}")
-            if found.map50_95 is not None:
-                lines.append(f"mAP50-95  {found.map50_95:.4f}, in PyTorch {found.pytorch_map50_95:.4f}")
-    return "\n".join(lines)
+        prepared = [end.prepare([image] * (1 if options.dynamic else options.batch)) for image in images]
+        deployed.network(prepared[0])
+    except Exception as error:  # a runtime may raise anything
+        raise ConfigError(
+            f"format={options.format}: the exported network does not run here, so it cannot be compared and is not "
+            f"kept: {type(error).__name__}: {error}; check=false keeps it without a comparison"
+        ) from error
+    return deployed, prepared
 
 
 def _sides(imgsz: Any, stride: int) -> list[int]:
@@ -159,7 +236,7 @@ def _sides(imgsz: Any, stride: int) -> list[int]:
     return sides
 
 
-def _code_changed(folder: Path, trust: "Trust") -> str | None:
+def _code_changed(record: Record, trust: "Trust") -> str | None:
     """Whether a user's class is no longer the one that was trained; None if its code may not run, as for its loading.
 
     Raises:
@@ -168,30 +245,9 @@ def _code_changed(folder: Path, trust: "Trust") -> str | None:
     from yolo26_attention.detector.mix import attention_groups
     from yolo26_attention.plan.own_code import code_changed
 
-    record = Record.read(folder)
-    attention = {} if record is None else record.config.get("attention", {})
-    groups = attention_groups(attention)
+    groups = attention_groups(record.config.get("attention", {}))
     may_run = [one for one in groups if trust.everything or trust.covers(str(one.get("_target_")))]
     return next(filter(None, map(code_changed, may_run)), None)
-
-
-def _exported(model: Any, weights: Path, fmt: str, **how: Any) -> Path:
-    """Export beside the checkpoint; an existing file is replaced only after a complete export."""
-    from yolo26_attention.compat.ultralytics_log import shown_in_place
-    from yolo26_attention.latency.backends import export
-
-    with (
-        tempfile.TemporaryDirectory(prefix="export.", suffix=PARTIAL, dir=weights) as aside,
-        shown_in_place(Path(aside), weights),
-    ):
-        made = export(model, fmt, folder=Path(aside), name="best", **how)
-        place = weights / made.name
-        if made.is_dir():
-            shutil.rmtree(place, ignore_errors=True)
-            os.replace(made, place)
-        else:
-            move_into_place(made, place)
-    return place
 
 
 @hydra.main(config_path="../conf", config_name="export", version_base="1.3")

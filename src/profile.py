@@ -1,7 +1,7 @@
 """Entry: print the cost of a configuration against the stock model, without training.
 
     python -m src.profile attention=acmix placement=neck
-    python -m src.profile -m attention=baseline,acmix,cbam        # ends with one table, sorted by latency
+    python -m src.profile -m attention=baseline,acmix,cbam        # ends with one table, sorted by latency / stock
 
 The attention has random weights (`model.weights` is ignored). Weights do not affect the cost, with one exception: the
 number of boxes in non-maximum suppression, in the end-to-end figures.

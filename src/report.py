@@ -9,6 +9,7 @@ Reads records; torch is imported only to look into checkpoints (looks=true).
 
 import gc
 import logging
+import shlex
 import sys
 import time
 from dataclasses import dataclass, field, fields, replace
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from yolo26_attention.reporting.style import Picture
 
 log = logging.getLogger(__name__)
+EFFECTS = "effects.csv"  # only studies of components have it
 OF_ONE = ("resamples", "columns", "looks", "variant", "sites", "tracking")  # have no effect on several studies
 
 
@@ -102,6 +104,8 @@ def report(options: Options) -> str:
     from yolo26_attention.reporting.pictures import draw_pictures
     from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 
+    if options.sites and not options.looks:
+        raise ConfigError(f"sites={options.sites} has no effect with looks=false; leave one of them out")
     study = read_study(study_name(options.study), Path(options.output_dir), options.metric)
     results = compare(study, options.margin)
     choice = options.columns
@@ -122,7 +126,7 @@ def report(options: Options) -> str:
         "index.html": page(results, said, pictures, command, time.strftime("%Y-%m-%d %H:%M"), choice),
     }
     if results.effects is not None and results.effects.estimates:
-        files["effects.csv"] = effects_separated(results.effects)
+        files[EFFECTS] = effects_separated(results.effects)
     figures = {f"{picture.key}.svg": picture.svg for picture in pictures}
     figures |= {f"{picture.key}.pdf": picture.pdf for picture in pictures}
     _write(folder, files, figures)
@@ -174,17 +178,11 @@ def _refuse_of_one(options: Options) -> None:
 
 def _command(options: Options) -> str:
     """The command that makes the report again."""
-    command = " ".join(["python -m src.report", options.study, *options.beside])
-    if options.output_dir != "outputs":
-        command += f" output_dir={options.output_dir}"
-    if options.margin is not None:
-        command += f" margin={options.margin:g}"
-    if options.metric is not None:
-        command += f" metric={options.metric}"
-    for name, given in (("columns", options.columns), ("variant", options.variant), ("sites", options.sites)):
-        if given not in ("", "default"):
-            command += f" '{name}={given}'"
-    return command
+    given = {each.name: (getattr(options, each.name), each.default) for each in fields(options)}
+    changed = [f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+               for name, (value, default) in given.items()
+               if name not in ("study", "beside") and value != default]  # fmt: skip
+    return shlex.join(["python", "-m", "src.report", options.study, *options.beside, *changed])
 
 
 def _about(results: "Results", label: str) -> "Compared":
@@ -195,12 +193,13 @@ def _about(results: "Results", label: str) -> "Compared":
     """
     labels = [each.variant.label for each in results.judged]
     if label not in labels:
-        raise ConfigError(f"variant={label}: no compared variant has this label; choose {', '.join(labels) or 'none'}")
+        hint = f"choose {', '.join(labels)}" if labels else "no variant can be compared yet, so leave it out"
+        raise ConfigError(f"variant={label}: no compared variant has this label; {hint}")
     return results.judged[labels.index(label)]
 
 
 def _looks(results: "Results", said: "Answer", sites: list[str]) -> list["Picture"]:
-    """Pictures of what networks do on validation images."""
+    """Pictures of what networks do on the images that score them."""
     from yolo26_attention.reporting.detections import draw_detections
 
     pictures = [draw_detections(said)]
@@ -210,11 +209,13 @@ def _looks(results: "Results", said: "Answer", sites: list[str]) -> list["Pictur
 
         pictures += draw_heatmaps(results, said.about, sites) if said.about is not None else []
         pictures.append(draw_windows(results, said))
+    elif sites:
+        log.warning("the heatmaps are not drawn: no run of the study has a checkpoint here (best.pt)")
     return [picture for picture in pictures if picture is not None]
 
 
 def _write(folder: Path, files: dict[str, str], figures: dict[str, bytes]) -> None:
-    """Replace the report, with all figures of an earlier one."""
+    """Replace the report; what only an earlier one has is removed."""
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
         write_atomically(folder / "figures" / name, content)
@@ -223,6 +224,8 @@ def _write(folder: Path, files: dict[str, str], figures: dict[str, bytes]) -> No
     for old in (folder / "figures").iterdir():
         if old.is_file() and old.name not in figures:
             old.unlink()
+    if EFFECTS not in files:
+        (folder / EFFECTS).unlink(missing_ok=True)
 
 
 def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:

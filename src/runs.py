@@ -70,6 +70,8 @@ def runs(options: Options) -> str:
         raise ConfigError(f"{' and '.join(asked)}: give one of them")
     if options.yes and not options.remove:
         raise ConfigError("yes=true has no effect without remove=")
+    if asked:
+        _refuse_useless(options, asked[0])
     if options.copy:
         return _copied(options)
     if options.show:
@@ -81,6 +83,24 @@ def runs(options: Options) -> str:
         return f"no runs in {OutputFolder(output_dir).runs}" + (" like this" if options.study or options.status else "")
     total = megabytes(sum(run.size for run in found))
     return "\n".join([*table(found), "", f"{number_of(len(found), 'run')}, {total}"])
+
+
+def _refuse_useless(options: Options, wish: str) -> None:
+    """Refuse a choice of runs that what is asked for would not keep to.
+
+    Raises:
+        ConfigError: naming the key, the value and a way out.
+    """
+    kept = []
+    if options.copy or options.remove == "failed" or options.show == "best":
+        kept.append("study")
+    useless = [f"{key}={value}" for key in ("study", "status") if key not in kept and (value := getattr(options, key))]
+    if useless:
+        several = len(useless) > 1
+        raise ConfigError(
+            f"{' and '.join(useless)} {'have' if several else 'has'} no effect on {wish}; leave "
+            f"{'them' if several else 'it'} out"
+        )
 
 
 def _folder(options: Options, run: str) -> Path:

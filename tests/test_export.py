@@ -106,7 +106,7 @@ def test_exported_run_computes_what_it_did(tmp_path):
     shutil.rmtree(tmp_path / "data")
     gone = export(f"run={folder}", "format=torchscript")
     assert gone.returncode == 1
-    assert "is gone, so nothing is compared; restore it, or use check=false" in gone.stderr
+    assert "is gone, so nothing can be compared; restore it, or use check=false" in gone.stderr
 
 
 @pytest.fixture
@@ -116,9 +116,13 @@ def asked_for(runs, tmp_path, monkeypatch):
     (runs / "runs" / "acmix-s0-aaa" / "train" / "args.yaml").write_text(f"imgsz: 64\ndata: {runs / 'data.yaml'}\n")
     seen = {}
     stock = build_stock("yolo26n", classes=3, channels=3).eval()
-    monkeypatch.setattr("yolo26_attention.training.state.damage", lambda path: None)
-    monkeypatch.setattr("yolo26_attention.detector.trust.known_classes_only", lambda *_: nullcontext())
-    monkeypatch.setattr("yolo26_attention.latency.trained.load_best", lambda *_: stock)
+    monkeypatch.setattr("yolo26_attention.run.measuring.damage", lambda path: None)
+    monkeypatch.setattr("yolo26_attention.run.measuring.known_classes_only", lambda *_: nullcontext())
+    monkeypatch.setattr("yolo26_attention.run.measuring.load_best", lambda *_: stock)
+
+    def network(image):
+        if "cannot run" in seen:
+            raise IndexError("list index out of range")
 
     def write(model, fmt, *, folder, name, **given):
         seen.update(given)
@@ -126,6 +130,8 @@ def asked_for(runs, tmp_path, monkeypatch):
         made.write_text("half")
         if "fails" in seen:
             raise ValueError("cannot be exported")
+        if "breaks" in seen:
+            raise TypeError("only 0-dimensional arrays")
         if "folder" in seen:
             made.unlink()
             made.mkdir()
@@ -136,7 +142,7 @@ def asked_for(runs, tmp_path, monkeypatch):
 
     monkeypatch.setattr("yolo26_attention.latency.backends.export", write)
     monkeypatch.setattr(
-        "yolo26_attention.latency.backends.load_export", lambda *_, **given: Deployed(None, Path("best.onnx"))
+        "yolo26_attention.latency.backends.load_export", lambda *_, **given: Deployed(network, Path("best.onnx"))
     )
     monkeypatch.setattr(
         "yolo26_attention.latency.end_to_end.validation_images", lambda *_: [np.zeros((50, 80, 3), np.uint8)]
@@ -147,14 +153,19 @@ def asked_for(runs, tmp_path, monkeypatch):
 
     def check_parity(deployed, model, fmt, precision, images, validate):
         seen.update(precision=precision, images=images)
+        if "differs" in seen:
+            raise ParityError("onnx: the deployed network differs")
         return Parity(1e-5, 0.25, 0.5)
 
     monkeypatch.setattr("yolo26_attention.latency.parity.check_parity", check_parity)
 
     def export(*how, **options):
         seen.update(dict.fromkeys(how))
-        text = export_run(ExportConfig(run="aaa", output_dir=str(runs), **options))
-        return text, seen
+        try:
+            return export_run(ExportConfig(run="aaa", output_dir=str(runs), **options)), seen
+        finally:
+            for key in how:
+                del seen[key]
 
     return export
 
@@ -168,14 +179,23 @@ def test_size_and_precision_are_those_asked_for_and_otherwise_the_trainings(aske
     assert seen["batch"] == 4
 
 
-def test_an_export_takes_the_place_of_an_earlier_one_only_when_it_is_whole(asked_for, runs):
+def test_an_export_takes_the_place_of_an_earlier_one_only_when_it_is_whole_and_right(asked_for, runs):
     weights = runs / "runs" / "acmix-s0-aaa" / "train" / "weights"
     before = {path.name for path in weights.iterdir()}
+    (weights / "best.onnx").write_text("earlier")
+    for how, error, message in (
+        ("fails", ConfigError, "the export is refused: cannot be exported"),
+        ("breaks", ConfigError, "format=onnx: the converter failed: TypeError: only 0-dim.*HYDRA_FULL_ERROR=1"),
+        ("cannot run", ConfigError, "format=onnx: .* does not run here, .*: IndexError: list index.*check=false"),
+        ("differs", ParityError, "differs"),
+    ):
+        with pytest.raises(error, match=message):
+            asked_for(how)
+        assert (weights / "best.onnx").read_text() == "earlier"
     text, _ = asked_for()
     assert text.startswith(f"exported  {weights / 'best.onnx'}\n")
-    with pytest.raises(ConfigError, match="the export is refused: cannot be exported"):
-        asked_for("fails")
     assert (weights / "best.onnx").read_text() == "whole"
+    assert asked_for("cannot run", check=False)[0] == f"exported  {weights / 'best.onnx'}"
     assert {path.name for path in weights.iterdir()} == {*before, "best.onnx"}
     (weights / "best.onnx").unlink()
 
@@ -251,11 +271,11 @@ def test_a_checkpoint_that_the_run_did_not_train_is_not_exported(runs):
     record.checkpoints = {"best": "0" * 64}
     record.write(folder)
     with pytest.raises(
-        ConfigError, match=r"run=aaa: .*best.pt is not the checkpoint that this run trained .* force=true"
+        ConfigError, match=r"run=aaa: .*best.pt is not the checkpoint that this run trained.* force=true"
     ):
         export_run(options)
     record.checkpoints, record.config = {}, {"attention": {"_target_": "src.attention.acmix.ACmix"}}
     record.write(folder)
-    said = r"best.pt has no attention, but this run trained yolo26_attention.attention.acmix.ACmix; .* force=true"
+    said = r"best.pt has no attention, but this run trained yolo26_attention.attention.acmix.ACmix; force=true"
     with pytest.raises(ConfigError, match=said):
         export_run(options)

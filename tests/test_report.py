@@ -1,5 +1,6 @@
 """The entry: every file of a report, whatever state the study is in."""
 
+import html
 import json
 import re
 import subprocess
@@ -76,6 +77,35 @@ def test_an_unknown_column_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ConfigError, match="columns=map5: there is no column map5; did you mean map50"):
         report(Options("made_up", str(tmp_path), columns="map5"))
     assert not (tmp_path / "studies").exists()
+
+
+def test_sites_without_looks_are_refused(tmp_path):
+    finished(tmp_path)
+    with pytest.raises(ConfigError, match=r"sites=\[p3\] has no effect with looks=false; leave one of them out"):
+        report(Options("made_up", str(tmp_path), sites="[p3]", looks=False))
+
+
+def test_sites_without_a_checkpoint_are_told(tmp_path, caplog):
+    finished(tmp_path)
+    report(Options("made_up", str(tmp_path), sites="[p3]", resamples=0))
+    assert "the heatmaps are not drawn: no run of the study has a checkpoint here" in caplog.text
+
+
+def test_the_command_on_the_page_has_every_option_that_was_given(tmp_path):
+    folder = tmp_path / "out puts"
+    finished(folder)
+    report(Options("made_up", str(folder), margin=0.01, resamples=0, looks=False))
+    text = html.unescape((folder / "studies" / "made_up" / "report" / "index.html").read_text())
+    assert f"python -m src.report made_up 'output_dir={folder}' margin=0.01 resamples=0 looks=false" in text
+
+
+def test_effects_of_an_earlier_report_do_not_stay(tmp_path):
+    finished(tmp_path)
+    old = tmp_path / "studies" / "made_up" / "report" / "effects.csv"
+    old.parent.mkdir(parents=True)
+    old.write_text("component\n")
+    report(Options("made_up", str(tmp_path), resamples=0))
+    assert not old.exists()
 
 
 def test_pictures_of_an_earlier_report_do_not_stay(tmp_path):

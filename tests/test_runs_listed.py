@@ -140,6 +140,22 @@ def test_removing_asks_first(answer, left, outputs, monkeypatch):
             "study=other: no run of it has finished in .*; python -m src.runs lists the runs",
             id="copy_of_nothing",
         ),
+        *(
+            pytest.param(
+                {**given, "yes": "remove" in given}, f"{useless} no effect on {wish}; leave", id=f"{wish} {useless}"
+            )
+            for given, useless, wish in (
+                (
+                    {"remove": "acmix-12-s0", "study": "other", "status": "failed"},
+                    "study=other and status=failed have",
+                    "remove=acmix-12-s0",
+                ),
+                ({"remove": "failed", "status": "finished"}, "status=finished has", "remove=failed"),
+                ({"show": "se-12-s0", "study": "made_up"}, "study=made_up has", "show=se-12-s0"),
+                ({"show": "best", "study": "made_up", "status": "failed"}, "status=failed has", "show=best"),
+                ({"copy": "x", "study": "made_up", "status": "failed"}, "status=failed has", "copy=x"),
+            )
+        ),
         pytest.param({"yes": True}, "yes=true has no effect without remove=", id="yes"),
     ],
 )

@@ -20,7 +20,9 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     ]
 
 
-def markdown_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Format a header and rows as the lines of a Markdown table; arguments as in `aligned`."""
-    rule = ["---:" if column in right else "---" for column in range(len(rows[0]))]
+def markdown_table(
+    rows: Sequence[Sequence[str]], right: Collection[int] = (), center: Collection[int] = ()
+) -> list[str]:
+    """Format a header and rows as the lines of a Markdown table; arguments as in `aligned`, and centred columns."""
+    rule = ["---:" if at in right else ":---:" if at in center else "---" for at in range(len(rows[0]))]
     return [f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:])]

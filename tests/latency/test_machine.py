@@ -11,8 +11,9 @@ import pynvml
 import pytest
 import torch
 
+from yolo26_attention.files.latency import MachineUse
 from yolo26_attention.latency import machine
-from yolo26_attention.latency.machine import Gpu, Machine
+from yolo26_attention.latency.machine import Gpu, Machine, Watched, worse
 
 CPU = torch.device("cpu")
 
@@ -151,6 +152,30 @@ def test_throttled_gpu(card, reasons, named):
     assert (seen.use.gpu.throttle_reasons, seen.throttled) == (named, bool(named))
     assert seen.use.gpu.watts == 250.0
     assert seen.use.gpu.sm_clock_mhz == [1700 + pynvml.NVML_CLOCK_SM] * 2
+
+
+@pytest.mark.parametrize(("slowed", "throttled"), [(2, True), (1, None)])
+def test_a_cpu_that_throttles_is_told_where_the_gpu_tells_nothing(slowed, throttled, card, monkeypatch, tmp_path):
+    stat = tmp_path / "cpu.stat"
+    monkeypatch.setattr(machine, "CGROUP", stat)
+    monkeypatch.setattr(machine, "THERMAL", str(tmp_path / "none{}"))
+    stat.write_text("nr_throttled 1\n")
+    watched = Machine(torch.device("cuda")).start()  # without a sample, as without NVML
+    stat.write_text(f"nr_throttled {slowed}\n")
+    assert watched.stop().throttled is throttled
+
+
+@pytest.mark.parametrize(
+    ("second", "busy", "throttled", "cores"),
+    [
+        pytest.param((False, None, 0.0), False, False, 0.02, id="quiet"),
+        pytest.param((True, True, 1.5), True, True, 1.5, id="disturbed"),
+    ],
+)
+def test_the_worse_of_two_times_is_told(second, busy, throttled, cores):
+    first = Watched(False, False, MachineUse(0.02, 2))
+    seen = worse(first, Watched(*second[:2], MachineUse(second[2], 2)))
+    assert (seen.busy, seen.throttled, seen.use.others_cores) == (busy, throttled, cores)
 
 
 def test_another_process_on_the_gpu_is_busy(card, monkeypatch):

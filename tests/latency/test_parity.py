@@ -124,8 +124,8 @@ def test_map_that_is_not_a_number_is_refused(stock, x):
 
 def test_map_of_nothing_found_on_both_sides_is_said_to_say_nothing():
     parity = Parity(1e-5, 0.0, 0.0)
-    assert _parity(parity).endswith("mAP50-95 0.0000 for 0.0000, which says nothing")
-    assert _parity(Parity(1e-5, 0.5, 0.5)).endswith("mAP50-95 0.5000 for 0.5000")
+    assert _parity(parity).endswith("mAP50-95 0.0000, in PyTorch 0.0000, which says nothing")
+    assert _parity(Parity(1e-5, 0.5, 0.5)).endswith("mAP50-95 0.5000, in PyTorch 0.5000")
 
 
 def test_map_is_compared(stock, x):

@@ -13,7 +13,7 @@ from src.report import Options, report
 from tests.fabricate import config_of, declare, model_of, write_matches, write_run
 from yolo26_attention.files.journal import Entry, Kind
 from yolo26_attention.reporting.answer import answer
-from yolo26_attention.reporting.caveats import unequal
+from yolo26_attention.reporting.caveats import ceiling_of, unequal
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.figures import draw_all
 from yolo26_attention.reporting.study import read_study
@@ -198,6 +198,10 @@ def test_a_baseline_at_the_ceiling_is_said_to_leave_no_room(tmp_path):
     assert all(run.counts for run in results.study.runs)
     write(tmp_path, BASELINE, GOOD)
     assert not any("leaves no room" in remark for remark in answer(results_of(tmp_path)).remarks)
+
+
+def test_the_ceiling_is_that_of_the_metric():
+    assert [ceiling_of(metric) for metric in ("map50_95", "map50", "ap_small")] == [0.995, 0.995, 1.0]
 
 
 @pytest.mark.parametrize(("margin", "said"), [(0.2, True), (0.05, False)])

@@ -10,6 +10,7 @@ from yolo26_attention.files.latency import PeakMemory
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.over_images import with_images
+from yolo26_attention.reporting.placebos import side_by_side
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.swept import swept_lines
 
@@ -44,7 +45,7 @@ def test_differences_are_paired_by_seed(tmp_path):
         pytest.param([0.501, 0.499, 0.5, 0.501], "acmix makes no difference larger than 0.05", id="equivalent"),
         pytest.param([0.7, 0.3, 0.6, 0.5], "It is undecided whether acmix helps yolo26n on digits", id="undecided"),
         pytest.param([0.6], "It is undecided whether acmix helps yolo26n on digits: mAP50-95 is 0.600 instead of "
-                     "0.500, +0.100 (1 seed, 4 of the baseline, no interval over seeds)", id="one_seed"),
+                     "0.500, +0.100 (over the one seed that both have, no interval over seeds)", id="one_seed"),
     ],
 )  # fmt: skip
 def test_answer_in_words(acmix, begin, tmp_path):
@@ -233,6 +234,56 @@ def test_the_same_records_give_the_same_numbers(tmp_path):
     assert 0.01 < first.p_sign_flip < 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "stands"),
+    [
+        pytest.param({}, True, id="alike"),
+        pytest.param({"placement__sites": ["p3"]}, False, id="elsewhere"),
+        pytest.param({"placebo__options": {"kernel_att": 5}}, False, id="other_options"),
+        pytest.param({"placebo__options": {"kernel_att": 7}}, True, id="same_options"),
+    ],
+)
+def test_a_placebo_stands_for_its_attention_in_its_place_with_its_options(changes, stands, tmp_path):
+    runs = []
+    for attention, scores, own in (
+        (BASELINE, (0.5, 0.51), {}),
+        (ACMIX, (0.6, 0.62), {}),
+        (PLACEBO, (0.5, 0.52), changes),
+    ):
+        for seed, score in enumerate(scores):
+            folder = write_run(tmp_path, config_of(attention, seed, **own), score)
+            runs.append({"run": folder.name, "variant": attention["name"], "seed": seed, "baseline": "baseline"})
+    declare(tmp_path, "made_up", runs)
+    results = results_of(tmp_path)
+    said = answer(results)
+    assert any("a plain convolution as large" in remark for remark in said.remarks) == stands
+    assert len(side_by_side(results, said.about)) == 2 + stands
+
+
+def test_a_score_is_called_that_the_variant_has(tmp_path):
+    write(tmp_path, BASELINE, [0.50, 0.51, 0.50, 0.90])
+    write(tmp_path, ACMIX, [0.53, 0.545, 0.53])
+    effect = answer(results_of(tmp_path)).effect
+    assert "mAP50-95 is 0.535 instead of 0.603, " in effect
+    assert " at equal seeds (" in effect
+
+
+def test_luck_is_that_of_the_choice_among_attentions(tmp_path):
+    write(tmp_path, BASELINE, [0.50, 0.51, 0.52])
+    write(tmp_path, PLACEBO, [0.60, 0.62, 0.64])
+    write(tmp_path, ACMIX, [0.53, 0.52, 0.54])
+    assert not any("probably lucky" in remark for remark in answer(results_of(tmp_path)).remarks)
+    write(tmp_path, CBAM, [0.51, 0.54, 0.53])
+    assert any("As the highest of 2 variants" in remark for remark in answer(results_of(tmp_path)).remarks)
+
+
+def test_a_comparison_outside_the_model_is_not_together_with_the_others(tmp_path):
+    write(tmp_path, BASELINE, [0.50, 0.51, 0.52])
+    write(tmp_path, ACMIX, [0.53, 0.52, 0.54])
+    write(tmp_path, CBAM, [0.51])
+    assert "comparisons together" not in answer(results_of(tmp_path)).effect
+
+
 def test_of_two_placebos_of_one_attention_none_stands_for_it(tmp_path):
     write(tmp_path, BASELINE, [0.5, 0.51])
     write(tmp_path, ACMIX, [0.6, 0.62])
@@ -245,7 +296,7 @@ def test_of_two_placebos_of_one_attention_none_stands_for_it(tmp_path):
 def test_cost_is_told_as_a_change_of_the_baselines(tmp_path):
     for attention, parameters in ((BASELINE, 2_000_000), (ACMIX, 2_500_000)):
         write_run(tmp_path, config_of(attention, 0), 0.5, model=model_of(parameters=parameters))
-    assert "2.5\u00a0M\u00a0parameters (+25.0%)" in answer(results_of(tmp_path)).cost
+    assert "2.5\u00a0M\u00a0parameters (+25.0% against the baseline)" in answer(results_of(tmp_path)).cost
 
 
 def test_means_of_the_answer_are_over_common_seeds(tmp_path):

@@ -1,12 +1,22 @@
 """What a study declared stands beside what it found; seeds that were added later get an interval that bears it."""
 
+import math
 import re
+from dataclasses import replace
+
+import pytest
 
 from tests.fabricate import config_of, write_run
 from tests.reporting.test_comparison import results_of
+from yolo26_attention.files.record import Record
+from yolo26_attention.reporting import placebos
 from yolo26_attention.reporting.answer import answer
+from yolo26_attention.statistics import compare_seeds
 from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.progress import run_states
 from yolo26_attention.study.runs import StudyEntry, write_study
+from yolo26_attention.study.runs import read_study as read_declared
+from yolo26_attention.study.standing import standings
 
 NOISE = (0.001, -0.002, 0.0015, -0.0005, 0.002, 0.0, -0.0015, 0.001)
 
@@ -45,6 +55,64 @@ def test_the_look_that_decided_stands_however_many_seeds_follow(tmp_path):
     assert "Declared looks: look 1 of 2." in answer(results).remarks
 
 
+@pytest.mark.parametrize("changed", ["score", "seed"])
+def test_a_run_without_a_result_that_counts_has_ended_as_in_the_sweep(changed, tmp_path):
+    plan = Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5))
+    put(tmp_path, plan, seeds=3)
+    record = Record.read(folder := tmp_path / "runs" / "acmix-12-s2")
+    record = replace(record, metrics={"map50_95": math.nan}) if changed == "score" else replace(record, seed=7)
+    record.write(folder)
+    content = read_declared(tmp_path, "made_up")
+    assert standings(run_states(tmp_path, content.runs), plan)["baseline"].complete == 1
+    assert results_of(tmp_path).variant("acmix").comparison.words.endswith("(look 1 of 2)")
+
+
+def with_placebo(output_dir, seeds):
+    """A study with looks at 3 and 5 seeds, whose variant has a placebo."""
+    plan = Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5))
+    entries = []
+    for seed in plan.seeds:
+        for row, name in enumerate(("baseline", "placebo", "acmix")):
+            run = f"{name}-s{seed}"
+            if seed < seeds:
+                value = 0.5 + 0.05 * row + NOISE[(3 * seed + row) % 8]
+                run = write_run(output_dir, config_of({"name": name}, seed), value).name
+            entries.append(StudyEntry(run, name, seed, baseline="baseline"))
+    write_study(output_dir, "made_up", "Why?", "c", entries, plan)
+    return results_of(output_dir)
+
+
+def test_a_placebo_is_compared_at_the_look_and_its_level(tmp_path, monkeypatch):
+    asked = {}
+    results = with_placebo(tmp_path, 5)
+    monkeypatch.setattr(placebos, "compare_seeds", lambda scores, **options: asked.update(scores=scores, **options) or
+                        compare_seeds(scores, **options))  # fmt: skip
+    said = answer(results)
+    assert said.about.comparison.look == "look 1 of 2"
+    assert any("Against placebo" in remark for remark in said.remarks)
+    assert asked["boundary"] == said.about.comparison.boundary < 0.05
+    assert {tuple(each) for each in asked["scores"].values()} == {(0, 1, 2)}
+
+
+def test_before_the_first_look_no_placebo_is_judged_either(tmp_path):
+    assert not any("Against placebo" in remark for remark in answer(with_placebo(tmp_path, 2)).remarks)
+
+
+def test_groups_say_that_they_do_not_allow_for_looks(tmp_path):
+    put(tmp_path, Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5)), seeds=5, shift=0.0)
+    results = results_of(tmp_path)
+    assert results.groups
+    assert any(note.startswith("groups do not allow for the declared looks") for note in results.notes)
+
+
+def test_the_means_are_those_of_the_look(tmp_path):
+    put(tmp_path, Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5)), seeds=5)
+    path = tmp_path / "runs" / "baseline-12-s4"
+    record = Record.read(path)
+    replace(record, metrics={**record.metrics, "map50_95": 0.9}).write(path)
+    assert "is 0.601 instead of 0.500, +0.100 (" in answer(results_of(tmp_path)).effect
+
+
 def test_a_look_is_held_to_less_than_the_whole_level(tmp_path):
     looked, once = tmp_path / "looked", tmp_path / "once"
     put(looked, Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5)), seeds=3)
@@ -77,6 +145,6 @@ def test_seeds_that_were_added_later_get_an_interval_that_holds_however_often_on
     (note,) = [note for note in notes if note.startswith("declared")]
     assert "when 12 of 12 results were known" in note
     (added,) = [note for note in notes if "holds however often one looked" in note]
-    low, high = map(float, re.search(r"([+-][\d.]+) to ([+-][\d.]+) holds", added).groups())
+    low, high = map(float, re.search(r"([+-][\d.]+) to ([+-][\d.]+) holds", added.replace("−", "-")).groups())
     shown = results_of(tmp_path).variant("acmix").comparison.difference.bounds
     assert low < shown[0] < shown[1] < high

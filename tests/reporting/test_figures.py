@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tests.fabricate import config_of, write_run, write_study
+from tests.fabricate import config_of, declare, write_run, write_study
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.curves import draw_curves
-from yolo26_attention.reporting.figures import draw_all, drawn_variants, look_of, pareto_front
+from yolo26_attention.reporting.figures import draw_all, drawn_variants, look_of, pareto_front, swept
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.style import COLOURS, DARK, follow_page
 
@@ -86,6 +86,17 @@ def test_without_baseline_latency_or_epochs_fewer_pictures(tmp_path):
         (folder / "journal.jsonl").unlink()
     results = results_of(tmp_path)
     assert [*draw_all(results), *draw_curves(results)] == []
+
+
+def test_two_swept_keys_of_one_last_part_have_a_picture_each(tmp_path):
+    runs = []
+    for number, (one, other) in enumerate(((0.1, 0.5), (0.2, 0.5), (0.2, 0.6))):
+        folder = write_run(tmp_path, config_of({"name": "acmix", "lr": one, "wd": other}, 0), 0.5 + number / 50)
+        varied = {"optimizer.decay": one, "optimizer.attention.decay": other}
+        runs.append({"run": folder.name, "variant": f"acmix {one} {other}", "seed": 0, "swept": varied})
+    declare(tmp_path, "made_up", runs)
+    keys = [picture.key for picture in swept(compare(read_study("made_up", tmp_path), margin=0.005))]
+    assert keys == ["swept_optimizer_decay", "swept_optimizer_attention_decay"]
 
 
 def test_sizes_that_no_image_has_are_left_out(pictures):

@@ -60,6 +60,14 @@ def test_a_look_at_one_pixel_is_found_there():
     assert np.isfinite(look.ratio).sum() == 9
 
 
+def test_heads_that_share_a_window_between_them_select(monkeypatch):
+    acmix = module(kernel_att=3)
+    weights = torch.zeros(1, 2, 9, 6, 6)
+    weights[:, 0, 0] = weights[:, 1, 8] = 1.0  # each head looks at one pixel
+    monkeypatch.setattr(acmix, "attention_weights", lambda x: weights)
+    assert look_at(acmix, torch.zeros(1, 8, 6, 6), (60, 60), (25.0, 41.0)).spread == pytest.approx(1)
+
+
 def test_a_window_at_the_corner_covers_what_it_reflects_to():
     look = look_at(module(kernel_att=5), torch.randn(1, 8, 6, 6), (60, 60), (0.0, 0.0))
     assert np.isfinite(look.ratio[:3, :3]).all()
@@ -93,6 +101,22 @@ def test_without_matches_or_images_no_detections_are_drawn(lacking, tmp_path):
         write_matches(folder, 0, 0.5)
         (folder / lacking).unlink()
     assert draw_detections(study(tmp_path)[1]) is None
+
+
+def test_one_missing_image_costs_the_picture_and_no_more(tmp_path, caplog):
+    for name, share in (("baseline", 0.2), ("acmix", 0.8)):
+        folder = write_run(tmp_path, config_of({"name": name}, 0), share)
+        write_matches(folder, len(name), share)
+    (folder / "train" / "weights").mkdir()
+    model = grafted_yolo("yolo26n.yaml", {"p3": {"name": "acmix", "kernel_att": 3}}).model.eval()
+    torch.save({"model": model, "train_args": {"task": "detect"}}, folder / "train" / "weights" / "best.pt")
+    for number in range(1, 8):
+        (tmp_path / "data" / "images" / "val" / f"{number}.png").unlink()
+    results, said = study(tmp_path)
+    assert draw_detections(said) is None
+    assert draw_windows(results, said) is None
+    assert re.search(r"the detections are not drawn: missing images: \d, such as .*\.png", caplog.text)
+    assert "the windows are not drawn: " in caplog.text
 
 
 def test_equal_detections_have_no_difference_to_draw(tmp_path):
@@ -144,6 +168,8 @@ def test_the_windows_of_acmix_are_drawn_in_a_mix(tmp_path):
 def test_the_answer_says_when_attention_averages_at_every_site():
     said = even_look("acmix", {"p3": (48.7, 49), "p4": (46.0, 49)})
     assert said.startswith("The attention of acmix averages its window and selects nothing")
-    assert "49 of 49 at p3, 46 of 49 at p4 pixels" in said
+    assert (
+        "spreads it over 49 of the 49 pixels of its window at p3, 46 of the 49 pixels of its window at p4, so" in said
+    )
     assert even_look("acmix", {"p3": (48.7, 49), "p4": (30.0, 49)}) == ""
     assert even_look("acmix", {}) == ""

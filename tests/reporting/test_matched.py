@@ -60,6 +60,17 @@ def test_confusions_stand_beside_the_placebos(study):
     assert re.search("class is baseline .*; acmix .*; placebo of acmix ", pictures(study)["confusions"].alt)
 
 
+def test_classes_without_an_object_are_in_no_mean_share(tmp_path):
+    for name in ("baseline", "acmix"):
+        write_matches(folder := write_run(tmp_path, config_of({"name": name}, 0), 0.5), 0, 1.0)
+    yaml = tmp_path / "data" / "data.yaml"
+    yaml.write_text(yaml.read_text().replace("[zero, one]", "[zero, one, two, three]"))
+    results = compare(read_study("made_up", tmp_path), 0.005)
+    (picture,) = [each for each in draw_matched(results, answer(results), 0) if each.key == "confusions"]
+    assert "baseline 1.000" in picture.alt
+    assert folder.exists()
+
+
 def test_every_picture_is_svg_and_pdf_without_type_3_fonts(study):
     for picture in pictures(study).values():
         assert picture.svg.startswith(b"<?xml")

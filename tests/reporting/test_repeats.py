@@ -35,9 +35,10 @@ def study(output_dir, again):
     [
         ([0.50, 0.51], "2 trainings of the baseline were done twice, with the same seed and the very same score"),
         ([0.50, 0.53], "differ by up to 0.0200 (standard deviation of one training 0.0100"),
+        ([0.50, None], "1 of 2 trainings of the baseline was done twice"),
         (
             [None, None],
-            "0 of 2 trainings of the baseline were done twice, so how much equal trainings differ is not known",
+            "none of the 2 repeated trainings has finished, so how much equal trainings differ is not known",
         ),
     ],
 )

@@ -1,6 +1,8 @@
 """Several studies side by side: where a variant helps, and whether any helps in all of them."""
 
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +10,7 @@ from src.report import Options, report_several
 from tests.fabricate import config_of, declare, write_run
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.key_value import read_options
+from yolo26_attention.files.record import Record
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.several import join_studies, terminal
 from yolo26_attention.reporting.study import read_study
@@ -39,7 +42,7 @@ def test_it_says_where_each_variant_helps_and_what_helps_everywhere(output_dir):
     assert each[0].startswith("acmix helps on first (+0.100")
     assert " and helps on second (+0.100" in each[0]
     assert "makes no difference larger than the margin on second" in each[1]
-    assert last == "Acmix helps on both; cbam hurts on both."
+    assert last == "acmix helps in both studies; cbam hurts in both studies."
     shown = terminal(several)
     assert "note: in one study only: only, other" in shown
     assert "note: first: mAP50-95 on the validation images, margin 0.005" in shown
@@ -48,8 +51,22 @@ def test_it_says_where_each_variant_helps_and_what_helps_everywhere(output_dir):
 def test_it_says_so_if_nothing_helps_everywhere(output_dir):
     several = join_studies([compare(read_study(name, output_dir), margin=0.2) for name in SHIFTS])
     assert several.answer[-1] == (
-        "Nothing helps on both; acmix, se and cbam make no difference larger than the margin on both."
+        "Nothing helps in both studies; acmix, se and cbam make no difference larger than the margin in both studies."
     )
+
+
+def test_notes_on_what_is_shown_come_with_it(output_dir):
+    copied, other, *_ = sorted(output_dir.glob("runs/acmix-offirst-*"))
+    record = Record.read(other)
+    shutil.copy(copied / "record.json", other / "record.json")
+    replace(Record.read(other), seed=record.seed, run_id=record.run_id).write(other)
+    for path in output_dir.glob("runs/cbam-ofsecond-*"):
+        record = Record.read(path)
+        record.config["trainer"]["batch"] = 4
+        record.write(path)
+    notes = join_studies([compare(read_study(name, output_dir)) for name in SHIFTS]).notes
+    assert any(note.startswith("second: cbam differs from baseline beside the attention also in") for note in notes)
+    assert any(note.startswith(f"first: not in the comparison (copy): {other.name}: ") for note in notes)
 
 
 def test_the_command_writes_markdown_and_a_page_with_links_to_the_studies(output_dir):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from src.report import Options, report
-from tests.fabricate import config_of, model_of, write_run, write_study
+from tests.fabricate import config_of, latency_of, model_of, write_run, write_study
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.choice import chosen_columns, rows_of
@@ -139,6 +139,27 @@ def test_exact_costs_need_no_seeds_and_a_tie_has_no_best(tmp_path):
     assert bold(found, "parameters_m") == []
     assert bold(found, "gflops") == ["cbam"]
     assert bold(found, "map50_95") == []  # one seed tells nothing apart
+
+
+@pytest.mark.parametrize(
+    ("changes", "best"),
+    [
+        pytest.param({}, ["latency_ratio", "latency_times"], id="alike"),
+        pytest.param({"backend": "onnxruntime"}, [], id="backends"),
+        pytest.param({"imgsz": 256}, [], id="sizes"),
+    ],
+)
+def test_costs_that_were_taken_in_different_ways_have_no_best(changes, best, tmp_path):
+    for name, ratio, own in (("baseline", 1.0, {}), ("acmix", 1.5, changes)):
+        for seed in range(3):
+            latency = latency_of(ratio + len(name) * seed**2 / 1000, **own)
+            model = model_of(ratio, flops_imgsz=own.get("imgsz", 128))
+            write_run(tmp_path, config_of({"name": name}, seed), 0.5 + seed / 100, latency=latency, model=model)
+    found = read(tmp_path)
+    columns = [name for name in ("latency_ratio", "latency_times") if bold(found, name) == ["baseline"]]
+    assert columns == best
+    assert bold(found, "gflops") == ([] if "imgsz" in changes else ["baseline"])
+    assert bold(found, "parameters_m") == ["baseline"]
 
 
 def test_names_of_columns_are_unique_and_the_paper_has_known_ones(results):

@@ -9,6 +9,7 @@ import pytest
 from tests.fabricate import config_of, declare, latency_of, target_of, write_run
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.latency import MachineUse
+from yolo26_attention.files.record import Record
 from yolo26_attention.files.timings import Timings
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.choice import cells, chosen_columns
@@ -116,6 +117,18 @@ def test_fastest_is_bold_only_where_no_interval_meets_its_own(study):
     for name in ("latency_ratio", "fps", "images_per_second"):
         results = study(near)
         assert not any(cell.best for cell in cells(results, every_column(results)[name]))
+
+
+def test_images_per_second_have_no_best_beside_several_stock_models(study, tmp_path):
+    def bold(results):
+        return [cell.best for cell in cells(results, every_column(results)["fps"])]
+
+    assert bold(study(ONE)) == [True, False, False]
+    for path in tmp_path.glob("runs/acmix-*"):
+        record = Record.read(path)
+        record.config["model"]["name"] = "yolo26s"
+        record.write(path)
+    assert bold(study(ONE)) == [False, False, False]
 
 
 def test_variant_that_was_not_timed_has_no_latency(study):

@@ -24,6 +24,11 @@ def test_everything_that_latency_depends_on_is_there():
     assert "tensorrt" not in found["packages"] or found["packages"]["tensorrt"]
 
 
+def test_without_git_there_is_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert environment(CPU)["git"] is None
+
+
 def test_compute_capability_of_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     assert module.compute_capability(torch.device("cuda")) == "9.0"

@@ -48,6 +48,11 @@ def test_a_paused_run_ends_as_one_that_never_stopped(planned, tmp_path):
     assert Record.read(whole.folder).metrics == record.metrics
 
 
+@pytest.mark.parametrize(("epochs", "of"), [(3, " of 3"), (None, "")])
+def test_the_option_that_was_given_is_named(epochs, of):
+    assert str(PausedError(2, epochs, 1)) == f"paused after epoch 2{of}; the same command without pause=1 continues it"
+
+
 def test_a_pause_at_the_end_is_none(planned):
     record, _ = run(planned("end", "pause=3"), "")
     assert record.status == "finished"

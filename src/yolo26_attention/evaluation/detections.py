@@ -1,4 +1,6 @@
-"""Detections of a run's best.pt on every validation image, and which were correct: RUN/matches.npz.
+"""Detections of a run's best.pt on every image of a split, and which were correct.
+
+RUN/matches.npz has those of the validation images, `RunFolder.test_detections` those of the test images.
 
 They allow mAP to be recomputed without the network: on resampled images, by object size, by class.
 """
@@ -21,7 +23,7 @@ THRESHOLDS = 10  # Ultralytics' IoU thresholds, 0.50 to 0.95
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """N detections and M objects on the validation images; boxes are x1, y1, x2, y2 in pixels of the original image.
+    """N detections and M objects on the images of a split; boxes are x1, y1, x2, y2 in pixels of the original image.
 
     Detections are in descending order of confidence, ties in Ultralytics' order.
 

@@ -3,7 +3,7 @@
 import copy
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -246,13 +246,22 @@ def export_arguments(fmt: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_export(file: Path, device: torch.device, *, half: bool = False) -> Deployed:
-    """Load an exported file in the runtime of its format, as Ultralytics does, but without TF32 on a GPU."""
-    if file.suffix != ".onnx":
+    """Load an exported file in the runtime of its format, as Ultralytics does, but compute float32 as float32."""
+    with _in_float32(file):
         return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
-    from yolo26_attention.compat.onnxruntime import sessions_without_tf32
 
-    with sessions_without_tf32():
-        return Deployed(AutoBackend(str(file), device=device, fp16=half, verbose=False), file)
+
+def _in_float32(file: Path) -> AbstractContextManager[None]:
+    """Keep a runtime from rounding inside the block: ONNX Runtime to TF32, OpenVINO to bfloat16."""
+    if file.suffix == ".onnx":
+        from yolo26_attention.compat.onnxruntime import sessions_without_tf32
+
+        return sessions_without_tf32()
+    if file.name.endswith("_openvino_model"):
+        from yolo26_attention.compat.openvino import networks_in_float32
+
+        return networks_in_float32()
+    return nullcontext()
 
 
 def _configure(deployed: AutoBackend, backend: str, precision: str, file: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import LatencyConfig
+from yolo26_attention.counts import number_of
 from yolo26_attention.detector.sites import layers_of
 from yolo26_attention.evaluation.flops import count_operators_on, count_parameters
 from yolo26_attention.latency.backends import cpu_threads
@@ -246,7 +247,7 @@ def _cells(cost: Cost, whole: Cost, sign: str = "") -> tuple[str, ...]:
 
 def layer_note(costs: LayerCosts) -> str:
     """How the layers were measured, in one paragraph."""
-    where = f"{costs.threads} CPU threads" if costs.threads else str(costs.device)
+    where = number_of(costs.threads, "CPU thread") if costs.threads else str(costs.device)
     warned = machine_warning(costs.watched.busy, costs.watched.throttled, costs.watched.use.others_cores)
     return (
         f"Deployed network at {costs.imgsz} px, batch {costs.batch}, {costs.precision}, {where}. MB: peak of PyTorch's "

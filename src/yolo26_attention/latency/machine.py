@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,13 @@ class Watched:
     busy: bool
     throttled: bool | None
     use: MachineUse
+
+
+def worse(first: Watched, second: Watched) -> Watched:
+    """What was seen over two times: disturbed if either was, with the figures of the first and the busier load."""
+    busier = second.use.others_cores > first.use.others_cores
+    use = replace(first.use, others_cores=second.use.others_cores) if busier else first.use
+    return Watched(first.busy or second.busy, second.throttled or first.throttled, use)
 
 
 class Machine:
@@ -104,7 +111,8 @@ class Machine:
         busy = cores > max(BUSY_CORES, BUSY_SHARE * len(self.cpus))
         if gpu is not None:
             busy = busy or (gpu.processes or 0) > 1
-            throttled = None if gpu.throttle_reasons is None else bool(gpu.throttle_reasons or throttled)
+            known = gpu.throttle_reasons is not None
+            throttled = bool(gpu.throttle_reasons or throttled) if known else throttled or None
         return Watched(busy, throttled, MachineUse(round(cores, 3), len(self.cpus), gpu))
 
     def _reading(self) -> tuple[float, float, float, tuple[int, ...] | None]:

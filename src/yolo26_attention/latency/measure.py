@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from yolo26_attention.files.latency import Latency, NoThroughput, PeakMemory, Ra
 from yolo26_attention.latency.backends import EXPORTED, cpu_threads, deploy
 from yolo26_attention.latency.end_to_end import EndToEnd
 from yolo26_attention.latency.implementations import implementations
-from yolo26_attention.latency.machine import Machine
+from yolo26_attention.latency.machine import Machine, worse
 from yolo26_attention.latency.memory import peak_memory
 from yolo26_attention.latency.parity import check_parity
 from yolo26_attention.latency.precision import DTYPES, measured_precision, without_tf32
@@ -182,12 +182,15 @@ class _Stage:
         ratios = [*pairs, *(pair for pair in compared if pair[0] != pair[1])]
         machine = Machine(self.device).start()
         timed = time_networks(self.networks, ratios, self.options, self.device, machine)
+        machine.start()
         throughput = {
             str(size): measure_throughput(
                 self.networks, pairs, size, budget(self.options, self.networks), self.device, machine
             )
             for size in self.options.throughput_batches
         }
+        if throughput:
+            timed = replace(timed, seen=worse(timed.seen, machine.stop()))
         peaks = None if self.backend in EXPORTED else [self._peak(ready) for ready in self.networks]
         return [
             Measurement(

@@ -36,8 +36,7 @@ def flops_text(cost: NetworkCost) -> str:
     text = "not counted" if cost.gflops is None else f"{cost.gflops:.3f}"
     if cost.flops_imgsz is not None:
         text += f" at {cost.flops_imgsz} px"
-    thop = "nothing" if cost.thop_gflops is None else f"{cost.thop_gflops:.3f}"
-    text += f" (thop counts {thop})"
+    text += " (thop fails here)" if cost.thop_gflops is None else f" (thop counts {cost.thop_gflops:.3f})"
     return f"{text}; not counted: {', '.join(cost.not_counted)}" if cost.not_counted else text
 
 
@@ -84,6 +83,6 @@ def _throughput(throughput: Throughput | NoThroughput) -> str:
 def _parity(parity: Parity) -> str:
     text = f"largest difference {parity.largest_difference:.1e}"
     if parity.map50_95 is not None:
-        text += f", mAP50-95 {parity.map50_95:.4f} for {parity.pytorch_map50_95:.4f}"
+        text += f", mAP50-95 {parity.map50_95:.4f}, in PyTorch {parity.pytorch_map50_95:.4f}"
         text += "" if parity.pytorch_map50_95 else ", which says nothing"
     return text

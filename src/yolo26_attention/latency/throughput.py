@@ -46,7 +46,14 @@ def measure_throughput(
             for ready, batch in zip(networks, prepared, strict=True)
         ]
         rounds = time_in_turn(
-            calls, [0], clock, seconds=seconds * THROUGHPUT_SHARE, max_pairs=10_000, width=0.0, pairs=pairs
+            calls,
+            [0],
+            clock,
+            seconds=seconds * THROUGHPUT_SHARE,
+            max_pairs=10_000,
+            width=0.0,
+            pairs=pairs,
+            between=machine.sample,
         )
         used = [_joules(ready.deployed, batch, clock, machine) for ready, batch in zip(networks, prepared, strict=True)]
     except torch.OutOfMemoryError:

@@ -1,5 +1,6 @@
 """The answer in two sentences: does it help, by how much, how sure, at what cost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,11 +11,14 @@ from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.cost_columns import timed_on
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_sentence, interaction_sentence
+from yolo26_attention.reporting.placebos import against_placebo
 from yolo26_attention.reporting.scored import flattered
 from yolo26_attention.reporting.signs import interval, listed, minus, signed
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics import Comparison, compare_seeds, shrunken
+from yolo26_attention.statistics import Comparison, shrunken
 from yolo26_attention.study.targets import short_names
+
+SEEN = 5e-4  # smaller differences are not seen in three digits
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,17 @@ def _of_variants(results: Results) -> Answer:
         "identical": f"{who} has the very scores of {reference.label} for {_network(reference)}",
         "undecided": f"It is undecided whether {who} helps {_network(reference)}",
     }[comparison.verdict]
-    base = _base(variant, reference)
+    own, base = _means(variant, reference, comparison)
+    # A model of unequal seeds compares at equal seeds, which is not the difference of the two means.
+    equal_seeds = "" if abs(own - base - about.mean) < SEEN else " at equal seeds"
     where = " on the test images" if results.study.scored_on == "test" else ""
     effect = (
-        f"{verdict}: {results.study.score_name}{where} is {_fraction(round(base + about.mean, 12))} instead of "
-        f"{_fraction(base)}, {signed(about.mean)} ({_sure(results, reference, comparison)})."
+        f"{verdict}: {results.study.score_name}{where} is {_fraction(own)} instead of {_fraction(base)}, "
+        f"{signed(about.mean)}{equal_seeds} ({_sure(results, reference, comparison)})."
     )
     subject = "It" if results.effects is None else variant.label
     cost = _cost(results, variant, reference, subject)
-    return Answer(about, effect, cost, tuple(_remarks(results, variant, reference, comparison)))
+    return Answer(about, effect, cost, tuple(_remarks(results, about, attention)))
 
 
 def _no_verdict(results: Results, about: Compared) -> Answer:
@@ -139,20 +145,25 @@ def _network(variant: Variant) -> str:
     return f"{config['model']['name']} on {config['data']['name']}"
 
 
-def _base(variant: Variant, reference: Variant) -> float:
-    """The reference's mean to which the difference is added: of common seeds where only these are compared."""
-    comparison = variant.comparison
-    if comparison is not None and comparison.form is None and comparison.paired.n:
-        return float(np.mean([score for seed, score in reference.scores.items() if seed in variant.scores]))
-    return reference.score
+def _means(variant: Variant, reference: Variant, comparison: Comparison) -> tuple[float, float]:
+    """The means of variant and reference over the seeds behind the comparison: common ones where only these count."""
+    own, base = comparison.behind
+    if comparison.form is None and comparison.paired.n:
+        own = base = tuple(seed for seed in own if seed in base)
+    return float(np.mean([variant.scores[s] for s in own])), float(np.mean([reference.scores[s] for s in base]))
 
 
 def _sure(results: Results, reference: Variant, comparison: Comparison) -> str:
     difference, (own, base) = comparison.difference, comparison.seeds
     seeds = number_of(own, "seed") if own == base else f"{number_of(own, 'seed')}, {base} of the baseline"
     if difference.bounds is None:
+        common = comparison.paired.n
+        if comparison.form is None and 0 < common < max(own, base):
+            seeds = f"over the {'one seed' if common == 1 else f'{common} seeds'} that both have"
         return f"{seeds}, no interval over seeds"
-    compared = sum(each.reference.label == reference.label for each in results.judged)
+    compared = sum(
+        each.reference.label == reference.label and each.comparison.form is not None for each in results.judged
+    )
     which = "both" if compared == 2 else f"all {compared}"
     together = "" if compared == 1 else f" for {which} comparisons together"
     return f"{difference.level:.0%} interval {interval(difference.bounds)}{together}, {seeds}"
@@ -173,7 +184,7 @@ def _cost(results: Results, variant: Variant, reference: Variant, subject: str =
             text += f" at {size:.0f}\u00a0px" if unit == "GFLOPs" and size is not None else ""
             alike = unit != "GFLOPs" or size == _flops_size(reference)
             if alike and reference.numbers.get(key):
-                text += f" ({minus(f'{variant.numbers[key] / reference.numbers[key] - 1:+.1%}')})"
+                text += f" ({minus(f'{variant.numbers[key] / reference.numbers[key] - 1:+.1%}')} against the baseline)"
             parts.append(text)
     if not parts:
         return "Its cost was not measured."
@@ -199,7 +210,8 @@ def latency_sure(variant: Variant) -> str:
     return ", ".join(bounds + ([f"machine {' and '.join(states)}"] if states else []))
 
 
-def _remarks(results: Results, variant: Variant, reference: Variant, comparison: Comparison) -> list[str]:
+def _remarks(results: Results, about: Compared, chosen_of: Sequence[Compared]) -> list[str]:
+    variant, reference, comparison = about.variant, about.reference, about.comparison
     remarks = list(remarks_on(variant, reference, results.margin, results.study.score_name))
     own, base = flattered(variant), flattered(reference)
     if own and base:
@@ -213,7 +225,7 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
         remarks.append(f"No verdict on what learned nothing: {', '.join(results.unlearned)}.")
     if (needed := comparison.needed) is not None and needed.seeds is not None:
         remarks.append(f"With this difference and spread, {needed} would decide.")
-    if (corrected := _corrected(results, variant)) is not None:
+    if (corrected := _corrected(chosen_of)) is not None:
         remarks.append(corrected)
     if (found := results.over_images(variant.label)) is not None:
         bounds = f" ({interval(found.bounds)})" if found.bounds is not None else ""
@@ -226,51 +238,31 @@ def _remarks(results: Results, variant: Variant, reference: Variant, comparison:
         remarks.append(
             f"For other seeds and other images together it is {interval((both.low, both.high))}; this {covers}."
         )
-    if (placebo := placebo_of(results, variant)) is not None:
-        scores = {placebo.label: placebo.scores, variant.label: variant.scores}
-        generator = np.random.default_rng(0)
-        beside = compare_seeds(
-            scores,
-            baseline=placebo.label,
-            margin=results.margin,
-            floor=results.floor,
-            level=results.level,
-            generator=generator,
-        )[variant.label]
-        if (difference := beside.difference).mean is not None:
-            bounds = f" ({interval(difference.bounds)})" if difference.bounds is not None else ""
-            remarks.append(
-                f"Against {placebo.label}, a plain convolution as large, it is "
-                f"{signed(difference.mean)}{bounds}: {beside.words}."
-            )
+    if (beside := against_placebo(results, about)) is not None:
+        remarks.append(beside)
     return remarks + [f"{note[0].upper()}{note[1:]}." for note in comparison.notes]
 
 
-def _corrected(results: Results, variant: Variant) -> str | None:
-    """The difference of the highest of several variants, without the luck of having been chosen."""
-    rivals = [c for c in results.judged if c.reference.label == variant.reference and c.comparison.form is not None]
-    errors = [c.comparison.error for c in rivals if c.comparison.error is not None]
-    if len(rivals) < 2 or rivals[0].variant.label != variant.label:
+def _corrected(chosen_of: Sequence[Compared]) -> str | None:
+    """The difference of the highest of several variants, without the luck of having been chosen.
+
+    Args:
+        chosen_of: the variants among which the answer chose, highest first.
+    """
+    errors = [each.comparison.error for each in chosen_of if each.comparison.error is not None]
+    if len(chosen_of) < 2 or len(errors) < len(chosen_of):
         return None
-    # Two differences share the baseline's part of their variances.
-    shared = [own / (own + base) for own, base in (c.comparison.seeds for c in rivals)]
-    found = shrunken([c.mean for c in rivals], errors, float(np.mean(shared)))
+    # Two differences from one baseline share its part of their variances.
+    parts = [own / (own + base) for own, base in (each.comparison.seeds for each in chosen_of)]
+    shared = np.sqrt(np.outer(parts, parts))
+    references = [each.reference.label for each in chosen_of]
+    shared *= [[one == other for other in references] for one in references]
+    np.fill_diagonal(shared, 1)
+    found = shrunken([each.mean for each in chosen_of], errors, shared)
     return (
-        f"As the highest of {len(rivals)} variants it was probably lucky, too; corrected for that choice, the "
+        f"As the highest of {len(chosen_of)} variants it was probably lucky, too; corrected for that choice, the "
         f"difference is {signed(found)}."
     )
-
-
-def placebo_of(results: Results, variant: Variant) -> Variant | None:
-    """The one placebo that stands for this attention."""
-    found = [v for v in results.variants if v.attention == f"placebo of {variant.attention}" and v.scores]
-    return found[0] if len(found) == 1 else None
-
-
-def side_by_side(results: Results, about: Compared) -> list[Variant]:
-    """The baseline, a variant, and the placebo of its attention if there is one, in this order."""
-    placebo = placebo_of(results, about.variant)
-    return [about.reference, about.variant, *([] if placebo is None else [placebo])]
 
 
 def _fraction(value: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from yolo26_attention.counts import number_of
 from yolo26_attention.files.journal import Trait
 from yolo26_attention.files.latency import NoLatency
+from yolo26_attention.files.metrics import recorded
 from yolo26_attention.files.record import Record, replaced_best
 from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.settings import flatten, settings
@@ -32,8 +33,15 @@ MACHINE = {
 }
 # Ultralytics' precision envelope ends before a recall of 1: a detector without any mistake has an AP of 0.995.
 CEILING = 0.995
+# COCO's precision is interpolated over 101 recalls, among them 1.
+CEILING_BY_SIZE = 1.0
 # A margin above this share of the baseline's score is worth a word where it decides.
 LARGE_MARGIN = 0.2
+
+
+def ceiling_of(metric: str) -> float:
+    """The score of a detector without any mistake, by one of `files.metrics.COMPARED`."""
+    return CEILING_BY_SIZE if recorded(metric)[0] == "ap_by_size" else CEILING
 
 
 def set_doubtful_runs_aside(study: Study) -> Study:
@@ -56,7 +64,7 @@ def _without_copies(runs: Iterable[StudyRun]) -> Iterator[StudyRun]:
     first: dict[str, StudyRun] = {}
     for run in runs:
         score = run.score if run.counts else None
-        if run.record is not None and score is not None and UNTRAINED < score < CEILING - 1e-3:
+        if run.record is not None and score is not None and UNTRAINED < score < ceiling_of(run.metric) - 1e-3:
             record = run.record
             numbers = f"{run.variant} {record.metrics} {record.ap_by_size} {record.ap_by_class}"
             original = first.setdefault(numbers, run)
@@ -95,9 +103,9 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
     notes = []
     if not any(v.is_baseline for v in variants):
         notes.append("the study has no baseline, so that no variant has anything to be compared with")
-    notes += _on_unlearned(variants, floor, study.score_name)
+    notes += notes_on_unlearned(variants, floor, study.score_name)
     for variant in variants:
-        notes += _on_variant(variant, floor, study.score_name)
+        notes += notes_on_variant(variant, floor, study.score_name)
     records = records_that_count(study.runs)
     environments = [record.environment for record in records]
     for key, what in MACHINE.items():
@@ -154,7 +162,7 @@ def _on_costs(records: Sequence[Record]) -> Iterator[str]:
         yield f"GFLOPs do not include {text}"
 
 
-def _on_unlearned(variants: Sequence[Variant], floor: float, metric: str) -> Iterator[str]:
+def notes_on_unlearned(variants: Sequence[Variant], floor: float, metric: str) -> Iterator[str]:
     """Which variants learned nothing, where others did; if none did, the answer says so."""
     unlearned = [variant for variant in variants if not variant.learned]
     if not unlearned or len(unlearned) == sum(bool(variant.scores) for variant in variants):
@@ -167,7 +175,8 @@ def _on_unlearned(variants: Sequence[Variant], floor: float, metric: str) -> Ite
     )
 
 
-def _on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
+def notes_on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
+    """What differs beside the attention, and which seeds are left out, equal or low."""
     if variant.confounds:
         yield (
             f"{variant.label} differs from {variant.reference} beside the attention also in "
@@ -182,7 +191,12 @@ def _on_variant(variant: Variant, floor: float, metric: str) -> Iterator[str]:
     if low and variant.learned:
         yield f"{variant.label} learned nothing with seed {', '.join(low)}, which widens its interval"
     scores = list(variant.scores.values())
-    if len(scores) > 1 and variant.learned and len(set(scores)) < len(scores) and min(scores) < CEILING - 1e-3:
+    if (
+        len(scores) > 1
+        and variant.learned
+        and len(set(scores)) < len(scores)
+        and min(scores) < ceiling_of(variant.runs[0].metric) - 1e-3
+    ):
         yield f"several seeds of {variant.label} have the very same {metric}: did the seed have an effect?"
 
 
@@ -209,13 +223,15 @@ def remarks_on(variant: Variant, reference: Variant, margin: float, metric: str)
             counted = ", ".join(f"{event} in {count}" for event, count in told.items())
             yield f"Something happened to runs of {each.label} that may have changed their numbers: {counted}."
     base = reference.score
-    if math.isfinite(base) and base + margin > CEILING:
+    most = ceiling_of(variant.runs[0].metric)
+    if math.isfinite(base) and base + margin > most:
         yield (
             f"The baseline's {metric} of {base:.3f} leaves no room for an improvement above the margin (the most is "
-            f"{CEILING:g}): this data set cannot show one."
+            f"{most:g}): this data set cannot show one."
         )
     comparison = variant.comparison
     if comparison is not None and comparison.verdict == "equivalent" and margin > LARGE_MARGIN * base:
-        yield f"The margin of {margin:g} is {margin / base:.0%} of the baseline's {metric}, which makes this easy."
+        share = f"{margin / base:.0%} of the baseline's {metric}"
+        yield f'The margin of {margin:g} is {share}: with so large a margin, "no difference" is easily shown.'
     if comparison is not None and comparison.verdict == "identical":
         yield ("The graft had no effect (a gate that stayed zero, say), or the data set does not tell networks apart.")

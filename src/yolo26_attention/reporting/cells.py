@@ -1,11 +1,11 @@
 """The cells of the comparison: numbers of a variant as text, with what they are made of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.comparison import Results, plain_numbers
-from yolo26_attention.reporting.signs import minus
+from yolo26_attention.reporting.signs import minus, signed
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate, mean_interval
 
@@ -42,15 +42,21 @@ def mean_of(results: Results, number: str, scale: float, with_sd: bool) -> Calla
         known = [scale * value for value in found if value is not None]
         if not known or len(known) < len(found):
             return Cell("")
-        estimate = mean_interval(known, results.level)
-        assert estimate.mean is not None, "there is a finite value"
-        detail = f"± {estimate.sd:.{digits}f}" if with_sd and estimate.sd is not None else ""
-        return Cell(f"{estimate.mean:.{digits}f}", estimate.mean, detail, spread_of(estimate))
+        return mean_cell(known, results.level, digits, with_sd)
 
     return fill
 
 
-def number_of(name: str, form: str, scale: float = 1) -> Callable[[Variant], Cell]:
+def mean_cell(values: Sequence[float], level: float, digits: int = 4, with_sd: bool = True) -> Cell:
+    """The mean over seeds, with its standard deviation; empty without a value."""
+    estimate = mean_interval(values, level)
+    if estimate.mean is None:
+        return Cell("")
+    detail = f"± {estimate.sd:.{digits}f}" if with_sd and estimate.sd is not None else ""
+    return Cell(minus(f"{estimate.mean:.{digits}f}"), estimate.mean, detail, spread_of(estimate))
+
+
+def plain_number(name: str, form: str, scale: float = 1) -> Callable[[Variant], Cell]:
     def fill(variant: Variant) -> Cell:
         value = variant.numbers.get(name)
         return Cell("") if value is None else Cell(format(scale * value, form).rstrip("."), scale * value)
@@ -67,9 +73,9 @@ def difference_cell(found: Estimate | None, scale: float = 1) -> Cell:
 
 def signed_cell(value: float, bounds: tuple[float, float] | None, digits: int = 4) -> Cell:
     """A difference with its interval."""
-    interval = "" if bounds is None else minus(f"[{bounds[0]:+.{digits}f}, {bounds[1]:+.{digits}f}]")
+    interval = "" if bounds is None else f"[{signed(bounds[0], digits)}, {signed(bounds[1], digits)}]"
     low, high = bounds or (None, None)
-    return Cell(minus(f"{value:+.{digits}f}"), value, interval, {"low": low, "high": high})
+    return Cell(signed(value, digits), value, interval, {"low": low, "high": high})
 
 
 def spread_of(estimate: Estimate) -> dict[str, float | None]:

@@ -6,12 +6,15 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.reporting.caveats import TIMED_IN
 from yolo26_attention.reporting.cells import Cell
 from yolo26_attention.reporting.column import Column
 from yolo26_attention.reporting.columns import ON_REQUEST, PAPER, component_columns, every_column
 from yolo26_attention.reporting.comparison import MOST_GROUPED, Results, plain_numbers
+from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import indistinguishable
 
+RATIO = "latency.ratio_to_stock"
 FIRST_TARGET = ("latency_ratio", "latency_times")
 SETS = ("default", "paper", "all")
 BOLD = "the best of a column, if it can be told apart from all others"
@@ -93,6 +96,8 @@ def _best(results: Results, column: Column) -> str | None:
     """Label of the best variant of a column; None if it cannot be told apart from another one."""
     if column.best is None:
         return None
+    if column.number.startswith(("latency.", "model.")) and not _measured_alike(results, column):
+        return None
     if results.study.targets and column.number.startswith("latency."):
         return _fastest(results, column)
     sign = 1 if column.best == "highest" else -1
@@ -114,11 +119,30 @@ def _best(results: Results, column: Column) -> str | None:
     return groups[0][0]
 
 
+def _with(results: Results, column: Column) -> list[Variant]:
+    """The variants that take part in the choice of a column's best."""
+    return [variant for variant in results.variants if variant.learned and column.number in variant.numbers]
+
+
+def _measured_alike(results: Results, column: Column) -> bool:
+    """Whether a cost was taken in one way, and at one image size where the number depends on it."""
+    ways = set()
+    for record in (record for variant in _with(results, column) for record in variant.records):
+        if column.number.startswith("latency.") and record.timed is not None:
+            ways.add(tuple(getattr(record.timed, key) for key in TIMED_IN))
+        elif column.number == "model.gflops" and record.model is not None:
+            ways.add((record.model.flops_imgsz,))
+    return len(ways) < 2
+
+
 def _fastest(results: Results, column: Column) -> str | None:
     """Label of the fastest variant of a study that was timed together; None if its interval meets another's.
 
-    The ratio to the stock model decides for images per second as well, as they were timed in the same rounds.
+    The ratio to the stock model decides for images per second as well, as they were timed in the same rounds, if all
+    have the same stock model.
     """
+    if column.number != RATIO and len({v.config["model"]["name"] for v in _with(results, column)}) > 1:
+        return None
     found = {v.label: v.ratio for v in results.variants if v.learned and column.number in v.numbers}
     known = {label: (r.low, r.high) for label, r in found.items() if r.low is not None and r.high is not None}
     if len(found) < 2 or len(known) < len(found) or column.number.startswith("latency.throughput"):

@@ -6,22 +6,20 @@ from yolo26_attention.reporting.cells import (
     Cell,
     difference_cell,
     difference_of,
+    mean_cell,
     mean_of,
-    number_of,
     over_both,
     over_images,
     p_value,
     paired,
-    spread_of,
+    plain_number,
     verdict_of,
 )
 from yolo26_attention.reporting.column import Column
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.cost_columns import cost_columns
 from yolo26_attention.reporting.scored import flattered
-from yolo26_attention.reporting.signs import minus
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics import mean_interval
 
 CHECK_MARK = "✓"
 SPREAD = ", ± standard deviation over seeds"
@@ -100,7 +98,7 @@ def _scores(results: Results) -> list[Column]:
 
 def _size_column(results: Results, size: str, meaning: str) -> Column:
     number = f"ap_by_size.{size}"
-    fill = number_of(number, ".3f")
+    fill = plain_number(number, ".3f")
     if number == results.study.score_number:
         fill, meaning = mean_of(results, number, 1, True), meaning + SPREAD
     return Column(f"ap_{size}", f"AP {size}", meaning, fill, best="highest", number=number)
@@ -112,26 +110,15 @@ def _chosen_on(results: Results) -> list[Column]:
     return [
         Column(
             "validation", "validation", f"{metric} on the validation images, where each run's best epoch was chosen",
-            _mean(results, lambda v: [run.validation for run in v.counted if run.validation is not None]),
+            lambda v: mean_cell([run.validation for run in v.counted if run.validation is not None], results.level),
         ),
         Column(
             "flattered", "flattered by",
             f"{metric} on the validation images minus that on the test images: what the choice of the epoch and easier "
             "images add, ± standard deviation over seeds; the images are the same for all variants",
-            _mean(results, flattered),
+            lambda v: mean_cell(flattered(v), results.level),
         ),
     ]  # fmt: skip
-
-
-def _mean(results: Results, values: Callable[[Variant], list[float]]) -> Callable[[Variant], Cell]:
-    def fill(variant: Variant) -> Cell:
-        estimate = mean_interval(values(variant), results.level)
-        if estimate.mean is None:
-            return Cell("")
-        detail = "" if estimate.sd is None else f"± {estimate.sd:.4f}"
-        return Cell(minus(f"{estimate.mean:.4f}"), estimate.mean, detail, spread_of(estimate))
-
-    return fill
 
 
 def _differences(results: Results) -> list[Column]:

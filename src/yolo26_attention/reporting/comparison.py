@@ -153,6 +153,12 @@ def compare(study: Study, margin: float | None = None, level: float = 0.95) -> R
     scores = {variant.label: variant.scores for variant in ranked[:MOST_GROUPED]}
     found = indistinguishable(scores, level=level) if len(scores) > 1 else []
     groups = tuple(tuple(group) for group in found if len(group) > 1)  # one by itself is no group
+    if study.plan is not None and study.plan.looks:
+        told = [*(["groups"] if groups else []), *(["effects of components"] if effects and effects.estimates else [])]
+        if told:
+            notes.append(
+                f"{listed(told)} do not allow for the declared looks: they use all seeds at the level of a single look"
+            )
     return Results(study, tuple(variants), groups, margin, level, tuple(notes), effects)
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from yolo26_attention.files.latency import Ratio
-from yolo26_attention.reporting.cells import Cell, number_of, ratio_of, timed_ratio
+from yolo26_attention.reporting.cells import Cell, plain_number, ratio_of, timed_ratio
 from yolo26_attention.reporting.column import Column
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.variant import Variant
@@ -19,27 +19,27 @@ def cost_columns(results: Results) -> list[Column]:
     return [
         *_ratios(results),
         Column(
-            "fps", "FPS", f"images per second of a forward pass{timed}", number_of("latency.fps", ",.0f"),
+            "fps", "FPS", f"images per second of a forward pass{timed}", plain_number("latency.fps", ",.0f"),
             best="highest", number="latency.fps",
         ),
         Column(
             "images_per_second", f"images/s at batch {batch}", f"images per second in batches of {batch}",
-            number_of(throughput, ",.1f"), best="highest", number=throughput,
+            plain_number(throughput, ",.1f"), best="highest", number=throughput,
         ),
-        Column("p50_ms", "p50 (ms)", f"median time of a forward pass{timed}", number_of("latency.p50_ms", ".2f")),
+        Column("p50_ms", "p50 (ms)", f"median time of a forward pass{timed}", plain_number("latency.p50_ms", ".2f")),
         Column(
             "end_to_end", "end to end", "latency ratio with pre- and postprocessing",
-            number_of("latency.end_to_end.ratio_to_stock", ".3f"),
+            plain_number("latency.end_to_end.ratio_to_stock", ".3f"),
         ),
-        Column("memory_mb", "memory (MB)", "peak of a forward pass", number_of("latency.memory.peak_mb", ",.1f")),
-        Column("parameters", "parameters", "of the fused network", number_of("model.parameters", ",.0f")),
+        Column("memory_mb", "memory (MB)", "peak of a forward pass", plain_number("latency.memory.peak_mb", ",.1f")),
+        Column("parameters", "parameters", "of the fused network", plain_number("model.parameters", ",.0f")),
         Column(
             "parameters_m", "Params (M)", "millions of parameters of the fused network",
-            number_of("model.parameters", ".2f", 1e-6), best="lowest", number="model.parameters",
+            plain_number("model.parameters", ".2f", 1e-6), best="lowest", number="model.parameters",
         ),
         Column(
             "gflops", f"GFLOPs{at}", f"of the fused network{at}",
-            number_of("model.gflops", "#.3g"), best="lowest", number="model.gflops",
+            plain_number("model.gflops", "#.3g"), best="lowest", number="model.gflops",
             latex="GFLOPs",
         ),
     ]  # fmt: skip
@@ -58,8 +58,8 @@ def _ratios(results: Results) -> list[Column]:
             best="lowest", number="latency.ratio_to_stock",
         ),
         Column(
-            "latency_times", f"Latency (×){names[0]}", f"{times}{where[0]}", number_of("latency.ratio_to_stock", ".2f"),
-            best="lowest", number="latency.ratio_to_stock",
+            "latency_times", f"Latency (×){names[0]}", f"{times}{where[0]}",
+            plain_number("latency.ratio_to_stock", ".2f"), best="lowest", number="latency.ratio_to_stock",
         ),
     ]  # fmt: skip
     for number in range(1, len(targets)):

@@ -8,7 +8,8 @@ import numpy as np
 
 from yolo26_attention.counts import number_of
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
-from yolo26_attention.reporting.study import Study
+from yolo26_attention.reporting.signs import interval
+from yolo26_attention.reporting.study import Study, StudyRun
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Comparison, anytime_interval, compare_seeds, pair_seeds
 from yolo26_attention.study.declaration import Declaration
@@ -39,7 +40,7 @@ def compare_at_looks(
         floor: scores up to here are no better than those of something that learned nothing.
         level: of the whole study.
     """
-    ended = {(run.variant, run.seed) for run in study.runs if run.status in ENDED or run.counts or run.status == "copy"}
+    ended = {(run.variant, run.seed) for run in study.runs if _has_ended(run)}
     standing = replay(scores, lambda variant, seed: (variant, seed) in ended, baseline, plan, margin)
     found = {}
     for variant in scores:
@@ -66,6 +67,11 @@ def compare_at_looks(
     return found
 
 
+def _has_ended(run: StudyRun) -> bool:
+    """Whether a run will have no other result, as the sweep judges it: by its record, whether it counts here or not."""
+    return run.status in ENDED or (run.record is not None and run.record.status in ENDED)
+
+
 def _words(standing: Standing, arm: Arm) -> str:
     text = f"look {arm.look} of {len(standing.looks)}"
     if arm.outcome == "futile":
@@ -76,6 +82,7 @@ def _words(standing: Standing, arm: Arm) -> str:
 
 
 def _too_early(comparison: Comparison, plan: Declaration) -> Comparison:
+    comparison = replace(comparison, boundary=None)  # no look is complete
     if comparison.unlearned is not None or comparison.form is None:
         return comparison
     return replace(comparison, verdict="undecided", needed=None, look=f"first look at {plan.looks[0]} seeds")
@@ -115,5 +122,5 @@ def _undeclared(known: int, variant: Variant, variants: Sequence[Variant]) -> st
     if found is None or not math.isfinite(found.low):
         bounds = "no interval that holds for seeds that were added later"
     else:
-        bounds = f"{found.low:+.4f} to {found.high:+.4f} holds however often one looked"
+        bounds = f"{interval((found.low, found.high), 4)} holds however often one looked"
     return f"{variant.label}: seeds may have been added after {known} results were known; {bounds}"

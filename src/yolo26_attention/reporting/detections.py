@@ -1,5 +1,6 @@
-"""Detections side by side with the baseline's, on the validation images where they differ most."""
+"""Detections side by side with the baseline's, on the images that score it, where they differ most."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, rendered, styled
 from yolo26_attention.reporting.variant import Variant
 
+log = logging.getLogger(__name__)
 EACH_WAY = 2
 MOST_PIXELS = 320  # of a side, so that photographs do not make the page heavy
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -36,7 +38,7 @@ def draw_detections(said: Answer) -> Picture | None:
     seed, folder, names, baseline, variant = pair
     gain = gains(baseline, variant)
     chosen = extremes(gain, EACH_WAY)
-    if not chosen:
+    if not chosen or not all_there([folder / str(baseline.images[index]) for index in chosen], "the detections"):
         return None
     with styled():
         figure, axes = new_figure(0.5 + 1.62 * len(chosen), rows=len(chosen), columns=3)
@@ -65,16 +67,24 @@ def draw_detections(said: Answer) -> Picture | None:
 
 
 def _pair(reference: Variant, variant: Variant) -> tuple[int, Path, dict[int, str], Detections, Detections] | None:
-    """The first seed of which both kept matches of the same images, and these images are there."""
+    """The first seed of which both kept matches of the same images, and whose data set is there."""
     others = {run.seed: run for run in reference.counted}
     for run in variant.counted:
         if run.seed in others:
             own, other = kept_matches(run), kept_matches(others[run.seed])
             folder, names = data_of(run)
             if own is not None and other is not None and np.array_equal(own.images, other.images):
-                if folder is not None and (folder / str(own.images[0])).is_file():
+                if folder is not None:
                     return run.seed, folder, names, other, own
     return None
+
+
+def all_there(images: Sequence[Path], what: str) -> bool:
+    """Whether all images of a picture are there; a warning says that `what` is not drawn otherwise."""
+    missing = [path for path in images if not path.is_file()]
+    if missing:
+        log.warning("%s are not drawn: missing images: %d, such as %s", what, len(missing), missing[0])
+    return not missing
 
 
 def kept_matches(run: StudyRun) -> Detections | None:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from yolo26_attention.reporting.comparison import Results
+from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.style import (
     GRID,
     INK,
@@ -152,11 +153,15 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def swept(results: Results) -> list[Picture]:
     """For each number that the study varies: mAP over it, a line for each setting of everything else."""
-    return [_swept(results, key, lines) for key, lines in swept_lines(results).items()]
+    found = swept_lines(results)
+    last = [key.split(".")[-1] for key in found]
+    return [
+        _swept(results, key, short if last.count(short) == 1 else key, lines)
+        for short, (key, lines) in zip(last, found.items(), strict=True)
+    ]
 
 
-def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Picture:
-    short = key.split(".")[-1]
+def _swept(results: Results, key: str, short: str, lines: Mapping[str, list[Variant]]) -> Picture:
     drawn = {name: _evenly(line) for name, line in list(lines.items())[:MOST_DRAWN]}
     flat = [v for v in results.variants if v.scores and (v.is_baseline or (v.is_placebo and key not in v.swept))]
     with styled():
@@ -178,7 +183,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
         values = sorted({variant.swept[key] for line in drawn.values() for variant in line})
         if len(values) <= MOST_TICKS:
             axes.set_xticks(values, [f"{value:g}" for value in values])
-        unit = " (pixels)" if short in ("kernel_att", "kernel_conv") else ""
+        unit = " (pixels)" if key.split(".")[-1] in ("kernel_att", "kernel_conv") else ""
         axes.set_xlabel(short + unit)
         axes.set_ylabel(f"{results.study.score_name} on the {results.study.images}")
         legend_above(figure, *axes.get_legend_handles_labels())
@@ -189,7 +194,7 @@ def _swept(results: Results, key: str, lines: Mapping[str, list[Variant]]) -> Pi
     there, shown = (sum(map(len, each.values())) for each in (lines, drawn))
     remark = (f" Drawn are {shown} of {there} variants." if shown < there else "") + _unlearned(results)
     return Picture(
-        f"swept_{short}",
+        f"swept_{short.replace('.', '_')}",
         f"{results.study.score_name} over {short}",
         f"Means over seeds with {results.level:.0%} t intervals; the small strokes are single seeds, bands are the "
         f"intervals of what does not vary.{remark}",
@@ -252,6 +257,6 @@ def _bar(axes: Axes, estimate: Estimate, at: float, colour: str, vertical: bool 
 
 
 def _plus_minus(estimate: Estimate) -> str:
-    if estimate.low is None:
-        return f"{estimate.mean:+.4f}"
-    return f"{estimate.mean:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
+    assert estimate.mean is not None, "what is compared has a difference"
+    text = signed(estimate.mean, 4)
+    return text if estimate.bounds is None else f"{text} ({interval(estimate.bounds, 4)})"

@@ -6,6 +6,7 @@ the sum over channels of the activation times its positive gradient toward the s
 by their maximum over detections and sites.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,20 +22,21 @@ from yolo26_attention.detector.sites import choose_sites, find_sites, layers_of
 from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.evaluation.errors import CONFIDENCE
 from yolo26_attention.files.folder import RunFolder
-from yolo26_attention.reporting.answer import side_by_side
 from yolo26_attention.reporting.comparison import Compared, Results
-from yolo26_attention.reporting.detections import data_of, extremes, gains, kept_matches, show
+from yolo26_attention.reporting.detections import all_there, data_of, extremes, gains, kept_matches, show
 from yolo26_attention.reporting.networks import load_network, network_input, visible
+from yolo26_attention.reporting.placebos import side_by_side
 from yolo26_attention.reporting.study import StudyError, StudyRun
 from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, rendered, styled
 
+log = logging.getLogger(__name__)
 AT_RANDOM = 2
 MOST_EXPLAINED = 16  # detections of an image; each needs a backward pass
 COLOURS = "inferno"
 
 
 def draw_heatmaps(results: Results, about: Compared, sites: Sequence[str]) -> list[Picture]:
-    """Heatmaps of one seed; empty without checkpoints, matches or images.
+    """Heatmaps of one seed; empty, with a warning, without checkpoints, matches or images.
 
     Args:
         results: of the study.
@@ -46,23 +48,29 @@ def draw_heatmaps(results: Results, about: Compared, sites: Sequence[str]) -> li
     """
     runs = _runs_of_a_seed(results, about)
     if len(runs) < 2:
-        return []
+        return _none("baseline and variant have no checkpoint of the same seed")
     reference, variant = list(runs.values())[:2]
     baseline, own = kept_matches(reference), kept_matches(variant)
     folder, _ = data_of(variant)
     if baseline is None or own is None or folder is None or not np.array_equal(baseline.images, own.images):
-        return []
+        return _none("the data set, or what baseline and variant found on the same images, is not there")
     chosen = _chosen(baseline, own)
+    paths = [folder / str(own.images[index]) for index, _ in chosen]
+    if not all_there(paths, "the heatmaps"):
+        return []
     networks = {label: model for label, run in runs.items() if (model := load_network(run)) is not None}
     if about.variant.label not in networks or about.reference.label not in networks:
-        return []
-    paths = [folder / str(own.images[index]) for index, _ in chosen]
-    if not all(path.is_file() for path in paths):
         return []
     assert variant.record is not None, "a run that counts has a record"
     imgsz, placement = variant.record.config["trainer"]["imgsz"], variant.record.config["placement"]["sites"]
     grafted = [site.name for site in choose_sites(placement, find_sites(networks[about.variant.label]))]
     return [_draw(networks, paths, chosen, group, imgsz, variant.seed) for group in [[s] for s in sites] or [grafted]]
+
+
+def _none(why: str) -> list[Picture]:
+    """No picture, with a warning that says why."""
+    log.warning("the heatmaps are not drawn: %s", why)
+    return []
 
 
 def _runs_of_a_seed(results: Results, about: Compared) -> dict[str, StudyRun]:
@@ -114,7 +122,7 @@ def _draw(
         f"LayerCAM of the detections with a confidence of at least {CONFIDENCE:g}, or of the best one, seed "
         f"{seed}. The images are those where one network gains most over the other, and others at random: {names}. A "
         "heatmap shows where evidence is, not whether it is right.",
-        f"Validation images with heatmaps at {where} of {', '.join(labels)} side by side.",
+        f"Images with heatmaps at {where} of {', '.join(labels)} side by side.",
         files,
     )
 

@@ -1,4 +1,4 @@
-"""Where ACmix looks: the attention of its windows on validation images, read out of a trained checkpoint."""
+"""Where ACmix looks: the attention of its windows on the images that score it, read out of a trained checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.comparison import Results
-from yolo26_attention.reporting.detections import data_of, kept_matches, show
+from yolo26_attention.reporting.detections import all_there, data_of, kept_matches, show
 from yolo26_attention.reporting.networks import load_network, network_input, visible
 from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import INK, Picture, new_figure, rendered, styled
@@ -43,7 +43,7 @@ class Look:
     Attributes:
         ratio: (H, W) weight of every pixel of the site's map relative to an even look at the window; NaN outside it.
         query: row and column of the pixel.
-        spread: over how many pixels of the window's the pixels of this image spread their attention, on average.
+        spread: over how many pixels of the window's a head of a pixel of this image spreads its attention, on average.
         window: pixels of a window.
     """
 
@@ -54,19 +54,26 @@ class Look:
 
 
 def draw_windows(results: Results, said: Answer) -> Picture | None:
-    """The windows around the smallest object of some images; None without an ACmix checkpoint, matches and images."""
+    """The windows around the smallest object of some images.
+
+    None unless there are a checkpoint with ACmix, matches and the images; a warning says which images are missing.
+    """
     run = _run(results, said)
     if run is None or run.record is None:
         return None
     kept, (folder, _) = kept_matches(run), data_of(run)
     if kept is None or folder is None or not len(kept.object_cls):
         return None
+    chosen = _chosen(kept)
+    paths = [folder / str(kept.images[index]) for index in chosen]
+    if not all_there(paths, "the windows"):
+        return None
     model = load_network(run)
     if model is None:
         return None
     looks = []
-    for index in _chosen(kept):
-        image, seen = _see(model, folder / str(kept.images[index]), run.record.config["trainer"]["imgsz"])
+    for index, path in zip(chosen, paths, strict=True):
+        image, seen = _see(model, path, run.record.config["trainer"]["imgsz"])
         centre = _centre(kept, index, image.shape[:2])
         looks.append((image, {site: look_at(*of, image.shape[:2], centre) for site, of in seen.items()}))
     sites = list(looks[0][1])[:MOST_SITES]
@@ -92,7 +99,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
     reached = {
         site: (float(np.mean([own[site].spread for _, own in looks])), looks[0][1][site].window) for site in sites
     }
-    spread = "On average a pixel spreads its attention over " + ", ".join(
+    spread = "On average each head of a pixel spreads its attention over " + ", ".join(
         f"{pixels:.0f} of {window} pixels at {site}" for site, (pixels, window) in reached.items()
     )
     return Picture(
@@ -111,13 +118,15 @@ def even_look(variant: str, reached: Mapping[str, tuple[float, int]]) -> str:
 
     Args:
         variant: label of the variant.
-        reached: site to the number of pixels over which a pixel spreads its attention, and that of its window.
+        reached: site to the number of pixels over which a head spreads its attention, and that of its window.
     """
     if not reached or any(pixels < EVEN * window for pixels, window in reached.values()):
         return ""
-    told = ", ".join(f"{pixels:.0f} of {window} at {site}" for site, (pixels, window) in reached.items())
+    told = ", ".join(
+        f"{pixels:.0f} of the {window} pixels of its window at {site}" for site, (pixels, window) in reached.items()
+    )
     return (
-        f"The attention of {variant} averages its window and selects nothing: a pixel spreads it over {told} pixels, "
+        f"The attention of {variant} averages its window and selects nothing: a pixel spreads it over {told}, "
         "so a plain mean would do the same."
     )
 
@@ -185,7 +194,8 @@ def look_at(module: ACmix, x: Tensor, size: tuple[int, int], centre: tuple[float
         centre: row and column in the image.
     """
     with torch.inference_mode():
-        weights = module.attention_weights(x.float())[0].mean(0).double()  # (window, H', W')
+        heads = module.attention_weights(x.float())[0].double()  # (heads, window, H', W')
+    weights = heads.mean(0)
     side, dilation, stride = module.kernel_att, module.dilation, module.stride
     row, column = (
         min(int(at / whole * cells), cells - 1)
@@ -201,7 +211,7 @@ def look_at(module: ACmix, x: Tensor, size: tuple[int, int], centre: tuple[float
 
     own, even = on_map(weights[:, row, column]), on_map(torch.full((side**2,), 1 / side**2, dtype=weights.dtype))
     ratio = torch.where(even > 0, own / even, torch.nan)
-    entropy = -torch.special.xlogy(weights, weights).sum(0)
+    entropy = -torch.special.xlogy(heads, heads).sum(1)  # of each head: several may share a window between them
     return Look(ratio.numpy(), (row * stride, column * stride), entropy.exp().mean().item(), side**2)
 
 

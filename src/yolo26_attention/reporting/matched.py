@@ -1,4 +1,4 @@
-"""Figures of what networks found on the validation images: precision over recall, kinds of errors, confusions."""
+"""Figures of what networks found on the images that score them: precision over recall, kinds of errors, confusions."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.evaluation.errors import CONFIDENCE, KINDS, confusion, count_errors
-from yolo26_attention.reporting.answer import Answer, side_by_side
+from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import data_of, kept_matches
 from yolo26_attention.reporting.figures import drawn_variants, look_of
 from yolo26_attention.reporting.over_images import groups_of
+from yolo26_attention.reporting.placebos import side_by_side
 from yolo26_attention.reporting.style import INK, Picture, folded, legend_above, new_figure, rendered, styled
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import (
@@ -188,7 +189,11 @@ def confusions(variants: Sequence[Variant], kept: dict[str, list[Detections]]) -
         bar = figure.colorbar(image, ax=panels, shrink=0.7, aspect=30, pad=0.02)
         bar.set_label("share of the row", color=INK)
         files = rendered(figure)
-    right = {label: np.mean(np.diag(share)[:classes]) for label, share in shares.items()}
+    seen = [share.sum(axis=1)[:classes] > 0 for share in shares.values()]  # classes with an object
+    right = {
+        label: np.mean(np.diag(share)[:classes][there]) if there.any() else 0.0
+        for (label, share), there in zip(shares.items(), seen, strict=True)
+    }
     return Picture(
         "confusions",
         "Confusion matrices",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from yolo26_attention.counts import number_of
 from yolo26_attention.reporting.study import Study, StudyRun
 from yolo26_attention.study.runs import repeats_another
 
@@ -38,12 +39,12 @@ def _note(runs: Sequence[StudyRun], again: Sequence[StudyRun]) -> str:
     first = {tuple(run.overrides): run.score for run in runs}
     pairs = [(first.get(tuple(o for o in run.overrides if not o.startswith("repeat="))), run.score) for run in again]
     differences = [abs(one - other) for one, other in pairs if one is not None and other is not None]
-    count = str(len(differences)) if len(differences) == len(again) else f"{len(differences)} of {len(again)}"
-    told = (
-        f"{count} training{'' if count == '1' else 's'} of the baseline {'was' if count == '1' else 'were'} done twice"
-    )
     if not differences:
-        return f"{told}, so how much equal trainings differ is not known"
+        none = f"none of the {len(again)} repeated trainings has" if len(again) > 1 else "the repeated training has not"
+        return f"{none} finished, so how much equal trainings differ is not known"
+    known = len(differences)
+    count = number_of(known, "training") if known == len(again) else f"{known} of {len(again)} trainings"
+    told = f"{count} of the baseline {'was' if known == 1 else 'were'} done twice"
     if not any(differences):
         return f"{told}, with the same seed and the very same score: all spread between runs comes from the seed"
     spread = math.sqrt(sum(each**2 for each in differences) / (2 * len(differences)))

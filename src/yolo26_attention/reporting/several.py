@@ -1,12 +1,14 @@
 """Several studies in one table: where each variant helps, and whether any helps in all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from yolo26_attention.reporting.caveats import notes_on_unlearned, notes_on_variant
 from yolo26_attention.reporting.cells import Cell, difference_cell, verdict_of
 from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.escapes import in_markdown
+from yolo26_attention.reporting.left_out import left_out
 from yolo26_attention.reporting.page import template
 from yolo26_attention.reporting.signs import interval, listed, signed
 from yolo26_attention.text_tables import aligned, markdown_table
@@ -76,16 +78,15 @@ class Several:
         return [*map(_sentence, self.rows), self._agreement()]
 
     def _agreement(self) -> str:
-        everywhere = "on both" if len(self.studies) == 2 else f"in all {len(self.studies)} studies"
+        everywhere = "in both studies" if len(self.studies) == 2 else f"in all {len(self.studies)} studies"
         told = []
         for verdict in ("better", "worse", "equivalent"):
             agreed = [row.label for row in self.rows if set(row.verdicts()) == {verdict}]
             if agreed:
                 told.append(f"{listed(agreed)} {(VERBS if len(agreed) == 1 else VERBS_OF_MANY)[verdict]} {everywhere}")
         if not any(set(row.verdicts()) == {"better"} for row in self.rows):
-            told.insert(0, f"nothing helps {everywhere}")
-        text = "; ".join(told)
-        return f"{text[0].upper()}{text[1:]}."
+            told.insert(0, f"Nothing helps {everywhere}")
+        return f"{'; '.join(told)}."
 
 
 def join_studies(studies: Sequence[Results]) -> Several:
@@ -116,9 +117,24 @@ def _notes(
         names = {each.variant.attention for each in row.found.values() if each is not None}
         if len(names) > 1:
             notes.append(f"{row.label} is not the same attention in all studies: {', '.join(sorted(names))}")
+    for results, each in zip(studies, known, strict=True):
+        notes += [f"{results.study.name}: {note}" for note in _of_one(results, [each.get(row.label) for row in rows])]
     if alone := [label for label in labels if sum(label in each for each in known) == 1]:
         notes.append(f"in one study only: {', '.join(alone)}")
     return notes
+
+
+def _of_one(results: Results, shown: Sequence[Compared | None]) -> Iterator[str]:
+    """The notes of a study on what is shown of it: the variants, their baselines, and runs that are left out."""
+    study = results.study
+    found = [variant for each in shown if each is not None for variant in (each.reference, each.variant)]
+    variants = list({variant.label: variant for variant in found}.values())
+    yield from notes_on_unlearned(variants, results.floor, study.score_name)
+    for variant in variants:
+        yield from notes_on_variant(variant, results.floor, study.score_name)
+    labels = {variant.label for variant in variants}
+    for line in left_out([run for run in study.runs if run.variant in labels]):
+        yield f"not in the comparison ({line.status}): {line.what}: {line.problem}"
 
 
 def _sentence(row: Row) -> str:

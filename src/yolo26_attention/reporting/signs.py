@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 
-def interval(bounds: tuple[float, float]) -> str:
+def interval(bounds: tuple[float, float], digits: int = 3) -> str:
     """Low to high, signed."""
     low, high = bounds
-    return f"{signed(low)} to {signed(high)}"
+    return f"{signed(low, digits)} to {signed(high, digits)}"
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int = 3) -> str:
     """A difference with its sign."""
-    return minus(f"{value:+.3f}")
+    return minus(f"{value:+.{digits}f}")
 
 
 def minus(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from yolo26_attention.counts import number_of
@@ -23,8 +23,6 @@ from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Estimate
 from yolo26_attention.study.targets import described
 from yolo26_attention.text_tables import aligned, markdown_table
-
-RULES = {"left": "---", "center": ":---:", "right": "---:"}
 
 
 def terminal(results: Results, answer: Answer, written: Sequence[str], choice: str = "default") -> str:
@@ -65,9 +63,10 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
         *(f"- {in_markdown(remark)}" for remark in answer.remarks),
     ]
     lines += ["", "## Comparison", ""]
-    lines.append(_markdown_row([in_markdown(column.header) for column in chosen]))
-    lines.append(_markdown_row([RULES[column.align] for column in chosen]))
-    lines += [_markdown_row([_markdown_cell(cell) for cell in row]) for row in rows_of(results, chosen)]
+    rows = [[in_markdown(column.header) for column in chosen]]
+    rows += [[_markdown_cell(cell) for cell in row] for row in rows_of(results, chosen)]
+    right, center = ([at for at, each in enumerate(chosen) if each.align == side] for side in ("right", "center"))
+    lines += markdown_table(rows, right, center)
     lines += ["", *(f"- {column.header}: {column.meaning}" for column in chosen)]
     lines += [f"- bold: {BOLD}"]
     if results.groups:
@@ -95,10 +94,6 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
     lines += ["", "## Runs", "", *markdown_table(rows, right=(2, 4))]
     lines += ["", "## Notes", "", *(f"- {in_markdown(note)}" for note in results.notes)] if results.notes else []
     return "\n".join(lines) + "\n"
-
-
-def _markdown_row(texts: Iterable[str]) -> str:
-    return "| " + " | ".join(texts) + " |"
 
 
 def _markdown_cell(cell: Cell) -> str:

@@ -48,8 +48,9 @@ class DiskFullError(RuntimeError):
 class PausedError(RuntimeError):
     """The run ended after the number of epochs that `pause` asked for; the same command continues it."""
 
-    def __init__(self, done: int, epochs: int) -> None:
-        super().__init__(f"paused after epoch {done} of {epochs}; the same command without pause={done} continues it")
+    def __init__(self, done: int, epochs: int | None, pause: int) -> None:
+        of = "" if epochs is None else f" of {epochs}"
+        super().__init__(f"paused after epoch {done}{of}; the same command without pause={pause} continues it")
 
 
 def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -> None:
@@ -172,7 +173,7 @@ def _pause(after: int | None, trainer: GraftTrainer) -> None:
     """
     done = trainer.epoch + 1
     if after is not None and done >= after and done < trainer.epochs and not trainer.stop:
-        raise PausedError(done, trainer.epochs)
+        raise PausedError(done, trainer.epochs, after)
 
 
 def _measure(plan: Plan, record: Record) -> None:

@@ -33,18 +33,11 @@ CPUINFO = Path("/proc/cpuinfo")
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Collect versions, git commit and hardware as plain values; None for what is missing or unknown."""
-    root = Path(__file__).parents[3]
-    git = subprocess.run(
-        ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     cuda = torch.cuda.is_available()
     return {
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
-        "git": git.stdout.strip() or None,
+        "git": git_commit(),
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -56,6 +49,16 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cudnn": torch.backends.cudnn.version() if cuda else None,
         "driver": driver_version() if cuda else None,
     }
+
+
+def git_commit() -> str | None:
+    """Commit of this program, with -dirty for changes; None outside a repository, and without git."""
+    command = ["git", "-C", str(Path(__file__).parents[3]), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() or None
 
 
 def device_name(device: torch.device) -> str:

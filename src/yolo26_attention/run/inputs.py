@@ -82,9 +82,9 @@ def _data_now(plan: Plan) -> Dataset:
 
 def _changed(plan: Plan, what: str) -> str:
     return (
-        f"data={plan.dataset.yaml} {what} while this run trained on it, so the result is that of no data set and is "
-        f"not recorded as finished; the same command trains on the files as they are now, or put them back and use "
-        "retry=true to train this run from the start"
+        f"data={plan.dataset.yaml} {what} while this run trained on it, so the result belongs to neither version of "
+        "the data set and is not recorded as finished; the same command trains on the files as they are now, or put "
+        "them back and use retry=true to train this run from the start"
     )
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,8 @@ def load_finished(record: Record, folder: Path, trust: Trust, device: torch.devi
     try:
         with known_classes_only("best.pt", best, trust):
             trained = load_best(best, device)
+    except (ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(str(error)) from error
     except Exception as error:  # an untrusted file may raise anything
         raise CheckpointError(_text(error)) from error
     if "best" not in record.checkpoints and (problem := other_network(record, best, trained, fused(trained))):

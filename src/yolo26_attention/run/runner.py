@@ -82,7 +82,9 @@ def run(plan: Plan, config_yaml: str, tags: Sequence[str] = ()) -> tuple[Record,
             raise RunSkippedError(str(error)) from error
         done = max((each.epoch for each in epochs(read_journal(files.journal))), default=0)
         if plan.config.pause is not None and plan.config.pause <= done and files.state.exists():
-            raise PausedError(done, plan.config.trainer.epochs)
+            trainer = plan.config.trainer
+            budgeted = trainer.steps is not None or trainer.time is not None  # how many epochs that is, is not known
+            raise PausedError(done, None if budgeted else trainer.epochs, plan.config.pause)
         write_atomically(files.config, config_yaml)
         write_atomically(files.resolved, yaml.safe_dump(plan.config.plain(), sort_keys=False, allow_unicode=True))
         tracking_id = None if previous is None else previous.tracking_id

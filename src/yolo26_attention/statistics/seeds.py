@@ -33,7 +33,7 @@ class Comparison:
         difference: by the model of all runs (`blocks`), with its simultaneous interval; `n` is the variant's number of
             seeds, `sd` the standard deviation of a run. Without bounds where no error can be estimated.
         paired: difference over the seeds that both have, with the paired t interval of this comparison alone.
-        seeds: finite scores of the variant and of the baseline.
+        behind: seeds of the finite scores of the variant, and of the baseline.
         margin: the largest difference that does not matter.
         verdict: verdict from the interval of `difference`.
         p: adjusted for all comparisons of the model; below 1 - level exactly where the interval excludes zero.
@@ -46,11 +46,12 @@ class Comparison:
         reason: why that form.
         unlearned: whose scores lie at the floor; there is no test then.
         look: the declared look behind it, in words; empty without one.
+        boundary: nominal level of that look; None without one.
     """
 
     difference: Estimate
     paired: Estimate
-    seeds: tuple[int, int]
+    behind: tuple[tuple[int, ...], tuple[int, ...]]
     margin: float
     verdict: Verdict
     p: float | None
@@ -63,6 +64,13 @@ class Comparison:
     reason: str = ""
     unlearned: Unlearned | None = None
     look: str = ""
+    boundary: float | None = None
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Numbers of finite scores of the variant and of the baseline."""
+        own, base = self.behind
+        return len(own), len(base)
 
     @property
     def words(self) -> str:
@@ -158,7 +166,7 @@ def compare_seeds(
         comparisons[name] = Comparison(
             difference=difference,
             paired=mean_interval(values, level),
-            seeds=(len(_finite(scores[name])), len(_finite(scores[baseline]))),
+            behind=(_seeds(scores[name]), _seeds(scores[baseline])),
             margin=margin,
             verdict=verdict,
             p=None if model is None else model.p,
@@ -170,6 +178,7 @@ def compare_seeds(
             form=None if model is None else model.form,
             reason="" if model is None else model.reason,
             unlearned=unlearned[name],
+            boundary=boundary,
         )
     return comparisons
 
@@ -259,6 +268,10 @@ def _estimate(
 
 def _finite(scores: Mapping[int, float]) -> list[float]:
     return [score for score in scores.values() if math.isfinite(score)]
+
+
+def _seeds(scores: Mapping[int, float]) -> tuple[int, ...]:
+    return tuple(seed for seed, score in scores.items() if math.isfinite(score))
 
 
 def at_floor(scores: Iterable[float], floor: float) -> bool:
