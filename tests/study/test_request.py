@@ -84,9 +84,7 @@ def test_latency_options_that_all_runs_share_are_those_of_the_study():
         pytest.param(["heads", "timing=true", "trainer=full"], r"trainer=full has no effect", id="timing_trains"),
         pytest.param(["heads", "timing=true", "seeds=0"], r"seeds=0 has no effect", id="timing_seeds"),
         pytest.param(["heads", "timing=true", "pilot=2"], r"pilot=2 has no effect", id="timing_pilot"),
-        pytest.param(
-            ["heads", "timing=true", "retry=true"], r"retry=true has no effect", id="timing_retry"
-        ),
+        pytest.param(["heads", "timing=true", "retry=true"], r"retry=true has no effect", id="timing_retry"),
         pytest.param(["heads", "plan=true", "pilot=2"], r"pilot=2 has no effect with plan=true", id="plan_pilot"),
         pytest.param(["heads", "plan=true", "retry=true"], r"retry=true has no effect with plan", id="plan_retry"),
         pytest.param(["heads", "status=true", "pilot=2"], r"pilot=2 has no effect with status", id="status_pilot"),
