@@ -107,7 +107,7 @@ def test_a_list_is_one_value_of_a_component(tmp_path):
         pytest.param({"components": {"baseline": {"model": "x"}}}, r"another name than baseline", id="baseline"),
         pytest.param({"components": {"a": {}}}, r"component a holds no options", id="empty"),
         pytest.param(
-            {"components": {"a": {"seed": 1}}}, r"seed: seed, study and output_dir cannot be set per variant", id="seed"
+            {"components": {"a": {"seed": 1}}}, r"seed: seed, study and output_dir cannot be", id="seed"
         ),
         pytest.param({"design": "half"}, r"design=half: full, each_alone, leave_one_out", id="design"),
         pytest.param({"design": [["acmix", "nobody"]]}, r"design names nobody", id="unknown"),
