@@ -154,7 +154,7 @@ def test_values_as_hydra_reads_them(value, text):
             id="baselines",
         ),
         pytest.param(
-            {"variants": {"baseline": {"attention": "baseline"}, "a": {"seed": 1}}}, r"seeds has a place", id="seed"
+            {"variants": {"baseline": {"attention": "baseline"}, "a": {"seed": 1}}}, r"seeds go into", id="seed"
         ),
         pytest.param(
             {"variants": {"baseline": {"attention": "baseline"}, "a": {"model": []}}}, r"sweeps over nothing", id="none"
