@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from ultralytics.data import dataset
 from ultralytics.data.base import BaseDataset
 from ultralytics.nn import tasks
 from ultralytics.nn.tasks import DetectionModel, torch_safe_load
-from ultralytics.utils import LOGGER, checks, downloads, torch_utils
+from ultralytics.utils import LOGGER, checks, downloads, nms, torch_utils
 
 from yolo26_attention.compat.ultralytics import (
     amp_check_at_hand,
@@ -21,6 +22,7 @@ from yolo26_attention.compat.ultralytics import (
     replace_label_cache,
     restricted_loading,
     without_flops_line,
+    without_nms_time_limit,
 )
 from yolo26_attention.detector.grafted import grafted_attention
 from yolo26_attention.detector.grafting import graft
@@ -39,6 +41,20 @@ def test_a_network_is_described_without_its_flops(monkeypatch):
         model.info()
     model.info()
     assert ["GFLOPs" in line for line in lines if "parameters" in line] == [True, False, True]
+
+
+def crowded(images):
+    """Raw predictions (images, 4 + 1, 2) with one sure box per image."""
+    boxes = torch.tensor([[50.0, 150], [50, 150], [20, 20], [20, 20], [0.9, 0]])
+    return boxes.repeat(images, 1, 1)
+
+
+def test_a_slow_suppression_leaves_no_image_without_detections(monkeypatch):
+    times = count(step=100)
+    monkeypatch.setattr(nms, "time", SimpleNamespace(time=lambda: next(times)))
+    assert [len(found) for found in nms.non_max_suppression(crowded(3))] == [1, 0, 0]
+    with without_nms_time_limit():
+        assert [len(found) for found in nms.non_max_suppression(crowded(3))] == [1, 1, 1]
 
 
 class Overflowing(nn.Module):

@@ -55,6 +55,18 @@ def test_a_word_is_answered_by_commands_with_hydra(word):
         check_command_line(["attention=se", word])
 
 
+@pytest.mark.parametrize("flag", [["-cd", "{}"], ["--config-dir", "{}"], ["--config-dir={}"]])
+def test_a_tab_in_a_yaml_of_the_users_folder_is_named(flag, tmp_path):
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "mine.yaml").write_text("epochs:\n\t3\n")
+    with pytest.raises(ConfigError, match=r"mine.yaml is not valid YAML: line 2 has a tab; indent with spaces"):
+        check_command_line([part.format(tmp_path) for part in flag])
+
+
+def test_a_folder_may_have_the_name_of_a_word():
+    check_command_line(["-cd", "train", "--config-name", "list", "-cd", "a=b=c"])
+
+
 @pytest.mark.parametrize("word", ["help", "list", "train"])
 @pytest.mark.parametrize("schema", [runs.Options, report.Options, dashboard.Options])
 def test_a_word_is_answered_by_commands_without_hydra(word, schema):

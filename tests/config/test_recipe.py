@@ -10,7 +10,7 @@ from yolo26_attention.config.recipe import recipe_for
 from yolo26_attention.study.definition import with_recipe
 
 
-@pytest.mark.parametrize("given", ["data.yaml=my/data.yaml", "data=coco", "data=coco,voc"])
+@pytest.mark.parametrize("given", ["data.yaml=my/data.yaml", "data=coco", "data=coco,voc", "data=choice(coco,bccd)"])
 def test_other_data_choose_the_full_recipe(given):
     assert recipe_for([given, "attention=se"]) == ["trainer=full"]
 
@@ -21,6 +21,8 @@ def test_other_data_choose_the_full_recipe(given):
         [],
         ["data=digits"],
         ["data=digits,coco"],
+        ["data=choice(digits,bccd)"],
+        ["data=shuffle(bccd, digits)"],
         ["data.yaml=null"],
         ["data=coco", "trainer=debug"],
         ["data=coco", "point=size/se"],

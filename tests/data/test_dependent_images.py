@@ -38,6 +38,32 @@ def test_a_line_without_a_group_is_refused(tmp_path):
         check_groups(str(file))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"a.jpg one\nb.jpg two\na.jpg two\n", "line 3 lists a.jpg again; give each image one", id="twice"),
+        pytest.param("é.jpg one\n".encode("latin-1"), "is not text in UTF-8; save it as such", id="latin-1"),
+        pytest.param(b"", "lists no image; write a line IMAGE GROUP for each", id="empty"),
+        pytest.param(b" \n\n", "lists no image", id="blank"),
+    ],
+)
+def test_a_file_that_forms_no_groups_is_refused(content, message, tmp_path):
+    file = tmp_path / "groups.txt"
+    file.write_bytes(content)
+    with pytest.raises(GroupsError, match=re.escape(f"data.groups={file}") + f".*{message}"):
+        check_groups(str(file))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_image(tmp_path):
+    file = tmp_path / "groups.txt"
+    file.write_bytes("a.jpg one\nb.jpg two\n".encode("utf-8-sig"))
+    assert group_labels(["a.jpg", "b.jpg"], str(file)).tolist() == ["one", "two"]
+
+
+def test_a_long_expression_is_no_file():
+    check_groups("(" + "x" * 300 + ")")
+
+
 def test_an_image_without_a_group_is_named():
     with pytest.raises(GroupsError, match=r"says nothing about the image b\.jpg; every image needs a group"):
         group_labels(["a_1.jpg", "b.jpg"], r"(\w+)_\d+")

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from yolo26_attention.data.datasets import DatasetInvalidError, resolve_dataset
+from yolo26_attention.data.datasets import resolve_dataset
 from yolo26_attention.data.digits import build_digits, fingerprint, is_digits
 
 SIZES = {"train_images": 4, "val_images": 3, "imgsz": 64}
@@ -61,9 +61,26 @@ def _one_of_train(folder):
     shutil.copyfile(folder / "images/train/00000.bmp", folder / "images/test/00000.bmp")
 
 
+def _damaged(folder):
+    next((folder / "labels" / "test").glob("*.txt")).write_text("0 0.5 0.5 2.0 0.2\n")
+
+
+def _without_objects(folder):
+    for label in (folder / "labels" / "test").glob("*.txt"):
+        label.write_text("")
+
+
+def _listed_badly(folder):
+    (folder / "test.txt").write_text("no image\n")
+    (folder / "data.yaml").write_text((folder / "data.yaml").read_text().replace("test: images/test", "test: test.txt"))
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
+        pytest.param(_damaged, "test has unusable files", id="damaged"),
+        pytest.param(_without_objects, "no label of test has an object", id="without-objects"),
+        pytest.param(_listed_badly, "test.txt, line 1 would be skipped", id="list"),
         pytest.param(_unlabelled, "no image of test: has a label", id="unlabelled"),
         pytest.param(_gone, "which does not exist", id="gone"),
         pytest.param(_empty, "has no images", id="empty"),
@@ -79,12 +96,6 @@ def test_a_test_split_that_shows_nothing_is_named_and_not_used(change, problem, 
     assert any(note.startswith("data: the test split is not scored: ") and problem in note for note in found.notes)
 
 
-def test_a_damaged_label_of_the_test_split_is_refused(made):
-    next((made.parent / "labels" / "test").glob("*.txt")).write_text("0 0.5 0.5 2.0 0.2\n")
-    with pytest.raises(DatasetInvalidError, match="test has unusable files"):
-        resolve_dataset(made)
-
-
 def test_digits_with_test_images_train_on_the_same_images(tmp_path):
     without = build_digits(tmp_path, **SIZES)
     few, many = (build_digits(tmp_path, test_images=count, **SIZES) for count in (2, 5))
@@ -95,6 +106,17 @@ def test_digits_with_test_images_train_on_the_same_images(tmp_path):
     assert is_digits(many.parent)
     (many.parent / "images" / "test" / "00000.bmp").write_bytes(b"")
     assert not is_digits(many.parent)
+
+
+def test_a_yaml_beside_the_digits_that_names_other_images_is_another_data_set(tmp_path):
+    yaml = build_digits(tmp_path, **SIZES)
+    digits = resolve_dataset(yaml)
+    same, other = (yaml.with_name(f"{name}.yaml") for name in ("same", "other"))
+    same.write_text(yaml.read_text())
+    other.write_text(yaml.read_text().replace("train: images/train", "train: images/val"))
+    assert resolve_dataset(same).identity == digits.identity
+    assert resolve_dataset(other).identity != digits.identity
+    assert resolve_dataset(other).sizes_identity != digits.sizes_identity
 
 
 def test_the_folder_of_digits_without_test_images_is_as_ever(tmp_path):

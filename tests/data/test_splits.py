@@ -13,7 +13,7 @@ from ultralytics.utils import LOGGER
 
 from tests.data.conftest import add_image
 from yolo26_attention.data.datasets import DatasetInvalidError, DatasetMissingError, resolve_dataset
-from yolo26_attention.data.splits import read_image, split_images
+from yolo26_attention.data.splits import has_polygons, read_image, split_images
 
 
 def trained(yaml, split="train", **settings):
@@ -142,6 +142,24 @@ def test_a_fraction_counts_the_images_that_ultralytics_takes(pets, yaml_of):
     assert resolve_dataset(yaml, fraction=0.4).splits["train"].images == 3
     assert resolve_dataset(yaml, fraction=4).splits["train"].images == len(trained(yaml, fraction=4)) == 4
     assert resolve_dataset(yaml, fraction=0.4).splits["val"].images == 2
+
+
+def test_a_hard_link_is_an_image_of_its_own(pets, yaml_of):
+    os.link(pets / "images/train/a.png", pets / "images/train/c.png")
+    os.link(pets / "labels/train/a.txt", pets / "labels/train/c.txt")
+    assert resolve_dataset(yaml_of()).splits["train"].repeated == 0
+    (pets / "images/train/d.png").symlink_to(pets / "images/train/a.png")
+    (pets / "labels/train/d.txt").symlink_to(pets / "labels/train/a.txt")
+    assert resolve_dataset(yaml_of()).splits["train"].repeated == 1
+
+
+def test_a_fraction_of_1_keeps_all_images_whatever_its_type(pets, yaml_of):
+    yaml = yaml_of()
+    label = max(path for path in (pets / "labels/train").iterdir())
+    label.write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    assert listed(yaml, fraction=1) == trained(yaml, fraction=1) == listed(yaml)
+    assert has_polygons(yaml, 1)
+    assert not has_polygons(yaml, 0.01)
 
 
 def test_the_first_images_of_a_fraction_must_have_an_object(pets, yaml_of):

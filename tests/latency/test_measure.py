@@ -1,6 +1,7 @@
 """The whole measurement, on real networks and in a fraction of a second."""
 
 import copy
+import sys
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -167,6 +168,13 @@ def test_end_to_end_finds_what_ultralytics_predictor_finds(stock, images):
     assert found.orig_shape == (48, 80)
     assert len(found.boxes) > 0
     assert found.boxes.xyxy[:, 2].max() <= 80
+
+
+def test_suppression_is_timed_as_ultralytics_predictor_does_it(stock, images, monkeypatch):
+    network = deploy(copy.deepcopy(stock), "eager", "fp32", CPU, imgsz=64, batch=1, folder=None).network
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    EndToEnd(network, 64, CPU)
+    assert "torchvision" in sys.modules
 
 
 def test_images_are_those_of_the_validation_split(tmp_path):

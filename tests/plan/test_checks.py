@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.config.run_config import OwnPlaceboConfig
 from yolo26_attention.config.schema import PlaceboConfig, PlacementConfig
 from yolo26_attention.detector.grafting import graft
@@ -156,6 +157,22 @@ def test_a_last_batch_of_one_image_where_the_stock_network_takes_none(tiny):
 def test_a_last_batch_of_one_image_names_the_fraction_that_makes_it(tiny, fraction, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         check(tiny("attention=baseline", "trainer.imgsz=32", f"trainer.fraction={fraction}"))
+
+
+def test_every_validation_image_has_a_group(tiny, tmp_path):
+    file = tmp_path / "groups.txt"
+    names = [f"images/val/{number:05d}.bmp" for number in range(8)]
+    file.write_text("".join(f"{name} {number % 3}\n" for number, name in enumerate(names)))
+    check(tiny("attention=baseline", f"data.groups={file}"))
+    check(tiny("attention=baseline", f"data.groups={as_override('(.*)')}"))
+    with pytest.raises(ConfigError, match=r"says nothing about the image images/test/00000.bmp"):
+        check(tiny("attention=baseline", f"data.groups={file}", "data.test_images=4"))
+    file.write_text("my photo.bmp\n")
+    message = rf"^data.groups={file} says nothing about the image {names[0]}; every image needs a group, named as in "
+    with pytest.raises(ConfigError, match=message):
+        check(tiny("attention=baseline", f"data.groups={file}"))
+    with pytest.raises(ConfigError, match=r"says nothing about the image images/val/00000.bmp"):
+        check(tiny("attention=baseline", f"data.groups={as_override('train/(.*)')}"))
 
 
 @pytest.mark.parametrize("key", ["placement.sites", "objectives", "tracking.tags", "latency.throughput_batches"])

@@ -194,10 +194,20 @@ def test_options_of_a_placebo_at_their_defaults_are_none(recorded):
     assert named(spelt_out) == named(config)
 
 
-def test_one_image_is_not_all_images(recorded):
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [("fraction=1", "fraction=1.0"), ("amp=fp32", "amp=false"), ("amp=FP32", "amp=false")],
+)
+def test_two_notations_of_one_training_are_one_run(recorded, one, another):
+    first, second = (recorded("attention=acmix", "placement=p3", f"trainer.{given}") for given in (one, another))
+    assert json.dumps(first) == json.dumps(second)
+    assert named(first) == named(second)
+
+
+def test_a_record_with_a_fraction_of_1_is_of_a_run_on_all_images(recorded):
     config = recorded("attention=acmix", "placement=p3")
     one, everything = (with_value(config, "trainer.fraction", lambda _, value=value: value) for value in (1, 1.0))
-    assert named(one) != named(everything)
+    assert named(one) == named(everything)
 
 
 def test_a_new_option_at_its_default_changes_nothing(recorded, monkeypatch):

@@ -37,7 +37,9 @@ def test_best_is_scored_on_the_test_images(plan, record, tmp_path):
     kept = Record.read(plan.folder)
     assert kept.test == record.test
     assert (kept.test.images, kept.test.identity) == (6, plan.dataset.held_out.identity)
-    again = validate(plan.folder / "train/weights/best.pt", plan.arguments, tmp_path / "matches.npz", "test")
+    again = validate(
+        plan.folder / "train/weights/best.pt", plan.arguments, record.training, tmp_path / "matches.npz", "test"
+    )
     assert kept.test.metrics["recall"] == again["metrics/recall(B)"]
     assert (tmp_path / "matches.npz").read_bytes() == (plan.folder / "matches_test.npz").read_bytes()
     assert kept.data["val"]["images"] == 8

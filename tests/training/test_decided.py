@@ -43,6 +43,7 @@ def test_what_is_decided_is_recorded(tiny, tmp_path):
     assert record.training == {
         "images": 16,
         "val_images": 8,
+        "val_batch": 8,
         "batch": 4,
         "batches": 4,
         "last_batch_dropped": False,

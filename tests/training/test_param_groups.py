@@ -7,7 +7,7 @@ from yolo26_attention.config.schema import GraftOptimizerConfig
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.files.journal import read_journal
 from yolo26_attention.plan.checks import check
-from yolo26_attention.training.param_groups import regroup
+from yolo26_attention.training.param_groups import regroup, set_own_decay
 from yolo26_attention.training.trainer import GraftTrainer
 
 
@@ -78,6 +78,16 @@ def test_weight_decay(groups):
     assert any(group["weight_decay"] > 0 for group in recorded)
 
 
+@pytest.mark.parametrize("batch", ["trainer.batch=4", "trainer.batch=3"])
+def test_the_stock_weight_decay_given_explicitly_changes_nothing(batch, groups, tmp_path):
+    stock, _, trained = groups(batch, "trainer.nbs=10")
+    (tmp_path / "journal.jsonl").unlink()
+    given, _, again = groups(batch, "trainer.nbs=10", "optimizer.attention.weight_decay=0.0005")
+    for name in ("p3.conv1.weight", "p3.rate1", "p3.conv1.bias"):
+        assert holding(given, name)["weight_decay"] == holding(stock, name)["weight_decay"]
+    assert all(torch.equal(again[name], trained[name]) for name in trained)
+
+
 def test_frozen_graft_keeps_its_values(groups):
     recorded, before, after = groups("optimizer.attention.frozen=true")
     assert [group for group in recorded if group["attention"]] == []
@@ -96,8 +106,13 @@ def test_a_weight_decay_of_its_own_outlives_a_halved_batch():
         for kind, parameter in zip(("weight", "bias"), site.attention.parameters(), strict=True)
     ]
     optimizer = torch.optim.SGD(groups, lr=0.1)
-    regroup(optimizer, model, GraftOptimizerConfig(weight_decay=0.0))
-    assert [group["param_group"] for group in optimizer.param_groups if group["params"]] == ["attention", "bias"]
+    options = GraftOptimizerConfig(weight_decay=0.01)
+    regroup(optimizer, model, options, batch=24, nbs=64)
+    own, bias = [group for group in optimizer.param_groups if group["params"]]
+    assert (own["param_group"], own["weight_decay"]) == ("attention", 0.01 * 24 * 3 / 64)
+    assert (bias["param_group"], bias["weight_decay"]) == ("bias", 0)
+    set_own_decay(optimizer, options, batch=12, nbs=64)
+    assert own["weight_decay"] == 0.01 * 12 * 5 / 64
 
 
 def test_a_frozen_graft_keeps_the_buffers_that_it_changes_itself(tiny, tmp_path):

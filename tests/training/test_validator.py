@@ -1,15 +1,19 @@
 """What the validator keeps gives the metrics that Ultralytics computed, and boxes where the labels have them."""
 
+from itertools import count
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from ultralytics import YOLO
+from ultralytics.utils import nms
 
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.statistics import average_precision, mean_average_precision
 from yolo26_attention.training.trainer import GraftTrainer
-from yolo26_attention.training.validator import MatchValidator
+from yolo26_attention.training.validator import READ_BY_VALIDATION, MatchValidator, validate
 
 # Folder and number, height and width, and objects: class and box in pixels.
 IMAGES = {
@@ -36,6 +40,14 @@ class Guessing(MatchValidator):
             order = conf.argsort(descending=True)
             guesses.append({"bboxes": boxes[order], "cls": classes[order], "conf": conf[order], "extra": boxes[:, :0]})
         super().update_metrics(guesses, batch)
+
+
+class Sure(MatchValidator):
+    """In place of the network's raw predictions: one sure box per image, which then is to be suppressed or kept."""
+
+    def postprocess(self, preds):
+        images = len(preds[0] if isinstance(preds, list | tuple) else preds)
+        return super().postprocess(torch.tensor([20.0, 20, 16, 16, 0.9, 0, 0]).reshape(1, 7, 1).repeat(images, 1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +108,15 @@ def test_images_and_boxes_are_the_originals(data, tmp_path):
     assert max(off) < 10
 
 
+def test_a_slow_machine_scores_every_image(data, tmp_path, monkeypatch):
+    quick = read_matches(validated(data, tmp_path, Sure, 4)[1])
+    times = count(step=100)
+    monkeypatch.setattr(nms, "time", SimpleNamespace(time=lambda: next(times)))
+    (tmp_path / "slow").mkdir()
+    slow = read_matches(validated(data, tmp_path / "slow", Sure, 4)[1])
+    assert sorted(slow.image) == sorted(quick.image) == [0, 1, 2, 3]
+
+
 def test_size_of_a_batch_changes_nothing(data, tmp_path):
     first, second = (tmp_path / name for name in ("one", "four"))
     kept = []
@@ -121,6 +142,29 @@ def test_network_that_finds_nothing(data, tmp_path):
     kept = read_matches(path)
     assert len(kept.conf) == 0
     assert mean_average_precision(kept.matches) == (metrics.box.map, metrics.box.map50) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("training", "batch", "device", "expected"),
+    [
+        pytest.param({"val_batch": 32, "precision": "fp16"}, 128, "cuda", {"batch": 32, "quantize": 16}, id="gpus"),
+        pytest.param({"val_batch": 64, "precision": "bf16"}, -1, "cuda", {"batch": 64, "quantize": 16}, id="share"),
+        pytest.param({"val_batch": 4, "precision": "bf16"}, 4, "cpu", {"batch": 4, "quantize": None}, id="cpu"),
+        pytest.param({"val_batch": 8, "precision": "fp32"}, 4, "cuda", {"batch": 8, "quantize": None}, id="fp32"),
+        pytest.param({"batch": 64, "gpus": 4}, 128, "cuda", {"batch": 32, "quantize": None}, id="earlier-version"),
+        pytest.param({}, 8, "cuda", {"batch": 16, "quantize": None}, id="nothing-recorded"),
+    ],
+)
+def test_a_checkpoint_is_validated_as_in_its_training(training, batch, device, expected, monkeypatch, tmp_path):
+    seen = {}
+    monkeypatch.setattr(
+        "yolo26_attention.training.validator.YOLO",
+        lambda _: SimpleNamespace(val=lambda **given: seen.update(given) or SimpleNamespace(results_dict={})),
+    )
+    monkeypatch.setattr("yolo26_attention.training.validator.find_device", torch.device)
+    arguments = dict.fromkeys(READ_BY_VALIDATION) | {"data": "d.yaml", "imgsz": 64, "batch": batch, "device": device}
+    validate(tmp_path / "best.pt", arguments, training, tmp_path / "matches.npz")
+    assert {name: seen[name] for name in expected} == expected
 
 
 def test_trainer_writes_beside_its_journal_and_nothing_without_one(tmp_path):

@@ -1,6 +1,7 @@
 """Patches of Ultralytics 8.4.190. Each gives its reason, and `tests/compat/` has a test that fails without it."""
 
 import functools
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from ultralytics.data import dataset
 from ultralytics.data.base import BaseDataset
 from ultralytics.nn import tasks
-from ultralytics.utils import TryExcept, torch_utils
+from ultralytics.utils import TryExcept, nms, torch_utils
 
 
 @contextmanager
@@ -26,6 +27,19 @@ def without_flops_line() -> Iterator[None]:
     image size: 33.6 GFLOPs for ACmix's 6.1. This program prints its own count.
     """
     with mock.patch.object(torch_utils, "get_flops", return_value=0.0):  # Ultralytics omits a count of 0
+        yield
+
+
+@contextmanager
+def without_nms_time_limit() -> Iterator[None]:
+    """Let non-maximum suppression finish every image, however long it takes.
+
+    Ultralytics gives a batch 2 s and 0.05 s per image, and then returns its remaining images without detections, with a
+    warning. A score would depend on how busy the machine is.
+    """
+    with mock.patch.object(
+        nms, "non_max_suppression", functools.partial(nms.non_max_suppression, max_time_img=math.inf)
+    ):
         yield
 
 

@@ -23,8 +23,9 @@ from yolo26_attention.config.words import refuse_word
 _TRACEBACKS = ContextVar("tracebacks", default=False)
 # What `tell_recipe` says; None if the command chose a recipe itself.
 _RECIPE: ContextVar[str | None] = ContextVar("recipe", default=None)
+CONFIG_DIR = ("-cd", "--config-dir")
 # Hydra's flags that have a value in the next argument.
-VALUED = {"-cd", "--config-dir", "-cn", "--config-name", "-cp", "--config-path", "-c", "--cfg", "-p", "--package"}
+VALUED = {*CONFIG_DIR, "-cn", "--config-name", "-cp", "--config-path", "-c", "--cfg", "-p", "--package"}
 
 
 def help_on_attention(arguments: Sequence[str]) -> list[str]:
@@ -116,13 +117,14 @@ def check_command_line(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError: with the word's meaning, the quoted value, or the file and the line.
     """
-    for argument in arguments:
-        refuse_word(argument)
-        _check_quotes(argument)
-    for option, folder in pairwise(arguments):
-        if option in {"-cd", "--config-dir"}:
-            for file in sorted(path for group in SCHEMAS for path in Path(folder, group).glob("*.yaml")):
-                _check_yaml(file)
+    for before, argument in pairwise(["", *arguments]):
+        if before in CONFIG_DIR:
+            _check_folder(argument)
+        elif argument.startswith("--config-dir="):
+            _check_folder(argument.partition("=")[2])
+        elif before not in VALUED:
+            refuse_word(argument)
+            _check_quotes(argument)
 
 
 def _check_quotes(argument: str) -> None:
@@ -132,6 +134,11 @@ def _check_quotes(argument: str) -> None:
         return
     if re.search(r"[=()]|[^\x00-\x7f]", value):
         raise ConfigError(f"{argument}: this value needs quotes inside the shell's quotes: \"{key}='{value}'\"")
+
+
+def _check_folder(folder: str) -> None:
+    for file in sorted(path for group in SCHEMAS for path in Path(folder, group).glob("*.yaml")):
+        _check_yaml(file)
 
 
 def _check_yaml(file: Path) -> None:

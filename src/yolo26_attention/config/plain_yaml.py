@@ -1,6 +1,7 @@
 """Parse YAML written by users, with readable errors."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -34,10 +35,24 @@ def as_override(value: Any) -> str:
         return f"[{','.join(map(as_override, value))}]"
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{as_override(item)}' for key, item in value.items())}}}"
-    if isinstance(value, str) and not (re.fullmatch(r"[\w./+@%-]+", value) and yaml.safe_load(value) == value):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    if isinstance(value, str) and not _is_bare(value):
+        # Hydra takes a backslash for an escape only before a quote, which also ends the value.
+        escaped = re.sub(r"\\+(?='|\Z)", lambda found: 2 * found[0], value).replace("'", "\\'")
         return f"'{escaped}'"
     return str(value)
+
+
+def _is_bare(text: str) -> bool:
+    """Whether Hydra's grammar and YAML both read a text without quotes as that text."""
+    if not re.fullmatch(r"[\w./+@%-]+", text, re.ASCII) or text.lower() in {"true", "false", "null"}:
+        return False
+    with suppress(ValueError):
+        float(text)  # also 1e5 and inf, which are numbers for Hydra alone
+        return False
+    try:
+        return bool(yaml.safe_load(text) == text)
+    except (yaml.YAMLError, ValueError):  # ValueError: 2024-13-45 has the form of a date
+        return False
 
 
 def _fault(text: str, error: yaml.YAMLError) -> str:

@@ -141,7 +141,7 @@ class GraftOptimizerConfig:
 
     lr_factor: float = 1.0  # factor on the learning rate of the parameter's group
     muon: bool = True  # false: MuSGD updates the graft by SGD alone
-    weight_decay: float | None = None  # null: that of the parameter's group
+    weight_decay: float | None = None  # in place of optimizer.weight_decay, scaled alike; null: that of the group
     frozen: bool = False  # the graft keeps its initial values
 
 
@@ -229,6 +229,13 @@ class TrainerConfig:
     cutmix: float = 0.0
     copy_paste: float = 0.0
     copy_paste_mode: str = "flip"
+
+    def __post_init__(self) -> None:
+        """Give two notations of the same training one form, as Ultralytics does: a fraction of 1, and fp32."""
+        if type(self.fraction) is int and self.fraction == 1:
+            self.fraction = 1.0
+        if str(self.amp).lower() == "fp32":
+            self.amp = False
 
 
 class TrackingMode(StrEnum):

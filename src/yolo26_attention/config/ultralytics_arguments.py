@@ -45,7 +45,7 @@ OTHERWISE = {
     "optimize": "belongs to an export format that this program does not offer",
     "workspace": "belongs to Ultralytics' own export to TensorRT",
     "dnn": "belongs to inference with OpenCV; see latency.backend for the runtimes here",
-    "agnostic_nms": "belongs to prediction; YOLO26 needs no non-maximum suppression",
+    "agnostic_nms": "not offered: a box suppresses only boxes of its own class, as is Ultralytics' default",
     "augment": "belongs to prediction: test-time augmentation",
     **dict.fromkeys(
         (

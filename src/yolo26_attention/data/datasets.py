@@ -22,10 +22,10 @@ from yolo26_attention.data.data_yaml import (
     find_yaml,
     read_yaml,
 )
-from yolo26_attention.data.digits import fingerprint, is_digits
+from yolo26_attention.data.digits import fingerprint, has_sources, is_digits
 from yolo26_attention.data.former import former_listing
 from yolo26_attention.data.held_out import HeldOut, find_held_out
-from yolo26_attention.data.splits import find_sources
+from yolo26_attention.data.splits import find_sources, list_images, name_of
 from yolo26_attention.data.survey import Split, look_at
 
 __all__ = ["OFFICIAL", "Dataset", "DatasetError", "DatasetInvalidError", "DatasetMissingError", "resolve_dataset"]
@@ -48,6 +48,8 @@ class Dataset:
         shared: number of validation images with the same bytes as a training image.
         held_out: the test split, which is no part of the identity.
         remarks: what a conversion to this form left out or changed.
+        root: the folder to which names of images are relative.
+        test_sources: folders and lists of images of the test split, whether it is used or not.
     """
 
     yaml: Path
@@ -61,6 +63,15 @@ class Dataset:
     sources: dict[str, list[Path]] = field(repr=False, compare=False)
     held_out: HeldOut = field(compare=False)
     remarks: tuple[str, ...] = field(default=(), compare=False)
+    root: Path = field(default=Path(), compare=False)
+    test_sources: list[Path] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def scored_images(self) -> list[str]:
+        """Names of the images of val, and of test if it is scored, as in the matches that a run stores."""
+        scored = {"val": self.sources["val"], **({"test": self.test_sources} if self.held_out.split else {})}
+        images = [file for split, sources in scored.items() for file in list_images(str(self.yaml), split, sources)]
+        return [name_of(file, self.root) for file in images]
 
     @cached_property
     def sizes_identity(self) -> str:
@@ -129,7 +140,7 @@ def resolve_dataset(
     content = read_yaml(value, file)
     names = check_names(value, content, single_cls)
     channels = check_channels(value, content)
-    _, sources = find_sources(value, file, content, download)
+    root, sources = find_sources(value, file, content, download)
     held_out = sources.pop("test")
     definition = {k: v for k, v in content.items() if k not in LOCATION_KEYS}
     definition |= {"names": names, "nc": len(names), "channels": channels}
@@ -142,7 +153,8 @@ def resolve_dataset(
     unseen = find_held_out(value, held_out, contents, digests)
     contents.keep()
     listings = {split: look.listing for split, look in looks.items()}
-    identity = _hash({**definition, "content": fingerprint(file) if is_digits(file.parent) else listings})
+    digits = is_digits(file.parent) and has_sources(file.parent, sources)
+    identity = _hash({**definition, "content": fingerprint(file) if digits else listings})
     lists = [source for found in sources.values() for source in found if source.is_file()]
     changed_at = max([look.changed_at for look in looks.values()] + [source.stat().st_mtime for source in lists])
     training = looks["train"].digests
@@ -157,6 +169,8 @@ def resolve_dataset(
         {**definition, "content": None},
         sources,
         unseen,
+        root=root,
+        test_sources=held_out,
     )
 
 

@@ -1,5 +1,6 @@
 """Images that depend on each other, such as the frames of one video: an interval over images draws them together."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ def check_groups(groups: str) -> None:
     Raises:
         GroupsError: if it is neither.
     """
-    if Path(groups).is_file():
+    if os.path.isfile(groups):
         _read(groups)
         return
     try:
@@ -44,7 +45,7 @@ def group_labels(images: Iterable[str], groups: str) -> NDArray[np.str_]:
     """
     check_groups(groups)
     names = list(images)
-    if Path(groups).is_file():
+    if os.path.isfile(groups):
         listed = _read(groups)
         labels = [listed.get(name) for name in names]
     else:
@@ -57,10 +58,22 @@ def group_labels(images: Iterable[str], groups: str) -> NDArray[np.str_]:
 
 
 def _read(file: str) -> dict[str, str]:
-    listed = {}
-    for number, line in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), 1):
+    key = f"data.groups={file}"
+    try:
+        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise GroupsError(f"{key} is not text in UTF-8; save it as such") from error
+    listed: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
         image, _, group = line.strip().rpartition(" ")
-        if line.strip() and not image:
-            raise GroupsError(f"data.groups={file}: line {number} has no group; write IMAGE GROUP")
-        listed[image.strip()] = group
+        image = image.strip()
+        if not group:
+            continue
+        if not image:
+            raise GroupsError(f"{key}: line {number} has no group; write IMAGE GROUP")
+        if image in listed:
+            raise GroupsError(f"{key}: line {number} lists {image} again; give each image one line")
+        listed[image] = group
+    if not listed:
+        raise GroupsError(f"{key} lists no image; write a line IMAGE GROUP for each")
     return listed

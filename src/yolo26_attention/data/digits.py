@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -125,6 +125,19 @@ def is_digits(folder: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return not _fault(folder, options)
+
+
+def has_sources(folder: Path, sources: Mapping[str, Sequence[Path]]) -> bool:
+    """Whether train and val are the images of the digits set in a folder, as a YAML beside them may name others.
+
+    Args:
+        folder: of the digits set.
+        sources: folders and lists of images of each split.
+    """
+    return all(
+        [source.resolve() for source in sources[split]] == [(folder / "images" / split).resolve()]
+        for split in ("train", "val")
+    )
 
 
 def _recorded(folder: Path) -> str:

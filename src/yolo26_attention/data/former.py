@@ -1,6 +1,7 @@
 """The former identity of a data set, by names and sizes instead of content.
 
-Kept to recognise runs of earlier versions. It must not change.
+Kept to recognise runs of earlier versions. It must not change, except that a YAML beside the digits that names other
+images no longer counts as the digits: which of the two an earlier run was trained on cannot be told.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 from ultralytics.data.utils import IMG_FORMATS, img2label_paths
 
 from yolo26_attention.data.data_yaml import bundled, read_yaml
-from yolo26_attention.data.digits import fingerprint
+from yolo26_attention.data.digits import fingerprint, has_sources
 
 
 def former_listing(file: Path, sources: Mapping[str, Sequence[Path]]) -> Any:
@@ -21,7 +22,7 @@ def former_listing(file: Path, sources: Mapping[str, Sequence[Path]]) -> Any:
         sources: folders or lists of images of each split.
     """
     content = read_yaml(str(file), file)
-    if (file.parent / "fingerprint.json").is_file():
+    if (file.parent / "fingerprint.json").is_file() and has_sources(file.parent, sources):
         return fingerprint(file)
     if file.parent == bundled() or content.get("download"):
         return [content["train"], content["val"]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolo26_attention.data.contents import Contents
-from yolo26_attention.data.data_yaml import DatasetMissingError
+from yolo26_attention.data.data_yaml import DatasetError
 from yolo26_attention.data.splits import label_files, list_images
 from yolo26_attention.data.survey import Split, look_at
 
@@ -49,9 +49,6 @@ def find_held_out(
         sources: folders and lists of the split; empty if the YAML has no test:.
         contents: reads files.
         digests: digests of the images of the other splits, by their name.
-
-    Raises:
-        DatasetInvalidError: if an image or a label cannot be used.
     """
     if not sources:
         return HeldOut(NONE)
@@ -61,7 +58,7 @@ def find_held_out(
         if not any(label.is_file() for label in label_files(list_images(value, "test", sources))):
             return HeldOut("no image of test: has a label")  # known before thousands of images are read
         look = look_at(value, "test", sources, contents, 1.0)
-    except DatasetMissingError as error:
+    except DatasetError as error:
         return HeldOut(str(error))
     for split, others in digests.items():
         if shared := len(look.digests & others):

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 from ultralytics.data.base import BaseDataset
-from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, img2label_paths
+from ultralytics.data.utils import IMG_FORMATS, check_det_dataset, get_split_fraction, img2label_paths
 from ultralytics.utils import DATASETS_DIR, LOGGER, SETTINGS_FILE
 from ultralytics.utils.patches import imread
 
@@ -145,6 +145,12 @@ def data_folder(yaml: Path) -> Path:
     return find_sources(str(yaml), yaml, read_yaml(str(yaml), yaml))[0]
 
 
+def name_of(image: str | Path, folder: Path) -> str:
+    """The name of an image: its path relative to the data set's folder if it is in it, with slashes."""
+    path = Path(image)
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
 def list_images(value: str, split: str, sources: Sequence[Path], fraction: float | int = 1.0) -> list[str]:
     """Return the images that Ultralytics lists in folders and text files; every line of a file must be an image.
 
@@ -156,7 +162,7 @@ def list_images(value: str, split: str, sources: Sequence[Path], fraction: float
         if source.is_file():
             _check_list(value, split, source)
     listing = BaseDataset.__new__(BaseDataset)  # its __init__ would read every label and image
-    listing.prefix, listing.fraction = "", fraction
+    listing.prefix, listing.fraction = "", get_split_fraction(fraction, "train")
     try:
         with quiet_ultralytics():
             found: list[str] = listing.get_img_files([str(source) for source in sources])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,7 @@ def look_at(value: str, split: str, sources: Sequence[Path], contents: Contents,
     names = _names(paths, sources)
     digests = [label.digest if label else None for label in labels]
     listing = list(zip(names, [image.digest for image in images], digests, strict=True))
-    counted = _count(images[:used], labels[:used], places)
+    counted = _count(paths, images[:used], labels[:used], places)
     return Look(counted, listing, {image.digest for image in images[:used]}, max(changed))
 
 
@@ -105,8 +106,8 @@ def _refuse_faults(
 
 
 def keeps_all(fraction: Any) -> bool:
-    """Whether this `trainer.fraction` keeps all images: 1.0 does, and 1 is one image."""
-    return fraction == 1.0 and isinstance(fraction, float)
+    """Whether this `trainer.fraction` keeps all images; Ultralytics takes 1 for 1.0."""
+    return bool(fraction == 1)
 
 
 def _used(value: str, split: str, sources: Sequence[Path], listed: int, fraction: Any) -> int:
@@ -119,7 +120,9 @@ def _used(value: str, split: str, sources: Sequence[Path], listed: int, fraction
         raise DatasetInvalidError(f"trainer.fraction={fraction}: {error}") from error
 
 
-def _count(images: Sequence[ImageFile], labels: Sequence[LabelFile | None], places: Sequence[Path]) -> Split:
+def _count(
+    paths: Sequence[str], images: Sequence[ImageFile], labels: Sequence[LabelFile | None], places: Sequence[Path]
+) -> Split:
     unlabelled = [place for place, label in zip(places, labels, strict=False) if label is None]
     dropped = {place: label.labels.repeated for place, label in zip(places, labels, strict=False) if label}
     dropped = {place: line for place, line in dropped.items() if line}
@@ -129,11 +132,20 @@ def _count(images: Sequence[ImageFile], labels: Sequence[LabelFile | None], plac
         unlabelled=len(unlabelled),
         looked_for=str(unlabelled[0]) if unlabelled else None,
         backgrounds=sum(label is not None and not label.labels.objects for label in labels),
-        repeated=len(images) - len({image.file for image in images}),
+        repeated=_repeated(paths, images),
         rows_dropped=len(dropped),
         first_dropped=f"{first[0]}, line {first[1]}" if first else None,
         objects=sum(label.labels.objects for label in labels if label),
     )
+
+
+def _repeated(paths: Sequence[str], images: Sequence[ImageFile]) -> int:
+    """Number of images that are listed again, also by a symbolic link; a hard link is an image of its own."""
+    names: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for path, image in zip(paths, images, strict=False):
+        names[image.file].append(path)
+    shared = [found for found in names.values() if len(found) > 1]  # resolving every path would take seconds
+    return sum(len(found) - len(set(map(os.path.realpath, found))) for found in shared)
 
 
 def _names(paths: Sequence[str], sources: Sequence[Path]) -> list[str]:

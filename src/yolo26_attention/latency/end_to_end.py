@@ -1,6 +1,7 @@
 """From images as read from disk to boxes, as Ultralytics' predictor does it."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class EndToEnd:
     """
 
     def __init__(self, network: AutoBackend, imgsz: int, device: torch.device):
+        import_module("torchvision")  # once imported, as by Ultralytics' own predictor, it does the suppression
         predictor: Any = DetectionPredictor(overrides={"imgsz": imgsz, "rect": False, "verbose": False})
         predictor.model, predictor.device = network, device
         predictor.imgsz = [imgsz, imgsz]

@@ -12,6 +12,7 @@ from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.nn.autobackend import AutoBackend
 from ultralytics.nn.tasks import BaseModel
 
+from yolo26_attention.compat.ultralytics import without_nms_time_limit
 from yolo26_attention.data.label_cache import restrict_label_caches
 from yolo26_attention.detector.not_finite import sites_not_finite
 from yolo26_attention.files.latency import Parity
@@ -126,7 +127,8 @@ def validate_deployed(
     arguments = {"data": data, "imgsz": imgsz, "batch": batch, "device": str(device), "plots": False, "task": "detect"}
     arguments["single_cls"] = single_cls
     checked = DetectionValidator(args={**arguments, "verbose": False, "save_dir": folder})
-    with mock.patch.object(validator, "AutoBackend", return_value=network), cpu_threads(None):
+    in_its_place = mock.patch.object(validator, "AutoBackend", return_value=network)
+    with in_its_place, cpu_threads(None), without_nms_time_limit():
         results = checked()
     return float(results[ULTRALYTICS[MAP50_95]])
 

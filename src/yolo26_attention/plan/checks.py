@@ -18,7 +18,7 @@ from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.plan.arguments import check_latency, check_objectives, training_arguments
 from yolo26_attention.plan.attention_options import resolve_attention, resolve_placebo, specify_graft
-from yolo26_attention.plan.data_options import find_dataset, own_data
+from yolo26_attention.plan.data_options import check_groups_of, find_dataset, own_data
 from yolo26_attention.plan.earlier import place_of
 from yolo26_attention.plan.machine import latency_device, training_device, writable_folder
 from yolo26_attention.plan.mix_options import Part, join_mix, split_mix
@@ -95,6 +95,7 @@ class Checker:
         weights = self._networks.weights(given.model.weights)
         data = own_data(given.data)
         dataset = self._dataset(data, output_dir, given.trainer.single_cls, given.trainer.fraction)
+        check_groups_of(data, dataset)
         config = replace(given, tracking=tracking, data=data, model=model)
         parts = split_mix(config, trust.folders)
         resolved, specified = zip(*(part.blamed(self._resolve, part, trust) for part in parts), strict=True)

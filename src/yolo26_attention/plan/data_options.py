@@ -7,7 +7,7 @@ from pathlib import Path
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import PASCAL_VOC, DigitsConfig, PublicDataConfig, VocDataConfig
 from yolo26_attention.data.datasets import Dataset, DatasetError, resolve_dataset
-from yolo26_attention.data.dependent_images import GroupsError, check_groups
+from yolo26_attention.data.dependent_images import GroupsError, check_groups, group_labels
 from yolo26_attention.data.digits import build_digits
 from yolo26_attention.data.voc_conversion import Converted, convert_voc
 from yolo26_attention.data.voc_download import fetch_voc
@@ -64,6 +64,24 @@ def find_dataset(data: Data, output_dir: Path, single_cls: bool, fraction: float
         return replace(found, remarks=remarks)
     except (DatasetError, ValueError) as error:
         raise ConfigError(without_passwords(str(error))) from error
+
+
+def check_groups_of(data: Data, dataset: Dataset) -> None:
+    """Check that every image on which runs are scored has a group, if `data.groups` is given.
+
+    Args:
+        data: the data group.
+        dataset: its data set.
+
+    Raises:
+        ConfigError: naming an image without a group.
+    """
+    if data.groups is None:
+        return
+    try:
+        group_labels(dataset.scored_images, data.groups)
+    except GroupsError as error:
+        raise ConfigError(f"{error}, named as in {dataset.root}") from error
 
 
 def _converted(data: VocDataConfig, cache: Path) -> Converted:

@@ -25,8 +25,6 @@ VERSION = 1
 LONGEST_MIX = 80  # characters of a mix in a folder's name
 # Keys of the attention group that are not options of the class.
 ABOUT_CLASS = ("name", "_target_", "source")
-# Options whose type matters: fraction=1 is one image, fraction=1.0 are all.
-TYPED = ("fraction",)
 # Names of YAML files that do not tell one data set from another.
 SAY_NOTHING = ("data", "dataset")
 
@@ -98,8 +96,8 @@ def differing(values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, 
             if inner := differing(value, entry):
                 content[key] = inner
         elif entry is not OUT:
-            plain = value if key in TYPED else _plain(value)
-            if entry is ALWAYS or json.dumps(plain) != json.dumps(entry if key in TYPED else _plain(entry)):
+            plain = _plain(value)
+            if entry is ALWAYS or json.dumps(plain) != json.dumps(_plain(entry)):
                 content[key] = plain
     return content
 

@@ -14,7 +14,7 @@ def once(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
     """Call a function once for each set of arguments; its answer, or its ConfigError, is repeated after that.
 
     Unlike functools.cache it also remembers errors, and takes arguments that cannot be hashed. Arguments are the same
-    if they print alike, because 1 and 1.0 are equal but differ in meaning (trainer.fraction).
+    if they print alike, because 1 and 1.0 are equal but may differ in meaning for a class of the user's.
     """
     answers: dict[str, Answer | ConfigError] = {}
 

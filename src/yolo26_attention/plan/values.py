@@ -1,6 +1,7 @@
 """Refuse values of training options that are invalid whatever the device and the data. Free of torch."""
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import reduce
 from typing import Any
@@ -51,6 +52,9 @@ def check_values(config: RunConfig) -> None:
     Raises:
         ConfigError: naming the key, the value and a way out.
     """
+    for key, value in _numbers("", config.plain()):
+        if not math.isfinite(value):
+            raise ConfigError(f"{key}={as_override(value)} is not a finite number; give one, or leave {key} out")
     name = config.optimizer.name
     if name not in OPTIMIZERS:
         raise ConfigError(f"optimizer.name={name} is unknown; choose one of {', '.join(OPTIMIZERS)}")
@@ -64,7 +68,7 @@ def check_values(config: RunConfig) -> None:
     _graft_options(config.optimizer.attention, name)
     for key, (lowest, highest) in RANGES.items():
         value = value_of(config, key)
-        if value is not None and not lowest <= value < INFINITY:
+        if value is not None and value < lowest:
             raise ConfigError(f"{key}={as_override(value)} must be a finite number of at least {lowest}")
         if value is not None and value > highest:
             raise ConfigError(
@@ -72,7 +76,7 @@ def check_values(config: RunConfig) -> None:
             )
     for key in ABOVE_ZERO:
         value = value_of(config, key)
-        if value is not None and not 0 < value < INFINITY:
+        if value is not None and value <= 0:
             raise ConfigError(f"{key}={as_override(value)} must be a finite number above 0, or left out")
     for key, choices in CHOICES.items():
         if value_of(config, key) not in choices:
@@ -86,6 +90,18 @@ def check_values(config: RunConfig) -> None:
 def value_of(config: RunConfig, key: str) -> Any:
     """The value of a dotted key."""
     return reduce(getattr, key.split("."), config)
+
+
+def _numbers(key: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Every floating-point number in plain values, with the dotted key of its option."""
+    if isinstance(value, float):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _numbers(f"{key}.{name}" if key else str(name), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _numbers(key, inner)
 
 
 def _budget(trainer: TrainerConfig) -> None:

@@ -95,7 +95,7 @@ def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -
                 metrics = _train(plan, tracker)
             now = check_data(plan, record)
             record.metrics = {name: float(metrics[key]) for name, key in ULTRALYTICS.items()}
-            record.test = score_test(plan, now.held_out)
+            record.test = score_test(plan, now.held_out, _start(files).decided)
             record.data["test"] = dataclasses.asdict(now.held_out)
             _measure(plan, record)
             record.seconds = time.monotonic() - start
@@ -162,7 +162,10 @@ def _train(plan: Plan, tracker: Tracker) -> dict[str, float]:
         trainer.add_callback("on_fit_epoch_end", partial(_pause, plan.config.pause))
     trainer.train()
     tracker.follow(_journal(plan))
-    return validate(files.best, plan.arguments, files.detections) if trainer.ddp else trainer.metrics
+    if not trainer.ddp:
+        metrics: dict[str, float] = trainer.metrics
+        return metrics
+    return validate(files.best, plan.arguments, _start(files).decided, files.detections)
 
 
 def _pause(after: int | None, trainer: GraftTrainer) -> None:
@@ -176,15 +179,25 @@ def _pause(after: int | None, trainer: GraftTrainer) -> None:
         raise PausedError(done, trainer.epochs, after)
 
 
+def _start(files: RunFolder) -> TrainingStart:
+    """What the training began with.
+
+    Raises:
+        ValueError: if the trainer left no training.json.
+    """
+    start = TrainingStart.read(files.start)
+    if start is None:
+        raise ValueError(f"{files.start} is gone; retry=true trains the last epoch's steps again")
+    return start
+
+
 def _measure(plan: Plan, record: Record) -> None:
     """Record AP by size and by class, what the training began with, and the digest and the cost of best.pt.
 
     Raises:
         ValueError: if the trainer left no training.json.
     """
-    start = TrainingStart.read(RunFolder(plan.folder).start)
-    if start is None:
-        raise ValueError(f"{RunFolder(plan.folder).start} is gone; retry=true trains the last epoch's steps again")
+    start = _start(RunFolder(plan.folder))
     record.checkpoints["best"] = file_digest(RunFolder(plan.folder).best)
     kept = read_matches(RunFolder(plan.folder).detections)
     record.ap_by_size, record.ap_by_class = ap_by_size(kept), kept.ap_by_class(plan.dataset.names)

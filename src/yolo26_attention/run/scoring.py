@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from yolo26_attention.data.held_out import HeldOut
 from yolo26_attention.detector.trust import known_classes_only
@@ -18,17 +20,18 @@ from yolo26_attention.training.validator import validate
 log = logging.getLogger(__name__)
 
 
-def score_test(plan: Plan, held_out: HeldOut) -> TestScore | None:
+def score_test(plan: Plan, held_out: HeldOut, training: Mapping[str, Any]) -> TestScore | None:
     """Score best.pt on the test images; None if there are none that can be used.
 
     Args:
         plan: plan of the run.
         held_out: the test split as it is now.
+        training: what the training decided: `training.decided`.
     """
     if held_out.split is None:
         return None
     files = RunFolder(plan.folder)
-    metrics = validate(files.best, plan.arguments, files.test_detections, "test")
+    metrics = validate(files.best, plan.arguments, training, files.test_detections, "test")
     kept = read_matches(files.test_detections)
     return TestScore(
         metrics={name: float(metrics[key]) for name, key in ULTRALYTICS.items()},
@@ -53,7 +56,7 @@ def score_again(plan: Plan, record: Record) -> Record:
         return record
     log.info("finished before; nothing is trained, and best.pt is scored on the test images")
     with interruptible(), known_classes_only("best.pt", files.best, plan.trust):
-        test = score_test(plan, held_out)
+        test = score_test(plan, held_out, record.training)
     record = dataclasses.replace(record, test=test, data={**record.data, "test": dataclasses.asdict(held_out)})
     record.write(plan.folder)
     return record

@@ -226,7 +226,8 @@ def _refuse_several_values(overrides: Sequence[str]) -> None:
 
 def _own_folder(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The folder given with -cd as Hydra's own override, and the other arguments."""
-    rest = list(arguments)
+    split = [each.split("=", 1) if each.startswith("--config-dir=") else [each] for each in arguments]
+    rest = [part for parts in split for part in parts]
     found = [index for index, argument in enumerate(rest) if argument in {"-cd", "--config-dir"}]
     if not found:
         return [], rest

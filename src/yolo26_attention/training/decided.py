@@ -22,7 +22,7 @@ def decided(trainer: Any) -> dict[str, Any]:
     """Collect the decisions of a trainer that is set up but has not begun.
 
     Returns:
-        images: training images; val_images: validation images.
+        images: training images; val_images: validation images; val_batch: of these, images per batch on one device.
         batch: images per batch, over all GPUs; batches: per epoch; last_batch_dropped: whether an incomplete one is.
         accumulate: batches per optimizer step after the warm-up; warmup_batches: its length.
         shuffled: false if `rect` keeps the images in order.
@@ -39,6 +39,7 @@ def decided(trainer: Any) -> dict[str, Any]:
     return {
         "images": len(loader.dataset),
         "val_images": len(trainer.test_loader.dataset),
+        "val_batch": trainer.batch_size // max(gpus, 1) * 2,
         "batch": loader.batch_size * max(gpus, 1),
         "batches": len(loader),
         "last_batch_dropped": bool(loader.drop_last),

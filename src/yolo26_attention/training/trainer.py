@@ -53,7 +53,7 @@ from yolo26_attention.training.gpu_workers import end_with_run
 from yolo26_attention.training.hardware import training_precision
 from yolo26_attention.training.largest_step import halve_until_it_fits
 from yolo26_attention.training.out_of_memory import memory_explained
-from yolo26_attention.training.param_groups import describe, regroup
+from yolo26_attention.training.param_groups import describe, regroup, set_own_decay
 from yolo26_attention.training.shared_batch import shared_batch
 from yolo26_attention.training.step_budget import epochs_of_steps
 from yolo26_attention.training.time_left import time_left
@@ -235,7 +235,7 @@ class Grafting(FiniteLoss):
         if self.graft_options.frozen and self.frozen_buffers is None:
             self.frozen_buffers = FrozenBuffers(unwrap_model(model))
         optimizer: torch.optim.Optimizer = super().build_optimizer(model, *args, **kwargs)
-        regroup(optimizer, unwrap_model(model), self.graft_options)
+        regroup(optimizer, unwrap_model(model), self.graft_options, self.batch_size, self.args.nbs)
         self.groups = describe(optimizer, unwrap_model(model))
         self.note(Kind.OPTIMIZER, groups=plain(self.groups))
         return optimizer
@@ -282,6 +282,7 @@ class Grafting(FiniteLoss):
         rebuilt = self.optimizer is not None
         super()._build_train_pipeline()
         if rebuilt:
+            set_own_decay(self.optimizer, self.graft_options, self.batch_size, self.args.nbs)
             self.note(Kind.BATCH_HALVED, batch=self.batch_size)
             self._hand_over()
 

@@ -1,5 +1,6 @@
 """Ultralytics' detection validator, which also stores the matches of the final validation for each image."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +11,11 @@ from ultralytics import YOLO
 from ultralytics.models.yolo.detect import DetectionValidator
 from ultralytics.utils import RANK, ops
 
-from yolo26_attention.compat.ultralytics import without_flops_line
+from yolo26_attention.compat.ultralytics import without_flops_line, without_nms_time_limit
 from yolo26_attention.data.label_cache import restrict_label_caches
+from yolo26_attention.data.splits import name_of
 from yolo26_attention.evaluation.detections import Detections
+from yolo26_attention.training.hardware import find_device
 
 # Training arguments that the final validation also reads.
 READ_BY_VALIDATION = (
@@ -48,8 +51,11 @@ class MatchValidator(DetectionValidator):
         super().__init__(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Validate as Ultralytics does, which fuses a checkpoint's network and prints a line about it."""
-        with without_flops_line():
+        """Validate as Ultralytics does, but without the time limit that would leave images without detections.
+
+        Ultralytics fuses a checkpoint's network and prints a line about it.
+        """
+        with without_flops_line(), without_nms_time_limit():
             return super().__call__(*args, **kwargs)
 
     def init_metrics(self, model: torch.nn.Module) -> None:
@@ -76,7 +82,7 @@ class MatchValidator(DetectionValidator):
         stats = self.metrics.stats
         files, shapes, boxes, objects = zip(*self.kept, strict=True)
         images, first, index = np.unique(
-            np.array([_relative(file, self.data["path"]) for file in files]), return_index=True, return_inverse=True
+            np.array([name_of(file, self.data["path"]) for file in files]), return_index=True, return_inverse=True
         )
         conf = np.concatenate(stats["conf"])
         order = np.argsort(-conf)  # Ultralytics' own call on the same array, so that ties have the order of its mAP
@@ -95,22 +101,28 @@ class MatchValidator(DetectionValidator):
 
 
 def validate(
-    checkpoint: Path, arguments: dict[str, Any], matches: Path, split: Literal["val", "test"] = "val"
-) -> dict[str, float]:  # fmt: skip
-    """Compute Ultralytics' metrics of a checkpoint on a split, with its training arguments.
+    checkpoint: Path,
+    arguments: Mapping[str, Any],
+    training: Mapping[str, Any],
+    matches: Path,
+    split: Literal["val", "test"] = "val",
+) -> dict[str, float]:
+    """Compute Ultralytics' metrics of a checkpoint on a split, as its training validated it on one device.
 
     Args:
         checkpoint: of the network.
         arguments: Ultralytics' arguments of its training.
+        training: what that training decided: `training.decided`.
         matches: where the matches are written.
         split: of the data set; Ultralytics' plots are of `val` alone.
     """
-    options, batch = {name: arguments[name] for name in READ_BY_VALIDATION}, arguments["batch"]
+    options = {name: arguments[name] for name in READ_BY_VALIDATION}
     metrics = YOLO(checkpoint).val(
         validator=MatchValidator.writing_to(matches),
         data=arguments["data"],
         imgsz=arguments["imgsz"],
-        batch=batch * 2 if batch >= 1 else 16,  # below 1 it is a share of the memory
+        batch=_batch(arguments, training),
+        quantize=16 if _in_half(arguments, training) else None,
         split=split,
         **options | {"plots": options["plots"] and split == "val"},
     )
@@ -118,7 +130,14 @@ def validate(
     return results
 
 
-def _relative(file: str, root: Path) -> str:
-    """The image's path relative to the data set, if the image is inside of it."""
-    path = Path(file)
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+def _batch(arguments: Mapping[str, Any], training: Mapping[str, Any]) -> int:
+    """Images per batch: images of a batch are padded to one shape, so it has a part in the score."""
+    if "val_batch" in training:
+        return int(training["val_batch"])
+    batch = training.get("batch", arguments["batch"])  # an earlier version recorded only the training's
+    return int(batch // max(training.get("gpus", 1), 1) * 2) if batch >= 1 else 16
+
+
+def _in_half(arguments: Mapping[str, Any], training: Mapping[str, Any]) -> bool:
+    """Whether Ultralytics validates in fp16, which it does with any mixed precision unless on a CPU."""
+    return training.get("precision", "fp32") != "fp32" and find_device(arguments["device"]).type != "cpu"
