@@ -29,7 +29,7 @@ from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.search.answer import answer
 from yolo26_attention.search.candidates import costing
 from yolo26_attention.search.confirmation import read_confirmation, write_confirmation
-from yolo26_attention.search.definition import load_search, search_names
+from yolo26_attention.search.definition import load_search, refuse_overrides, search_names
 from yolo26_attention.search.driver import Means, Search
 from yolo26_attention.search.state import read_state
 from yolo26_attention.study.plan import Composer, plan_runs
@@ -70,7 +70,9 @@ def search(arguments: Sequence[str]) -> int:
     """
     line = read_command_line(arguments, SearchOptions, "search", search_names())
     options, hydra, overrides = line.options, line.hydra, line.overrides
-    if "trainer" not in load_search(line.name).common:
+    content = load_search(line.name)
+    refuse_overrides(content, overrides)
+    if "trainer" not in content.common:
         overrides += recipe_for(overrides)
     base = launcher_config(hydra, overrides)
     name = options.search or Path(line.name).stem
@@ -80,8 +82,8 @@ def search(arguments: Sequence[str]) -> int:
         return 0
     found.measure_costs()
     found.start()
-    found.halve()
-    return _conclude(found, name, hydra, overrides, options.confirm)
+    ended = found.halve()
+    return _conclude(found, name, hydra, overrides, options.confirm and ended)
 
 
 def _search(
@@ -97,7 +99,8 @@ def _search(
         plan = check(composer(options))
         timed = measure_plan(plan, list(options)).latency
         if plan.latency_device.type == "cpu":
-            return timed.ratio_to_stock, f"{cpu_model()}, {timed.backend}, {timed.imgsz} px"
+            threads = number_of(timed.threads or 1, "thread")
+            return timed.ratio_to_stock, f"{cpu_model()}, {threads}, {timed.backend}, {timed.imgsz} px"
         return timed.ratio_to_stock, f"{device_name(plan.latency_device)}, {timed.backend}, {timed.imgsz} px"
 
     def train(commands: Sequence[Sequence[str]]) -> None:

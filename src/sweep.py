@@ -45,7 +45,7 @@ from yolo26_attention.study.plan import (
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, SweepOptions, TimeRequest, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
-from yolo26_attention.study.standing import due, families, shown_states, standings
+from yolo26_attention.study.standing import due, families, refuse_unmeasured, shown_states, standings, unproven
 from yolo26_attention.study.text import counted, matrix, status, summary
 from yolo26_attention.study.timing_command import time_at_the_end, time_runs
 from yolo26_attention.study.wandb_sweep import sweep_definition
@@ -182,7 +182,7 @@ def _run(request: Request, base: DictConfig, output_dir: Path, planned: Sequence
         states = _pilot(states, request.options.pilot)
     finished = all(state.state in {"finished", "stopped", "running"} for state in states)
     complete = all(state.state in {"finished", "stopped"} for state in states)
-    if complete and not stopped and not request.timed_by_itself:
+    if complete and not stopped and request.options.pilot is None and not request.timed_by_itself:
         stopped = time_at_the_end(request, str(base.hydra.launcher._target_), CONF.parent)
     if stopped:
         print("\ninterrupted; run the same command again to continue the study", file=sys.stderr)
@@ -197,6 +197,9 @@ def _train(
 
     Returns:
         Runs that were skipped, with the reason, and whether the study was interrupted.
+
+    Raises:
+        ConfigError: if a finished run lacks the metric of the study.
     """
     declared = request.study.declared
     retry = request.options.retry
@@ -208,6 +211,7 @@ def _train(
     signal.signal(signal.SIGTERM, _stop)
     while True:
         states = run_states(output_dir, entries)
+        refuse_unmeasured(states, declared)
         if tried and (told := [standing.text for standing in standings(states, declared).values()]):
             log.info("study %s: %s", request.name, "; ".join(told))
         tried -= {state.entry.run for state in states if state.state == "running"}  # another process has it now
@@ -215,6 +219,8 @@ def _train(
         todo = [state for state in distinct(wanted) if state.state not in settled and state.entry.run not in tried]
         if not todo:
             return lost, False
+        if unproven(states, declared):
+            todo = todo[:1]  # the others follow once it has the metric
         tried |= {state.entry.run for state in todo}
         try:
             returns = launch(train_one, base, [[*state.entry.overrides, *added] for state in todo])

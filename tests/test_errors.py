@@ -82,6 +82,10 @@ ELSEWHERE = {
     ("search/state.py", " is no search "): "as above",
     ("search/driver.py", "budget.latency_ratio="): "tests/search/test_search_driver.py",
     ("search/driver.py", "the reference of the search"): "as above",
+    ("search/driver.py", ": its latencies were measured on "): "as above",
+    ("search/definition.py", ": the search chooses "): "tests/search/test_search_file.py",
+    ("study/standing.py", "metric="): "tests/test_stopping.py",
+    ("study/request.py", " has no effect with "): "tests/study/test_request.py",
     ("search/driver.py", "a search ranks after epochs"): "tests/test_search_under_budget.py",
     ("detector/construction.py", ") failed: "): "tests/detector/test_building.py: needs a class of one's own",
     **{
@@ -170,7 +174,13 @@ ELSEWHERE = {
     ("study/optuna_storage.py", "needs Optuna; install with"): "is installed here",
     **{
         ("study/optuna_space.py", part): "tests/study/test_search_space.py"
-        for part in ("nothing is searched", ": this range is empty", " Give two numbers, low first")
+        for part in (
+            "nothing is searched",
+            ": this range is empty",
+            " Give two numbers, low first",
+            ": a logarithmic range has whole numbers",
+            " is a text here and would be tried as ",
+        )
     },
     ("study/wandb_sweep.py", "wandb=true: agents train every point"): "tests/study/test_wandb_sweep.py",
     (

@@ -50,7 +50,7 @@ def study(tmp_path, monkeypatch):
             for job in jobs:
                 if len(trained) == dies_after:
                     raise KeyboardInterrupt
-                run = entries[tuple(job[:-2])]
+                run = entries[tuple(job[: job.index("study=which")])]
                 row = list(SHIFTS).index(run.variant)
                 score = 0.5 + SHIFTS[run.variant] + NOISE[(run.seed + row) % 5] * (1 + row)
                 name = {"worse": "simam", "open": "eca"}.get(run.variant, "baseline")
@@ -67,6 +67,7 @@ def study(tmp_path, monkeypatch):
             status = entry.sweep(parse([str(file), f"output_dir={outputs}", *arguments]))
         return status, trained
 
+    start.trained = trained
     yield start
     HydraConfig.instance().cfg = None
 
@@ -91,6 +92,29 @@ def test_interrupted_and_continued_it_decides_the_same(study, tmp_path):
     assert read_study(tmp_path / "outputs", "which").declared == plan
     assert len(set(trained)) == len(trained)
     assert study()[1] == trained  # nothing is left to do
+
+
+def test_a_run_that_a_decision_made_needless_keeps_no_study_unfinished(study, tmp_path, capsys):
+    study()
+    runs = read_study(tmp_path / "outputs", "which").runs
+    run = next(run for run in runs if (run.variant, run.seed) == ("worse", 3))
+    folder = tmp_path / "outputs" / "runs" / run.run
+    folder.mkdir(parents=True)
+    record = Record(run.run, run.run, "which", 3, config_of({"name": "simam"}, 3), status="interrupted")
+    record.write(folder)
+    trained = len(study()[1])
+    assert study() == (0, study()[1])
+    assert len(study()[1]) == trained
+    assert "15 runs: 12 finished, 3 stopped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "times"), [((), 1), (("pilot=3",), 0)])
+def test_a_study_is_timed_at_its_end_and_not_after_a_pilot(arguments, times, study, monkeypatch):
+    timed = []
+    monkeypatch.setattr(entry.Request, "timed_by_itself", False)
+    monkeypatch.setattr(entry, "time_at_the_end", lambda *given: timed.append(given) or False)
+    assert study(*arguments)[0] == 0
+    assert len(timed) == times
 
 
 def test_a_pilot_trains_the_baseline_alone_and_says_what_can_be_found(study, capsys):
@@ -136,3 +160,11 @@ def test_study_json_keeps_the_declaration(study, tmp_path):
     content = json.loads((tmp_path / "outputs/studies/which/study.json").read_text())
     assert content["declared"]["looks"] == [2, 3, 5]
     assert content["declared"]["known"] == 0
+
+
+def test_a_metric_that_no_run_has_ends_the_study_at_its_first_run(study, tmp_path):
+    file = tmp_path / "which.yaml"
+    file.write_text(yaml.safe_dump({**STUDY, "metric": "ap_large"}))
+    with pytest.raises(entry.ConfigError, match=r"metric=ap_large: baseline, seed 0 has finished and has no AP of"):
+        study()
+    assert study.trained == [("baseline", 0)]

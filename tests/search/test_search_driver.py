@@ -12,16 +12,19 @@ from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import Kind, append_entry, epochs, read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.search.answer import answer
-from yolo26_attention.search.confirmation import Confirmed, confirmation
+from yolo26_attention.search.confirmation import Confirmed, confirmation, write_confirmation
 from yolo26_attention.search.definition import Budget, Confirmation, SearchFile
 from yolo26_attention.search.driver import Means, Search
 from yolo26_attention.search.state import read_state
-from yolo26_attention.study.declared_looks import Arm, Standing
+from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.declared_looks import Arm, Standing, replay
 
 EPOCHS = 8
 WORTH = {"acmix": 0.05, "se": 0.02, "none": 0.0}
 SPACE = {site: ["none", "acmix", "se"] for site in ("p3", "p4", "p5")}
 FILE = SearchFile("Where?", SPACE, Budget(1.35, 8, at_once=2), Confirmation(top=2, looks=(3, 5)))
+
+DECLARED = Declaration((1, 2, 3, 4, 5), (1, 2, 3, 4, 5), looks=(3, 5), stop=True)
 
 
 class Killed(BaseException):
@@ -174,7 +177,7 @@ def test_a_candidate_whose_placebo_cannot_be_built_is_confirmed_without_it(tmp_p
     best = list(variants)[1]
     scores = {"baseline": {1: 0.30, 2: 0.31, 3: 0.29}, best: {1: 0.34, 2: 0.35, 3: 0.34}}
     standing = Standing((3, 5), (0.03, 0.04), 1, {best: Arm("better", 1, 3)})
-    text = answer(search, Confirmed(scores, scores, standing), "mine-confirm")
+    text = answer(search, Confirmed(scores, scores, standing, DECLARED), "mine-confirm")
     assert f"Without a placebo, because none as large can be built or it has no result yet: {best}." in text
 
 
@@ -189,10 +192,82 @@ def test_the_answer_and_its_confirmation(tmp_path):
     best = labels[1]
     scores = {"baseline": {1: 0.30, 2: 0.31, 3: 0.29}, best: {1: 0.34, 2: 0.35, 3: 0.34}}
     standing = Standing((3, 5), (0.03, 0.04), 1, {best: Arm("better", 1, 3)})
-    text = answer(search, Confirmed(scores, scores, standing), "mine-confirm")
+    text = answer(search, Confirmed(scores, scores, standing, DECLARED), "mine-confirm")
     final = {search.space.label(one): score for one, score in search.finals().items()}
     assert f"{final[best] - np.mean([0.34, 0.35, 0.34]):+.4f}" in text
     assert "27 candidates: 8 started" in text
     assert "python -m src.report mine-confirm" in text
     assert "| +0.0433 " in text
     assert "| better " in text
+
+
+def test_the_interval_of_a_verdict_is_of_its_own_look_and_no_other_runs(tmp_path):
+    search = searched(tmp_path, Program(tmp_path))
+    best, other = [label for label in confirmation(search)["variants"] if label != "baseline"][:2]
+    noise = np.random.default_rng(3).normal(0, 0.004, (3, 5))
+    scores = {
+        name: {seed: 0.3 + shift + noise[row, seed - 1] for seed in range(1, 6)}
+        for row, (name, shift) in enumerate({"baseline": 0.0, best: 0.1, other: 0.012}.items())
+    }
+    at_look = {name: {seed: own[seed] for seed in (1, 2, 3)} for name, own in scores.items()}
+    scores[best] |= {4: 0.0, 5: 0.0}  # trained by someone after the look that stopped it
+    standing = replay(scores, lambda *_: True, "baseline", DECLARED, DECLARED.margin_or_default)
+    assert (standing.complete, standing.arms[best].outcome, standing.arms[best].look) == (2, "better", 1)
+    text = answer(search, Confirmed(scores, scores, standing, DECLARED), "mine-confirm")
+    row = next(line for line in text.splitlines() if line.startswith(f"| {best} ") and "better" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    difference = np.mean(list(at_look[best].values())) - np.mean(list(at_look["baseline"].values()))
+    assert (cells[1], cells[3]) == ("3", f"{difference:+.4f}")
+    assert cells[4].startswith("+")
+
+
+def test_a_measured_front_changes_no_prediction(tmp_path):
+    space = {"p3": ["none", "acmix", "se"], "trainer.mosaic": [0.0, 0.5]}
+    file = SearchFile("Where?", space, Budget(1.5, 6, at_once=2))
+    program = Program(tmp_path)
+    search = searched(tmp_path, program, file)
+    before = dict(search.costs)
+    search.state.costs["trainer.mosaic=0.5"] = 1.4  # measured because it was on the front
+    search.state.write(search.folder)
+    assert searched(tmp_path, program, file).costs == before
+
+
+def test_latencies_of_two_machines_are_not_added_up(tmp_path):
+    searched(tmp_path, Program(tmp_path))
+    path = OutputFolder(tmp_path).searches / "mine" / "search.json"
+    content = json.loads(path.read_text())
+    del content["costs"]["p3=se"]
+    path.write_text(json.dumps(content | {"machine": "another"}))
+    with pytest.raises(ConfigError, match="latencies were measured on another, and this is a machine"):
+        searched(tmp_path, Program(tmp_path))
+
+
+def test_a_search_without_hours_left_is_not_at_its_end(tmp_path):
+    search = searched(tmp_path, Program(tmp_path))
+    assert search.halve()
+    search.search = SearchFile("Where?", SPACE, Budget(1.35, 8, hours=1e-9, at_once=2))
+    search.score = lambda candidate, epoch: 0.3 if epoch < EPOCHS else None
+    assert not search.halve()
+
+
+def test_a_confirmation_that_has_begun_keeps_its_rules_and_names_who_came_later(tmp_path):
+    search = searched(tmp_path, Program(tmp_path))
+    write_confirmation(search)
+    other = SearchFile("Where?", SPACE, FILE.budget, Confirmation(top=1, looks=(3, 5)))
+    with pytest.raises(ConfigError, match=r"confirm: \{top: 1, looks: \[3, 5\]\}, but its confirmation began with"):
+        searched(tmp_path, Program(tmp_path), other)
+    path = search.folder / "confirm.yaml"
+    best = list(confirmation(search)["variants"])[1]
+    path.write_text(path.read_text().replace(best, "p3=eca"))
+    scores = {"baseline": {1: 0.30, 2: 0.31, 3: 0.29}, "p3=eca": {1: 0.34, 2: 0.35, 3: 0.34}}
+    standing = Standing((3, 5), (0.03, 0.04), 1, {"p3=eca": Arm("better", 1, 3)})
+    text = answer(search, Confirmed(scores, scores, standing, DECLARED), "mine-confirm")
+    assert f"Not confirmed, because the search found them after the confirmation had begun: {best}. search=NAME" in text
+
+
+def test_a_failure_without_a_traceback_is_named(tmp_path):
+    search = searched(tmp_path, Program(tmp_path, broken=("baseline",)))
+    found = search.found(search.space.reference)
+    found.record.error = "\n"
+    found.record.write(found.folder)
+    assert search.failures() == {"baseline": "no traceback"}

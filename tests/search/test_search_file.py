@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.search.definition import load_search, search_names
+from yolo26_attention.search.definition import load_search, refuse_overrides, search_names
 from yolo26_attention.search.state import read_state
 
 CONTENT = {
@@ -46,9 +46,14 @@ def test_searches_of_the_repository_are_read(name):
         pytest.param({"budget__runs": "9"}, r"budget\.runs is '9'", id="type"),
         pytest.param({"budget__runs": 3}, r"budget\.runs=3 must be at least 4", id="runs"),
         pytest.param({"budget__latency_ratio": 0}, r"budget\.latency_ratio=0\.0 is not a ratio", id="ratio"),
-        pytest.param({"budget__hours": -1}, r"budget\.hours=-1\.0 is no time", id="hours"),
+        pytest.param({"budget__hours": -1}, r"budget\.hours=-1\.0 must be a finite number above 0", id="hours"),
         pytest.param({"confirm__looks": [5, 3]}, r"confirm\.looks=\[5, 3\] are not growing", id="looks"),
         pytest.param({"confirm__top": 0}, r"confirm\.top=0 must be at least 1", id="top"),
+        pytest.param({"space__trainer": ["full", "debug"]}, r"space\.trainer: candidates are ranked", id="recipe"),
+        pytest.param({"space__trainer.epochs": [8, 9]}, r"space\.trainer\.epochs: candidates are", id="epochs"),
+        pytest.param({"space__trainer.steps": [None, 9]}, r"space\.trainer\.steps: candidates are", id="steps"),
+        pytest.param({"space__trainer.time": [None, 9]}, r"space\.trainer\.time: candidates are", id="time"),
+        pytest.param({"space__pause": [None, 9]}, r"space\.pause is set by the search", id="pause"),
         pytest.param({"space": {}}, r"space is empty; write", id="empty"),
         pytest.param({"space__p3": ["se"]}, r"space\.p3=\['se'\] leaves nothing to choose", id="one-value"),
         pytest.param({"space__p3": ["se", "se"]}, r"space\.p3 has se twice", id="twice"),
@@ -61,6 +66,23 @@ def test_searches_of_the_repository_are_read(name):
 def test_what_cannot_be_searched_is_refused(changes, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         load_search(written(tmp_path / "mine.yaml", **changes))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer=adamw", r"optimizer=adamw: the search chooses optimizer itself, from \['musgd', 'adamw'\]"),
+        ("+p3=se", r"\+p3=se: the search chooses p3 itself"),
+        ("attention=se", r"attention=se: the search chooses the attention at p3, p5 itself"),
+        ("placement.mode=replace", r"placement\.mode=replace: the search chooses the attention"),
+        ("placebo.by=flops", r"placebo\.by=flops: the search chooses the attention"),
+    ],
+)
+def test_an_option_that_the_search_chooses_is_refused(override, message, tmp_path):
+    found = load_search(written(tmp_path / "mine.yaml", space__optimizer=["musgd", "adamw"]))
+    refuse_overrides(found, ["optimizer.lr0=0.01", "trainer=full"])
+    with pytest.raises(ConfigError, match=message):
+        refuse_overrides(found, [override])
 
 
 def test_an_unknown_name_lists_those_there_are():

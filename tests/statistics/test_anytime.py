@@ -35,3 +35,9 @@ def test_anytime_interval_of_few_seeds():
     assert np.isfinite(anytime_interval([1.0, 2.0, 1.5, np.nan]).low)
     with pytest.raises(ValueError, match="at least one"):
         anytime_interval([np.nan])
+
+
+def test_equal_differences_say_nothing_about_other_seeds():
+    for values in ([0.01] * 5, [0.1 + 0.2, 0.3, 0.3]):
+        interval = anytime_interval(values)
+        assert (interval.low, interval.high) == (-np.inf, np.inf)

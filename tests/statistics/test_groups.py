@@ -57,3 +57,8 @@ def test_all_pairs_are_held_to_one_level():
 )
 def test_what_cannot_be_tested_is_not_told_apart(scores, groups):
     assert indistinguishable(scores) == groups
+
+
+def test_a_variant_with_one_seed_is_told_apart_from_nobody():
+    scores = {"a": noisy(0.9, 0.001, 0), "b": noisy(0.1, 0.001, 1), "once": {0: 0.5}}
+    assert indistinguishable(scores) == [["a", "once"], ["once", "b"]]

@@ -106,7 +106,9 @@ def test_a_list_is_one_value_of_a_component(tmp_path):
         pytest.param({"components": {"a b": {"model": "x"}}}, r"component a b: use letters", id="name"),
         pytest.param({"components": {"baseline": {"model": "x"}}}, r"another name than baseline", id="baseline"),
         pytest.param({"components": {"a": {}}}, r"component a holds no options", id="empty"),
-        pytest.param({"components": {"a": {"seed": 1}}}, r"seed is no option", id="seed"),
+        pytest.param(
+            {"components": {"a": {"seed": 1}}}, r"seed: seed, study and output_dir cannot be", id="seed"
+        ),
         pytest.param({"design": "half"}, r"design=half: full, each_alone, leave_one_out", id="design"),
         pytest.param({"design": [["acmix", "nobody"]]}, r"design names nobody", id="unknown"),
         pytest.param({"design": [["acmix", "acmix"]]}, r"a component twice", id="twice-in-one"),
@@ -132,3 +134,9 @@ def test_components_that_cannot_be_studied(changes, message, tmp_path):
 def test_an_option_of_a_component_is_the_study_s_own(tmp_path):
     with pytest.raises(ConfigError, match=r"trainer.mosaic=0: mine varies trainer.mosaic itself"):
         study(tmp_path).points(["trainer.mosaic=0"])
+
+
+def test_labels_that_are_one_in_file_names_are_refused(tmp_path):
+    components = {name: {"trainer.mosaic": 0.1} for name in ("a", "b", "a-b")}
+    with pytest.raises(ConfigError, match=r"two variants are called a-b; give them other names"):
+        study(tmp_path, components=components)

@@ -154,7 +154,7 @@ def test_values_as_hydra_reads_them(value, text):
             id="baselines",
         ),
         pytest.param(
-            {"variants": {"baseline": {"attention": "baseline"}, "a": {"seed": 1}}}, r"seeds has a place", id="seed"
+            {"variants": {"baseline": {"attention": "baseline"}, "a": {"seed": 1}}}, r"seeds go into", id="seed"
         ),
         pytest.param(
             {"variants": {"baseline": {"attention": "baseline"}, "a": {"model": []}}}, r"sweeps over nothing", id="none"
@@ -217,3 +217,11 @@ def test_repeats_of_a_study_of_components_have_no_components(tmp_path):
     path.write_text("question: x\nseeds: [0]\nrepeats: 1\ncomponents: {a: {attention.grafts: {p3: se}}}\n")
     *_, last = load_study(str(path)).points()
     assert (last.variant, last.overrides[-2:]) == ("baseline repeated", ["repeat=1", "seed=0"])
+
+
+def test_fewer_seeds_have_no_more_repeats_than_there_are(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "question: x\nseeds: [0, 1, 2]\nrepeats: 3\nvariants: {baseline: {attention: baseline}, b: {attention: se}}\n"
+    )
+    assert load_study(str(path)).with_seeds((4,)).declared.repeats == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tests.conftest import CONF
 from yolo26_attention.config.errors import ConfigError
@@ -131,17 +132,26 @@ def test_overrides_that_hydra_refuses(composer):
 def test_seconds_of_the_same_training_elsewhere(composer, tmp_path):
     planned = plan_runs(load_study("kernel_att").with_seeds((0,)).points(), composer)
     other = replace(planned[0].config, trainer=replace(planned[0].config.trainer, epochs=99))
-    for number, (config, status, attempts) in enumerate(
-        [(planned[1].config, "finished", 1), (planned[1].config, "failed", 1), (other, "finished", 1)]
+    own = planned[1].config
+    for number, (config, status, attempts, device) in enumerate(
+        [
+            (own, "finished", 1, "cpu"),
+            (own, "failed", 1, "cpu"),
+            (other, "finished", 1, "cpu"),
+            (own, "finished", 1, "another"),
+        ]
     ):
         folder = tmp_path / "runs" / str(number)
         folder.mkdir(parents=True)
-        Record("1", "a", "s", 0, config.plain(), status=status, attempts=attempts, seconds=12.5).write(folder)
+        record = Record("1", "a", "s", 0, config.plain(), status=status, attempts=attempts, seconds=12.5)
+        record.environment = {"device": device}
+        record.write(folder)
     assert measured_elsewhere(tmp_path, planned) == [12.5]
 
 
 def test_a_run_of_an_earlier_version_is_said_in_the_plan(composer, monkeypatch):
     found = SimpleNamespace(folder=Path("runs/old"), dataset=SimpleNamespace(notes=["data: a note"]), remark="old run")
+    found.device = torch.device("cpu")
     monkeypatch.setattr("yolo26_attention.plan.checks.Checker.check", lambda self, config: found)
     planned = plan_runs(load_study("kernel_att").with_seeds((0,)).points(), composer)
     assert {(run.run, run.notes) for run in planned} == {("old", ("data: a note", "old run"))}

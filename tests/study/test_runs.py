@@ -6,13 +6,15 @@ import re
 
 import pytest
 
+from tests.fabricate import config_of, write_run
 from tests.study.test_progress import entry, put
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.files.locks import run_lock
+from yolo26_attention.files.locks import lock_file, run_lock
 from yolo26_attention.files.record import FORMAT, Record
 from yolo26_attention.files.typed import plain
 from yolo26_attention.reporting.study import StudyError
 from yolo26_attention.reporting.study import read_study as read_for_report
+from yolo26_attention.study import runs
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.progress import best, run_states, time_left
 from yolo26_attention.study.runs import (
@@ -194,3 +196,29 @@ def test_a_finished_run_of_another_study_is_said_to_stay_there(tmp_path):
     assert shared_by(tmp_path, "other", record).startswith("study=other: a was trained by study s and stays its run")
     write_study(tmp_path, "other", "What?", "c", [entry("a")])
     assert shared_by(tmp_path, "other", record) is None, "the study lists what it shares"
+
+
+def test_a_run_that_another_process_has_taken_up_is_not_recorded_as_killed(tmp_path, monkeypatch):
+    folder = write_run(tmp_path, config_of({"name": "se"}, 0), status="interrupted", given={"a": 1})
+    real = runs.find_run
+
+    def found_and_then_finished(output_dir, name):
+        found = real(output_dir, name)
+        record = Record.read(folder)
+        record.status = "finished"
+        record.write(folder)
+        return found
+
+    monkeypatch.setattr(runs, "find_run", found_and_then_finished)
+    runs.record_killed(tmp_path, {"a": 1}, "killed")
+    assert Record.read(folder).status == "finished"
+
+
+def test_a_run_that_another_process_trains_is_not_recorded_as_killed(tmp_path, monkeypatch):
+    folder = write_run(tmp_path, config_of({"name": "se"}, 0), status="running", given={"a": 1})
+    monkeypatch.setattr(runs, "is_locked", lambda path: False)  # it took the lock a moment later
+    with run_lock(lock_file(tmp_path, folder.name)):
+        runs.record_killed(tmp_path, {"a": 1}, "killed")
+    assert Record.read(folder).status == "running"
+    runs.record_killed(tmp_path, {"a": 1}, "killed")
+    assert (Record.read(folder).status, Record.read(folder).error) == ("failed", "killed")

@@ -17,6 +17,7 @@ from yolo26_attention.study.optuna_space import search_space
         ("placement.sites=choice([p3],[p3,p4])", CategoricalDistribution(["[p3]", "[p3,p4]"])),
         ("attention.heads=shuffle(choice(4,1,2))", CategoricalDistribution([1, 2, 4])),
         ("trainer.epochs=range(4,13,4)", IntDistribution(4, 12, step=4)),
+        ("trainer.epochs=tag(log,range(1,100))", IntDistribution(1, 99, log=True)),
         ("trainer.epochs=range(4,12,4)", IntDistribution(4, 8, step=4)),
         ("trainer.epochs=range(12,3,-4)", IntDistribution(4, 12, step=4)),
         ("trainer.mosaic=range(0,1,0.25)", FloatDistribution(0, 0.75, step=0.25)),
@@ -39,6 +40,10 @@ def test_several_values_are_a_distribution(given, wanted):
         ("seed=3", "nothing is searched; give an option several values"),
         ("trainer.epochs=range(4,4)", "range(4,4): this range is empty"),
         ("trainer.epochs=interval(9,3)", "interval(9,3): "),
+        ("trainer.epochs=tag(log,range(1,100,3))", "a logarithmic range has whole numbers"),
+        ("trainer.mosaic=tag(log,range(0,1,0.25))", "a logarithmic range has whole numbers"),
+        ("model.name=choice('1','2')", "choice('1','2'): 1 is a text here"),
+        ("model.name=007,x", "007 is a text here and would be tried as 7"),
         ("optimizer.lr0=tag(log,interval(0,1))", "interval(0,1)): "),
     ],
 )

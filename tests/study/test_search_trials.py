@@ -126,8 +126,11 @@ def test_a_run_without_its_values_is_a_failed_trial_and_the_search_continues(ret
     [
         ({"goal": Goal(("map50",), ("latency_ratio",), {})}, "began with maximize map50_95, and not map50"),
         ({"fixed": ("model=yolo26s",)}, "began with options model=yolo26n, and not model=yolo26s"),
-        ({"space": {**SPACE, "attention": CategoricalDistribution(["se"])}}, "began with other values of attention"),
-        ({"space": {"attention": SPACE["attention"]}}, r"began with other values of trainer\.epochs"),
+        ({"space": {**SPACE, "attention": CategoricalDistribution(["se"])}}, "began with space attention=Categorical"),
+        ({"space": {"attention": SPACE["attention"]}}, r"began with space .* trainer\.epochs=IntDistribution"),
+        ({"space": {**SPACE, "seed": IntDistribution(0, 1)}}, r"and not .* seed=IntDistribution"),
+        ({"space": {**SPACE, "trainer.epochs": IntDistribution(4, 16, step=4)}}, r"and not .*high=16"),
+        ({"sampler": "grid"}, "began with sampler tpe, and not grid"),
     ],
 )
 def test_a_name_stands_for_one_search(changed, message, tmp_path):

@@ -1,7 +1,9 @@
 """What a person reads about a study."""
 
+from tests.fabricate import config_of, declare, write_run
 from tests.study.test_progress import entry, put
 from yolo26_attention.files.locks import run_lock
+from yolo26_attention.files.record import TestScore
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import StudyEntry, write_study
 from yolo26_attention.study.text import announcement, error_line, status, summary, tags
@@ -101,3 +103,16 @@ def test_tags_are_variant_swept_values_and_seed():
     found = StudyEntry("a", "v" * 99, 2, swept={"attention.kernel_att": 5})
     assert tags(found) == ["v" * 99, "attention.kernel_att=5", "seed=2"]
     assert tags(None) == []
+
+
+def test_the_table_has_the_scores_that_the_looks_use(tmp_path):
+    test = {"metrics": {"map50_95": 0.25}, "ap_by_size": {}, "ap_by_class": {}, "images": 3, "identity": "x"}
+    one, two = (
+        write_run(tmp_path, config_of({"name": name}, 0), 0.5, test=TestScore(**test)).name
+        for name in ("baseline", "se")
+    )
+    declare(tmp_path, "s", [{"run": run, "variant": run, "seed": 0} for run in (one, two)])
+    text = status(tmp_path, "s")
+    assert "mAP50-95, test images" in text
+    assert "0.2500" in text
+    assert "best so far mAP50-95 0.5000" in text

@@ -6,10 +6,10 @@ from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.durations import duration
 from yolo26_attention.search.candidates import Candidate, predicted_ratio
-from yolo26_attention.search.confirmation import PLACEBO_OF, Confirmed
+from yolo26_attention.search.confirmation import PLACEBO_OF, Confirmed, unconfirmed
 from yolo26_attention.search.driver import Search
 from yolo26_attention.statistics.additive import worth
-from yolo26_attention.statistics.blocks import compare
+from yolo26_attention.study.declared_looks import look_model, scores_at
 from yolo26_attention.text_tables import markdown_table
 
 
@@ -72,39 +72,61 @@ def _confirmation(search: Search, confirmed: Confirmed | None, study: str) -> st
     if confirmed is None or not confirmed.standing.complete:
         return ""
     standing = confirmed.standing
-    level = 1 - standing.levels[standing.complete - 1]
-    try:
-        found = {each.variant: each for each in compare(confirmed.scores, BASELINE, level).comparisons}
-        note = ""
-    except ValueError as error:
-        found, note = {}, f"No comparison: {error}."
+    found, notes = _intervals(confirmed)
+    kept, validation = (
+        scores_at(scores, standing.arms, standing.complete, BASELINE, confirmed.declared)
+        for scores in (confirmed.scores, confirmed.validation)
+    )
     searched = {search.space.label(one): score for one, score in search.finals().items()}
     rows = [["variant", "seeds", "mean mAP50-95", "against the reference", "interval", "verdict", "flattered"]]
-    for variant, scores in confirmed.scores.items():
-        average, one, arm = mean(scores.values()), found.get(variant), standing.arms.get(variant)
-        rows.append(
-            [
-                variant,
-                str(len(scores)),
-                f"{average:.4f}",
-                "" if one is None else f"{one.difference:+.4f}",
-                "" if one is None else f"{one.low:+.4f} to {one.high:+.4f}",
-                "" if arm is None else arm.words,
-                f"{searched[variant] - mean(confirmed.validation[variant].values()):+.4f}"
-                if variant in searched
-                else "",
-            ]
-        )
+    for variant, scores in kept.items():
+        arm, flattered = standing.arms.get(variant), ""
+        if variant in searched and validation[variant]:
+            flattered = f"{searched[variant] - mean(validation[variant].values()):+.4f}"
+        average = f"{mean(scores.values()):.4f}" if scores else ""
+        against = found.get(variant, ("", ""))
+        rows.append([variant, str(len(scores)), average, *against, "" if arm is None else arm.words, flattered])
     parts = [
         "## Confirmed with new seeds",
-        f"Look {standing.complete} of {len(standing.looks)}. Intervals hold for all variants and all looks at 95 %. "
+        f"Look {standing.complete} of {len(standing.looks)}. Each variant has the seeds of the look that decided it, "
+        "or of this one. Intervals hold for all variants and all looks at 95 %. "
         "Flattered is how much higher the search scored: what choosing the best of many adds (the winner's curse).",
         "\n".join(markdown_table(rows)),
-        note,
+        *notes,
+        _late(search),
         _without_placebo(confirmed),
         f"The whole comparison: `python -m src.report {study}`",
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _intervals(confirmed: Confirmed) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """The difference and the interval of each variant at its own look, by the model that decided there; and notes."""
+    standing, declared = confirmed.standing, confirmed.declared
+    found, notes = {}, []
+    for number in sorted({arm.look for arm in standing.arms.values()}):
+        kept = scores_at(confirmed.scores, standing.arms, number, BASELINE, declared)
+        try:
+            model = look_model(kept, BASELINE, declared.margin_or_default)
+        except ValueError as error:
+            notes.append(f"No comparison at look {number}: {error}.")
+            continue
+        critical = model.critical_at(1 - standing.levels[number - 1])
+        for each in model.comparisons:
+            if standing.arms[each.variant].look == number:
+                low, high = each.difference - critical * each.se, each.difference + critical * each.se
+                found[each.variant] = f"{each.difference:+.4f}", f"{low:+.4f} to {high:+.4f}"
+    return found, notes
+
+
+def _late(search: Search) -> str:
+    """Which candidates are on the front and not in the confirmation, which had begun."""
+    if not (late := unconfirmed(search)):
+        return ""
+    return (
+        f"Not confirmed, because the search found them after the confirmation had begun: {', '.join(late)}. "
+        "search=NAME starts a search of another name, which uses the runs there are and confirms its own front."
+    )
 
 
 def _without_placebo(confirmed: Confirmed) -> str:

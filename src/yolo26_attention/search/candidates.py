@@ -7,8 +7,8 @@ from typing import Any
 
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.plain_yaml import as_override
-from yolo26_attention.search.definition import SearchFile, is_site
-from yolo26_attention.study.definition import with_recipe
+from yolo26_attention.search.definition import GRAFTED, SearchFile, is_site
+from yolo26_attention.study.definition import as_overrides, with_recipe
 
 NONE = "none"
 JOINING = ("mode", "gate")
@@ -89,11 +89,6 @@ class Space:
         return as_overrides(self.options(candidate))
 
 
-def as_overrides(options: Mapping[str, Any]) -> list[str]:
-    """Options as they stand on a command line."""
-    return [f"{key}={as_override(value)}" for key, value in options.items()]
-
-
 def _placebo(value: Any) -> Any:
     """The placebo of what a site has."""
     if isinstance(value, list):
@@ -108,10 +103,13 @@ def _placebo(value: Any) -> Any:
 
 def costing(space: Space) -> Sequence[Candidate]:
     """The candidates whose latency predicts that of all others: the reference, and those that differ from it once."""
-    positions = [
-        i for i, key in enumerate(space.keys) if is_site(key) or key.startswith(("attention", "placement", "placebo"))
-    ]
+    positions = [i for i, key in enumerate(space.keys) if _changes_network(key)]
     return [space.reference, *(space.single(i, index) for i in positions for index in range(1, len(space.values[i])))]
+
+
+def _changes_network(key: str) -> bool:
+    """Whether the values of a key may differ in latency."""
+    return is_site(key) or GRAFTED.match(key) is not None
 
 
 def predicted_ratio(space: Space, candidate: Candidate, costs: Mapping[str, float]) -> float:
@@ -120,8 +118,12 @@ def predicted_ratio(space: Space, candidate: Candidate, costs: Mapping[str, floa
     Args:
         space: the candidates.
         candidate: any of them.
-        costs: measured ratios by label, of `costing`.
+        costs: measured ratios by label, those of `costing` among them; no others count.
     """
     reference = costs[space.label(space.reference)]
-    singles = [space.label(space.single(position, candidate.indices[position])) for position in candidate.changed]
+    singles = [
+        space.label(space.single(position, candidate.indices[position]))
+        for position in candidate.changed
+        if _changes_network(space.keys[position])
+    ]
     return reference + sum(costs.get(label, reference) - reference for label in singles)

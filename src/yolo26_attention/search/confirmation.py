@@ -9,9 +9,12 @@ from typing import Any
 import yaml
 
 from yolo26_attention.attention.options import BASELINE
+from yolo26_attention.config.plain_yaml import parse_yaml
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.metrics import MAP50_95
+from yolo26_attention.search.candidates import Candidate
 from yolo26_attention.search.driver import Search
+from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing
 from yolo26_attention.study.progress import compared_scores, run_states
 from yolo26_attention.study.runs import read_study
@@ -27,7 +30,7 @@ def confirmation(search: Search) -> dict[str, Any] | None:
     Each candidate comes with a placebo: as many parameters at the same sites, without attention. One that cannot be
     built, because an attention has no parameters or too few, is left out.
     """
-    chosen = [one for one in search.front() if one.changed][: search.search.confirm.top]
+    chosen = _chosen(search)
     if not chosen:
         return None
     variants = {BASELINE: _variant(search.space.options(search.space.reference))}
@@ -60,7 +63,24 @@ def write_confirmation(search: Search) -> Path | None:
         if content is None:
             return None
         write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    if search.state.confirm is None:
+        search.state.confirm = search.search.confirm
+        search.state.write(search.folder)
     return path
+
+
+def unconfirmed(search: Search) -> list[str]:
+    """The candidates that came to the front after the confirmation had begun, by label."""
+    path = search.folder / "confirm.yaml"
+    if not path.exists():
+        return []
+    confirmed = parse_yaml(path.read_bytes())["variants"]
+    return [label for one in _chosen(search) if (label := search.space.label(one)) not in confirmed]
+
+
+def _chosen(search: Search) -> list[Candidate]:
+    """The best candidates of the front but the reference, as many as are confirmed."""
+    return [one for one in search.front() if one.changed][: search.search.confirm.top]
 
 
 @dataclass(frozen=True)
@@ -71,11 +91,13 @@ class Confirmed:
         scores: mAP50-95 by variant and seed, on the test images if there are any.
         validation: mAP50-95 on the validation images, as the search saw it.
         standing: the looks that are complete, and what they decided.
+        declared: of the confirming study.
     """
 
     scores: Mapping[str, Mapping[int, float]]
     validation: Mapping[str, Mapping[int, float]]
     standing: Standing
+    declared: Declaration
 
 
 def read_confirmation(search: Search, study: str) -> Confirmed | None:
@@ -90,7 +112,7 @@ def read_confirmation(search: Search, study: str) -> Confirmed | None:
         if score is not None and state.score is not None:
             scores.setdefault(state.entry.variant, {})[state.entry.seed] = score
             validation.setdefault(state.entry.variant, {})[state.entry.seed] = state.score
-    return Confirmed(scores, validation, standings(states, content.declared)[BASELINE])
+    return Confirmed(scores, validation, standings(states, content.declared)[BASELINE], content.declared)
 
 
 def _variant(options: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ The first value of each list is the reference. Nothing here imports torch.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -25,7 +25,10 @@ from yolo26_attention.study.definition import SWEEPS, read_named
 SEARCHES = SWEEPS / "searches"
 MOST_CANDIDATES = 100_000
 # Options that change the network to which the ratio of the latency refers, or that belong to the command.
-REFUSED = re.compile(r"(model|data|latency|tracking|seed|study|output_dir|trainer\.imgsz|trainer\.epochs)(\.|$)")
+REFUSED = re.compile(r"(model|data|latency|tracking|seed|study|output_dir|trainer\.imgsz)(\.|$)")
+# Options that change the schedule, after whose epochs candidates are ranked; a recipe is one.
+SCHEDULE = ("trainer", "trainer.epochs", "trainer.steps", "trainer.time")
+OWN = ("seed", "study", "output_dir", "pause")
 GRAFTED = re.compile(r"(attention|placement|placebo)(\.|$)")
 
 
@@ -108,6 +111,26 @@ def load_search(name: str) -> SearchFile:
     return search
 
 
+def refuse_overrides(search: SearchFile, overrides: Sequence[str]) -> None:
+    """Refuse an option of all runs that would take the place of what the search chooses.
+
+    Raises:
+        ConfigError: naming the option and a way out.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        if key in search.space:
+            raise ConfigError(
+                f"{override}: the search chooses {key} itself, from {search.space[key]}; leave it out, or take {key} "
+                "out of the space in a search file of your own"
+            )
+        if search.sites and GRAFTED.match(key):
+            raise ConfigError(
+                f"{override}: the search chooses the attention at {', '.join(search.sites)} itself; leave it out, or "
+                "write it into the values of a site in a search file of your own"
+            )
+
+
 def search_names() -> list[str]:
     """The names of the searches in `sweeps/searches/`."""
     return sorted(path.stem for path in SEARCHES.glob("*.yaml"))
@@ -134,6 +157,13 @@ def _check(search: SearchFile) -> None:
     if not search.space:
         raise ValueError("space is empty; write for example p3: [none, acmix, se]")
     for key, values in search.space.items():
+        if key in SCHEDULE:
+            raise ValueError(
+                f"space.{key}: candidates are ranked after the same epochs of one schedule; write {key} into common, "
+                "and make a search for each value"
+            )
+        if key == "pause":
+            raise ValueError("space.pause is set by the search; leave it out")
         if REFUSED.match(key):
             raise ValueError(
                 f"space.{key}: the latency ratio refers to the stock model of one size on one data set; write {key} "
@@ -145,7 +175,7 @@ def _check(search: SearchFile) -> None:
             raise ValueError(f"space.{key} has {twice[0]} twice; give each value once")
     if search.sites and (clash := [key for key in (*search.space, *search.common) if GRAFTED.match(key)]):
         raise ValueError(f"{clash[0]} and the site {search.sites[0]} both choose the attention; keep one of them")
-    if refused := {"seed", "study", "output_dir", "pause"} & set(search.common):
+    if refused := set(OWN) & set(search.common):
         raise ValueError(f"common.{refused.pop()} is set by the search; leave it out")
     count = math.prod(map(len, search.space.values()))
     if count > MOST_CANDIDATES:
@@ -161,7 +191,7 @@ def _check(search: SearchFile) -> None:
         if value < least:
             raise ValueError(f"{name}={value} must be at least {least}")
     if budget.hours is not None and not 0 < budget.hours < math.inf:
-        raise ValueError(f"budget.hours={budget.hours} is no time; give hours, or leave it out")
+        raise ValueError(f"budget.hours={budget.hours} must be a finite number above 0; leave it out for no limit")
     looks = confirm.looks
     if not looks or looks[0] < 2 or list(looks) != sorted(set(looks)):
         raise ValueError(f"confirm.looks={list(looks)} are not growing numbers of seeds from 2 on, such as [3, 5, 10]")

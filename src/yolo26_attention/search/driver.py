@@ -13,14 +13,15 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
-from yolo26_attention.search.candidates import Candidate, Space, as_overrides, costing, predicted_ratio
+from yolo26_attention.search.candidates import Candidate, Space, costing, predicted_ratio
 from yolo26_attention.search.definition import SearchFile
 from yolo26_attention.search.halving import continuing, front, rungs
 from yolo26_attention.search.proposals import propose
 from yolo26_attention.search.state import SearchState, Started
-from yolo26_attention.study.definition import Point
+from yolo26_attention.study.definition import Point, as_overrides
 from yolo26_attention.study.plan import PlannedRun
 from yolo26_attention.study.runs import FoundRun, find_run
+from yolo26_attention.study.text import error_line
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Means:
 
     Attributes:
         plan: checks points and names their runs.
-        measure: latency ratio of a command line, and the device it was measured on.
+        measure: latency ratio of a command line, and the device, its threads and the backend it was measured with.
         train: trains command lines, all of them at a time if the launcher can.
     """
 
@@ -78,7 +79,7 @@ class Search:
         """Measure what each value costs, and predict all candidates from it.
 
         Raises:
-            ConfigError: if no candidate keeps the budget.
+            ConfigError: if no candidate keeps the budget, or some were measured on another machine.
         """
         self.rungs = rungs(self._epochs())
         for candidate in costing(self.space):
@@ -123,7 +124,11 @@ class Search:
         return self.rungs
 
     def measure_front(self) -> None:
-        """Measure the candidates of the front, whose latency was predicted."""
+        """Measure the candidates of the front, whose latency was predicted.
+
+        Raises:
+            ConfigError: if the others were measured on another machine.
+        """
         for candidate in self.front():
             self._measure(candidate)
 
@@ -148,7 +153,13 @@ class Search:
             self.state.costs[label] = 1.0  # the stock model itself
             return
         log.info("latency of %s", label)
-        self.state.costs[label], self.state.machine = self.means.measure(self._timed(candidate))
+        ratio, machine = self.means.measure(self._timed(candidate))
+        if self.state.machine not in ("", machine):
+            raise ConfigError(
+                f"search={self.folder.name}: its latencies were measured on {self.state.machine}, and this is "
+                f"{machine}; continue it there, or search=NAME starts one here that uses the runs there are"
+            )
+        self.state.costs[label], self.state.machine = ratio, machine
         self.state.write(self.folder)
 
     def _exclude(self, candidate: Candidate, reason: str) -> None:
@@ -165,7 +176,7 @@ class Search:
         return self._with_given(self.space.overrides(candidate))
 
     def _with_given(self, overrides: Sequence[str]) -> list[str]:
-        """Overrides of a candidate, then those of the command line, which come first where both have a key."""
+        """Overrides of a candidate, then those of the command line, which win where both set a key."""
         given = {override.partition("=")[0] for override in self.overrides}
         return [*(each for each in overrides if each.partition("=")[0] not in given), *self.overrides]
 
@@ -209,17 +220,25 @@ class Search:
         self.state.write(self.folder)
         return begun
 
-    def halve(self) -> None:
-        """Continue the better half to the next rung, until the last one has finished its training."""
+    def halve(self) -> bool:
+        """Continue the better half to the next rung, until the last one has finished its training.
+
+        Returns:
+            Whether it has, and the hours were not used up before.
+        """
         contenders = list(self.runs)
         for before, after in pairwise(self.rungs):
             scores = self._scores(contenders, before)
             contenders = list(continuing(scores, self.costs))
             if self._spent(1.0) and any(self.score(one, after) is None for one in contenders):
-                log.info("budget.hours=%g are used up; more hours continue the search", self.search.budget.hours)
-                return
+                log.info(
+                    "budget.hours=%g are used up; more hours continue the search and confirm its front",
+                    self.search.budget.hours,
+                )
+                return False
             log.info("epoch %d: %d of %d candidates continue to epoch %d", before, len(contenders), len(scores), after)
             self._train(contenders, after)
+        return True
 
     def _spent(self, share: float) -> bool:
         hours = self.search.budget.hours
@@ -264,5 +283,5 @@ class Search:
         for candidate in self.runs:
             found = self.found(candidate)
             if found.state == "failed" and found.record is not None:
-                failed[self.space.label(candidate)] = str(found.record.error).strip().splitlines()[-1]
+                failed[self.space.label(candidate)] = error_line(found.record.error or "no traceback")
         return failed

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.typed import read_file, write_file
-from yolo26_attention.search.definition import SearchFile
+from yolo26_attention.search.definition import Confirmation, SearchFile
 from yolo26_attention.study.optuna_search import FREE
 
 FORMAT = 1
@@ -41,6 +41,7 @@ class SearchState:
         started: candidates in the order of their start.
         impossible: why candidates cannot be built, by label.
         seconds: time spent training, on the clock.
+        confirm: how it is confirmed; None before the confirmation has been written.
     """
 
     declared: str
@@ -49,6 +50,7 @@ class SearchState:
     started: list[Started] = field(default_factory=list)
     impossible: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    confirm: Confirmation | None = None
 
     def write(self, folder: Path) -> None:
         """Write search.json, in one step."""
@@ -60,9 +62,10 @@ def read_state(folder: Path, search: SearchFile, overrides: Sequence[str]) -> Se
     """Read search.json, or begin one.
 
     Raises:
-        ConfigError: if the file is damaged, or the search began with another file or other options.
+        ConfigError: if the file is damaged, the search began with another file or other options, or its confirmation
+            began with another `confirm`.
     """
-    # More runs or hours, and another confirmation, continue the same search.
+    # More runs or hours continue the same search, and so does another confirmation, until that has begun.
     content = {**asdict(search), "confirm": None, "budget": {"latency_ratio": search.budget.latency_ratio}}
     kept = [override for override in overrides if not override.startswith(FREE)]
     text = json.dumps([content, kept], sort_keys=True)
@@ -78,4 +81,15 @@ def read_state(folder: Path, search: SearchFile, overrides: Sequence[str]) -> Se
         raise ConfigError(
             f"search={folder.name}: it began with another file or other options; search=NAME starts one of another name"
         )
+    if state.confirm not in (None, search.confirm):
+        raise ConfigError(
+            f"search={folder.name}: confirm: {_plain(search.confirm)}, but its confirmation began with "
+            f"{_plain(state.confirm)}; put that back, or search=NAME starts one of another name, which uses the runs "
+            "there are"
+        )
     return state
+
+
+def _plain(confirm: Confirmation) -> str:
+    """As in a search file."""
+    return f"{{top: {confirm.top}, looks: {list(confirm.looks)}}}"

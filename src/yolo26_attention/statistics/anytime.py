@@ -3,9 +3,7 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from yolo26_attention.statistics.paired import Values, check_level
+from yolo26_attention.statistics.paired import Values, mean_interval
 
 # Variance of the effect, in squared standard deviations of a difference, that the interval is tuned for.
 MIXTURE = 10.0
@@ -13,7 +11,7 @@ MIXTURE = 10.0
 
 @dataclass(frozen=True)
 class AnytimeInterval:
-    """An interval of a mean that holds at all numbers of seeds at once; infinite if there are too few."""
+    """An interval of a mean that holds at all numbers of seeds at once; infinite if they are too few or all equal."""
 
     low: float
     high: float
@@ -24,7 +22,7 @@ def anytime_interval(differences: Values, level: float = 0.95) -> AnytimeInterva
 
     The interval holds the means whose t statistic has a Bayes factor below 1 / (1 - level), for a normal mixture over
     the effect size of variance 10 and the invariant prior of the spread. It is about twice as wide as Student's, and
-    infinite with two values at a level of 0.95.
+    infinite with two values at a level of 0.95, and with equal ones, whose spread of zero says nothing about others.
 
     Args:
         differences: variant minus baseline, seed by seed; values that are not finite are left out.
@@ -37,17 +35,14 @@ def anytime_interval(differences: Values, level: float = 0.95) -> AnytimeInterva
     Source: Lai (1976), On confidence sequences; Wang and Ramdas (2024), Anytime-valid t-tests and confidence sequences
     for Gaussian means with unknown variance; Bayes factor of Liang et al. (2008), with a fixed g of 10.
     """
-    check_level(level)
-    values = np.asarray(differences, dtype=np.float64)
-    values = values[np.isfinite(values)]
-    n = len(values)
-    if not n:
+    found = mean_interval(differences, level)
+    n = found.n
+    if found.mean is None:
         raise ValueError("no finite difference: give at least one")
-    mean = float(values.mean())
     width = 1 + n * MIXTURE
     ratio = (width / (1 - level) ** 2) ** (1 / n)
-    if n < 2 or ratio >= width:
+    if found.bounds is None or not found.sd or ratio >= width:
         return AnytimeInterval(-math.inf, math.inf)
     t = math.sqrt((n - 1) * (ratio - 1) / (1 - ratio / width))
-    half = t * float(values.std(ddof=1)) / math.sqrt(n)
-    return AnytimeInterval(mean - half, mean + half)
+    half = t * found.sd / math.sqrt(n)
+    return AnytimeInterval(found.mean - half, found.mean + half)

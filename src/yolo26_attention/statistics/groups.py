@@ -10,8 +10,9 @@ from yolo26_attention.statistics.paired import check_level, mean_interval
 def indistinguishable(scores: Mapping[str, Mapping[int, float]], *, level: float = 0.95) -> list[list[str]]:
     """Return groups of variants within which no two differ, best group first.
 
-    Every two variants are compared by the model of all runs (`blocks.compare` with all pairs); where it can estimate no
-    error, none are told apart. The groups are the largest sets without two that differ: a variant is in several where
+    Every two variants with two seeds or more are compared by the model of all their runs (`blocks.compare` with all
+    pairs); where it can estimate no error, none are told apart. A variant with one seed has no spread of its own, so it
+    is told apart from nobody. The groups are the largest sets without two that differ: a variant is in several where
     it differs from neither of two that differ from each other, as in a compact letter display.
 
     Args:
@@ -26,11 +27,11 @@ def indistinguishable(scores: Mapping[str, Mapping[int, float]], *, level: float
         ValueError: if the level is not between 0 and 1.
     """
     check_level(level)
-    estimates = {name: mean_interval(list(own.values()), level).mean for name, own in scores.items()}
-    means = {name: mean for name, mean in estimates.items() if mean is not None}
+    estimates = {name: mean_interval(list(own.values()), level) for name, own in scores.items()}
+    means = {name: each.mean for name, each in estimates.items() if each.mean is not None}
     ranked = sorted(means, key=lambda name: -means[name])
     pairs = list(combinations(ranked, 2))
-    p_values = _all_pairs({name: scores[name] for name in ranked}, level)
+    p_values = _all_pairs({name: scores[name] for name in ranked if estimates[name].n > 1}, level)
     groups = [set(ranked)] if ranked else []
     for pair in pairs:
         if p_values.get(frozenset(pair), 1.0) < 1 - level:

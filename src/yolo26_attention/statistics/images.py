@@ -163,7 +163,11 @@ def resampled_map(
 
 
 def check_same(first: Matches, other: Matches) -> None:
-    """Whether two runs were validated on the same images with the same objects."""
+    """Check that two runs were validated on the same images with the same objects.
+
+    Raises:
+        ValueError: if not.
+    """
     if not np.array_equal(first.images, other.images):
         raise ValueError(
             f"runs were validated on different images ({len(first.images)} and {len(other.images)}), so that they "

@@ -43,7 +43,8 @@ def smallest_detectable(
     _check(sd, seeds, variants, baseline_seeds, level)
     _check_power(power, level)
     errors, bounds = _null(seeds, variants, seeds if baseline_seeds is None else baseline_seeds, level)
-    # A study finds a positive difference from here on; what it would call worse counts for little at such differences.
+    # A positive difference is found once it exceeds bound - error; at such sizes a verdict of worse is too rare to
+    # count.
     return sd * float(np.quantile(bounds - errors, power))
 
 

@@ -105,14 +105,7 @@ def replay(
         if not running[1:] or not all(settled(variant, seed) for variant, seed in due):
             break
         complete = number
-        kept = {
-            variant: {
-                seed: scores[variant][seed]
-                for seed in declared.seeds_at(arms[variant].seeds if variant in stopped else look, variant == baseline)
-                if seed in scores[variant]
-            }
-            for variant in [baseline, *others]
-        }
+        kept = scores_at(scores, arms, number, baseline, declared)
         found = _outcomes(kept, baseline, level, levels[-1], margin, look, declared.looks[-1])
         for variant in others:
             # The first decision stands.
@@ -123,6 +116,38 @@ def replay(
             if declared.stop and outcome != "open":
                 stopped.add(variant)
     return Standing(declared.looks, levels, complete, arms)
+
+
+def scores_at(
+    scores: Scores, arms: Mapping[str, Arm], number: int, baseline: str, declared: Declaration
+) -> dict[str, dict[int, float]]:
+    """Return the scores that belong to a look; of a variant that an earlier look stopped, those of that look.
+
+    Args:
+        scores: variant to seed to score of all finished runs.
+        arms: where the variants stand after this look or before it.
+        number: of the look, from 1.
+        baseline: the variant that the others are compared with.
+        declared: with at least one look.
+    """
+    kept = {}
+    for variant, own in scores.items():
+        arm, look = arms.get(variant), declared.looks[number - 1]
+        if declared.stop and arm is not None and arm.outcome != "open" and arm.look < number:
+            look = arm.seeds
+        kept[variant] = {seed: own[seed] for seed in declared.seeds_at(look, variant == baseline) if seed in own}
+    return kept
+
+
+def look_model(scores: Scores, baseline: str, margin: float) -> StudyModel:
+    """The model by which a look decides: of the variants that have learned something and have two seeds.
+
+    Raises:
+        ValueError: if nobody has two seeds, scores do not vary, or the baseline learned nothing.
+    """
+    floor = max(margin, UNTRAINED)
+    learned = {name: own for name, own in scores.items() if not at_floor(own.values(), floor)}
+    return compare({name: own for name, own in learned.items() if sum(map(math.isfinite, own.values())) > 1}, baseline)
 
 
 def needed_seeds(standing: Standing, declared: Declaration, variant: str, baseline: bool) -> tuple[int, ...]:
@@ -148,12 +173,11 @@ def _outcomes(
 ) -> dict[str, tuple[Outcome, float | None]]:
     """The decision of a look for each variant that it can judge, and the power of the remaining seeds."""
     floor = max(margin, UNTRAINED)
-    learned = {name: own for name, own in scores.items() if not at_floor(own.values(), floor)}
-    found: dict[str, tuple[Outcome, float | None]] = {name: ("unlearned", None) for name in scores.keys() - learned}
-    enough = {name: own for name, own in learned.items() if sum(map(math.isfinite, own.values())) > 1}
+    unlearned = [name for name, own in scores.items() if at_floor(own.values(), floor)]
+    found: dict[str, tuple[Outcome, float | None]] = dict.fromkeys(unlearned, ("unlearned", None))
     try:
-        model = compare(enough, baseline)
-    except ValueError:  # nobody has two seeds, scores do not vary, or the baseline learned nothing
+        model = look_model(scores, baseline, margin)
+    except ValueError:  # there is nothing to compare
         return found
     for variant, decision in decide(model, level, margin).items():
         outcome: Outcome = decision

@@ -83,7 +83,7 @@ class Study:
     switched: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def with_seeds(self, seeds: Sequence[int] | None) -> "Study":
-        """Return the study with other seeds; None leaves it unchanged.
+        """Return the study with other seeds, and no more repeats than those; None leaves it unchanged.
 
         Raises:
             ConfigError: if it declares looks, which are numbers of its own seeds.
@@ -95,7 +95,8 @@ class Study:
                 f"seeds={','.join(map(str, seeds))}: {self.name} declares looks at {list(self.declared.looks)} seeds; "
                 "declare other looks in its file"
             )
-        return replace(self, declared=replace(self.declared, seeds=tuple(seeds), baseline_seeds=tuple(seeds)))
+        own, repeats = tuple(seeds), min(self.declared.repeats, len(seeds))
+        return replace(self, declared=replace(self.declared, seeds=own, baseline_seeds=own, repeats=repeats))
 
     def cells(self) -> list[Cell]:
         """Label, options and swept values of every point, as they are for each seed."""
@@ -128,7 +129,7 @@ class Study:
             due = [own for own in self.declared.seeds_at(number, True) if own not in before]
             for label, options, swept in cells:
                 kept = {key: value for key, value in options.items() if key not in overridden}
-                settings = (*_overrides(kept), *_fitting(overrides, options))
+                settings = (*as_overrides(kept), *_fitting(overrides, options))
                 components = self.components[label] if self.components else None
                 points += [
                     Point(label, own, settings, swept, compared[label], components)
@@ -249,11 +250,15 @@ def _study(path: Path, content: Any) -> Study:
     given: Any = content.get("variants", content.get("components"))
     for options in (common, *(given.values() if isinstance(given, dict) else ())):
         if isinstance(options, dict) and (refused := {"seed", "study", "output_dir"} & set(options)):
-            raise ConfigError(f"{path}: {refused.pop()} is no option of a variant; seeds has a place of its own")
+            raise ConfigError(
+                f"{path}: {refused.pop()}: seed, study and output_dir cannot be set per variant; seeds go into "
+                "`seeds:`, the others on the command line"
+            )
     declared = read_declaration(str(path), content)
     question = str(content["question"])
     if "components" in content:
         variants, components = read_components(str(path), given, content.get("design"), with_recipe(common))
+        _refuse_twice(path, list(variants))
         return Study(path.stem, question, variants, declared, components, given)
     return Study(path.stem, question, _variants(path, given, common), declared)
 
@@ -277,10 +282,15 @@ def _variants(path: Path, variants: Any, common: Mapping[str, Any]) -> dict[str,
     cells = [cell for name, options in joined.items() for cell in _cells(name, options)]
     if len(cells) < 2:
         raise ConfigError(f"{path}: {cells[0][0]} alone compares nothing; add a variant")
-    slugs = [slug(label) for label, _, _ in cells]
-    if twice := [label for (label, _, _), short in zip(cells, slugs, strict=True) if slugs.count(short) > 1]:
-        raise ConfigError(f"{path}: two variants are called {twice[0]}; give them other names")
+    _refuse_twice(path, [label for label, _, _ in cells])
     return joined
+
+
+def _refuse_twice(path: Path, labels: Sequence[str]) -> None:
+    """Refuse labels that are the same in the names of files and points."""
+    slugs = [slug(label) for label in labels]
+    if twice := [label for label, short in zip(labels, slugs, strict=True) if slugs.count(short) > 1]:
+        raise ConfigError(f"{path}: two variants are called {twice[0]}; give them other names")
 
 
 def with_recipe(options: dict[str, Any]) -> dict[str, Any]:
@@ -317,7 +327,8 @@ def _key(override: str) -> str:
     return override.split("=")[0].lstrip("+~")
 
 
-def _overrides(options: Mapping[str, Any]) -> list[str]:
+def as_overrides(options: Mapping[str, Any]) -> list[str]:
+    """Options as they stand on a command line."""
     return [f"{key}={as_override(value)}" for key, value in options.items()]
 
 

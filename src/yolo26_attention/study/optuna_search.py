@@ -111,36 +111,30 @@ class Search:
         self._check_same(name, [override for override in fixed if not override.startswith(FREE)])
 
     def _check_same(self, name: str, fixed: list[str]) -> None:
-        from optuna.distributions import check_distribution_compatibility
-
         asked: dict[str, list[str]] = {
             "maximize": [*self.goal.maximize],
             "minimize": [*self.goal.minimize],
             "at_most": [f"{key}={value}" for key, value in self.goal.at_most.items()],
             "options": fixed,
+            "sampler": [self.sampler],
+            # In their order, which is that of a grid and of the random numbers.
+            "space": [f"{key}={distribution!r}" for key, distribution in self.space.items()],
         }
         before: dict[str, list[str]] = self.study.user_attrs.get("asked", {})
-        if not before:
+        way_out = "study=NAME starts a search of another name"
+        if not asked.keys() <= before.keys():
             if self.study.get_trials(deepcopy=False):
                 raise ConfigError(
-                    f"study={name}: another program made this search; study=NAME starts one of another name"
+                    f"study={name}: another program made this search, or an earlier version of this one; {way_out}"
                 )
             self.study.set_user_attr("asked", asked)
-        way_out = "study=NAME starts a search of another name"
-        for key, value in before.items():
-            if value != asked[key]:
+            return
+        for key, now in asked.items():
+            if before[key] != now:
                 raise ConfigError(
-                    f"study={name}: this search began with {key} {' '.join(value) or 'none'}, and not "
-                    f"{' '.join(asked[key]) or 'none'}; {way_out}"
+                    f"study={name}: this search began with {key} {' '.join(before[key]) or 'none'}, and not "
+                    f"{' '.join(now) or 'none'}; {way_out}"
                 )
-        for trial in self.study.trials:
-            for key, distribution in trial.distributions.items():
-                try:
-                    check_distribution_compatibility(distribution, self.space[key])
-                except (KeyError, ValueError) as error:
-                    raise ConfigError(
-                        f"study={name}: this search began with other values of {key}; {way_out}"
-                    ) from error
 
     def batch(self, at_once: int, total: int) -> list["Trial"]:
         """Return the next trials to run: those that a killed process left, and proposals up to the end of their batch.

@@ -26,7 +26,7 @@ def search_space(
         The distribution of each option that is searched, and the other overrides.
 
     Raises:
-        ConfigError: if nothing is searched, or an option has no value.
+        ConfigError: if nothing is searched, an option has no value, or its values cannot be kept as they are.
     """
     space, fixed = {}, []
     for override in OverridesParser.create(loader).parse_overrides(list(arguments)):
@@ -63,9 +63,22 @@ def _distribution(override: Override) -> "BaseDistribution":
         raise ConfigError(f"{override.input_line}: this range is empty; give its start, its end and its step")
     if isinstance(value, RangeSweep):
         numbers, step = sorted(map(float, texts)), abs(float(value.step))
+        if "log" in value.tags:
+            if step != 1 or not numbers[0].is_integer() or numbers[0] < 1:
+                raise ConfigError(
+                    f"{override.input_line}: a logarithmic range has whole numbers from 1 on and a step of 1; write "
+                    "tag(log,interval(LOW,HIGH)), or leave log out"
+                )
+            return IntDistribution(int(numbers[0]), int(numbers[-1]), log=True)
         if all(number == int(number) for number in (*numbers, step)):
             return IntDistribution(int(numbers[0]), int(numbers[-1]), step=int(step))
         return FloatDistribution(numbers[0], numbers[-1], step=step)
+    for text in getattr(value, "list", []):
+        if isinstance(text, str) and not isinstance(_scalar(text), str):
+            raise ConfigError(
+                f"{override.input_line}: {text} is a text here and would be tried as {_scalar(text)}; write it without "
+                "quotes and leading zeros"
+            )
     # Optuna compares choices in their order.
     return CategoricalDistribution(
         [_scalar(text) for text in (sorted(texts) if getattr(value, "shuffle", False) else texts)]

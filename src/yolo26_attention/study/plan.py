@@ -30,6 +30,7 @@ class PlannedRun:
         run: name of the run's folder; None if it cannot be run.
         refusal: the reason.
         notes: notes on its data set and on a run of an earlier version, one line each.
+        device: what it would be trained on here; None if it cannot be run.
     """
 
     point: Point
@@ -37,6 +38,7 @@ class PlannedRun:
     run: str | None
     refusal: str | None = None
     notes: tuple[str, ...] = ()
+    device: str | None = None
 
     @property
     def entry(self) -> StudyEntry:
@@ -89,6 +91,7 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
         compose_point: composes the configuration of some overrides.
     """
     from yolo26_attention.plan.checks import Checker  # imports torch
+    from yolo26_attention.run.environment import device_name
 
     checker, composed = Checker(), once(compose_point)
     planned = []
@@ -98,7 +101,8 @@ def plan_runs(points: Iterable[Point], compose_point: Callable[[Sequence[str]], 
             config = replace(composed(point.settings), seed=point.seed)
             plan = checker.check(config)
             notes = (*plan.dataset.notes, *([plan.remark] if plan.remark else []))
-            planned.append(PlannedRun(point, config, plan.folder.name, notes=notes))
+            name, device = plan.folder.name, device_name(plan.device)
+            planned.append(PlannedRun(point, config, name, notes=notes, device=device))
         except ConfigError as error:
             planned.append(PlannedRun(point, config, None, str(error)))
     return planned
@@ -137,7 +141,11 @@ def same_runs(planned: Sequence[PlannedRun]) -> list[str]:
 
 
 def measured_elsewhere(output_dir: Path, planned: Sequence[PlannedRun]) -> list[float]:
-    """Return the seconds of finished runs with the model, data and training of a planned run."""
-    wanted = {training_of(run.config.plain()) for run in planned if run.config is not None}
+    """Return the seconds of finished runs with the model, data, training and device of a planned run."""
+    wanted = {(training_of(run.config.plain()), run.device) for run in planned if run.config is not None}
     folders = OutputFolder(output_dir).recorded()
-    return [record.seconds for record in finished_records(folders) if training_of(record.config) in wanted]
+    return [
+        record.seconds
+        for record in finished_records(folders)
+        if (training_of(record.config), record.environment.get("device")) in wanted
+    ]

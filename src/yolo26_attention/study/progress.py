@@ -10,7 +10,7 @@ from yolo26_attention.durations import duration
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.journal import epoch_seconds, epochs, read_journal
 from yolo26_attention.files.metrics import MAP50_95
-from yolo26_attention.files.record import Record, common_split
+from yolo26_attention.files.record import Record, Split, common_split
 from yolo26_attention.study.runs import StudyEntry, find_run
 
 
@@ -85,6 +85,11 @@ class TimeLeft:
         return f"about {duration(self.seconds / self.at_once)} {how} (from {runs})"
 
 
+def compared_split(states: Sequence[RunState]) -> Split:
+    """The images on which runs are compared, as in the report: test if all runs have a score on them, else val."""
+    return common_split(state.record for state in states if state.record is not None and state.score is not None)
+
+
 def compared_scores(states: Sequence[RunState], metric: str) -> list[float | None]:
     """The score by which each run is compared, as in the report: on the test images if all runs have them.
 
@@ -92,7 +97,7 @@ def compared_scores(states: Sequence[RunState], metric: str) -> list[float | Non
         states: states of all runs of the study.
         metric: one of `files.metrics.COMPARED`.
     """
-    split = common_split(state.record for state in states if state.record is not None and state.score is not None)
+    split = compared_split(states)
     return [None if state.record is None else state.record.score_on(split, metric) for state in states]
 
 

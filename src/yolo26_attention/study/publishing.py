@@ -11,12 +11,25 @@ import yaml
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.atomic import atomic, write_atomically
 from yolo26_attention.files.folder import OutputFolder, RunFolder
+from yolo26_attention.files.journal import read_journal
 from yolo26_attention.files.record import Record
 from yolo26_attention.study.inventory import list_runs
 
-# An absolute path, as a whole value or behind the key of an override, and the folders of one inside a command.
-PATH = re.compile(r"([\w.]+=)?(/.+)")
-FOLDERS = re.compile(r"(?<=[=\s])/(?:[^\s\"'/=]+/)+(?=[^\s\"'/])")
+# An absolute path, as a whole value or behind the key of an override or the scheme of a URL.
+PATH = re.compile(r"([+~]*[\w.@/]+=)?(file://|\w+:///)?(/[^\n]+)")
+QUOTED = re.compile(r"""(['"])([^\n]*?)\1""")
+
+
+def _folders(segment: str) -> re.Pattern[str]:
+    """The folders of an absolute path inside a text; neither a relative path nor a URL with a host has any."""
+    start = r"(?:(?<=file://)|(?<=:///)|(?<![\w.~\-/:])/*|(?<=:)(?!//))"
+    return re.compile(rf"{start}/(?:{segment}/+)+(?=[^\s\"'/])")
+
+
+# Blanks belong to a path only between quotes, or where the path is a whole value.
+FOLDERS = _folders(r"[^\s\"'/=,:()\[\]{}]+")
+FOLDERS_WITH_BLANKS = _folders(r"[^\n\"'/=,:()\[\]{}]+")
+BRACKETED = re.compile(r"[+~]*[\w.@/]+=\s*[\[({][^\n]*")
 
 
 def publish(output_dir: Path, study: str, target: Path) -> list[Path]:
@@ -24,7 +37,7 @@ def publish(output_dir: Path, study: str, target: Path) -> list[Path]:
 
     `python -m src.report STUDY output_dir=TARGET` then gives the same table and figures, except those that need the
     networks themselves. Files of the same name are replaced. Absolute paths, as of the data's folder, are reduced to
-    their last part, because they tell about the machine and serve nobody else.
+    their last part, because they tell about the machine and serve nobody else. Damaged lines of a journal are left out.
 
     Args:
         output_dir: where the runs are.
@@ -77,7 +90,7 @@ def _without_folders(source: Path) -> str:
         return yaml.safe_dump(_last_parts(yaml.safe_load(text)), sort_keys=False, allow_unicode=True)
     if source.suffix == ".json":
         return json.dumps(_last_parts(json.loads(text)), indent=2) + "\n"
-    return "".join(json.dumps(_last_parts(json.loads(line))) + "\n" for line in text.splitlines())
+    return "".join(json.dumps(_last_parts(entry.plain)) + "\n" for entry in read_journal(source))
 
 
 def _last_parts(value: Any) -> Any:
@@ -89,5 +102,8 @@ def _last_parts(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if path := PATH.fullmatch(value):
-        return (path[1] or "") + Path(path[2]).name
-    return FOLDERS.sub("", value)
+        return (path[1] or "") + (path[2] or "") + Path(path[3]).name
+    if BRACKETED.fullmatch(value):
+        return FOLDERS_WITH_BLANKS.sub("", value)
+    quoted = QUOTED.sub(lambda part: f"{part[1]}{FOLDERS_WITH_BLANKS.sub('', part[2])}{part[1]}", value)
+    return FOLDERS.sub("", quoted)

@@ -125,6 +125,12 @@ def parse(arguments: Sequence[str]) -> Request | TimeRequest:
     options = line.options
     if len(options.tasks) > 1:
         raise ConfigError(f"{' and '.join(options.tasks)} at once; ask for one of them")
+    for task in options.tasks:
+        for given in ("pilot", "retry"):
+            if value := getattr(options, given):
+                raise ConfigError(
+                    f"{given}={str(value).lower()} has no effect with {task}=true, which trains nothing; leave it out"
+                )
     if options.timing:
         return _time_request(line)
     study = load_study(line.name).with_seeds(parse_seeds(options.seeds) if options.seeds else None)
@@ -141,9 +147,10 @@ def parse(arguments: Sequence[str]) -> Request | TimeRequest:
 
 def _time_request(line: "CommandLine[SweepOptions]") -> TimeRequest:
     name = line.options.study or (Path(line.name).stem if line.name.endswith((".yaml", ".yml")) else line.name)
-    for given in ("seeds", "pilot"):
-        if value := getattr(line.options, given):
-            raise ConfigError(f"{given}={value} has no effect with timing=true, which trains nothing; leave it out")
+    if line.options.seeds:
+        raise ConfigError(
+            f"seeds={line.options.seeds} has no effect with timing=true, which trains nothing; leave it out"
+        )
     for override in line.overrides:
         if override in OFF:
             raise ConfigError(f"{override}: timing=true times the study; leave one of them out")

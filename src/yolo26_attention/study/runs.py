@@ -4,14 +4,15 @@ It does not import torch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.folder import OutputFolder
-from yolo26_attention.files.locks import is_locked, lock_file
-from yolo26_attention.files.record import Record
+from yolo26_attention.files.locks import is_locked, lock_file, run_lock
+from yolo26_attention.files.record import Record, RunHeldError
 from yolo26_attention.files.typed import NewerFormatError, read_file, write_file
 from yolo26_attention.study.declaration import Declaration, declaration_hash
 
@@ -118,7 +119,9 @@ def find_run(output_dir: Path, name: str) -> FoundRun:
 
 
 def record_killed(output_dir: Path, given: Mapping[str, Any], problem: str) -> None:
-    """Record a killed run as failed, so that a study does not wait for it; without a record there is nothing to do.
+    """Record a killed run as failed, so that a study does not wait for it.
+
+    Without a record there is nothing to do, nor for a run that another process has taken up.
 
     Args:
         output_dir: where the run is.
@@ -126,10 +129,17 @@ def record_killed(output_dir: Path, given: Mapping[str, Any], problem: str) -> N
         problem: why no process tries it again.
     """
     for folder in OutputFolder(output_dir).recorded():
-        found = find_run(output_dir, folder.name)
-        if found.state == "interrupted" and found.record is not None and found.record.given == given:
-            found.record.status, found.record.error = "failed", problem
-            found.record.write(folder)
+        if not _is_killed(find_run(output_dir, folder.name), given):
+            continue
+        with suppress(RunHeldError), run_lock(lock_file(output_dir, folder.name)):
+            record = Record.read(folder)  # as it is now that nobody else can change it
+            if record is not None and record.status in {"running", "interrupted"} and record.given == given:
+                record.status, record.error = "failed", problem
+                record.write(folder)
+
+
+def _is_killed(found: FoundRun, given: Mapping[str, Any]) -> bool:
+    return found.state == "interrupted" and found.record is not None and found.record.given == given
 
 
 def study_file(output_dir: Path, name: str) -> Path:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.metrics import COMPARED, MAP50_95, ULTRALYTICS
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
 from yolo26_attention.study.progress import RunState, compared_scores, run_states
@@ -35,6 +37,26 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
     return found
 
 
+def refuse_unmeasured(states: Sequence[RunState], declared: Declaration) -> None:
+    """Refuse to go on with a study whose finished runs lack the metric that it declares.
+
+    Raises:
+        ConfigError: naming the metric, a run without it, and a way out.
+    """
+    for state, score in zip(states, compared_scores(states, declared.metric), strict=True):
+        if state.state == "finished" and score is None and state.score is not None:
+            raise ConfigError(
+                f"metric={declared.metric}: {state.entry.variant}, seed {state.entry.seed} has finished and has no "
+                f"{COMPARED[declared.metric]}, because no object of the images has that size, or its record is of an "
+                f"earlier version; write another metric into the study file, such as metric: {MAP50_95}"
+            )
+
+
+def unproven(states: Sequence[RunState], declared: Declaration) -> bool:
+    """Whether no run has shown yet that the data set has objects of the size that the metric is about."""
+    return declared.metric not in ULTRALYTICS and not any(state.state == "finished" for state in states)
+
+
 def families(entries: Sequence[StudyEntry]) -> dict[str, list[str]]:
     """Return each baseline with the variants that are compared with it, by label."""
     named = {entry.variant for entry in entries}
@@ -52,14 +74,14 @@ def due(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
 
 
 def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
-    """Return the states; pending runs that a decision made unnecessary are `stopped`."""
+    """Return the states; pending and interrupted runs that a decision made unnecessary are `stopped`."""
     found = standings(states, declared) if declared.stop else {}
     waiting = {id(state) for state in _due(states, declared, found)}
     needless = {label for each in found.values() for label, arm in each.arms.items() if arm.outcome != "open"}
     needless |= {label for label, each in found.items() if each.arms and needless >= each.arms.keys()}
     return [
         RunState(state.entry, "stopped")
-        if state.state == "pending" and id(state) not in waiting and state.entry.variant in needless
+        if state.state in {"pending", "interrupted"} and id(state) not in waiting and state.entry.variant in needless
         else state
         for state in states
     ]

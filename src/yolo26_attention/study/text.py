@@ -9,7 +9,15 @@ from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.run.tracking_names import is_offline
-from yolo26_attention.study.progress import RunState, best, distinct, run_states, time_left
+from yolo26_attention.study.progress import (
+    RunState,
+    best,
+    compared_scores,
+    compared_split,
+    distinct,
+    run_states,
+    time_left,
+)
 from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
 from yolo26_attention.study.standing import shown_states, standings
 from yolo26_attention.text_tables import aligned
@@ -103,9 +111,11 @@ def _metric(content: StudyFile) -> str:
 
 
 def _results(states: Sequence[RunState], content: StudyFile) -> list[str]:
-    """The table of results, with the metric in its corner."""
+    """The table of results by which the runs are compared, with the metric in its corner."""
     metric = _metric(content)
-    return matrix(states, lambda state: _result(state, metric), COMPARED[metric])
+    scores = {state.entry.run: score for state, score in zip(states, compared_scores(states, metric), strict=True)}
+    images = ", test images" if compared_split(states) == "test" else ""
+    return matrix(states, lambda state: _result(state, scores[state.entry.run]), f"{COMPARED[metric]}{images}")
 
 
 def matrix(states: Sequence[RunState], cell: Callable[[RunState], str], corner: str = "") -> list[str]:
@@ -144,8 +154,8 @@ def _label(state: RunState) -> str:
     return f"{state.entry.variant}, seed {state.entry.seed}"
 
 
-def _result(state: RunState, metric: str) -> str:
-    if (score := state.score_by(metric)) is not None:
+def _result(state: RunState, score: float | None) -> str:
+    if score is not None:
         return f"{score:.4f}"
     if state.state in {"running", "interrupted"}:
         return f"{state.state} {state.epoch}/{state.epochs or '?'}"
@@ -166,7 +176,7 @@ def _failures(output_dir: Path, states: Sequence[RunState]) -> list[str]:
 
 def error_line(traceback: str) -> str:
     """Return the line of a traceback that names the error: the first one after the last frame."""
-    lines = traceback.strip().splitlines()
+    lines = traceback.strip().splitlines() or ["no traceback"]
     frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
     return lines[min(frames[-1] + 1 if frames else len(lines) - 1, len(lines) - 1)]
 
