@@ -36,7 +36,7 @@ def model(gflops, size, *not_counted):
 
 def test_image_size_stands_beside_gflops_everywhere(compared):
     results = compared()
-    assert "6\u00a0GFLOPs at 640\u00a0px (+20.0%)" in answer(results).cost
+    assert "6\u00a0GFLOPs at 640\u00a0px (+20.0% against the baseline)" in answer(results).cost
     assert "| GFLOPs at 640 px |" in markdown(results, answer(results), [])
     assert "GFLOPs: of the fused network at 640 px." in latex(results)
     (row, *_) = csv.DictReader(io.StringIO(comma_separated(results)))

@@ -106,9 +106,7 @@ def test_a_list_is_one_value_of_a_component(tmp_path):
         pytest.param({"components": {"a b": {"model": "x"}}}, r"component a b: use letters", id="name"),
         pytest.param({"components": {"baseline": {"model": "x"}}}, r"another name than baseline", id="baseline"),
         pytest.param({"components": {"a": {}}}, r"component a holds no options", id="empty"),
-        pytest.param(
-            {"components": {"a": {"seed": 1}}}, r"seed: seed, study and output_dir cannot be", id="seed"
-        ),
+        pytest.param({"components": {"a": {"seed": 1}}}, r"seed: seed, study and output_dir cannot be", id="seed"),
         pytest.param({"design": "half"}, r"design=half: full, each_alone, leave_one_out", id="design"),
         pytest.param({"design": [["acmix", "nobody"]]}, r"design names nobody", id="unknown"),
         pytest.param({"design": [["acmix", "acmix"]]}, r"a component twice", id="twice-in-one"),
