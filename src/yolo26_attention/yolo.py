@@ -43,7 +43,8 @@ def grafted_yolo(
     Args:
         model: as for `YOLO`: `yolo26n.pt`, `yolo26s-seg.yaml`, or your own checkpoint. The attention joins that of a
             grafted checkpoint.
-        attention: as `attention=` on the command line; a class called with a site's channels; or a mix as
+        attention: as `attention=` on the command line ("baseline" ignores sites, mode, gate and seed, so that a loop
+            over attentions can include it); a class called with a site's channels; or a mix as
             `attention.grafts`, such as {"p3": "acmix", "p5": {"name": "cbam", "mode": "replace"}}. None keeps the
             graft of a checkpoint, with its sites, options, mode, gate and seed.
         sites: as `placement.sites`; a mix names its own.
@@ -70,7 +71,7 @@ def grafted_yolo(
         return GraftedYOLO(model, mixed, Trust(trust))
     what = _attention(attention, options or {}, match)
     if what is None:
-        _refuse_idle({**of_one, **of_all}, f"with attention={BASELINE}", "leave it out")
+        _refuse_idle({"options": of_one["options"]}, f"with attention={BASELINE}", "leave it out")
         return GraftedYOLO(model, (), Trust(trust))
     return GraftedYOLO(model, (replace(what, sites=tuple(sites), **of_all),), Trust(trust))  # type: ignore[arg-type]
 
