@@ -158,8 +158,10 @@ def _accept(module, arguments, workspace, monkeypatch, capsys):
             sweep_main()
         assert (ended.value.code, "study kernel_att, timed:" in capsys.readouterr().out) == (0, True)
     elif module in {"src.sweep", "src.search"}:
-        flags = [] if {"status=true", "wandb=true"} & set(arguments) else ["plan=true"]
-        monkeypatch.setattr(sys, "argv", [module, *arguments, *flags])
+        if not {"status=true", "wandb=true"} & set(arguments):
+            # A plan takes all options but those of a training.
+            arguments = [each for each in arguments if not each.startswith(("pilot=", "retry="))] + ["plan=true"]
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
         GlobalHydra.instance().clear()
         with pytest.raises(SystemExit) as ended:
             (sweep_main if module == "src.sweep" else search_main)()

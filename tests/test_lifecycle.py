@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -176,6 +177,7 @@ def test_weights_are_uploaded_when_that_is_asked_for(upload, tiny, tmp_path, mon
             ("metrics/mAP50-95(B)", "metrics/mAP50(B)", "metrics/precision(B)", "metrics/recall(B)"), 0.5
         ),
     )
+    monkeypatch.setattr("yolo26_attention.run.attempt._start", lambda _: SimpleNamespace(decided={}))
     monkeypatch.setattr("yolo26_attention.run.attempt._measure", lambda *_: None)
     run(plan, "")
     best = plan.folder / "train" / "weights" / "best.pt"

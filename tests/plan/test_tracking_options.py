@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +14,8 @@ import pytest
 from tests.conftest import TINY
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import TrackingConfig, TrackingMode
-from yolo26_attention.files.metrics import ULTRALYTICS
 from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
-from yolo26_attention.run.runner import run
-from yolo26_attention.run.tracker import Tracker
 from yolo26_attention.run.tracking import open_tracker
 
 ROOT = Path(__file__).parents[2]
@@ -252,29 +248,6 @@ def test_online_a_run_that_wandb_refuses_ends_before_training(tmp_path, monkeypa
     ):
         begun.append(True)
     assert begun == []
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-def test_best_weights_are_uploaded_where_that_is_asked_for(wanted, tiny, monkeypatch, tmp_path):
-    uploaded = []
-
-    class Recorder(Tracker):
-        def upload(self, path, name, kind="model"):
-            uploaded.append((path, name))
-
-    @contextmanager
-    def opened_by_the_run(options, **arguments):
-        yield Recorder()
-
-    monkeypatch.setattr("yolo26_attention.run.attempt.open_tracker", opened_by_the_run)
-    monkeypatch.setattr(
-        "yolo26_attention.run.attempt._train", lambda plan, tracker: dict.fromkeys(ULTRALYTICS.values(), 0.5)
-    )
-    monkeypatch.setattr("yolo26_attention.run.attempt._measure", lambda plan, record: None)
-    plan = check(tiny("attention=baseline", f"tracking.upload_weights={str(wanted).lower()}", f"output_dir={tmp_path}"))
-    run(plan, "")
-    best = plan.folder / "train" / "weights" / "best.pt"
-    assert uploaded == ([(best, plan.folder.name)] if wanted else [])
 
 
 @pytest.mark.parametrize(("mode", "resume"), [("online", "allow"), ("offline", None)])
