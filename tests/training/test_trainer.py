@@ -189,9 +189,10 @@ def test_validation_behind_several_gpus_has_the_options_of_the_training(monkeypa
     own = {"conf": 0.25, "iou": 0.5, "max_det": 7, "single_cls": True, "workers": 3, "channels_last": None}
     rest = {"data": "data.yaml", "imgsz": 64, "batch": 4, "device": "0,1", "plots": False}
     options = {**own, **rest, "save_dir": str(tmp_path)}
-    assert validator.validate(tmp_path / "best.pt", options, tmp_path / "matches.npz") == {"mAP": 1.0}
+    training = {"batch": 4, "gpus": 2}
+    assert validator.validate(tmp_path / "best.pt", options, training, tmp_path / "matches.npz") == {"mAP": 1.0}
     assert own.items() <= given.items()
-    assert given["batch"] == 8
+    assert given["batch"] == 4, "twice the batch of one GPU"
 
 
 def test_resumed_workers_take_from_the_journal_what_an_earlier_version_noted(tmp_path, monkeypatch):
