@@ -158,13 +158,19 @@ def test_what_a_training_wrote_starts_another_one(tiny, tmp_path):
     assert record.model.graft_tensors_loaded > 0
 
 
-def test_a_class_of_ones_own_loads_if_its_folder_was_given(tmp_path, monkeypatch, stock):
-    (tmp_path / "own_damped.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
+def checkpoint_of_own_class(module, folder, stock, monkeypatch):
+    """A checkpoint of a network with the class of a user's file in a folder."""
+    (folder / f"{module}.py").write_text(OWN)
+    monkeypatch.syspath_prepend(folder)
     model = copy.deepcopy(stock)
-    graft(model, Graft("own_damped.Damped", {}, ("p3",)))
-    path = tmp_path / "own.pt"
+    graft(model, Graft(f"{module}.Damped", {}, ("p3",)))
+    path = folder / "own.pt"
     torch.save({"model": model, "train_args": {}}, path)
+    return path
+
+
+def test_a_class_of_ones_own_loads_if_its_folder_was_given(tmp_path, monkeypatch, stock):
+    path = checkpoint_of_own_class("own_damped", tmp_path, stock, monkeypatch)
     torch.serialization.clear_safe_globals()
     with pytest.raises(ValueError, match=r"own.pt holds own_damped.Damped, which is no part"):
         check_weights(path, stock, Trust())
@@ -230,12 +236,7 @@ def test_a_folder_covers_what_lies_in_it(tmp_path, monkeypatch, module, covered)
 
 def test_the_file_of_a_class_changes_no_generator_and_no_setting(tmp_path, monkeypatch, stock):
     """Loading a checkpoint imports it as a configuration does."""
-    (tmp_path / "own_seeding.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
-    model = copy.deepcopy(stock)
-    graft(model, Graft("own_seeding.Damped", {}, ("p3",)))
-    path = tmp_path / "own.pt"
-    torch.save({"model": model, "train_args": {}}, path)
+    path = checkpoint_of_own_class("own_seeding", tmp_path, stock, monkeypatch)
     changes = "import random\nimport torch\nrandom.seed(0)\ntorch.manual_seed(0)\ntorch.set_flush_denormal(True)\n"
     (tmp_path / "own_seeding.py").write_text(changes + OWN)
     monkeypatch.delitem(sys.modules, "own_seeding")

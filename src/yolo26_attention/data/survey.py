@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ultralytics.data.utils import get_split_fraction
-
 from yolo26_attention.data.contents import Contents, ImageFile, LabelFile
 from yolo26_attention.data.data_yaml import DatasetInvalidError, DatasetMissingError
 from yolo26_attention.data.splits import label_files, list_images
@@ -115,7 +113,7 @@ def _used(value: str, split: str, sources: Sequence[Path], listed: int, fraction
     if split != "train" or keeps_all(fraction):
         return listed
     try:
-        return len(list_images(value, split, sources, get_split_fraction(fraction, split)))
+        return len(list_images(value, split, sources, fraction))
     except ValueError as error:
         raise DatasetInvalidError(f"trainer.fraction={fraction}: {error}") from error
 
