@@ -223,8 +223,8 @@ def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
 
 def _with_stopped(runs: Sequence[StudyRun], entries: Sequence[StudyEntry], declared: Declaration) -> list[StudyRun]:
     """The runs, of which those that a decision made unnecessary are not waited for."""
+    from yolo26_attention.study.next_runs import with_stopped  # imports scipy, which takes a while
     from yolo26_attention.study.progress import RunState
-    from yolo26_attention.study.standing import with_stopped  # imports scipy, which takes a while
 
     states = [RunState(entry, run.status, run.record) for entry, run in zip(entries, runs, strict=True)]
     needless = {state.entry.run for state in with_stopped(states, declared) if state.state == "stopped"}

@@ -14,8 +14,8 @@ from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.locks import LockError, holder, lock_file, run_lock
 from yolo26_attention.files.record import Record, RunHeldError
-from yolo26_attention.study.again import command_of
 from yolo26_attention.study.definition import study_name
+from yolo26_attention.study.rerun_command import command_of
 from yolo26_attention.study.runs import STATES, StudyEntry, find_run, read_study
 from yolo26_attention.study.text import error_line
 from yolo26_attention.text_tables import aligned
