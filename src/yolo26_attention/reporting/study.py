@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo26_attention.attention.options import BASELINE as BASELINE
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.counts import number_of
+from yolo26_attention.counts import number_of, some
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95, recorded
 from yolo26_attention.files.record import Record, Split
@@ -300,8 +300,3 @@ def _unknown(name: str, output_dir: Path, records: Mapping[str, Record]) -> Stud
 
 def _plain(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
