@@ -25,9 +25,11 @@ def writable_folder(output_dir: str) -> Path:
         str(path).encode()
     except UnicodeEncodeError as error:
         given, found = (os.fsencode(name).decode(errors="replace") for name in (output_dir, path))
+        encoding = sys.getfilesystemencoding()
+        way_out = "rename the folder" if encoding == "utf-8" else "set PYTHONUTF8=1, or a UTF-8 locale: LC_ALL=C.UTF-8"
         raise ConfigError(
-            f"output_dir={given}: {found} has characters that this locale lacks (its encoding is "
-            f"{sys.getfilesystemencoding()}); set PYTHONUTF8=1, or a UTF-8 locale, such as LC_ALL=C.UTF-8"
+            f"output_dir={given}: {found} has characters that are not valid in this locale's encoding, {encoding}; "
+            f"{way_out}"
         ) from error
     try:
         path.mkdir(parents=True, exist_ok=True)
