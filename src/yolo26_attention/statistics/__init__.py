@@ -11,7 +11,14 @@ from yolo26_attention.statistics.both import BothDifference, BothInterval, compa
 from yolo26_attention.statistics.factors import Effect, Effects, interactions, main_effects
 from yolo26_attention.statistics.groups import indistinguishable
 from yolo26_attention.statistics.image_groups import half_counts, interval_of_halves, number_groups
-from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
+from yolo26_attention.statistics.images import (
+    ImageDifference,
+    Interval,
+    Resampled,
+    compare_images,
+    resample,
+    resampled_map,
+)
 from yolo26_attention.statistics.needed import Needed, seeds_needed
 from yolo26_attention.statistics.paired import Estimate, mean_interval, sign_flip
 from yolo26_attention.statistics.power import (
@@ -41,6 +48,7 @@ __all__ = [
     "Interval",
     "Matches",
     "Needed",
+    "Resampled",
     "StudyModel",
     "anytime_interval",
     "at_floor",
@@ -63,6 +71,7 @@ __all__ = [
     "number_groups",
     "pair_seeds",
     "precision_over_recall",
+    "resample",
     "resampled_map",
     "seeds_needed",
     "shrunken",
