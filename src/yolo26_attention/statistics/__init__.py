@@ -28,10 +28,11 @@ from yolo26_attention.statistics.power import (
 )
 from yolo26_attention.statistics.precision_recall import RECALL_POINTS, precision_over_recall
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds, pair_seeds
-from yolo26_attention.statistics.sequential import Decision, Futility, boundaries, decide, futility
+from yolo26_attention.statistics.sequential import FUTILE, Decision, boundaries, decide, predictive_power
 from yolo26_attention.statistics.shrinkage import shrunken
 
 __all__ = [
+    "FUTILE",
     "RECALL_POINTS",
     "UNTRAINED",
     "AnytimeInterval",
@@ -43,7 +44,6 @@ __all__ = [
     "Effect",
     "Effects",
     "Estimate",
-    "Futility",
     "ImageDifference",
     "Interval",
     "Matches",
@@ -60,7 +60,6 @@ __all__ = [
     "compare_seeds",
     "decide",
     "detectable_at_looks",
-    "futility",
     "half_counts",
     "indistinguishable",
     "interactions",
@@ -71,6 +70,7 @@ __all__ = [
     "number_groups",
     "pair_seeds",
     "precision_over_recall",
+    "predictive_power",
     "resample",
     "resampled_map",
     "seeds_needed",
