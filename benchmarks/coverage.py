@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.population import Population, photograph, train
-from yolo26_attention.statistics import Matches, compare_both, compare_images, mean_average_precision
+from yolo26_attention.statistics import Matches, compare_both, compare_images, mean_average_precision, resample
 
 LEVEL = 0.95
 RARE, COMMON = Population(), Population(objects=6.0, unequal=1.2)
@@ -89,18 +89,14 @@ def intervals(situation: Situation, number: int, resamples: int) -> tuple[NDArra
     runs = photograph(skills, situation.images, generator, situation.population)
     first, other = runs[: situation.seeds], runs[situation.seeds :]
     before = bootstrap(first, other, resamples, generator)
+    groups = np.arange(situation.images) // situation.population.frames if situation.kind == "groups" else None
+    named = {"baseline": dict(enumerate(first)), "other": dict(enumerate(other))}
+    drawn = resample(named, resamples=resamples, generator=generator, groups=groups)
     if situation.kind == "both":
-        both = compare_both(first, other, resamples=resamples, level=LEVEL, generator=generator)
+        both = compare_both(drawn, "baseline", "other", level=LEVEL)
         found = [(each.low, each.high) for each in (both.map50_95, both.map50)]
     else:
-        groups = np.arange(situation.images) // situation.population.frames
-        alone = compare_images(
-            {"baseline": dict(enumerate(first)), "other": dict(enumerate(other))},
-            resamples=resamples,
-            level=LEVEL,
-            generator=generator,
-            groups=groups if situation.kind == "groups" else None,
-        )["other"]
+        alone = compare_images(drawn, level=LEVEL)["other"]
         found = [(each.low, each.high) for each in (alone.map50_95, alone.map50)]
     return before, np.array(found).T
 

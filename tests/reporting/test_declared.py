@@ -13,6 +13,7 @@ from yolo26_attention.reporting import placebos
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.statistics import compare_seeds
 from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.declared_looks import look_model, scores_at
 from yolo26_attention.study.next_runs import standings
 from yolo26_attention.study.progress import run_states
 from yolo26_attention.study.runs import StudyEntry, write_study
@@ -92,6 +93,28 @@ def test_a_placebo_is_compared_at_the_look_and_its_level(tmp_path, monkeypatch):
     assert any("Against placebo" in remark for remark in said.remarks)
     assert asked["boundary"] == said.about.comparison.boundary < 0.05
     assert {tuple(each) for each in asked["scores"].values()} == {(0, 1, 2)}
+
+
+def test_seeds_that_a_stopped_variant_has_beyond_its_look_count_in_no_later_look_as_in_the_sweep(tmp_path):
+    plan = Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5), stop=True)
+    entries = []
+    for seed in plan.seeds:
+        for row, (name, shift) in enumerate({"baseline": 0.0, "cbam": 0.006, "acmix": 0.3}.items()):
+            value = 0.4 + shift + 2 * NOISE[(3 * seed + row) % 8]
+            if name == "acmix" and seed > 2:
+                value += 0.02 * (seed - 3)
+            run = write_run(tmp_path, config_of({"name": name}, seed), value).name
+            entries.append(StudyEntry(run, name, seed, baseline="baseline"))
+    write_study(tmp_path, "made_up", "Why?", "c", entries, plan)
+    results = results_of(tmp_path)
+    content = read_declared(tmp_path, "made_up")
+    standing = standings(run_states(tmp_path, content.runs), plan)["baseline"]
+    assert (standing.arms["acmix"].look, standing.arms["cbam"].look) == (1, 2)
+    scores = {variant.label: variant.scores for variant in results.variants}
+    model = look_model(scores_at(scores, standing.arms, 2, "baseline", plan), "baseline", results.margin)
+    comparison = results.variant("cbam").comparison
+    assert comparison.error == model["cbam"].se
+    assert comparison.verdict == standing.arms["cbam"].outcome == "better"
 
 
 def test_before_the_first_look_no_placebo_is_judged_either(tmp_path):

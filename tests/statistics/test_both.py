@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.population import Population, photograph, train
-from yolo26_attention.statistics import compare_both, compare_images, mean_average_precision, resampled_map
+from yolo26_attention.statistics import compare_both, compare_images, mean_average_precision, resample, resampled_map
 from yolo26_attention.statistics.both import _interval
 
 
@@ -17,8 +17,10 @@ def networks(first, other, *, images=20, spread=0.2, seed=0):
     return runs[:first], runs[first:]
 
 
-def compare(first, other, **options):
-    return compare_both(first, other, **{"resamples": 100, "generator": np.random.default_rng(0), **options})
+def compare(first, other, level=0.95, **options):
+    runs = {"baseline": dict(enumerate(first)), "other": dict(enumerate(other))}
+    drawn = resample(runs, **{"resamples": 100, "generator": np.random.default_rng(0), **options})
+    return compare_both(drawn, "baseline", "other", level=level)
 
 
 def test_estimate_is_the_difference_of_means_with_unequal_numbers_of_seeds():
@@ -95,11 +97,8 @@ def test_holds_what_is_true_where_an_interval_over_images_alone_does_not():
         skills = [*train(0, 3, generator, spread=0.3), *train(0, 3, generator, spread=0.3)]
         runs = photograph(skills, 20, generator, Population())
         both = compare(runs[:3], runs[3:], resamples=25).map50_95
-        alone = compare_images(
-            {"baseline": dict(enumerate(runs[:3])), "other": dict(enumerate(runs[3:]))},
-            resamples=25,
-            generator=generator,
-        )["other"].map50_95
+        named = {"baseline": dict(enumerate(runs[:3])), "other": dict(enumerate(runs[3:]))}
+        alone = compare_images(resample(named, resamples=25, generator=generator))["other"].map50_95
         held += both.low <= 0 <= both.high, alone.low <= 0 <= alone.high
     assert held[0] >= 34
     assert held[1] <= 30

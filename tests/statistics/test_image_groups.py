@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.population import Population, photograph, train
-from yolo26_attention.statistics import compare_images
+from yolo26_attention.statistics import compare_images, resample
 from yolo26_attention.statistics.image_groups import half_counts, interval_of_halves, number_groups, standard_error
 
 
@@ -63,7 +63,7 @@ def test_frames_of_scenes_need_groups():
         first, other = photograph(train(0, 2, generator), 100, generator, Population(frames=10))
         runs = {"baseline": {0: first}, "other": {0: other}}
         for way, groups in enumerate((None, labels)):
-            found = compare_images(runs, resamples=40, generator=generator, groups=groups)["other"].map50_95
+            found = compare_images(resample(runs, resamples=40, generator=generator, groups=groups))["other"].map50_95
             held[way] += found.low <= 0 <= found.high
     assert held[0] <= 24
     assert held[1] >= 35
@@ -75,6 +75,6 @@ def test_few_images_hold_what_is_true():
         generator = np.random.default_rng(number)
         first, other = photograph(train(0, 2, generator), 20, generator, Population())
         runs = {"baseline": {0: first}, "other": {0: other}}
-        found = compare_images(runs, resamples=60, generator=generator)["other"].map50_95
+        found = compare_images(resample(runs, resamples=60, generator=generator))["other"].map50_95
         held += found.low <= 0 <= found.high
     assert held >= 36

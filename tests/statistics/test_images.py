@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from tests.statistics.fabricate import fabricate, matches
-from yolo26_attention.statistics import compare_images, mean_average_precision, resampled_map
+from yolo26_attention.statistics import compare_images, mean_average_precision, resample, resampled_map
 
 
 def variants(*skills, images=40):
@@ -21,8 +21,9 @@ def variants(*skills, images=40):
     return runs
 
 
-def compare(runs, **options):
-    return compare_images(runs, **{"resamples": 200, "generator": np.random.default_rng(0), **options})
+def compare(runs, baseline="baseline", level=0.95, **options):
+    drawn = resample(runs, **{"resamples": 200, "generator": np.random.default_rng(0), **options})
+    return compare_images(drawn, baseline=baseline, level=level)
 
 
 def test_one_seed_has_an_interval_around_its_difference():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from yolo26_attention.statistics import compare_seeds, seeds_needed, smallest_detectable
+from yolo26_attention.statistics import compare_seeds, smallest_detectable
+from yolo26_attention.statistics.needed import seeds_needed
 
 
 def paired(df):

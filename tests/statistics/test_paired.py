@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from yolo26_attention.statistics import mean_interval, sign_flip
-from yolo26_attention.statistics.paired import paired_t
+from yolo26_attention.statistics import mean_interval
+from yolo26_attention.statistics.paired import paired_t, sign_flip
 from yolo26_attention.statistics.seeds import pair_seeds
 
 DIFFERENCES = [0.012, -0.004, 0.021, 0.008, 0.015]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tests.statistics.test_blocks import study
-from yolo26_attention.statistics import boundaries, compare, decide, futility
+from yolo26_attention.statistics import FUTILE, boundaries, compare, decide, predictive_power
 from yolo26_attention.statistics.sequential import simulate_looks
 
 
@@ -76,24 +76,23 @@ def test_predictive_power_is_that_of_simulation():
     later = truth + s * np.sqrt(now / left) * generator.standard_normal(400_000)
     last, last_se = (now * estimate + left * later) / 10, se * np.sqrt(now / 10)
     expected = ((np.abs(last) > critical * last_se) | (np.abs(last) < margin - critical * last_se)).mean()
-    assert futility(estimate, se, df, now, left, margin, critical).power == pytest.approx(expected, abs=0.004)
+    assert predictive_power(estimate, se, df, now, left, margin, critical) == pytest.approx(expected, abs=0.004)
 
 
 def test_futile_is_what_hardly_any_seeds_decide():
-    hopeless = futility(0.0, 1.0, 8, 3, 1, margin=0.1, critical=3.0)
-    assert hopeless.futile
-    assert hopeless.power < 0.1
-    assert not futility(3.5, 1.0, 8, 3, 7, margin=0.1, critical=3.0).futile
-    assert futility(4.0, 1.0, 8, 3, 0, margin=0.1, critical=3.0).power == 1
-    assert futility(1.0, 1.0, 8, 3, 0, margin=0.1, critical=3.0).power == 0
-    assert futility(0.0, 0.01, 8, 3, 3, margin=0.1, critical=3.0).power > 0.99
+    hopeless = predictive_power(0.0, 1.0, 8, 3, 1, margin=0.1, critical=3.0)
+    assert hopeless < FUTILE == 0.1
+    assert predictive_power(3.5, 1.0, 8, 3, 7, margin=0.1, critical=3.0) >= FUTILE
+    assert predictive_power(4.0, 1.0, 8, 3, 0, margin=0.1, critical=3.0) == 1
+    assert predictive_power(1.0, 1.0, 8, 3, 0, margin=0.1, critical=3.0) == 0
+    assert predictive_power(0.0, 0.01, 8, 3, 3, margin=0.1, critical=3.0) > 0.99
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"se": 0}, "positive numbers"), ({"margin": 0}, "margin=0"), ({"seeds_now": 0}, "at least 1")],
 )
-def test_futility_of_nothing_is_refused(change, message):
+def test_predictive_power_of_nothing_is_refused(change, message):
     arguments = {"estimate": 0, "se": 1, "df": 4, "seeds_now": 3, "seeds_left": 2, "margin": 1, "critical": 3} | change
     with pytest.raises(ValueError, match=message):
-        futility(**arguments)
+        predictive_power(**arguments)

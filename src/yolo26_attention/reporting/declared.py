@@ -13,7 +13,7 @@ from yolo26_attention.reporting.study import Study, StudyRun
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Comparison, anytime_interval, compare_seeds, pair_seeds
 from yolo26_attention.study.declaration import Declaration
-from yolo26_attention.study.declared_looks import Arm, Standing, replay
+from yolo26_attention.study.declared_looks import Arm, Standing, replay, scores_at
 from yolo26_attention.study.next_runs import ENDED
 
 
@@ -47,13 +47,9 @@ def compare_at_looks(
         if variant == baseline:
             continue
         arm = standing.arms.get(variant)
-        number, seeds = (arm.look, arm.seeds) if arm is not None else (1, plan.looks[0])
-        kept = {
-            name: {seed: own[seed] for seed in plan.seeds_at(seeds, name == baseline) if seed in own}
-            for name, own in scores.items()
-        }
+        number = 1 if arm is None else arm.look
         comparison = compare_seeds(
-            kept,
+            scores_at(scores, standing.arms, number, baseline, plan),
             baseline=baseline,
             margin=margin,
             floor=floor,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from yolo26_attention.reporting.study import Study
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics.factors import Effect, Effects, interactions, main_effects
+from yolo26_attention.statistics import Effect, Effects, interactions, main_effects
 
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 

@@ -5,7 +5,7 @@ from yolo26_attention.reporting.effects_told import explained
 from yolo26_attention.reporting.figures import forest_axes
 from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.style import PAPER, Picture, colour_of, styled
-from yolo26_attention.statistics.factors import Effect
+from yolo26_attention.statistics import Effect
 
 MOST_DRAWN = 30
 

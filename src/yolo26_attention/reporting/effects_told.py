@@ -3,7 +3,7 @@
 from yolo26_attention.reporting.cells import Cell, p_cell, signed_cell
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.signs import interval, listed, signed
-from yolo26_attention.statistics.factors import Effect
+from yolo26_attention.statistics import Effect
 
 
 def effect_header(effects: ComponentEffects) -> tuple[str, ...]:

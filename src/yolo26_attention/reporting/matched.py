@@ -150,7 +150,7 @@ def _rates(results: Results, variant: Variant, kept: Sequence[Detections], resam
     if not resamples or len(objects) < 2:
         return mean, mean, mean
     try:
-        number = number_groups(groups_of(variant), len(objects))
+        number = number_groups(groups_of(variant, kept[0].images), len(objects))
     except ValueError:  # the notes say why there are no intervals over images
         return mean, mean, mean
     halves = np.array(half_counts(number, resamples, np.random.default_rng(0)))

@@ -12,7 +12,14 @@ from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import kept_matches
 from yolo26_attention.reporting.figures import MOST_DRAWN
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics import BothDifference, ImageDifference, Matches, compare_both, compare_images
+from yolo26_attention.statistics import (
+    BothDifference,
+    ImageDifference,
+    Matches,
+    compare_both,
+    compare_images,
+    resample,
+)
 
 
 def with_images(results: Results, resamples: int) -> Results:
@@ -42,26 +49,16 @@ def with_images(results: Results, resamples: int) -> Results:
     for reference in dict.fromkeys(each.reference.label for each in wanted):
         labels = [each.variant.label for each in wanted if each.reference.label == reference]
         runs = {label: kept[label] for label in [*labels, reference]}
+        if not runs[reference] or not any(runs[label] for label in labels):
+            continue
         try:
-            groups = groups_of(results.variant(reference))
-            images |= compare_images(
-                runs,
-                baseline=reference,
-                resamples=resamples,
-                level=results.level,
-                generator=np.random.default_rng(0),
-                groups=groups,
-            )
+            first = next(iter(runs[reference].values()))
+            groups = groups_of(results.variant(reference), first.images)
+            drawn = resample(runs, resamples=resamples, generator=np.random.default_rng(0), groups=groups)
+            images |= compare_images(drawn, baseline=reference, level=results.level)
             for label in labels:
                 if min(len(runs[label]), len(runs[reference])) > 1:
-                    both[label] = compare_both(
-                        [*runs[reference].values()],
-                        [*runs[label].values()],
-                        resamples=resamples,
-                        level=results.level,
-                        generator=np.random.default_rng(0),
-                        groups=groups,
-                    )
+                    both[label] = compare_both(drawn, reference, label, level=results.level)
         except ValueError as error:
             notes.append(f"no intervals over images against {reference}: {error}")
     left_out = len(results.judged) - len(wanted)
@@ -70,17 +67,14 @@ def with_images(results: Results, resamples: int) -> Results:
     return replace(results, images=images, both=both, notes=(*results.notes, *notes))
 
 
-def groups_of(reference: Variant) -> NDArray[np.str_] | None:
-    """The group of each validation image; None where the runs declare none.
+def groups_of(variant: Variant, images: NDArray[np.str_]) -> NDArray[np.str_] | None:
+    """The group of each of the images that score a variant; None where its runs declare none.
 
     Raises:
         GroupsError: if an image is in no group.
     """
-    declared = reference.records[0].config["data"].get("groups") if reference.records else None
-    if declared is None:
-        return None
-    kept = next((found for run in reference.counted if (found := kept_matches(run)) is not None), None)
-    return None if kept is None else group_labels(kept.images.tolist(), declared)
+    declared = variant.records[0].config["data"].get("groups")
+    return None if declared is None else group_labels(images.tolist(), declared)
 
 
 def _matches(variant: Variant, missing: list[str]) -> dict[int, Matches]:

@@ -4,16 +4,21 @@ Two sources of chance are kept apart: the seeds of the training (`paired`, `seed
 the validation images (`ap`, `images`).
 """
 
-from yolo26_attention.statistics.anytime import AnytimeInterval, anytime_interval
+from yolo26_attention.statistics.anytime import anytime_interval
 from yolo26_attention.statistics.ap import Matches, average_precision, mean_average_precision
-from yolo26_attention.statistics.blocks import Contrast, StudyModel, compare
+from yolo26_attention.statistics.blocks import StudyModel, compare
 from yolo26_attention.statistics.both import BothDifference, BothInterval, compare_both
 from yolo26_attention.statistics.factors import Effect, Effects, interactions, main_effects
 from yolo26_attention.statistics.groups import indistinguishable
 from yolo26_attention.statistics.image_groups import half_counts, interval_of_halves, number_groups
-from yolo26_attention.statistics.images import ImageDifference, Interval, compare_images, resampled_map
-from yolo26_attention.statistics.needed import Needed, seeds_needed
-from yolo26_attention.statistics.paired import Estimate, mean_interval, sign_flip
+from yolo26_attention.statistics.images import (
+    ImageDifference,
+    Interval,
+    compare_images,
+    resample,
+    resampled_map,
+)
+from yolo26_attention.statistics.paired import Estimate, mean_interval
 from yolo26_attention.statistics.power import (
     detectable_at_looks,
     smallest_detectable,
@@ -21,26 +26,22 @@ from yolo26_attention.statistics.power import (
 )
 from yolo26_attention.statistics.precision_recall import RECALL_POINTS, precision_over_recall
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds, pair_seeds
-from yolo26_attention.statistics.sequential import Decision, Futility, boundaries, decide, futility
+from yolo26_attention.statistics.sequential import FUTILE, boundaries, decide, predictive_power
 from yolo26_attention.statistics.shrinkage import shrunken
 
 __all__ = [
+    "FUTILE",
     "RECALL_POINTS",
     "UNTRAINED",
-    "AnytimeInterval",
     "BothDifference",
     "BothInterval",
     "Comparison",
-    "Contrast",
-    "Decision",
     "Effect",
     "Effects",
     "Estimate",
-    "Futility",
     "ImageDifference",
     "Interval",
     "Matches",
-    "Needed",
     "StudyModel",
     "anytime_interval",
     "at_floor",
@@ -52,7 +53,6 @@ __all__ = [
     "compare_seeds",
     "decide",
     "detectable_at_looks",
-    "futility",
     "half_counts",
     "indistinguishable",
     "interactions",
@@ -63,10 +63,10 @@ __all__ = [
     "number_groups",
     "pair_seeds",
     "precision_over_recall",
+    "predictive_power",
+    "resample",
     "resampled_map",
-    "seeds_needed",
     "shrunken",
-    "sign_flip",
     "smallest_detectable",
     "worthwhile_baseline_seeds",
 ]

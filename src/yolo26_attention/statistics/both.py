@@ -7,16 +7,14 @@ random factors (Owen 2007, doi:10.1214/07-AOAS122).
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from yolo26_attention.statistics.ap import Matches, mean_average_precision
-from yolo26_attention.statistics.image_groups import Labels, number_groups, quantile_t, standard_error
-from yolo26_attention.statistics.images import resampled_map
+from yolo26_attention.statistics.image_groups import quantile_t, standard_error
+from yolo26_attention.statistics.images import Resampled
 from yolo26_attention.statistics.paired import check_level
 
 
@@ -63,15 +61,7 @@ class BothDifference:
         return f"covers the choice of {first} and {other} seeds and of {self.images} images{groups}"
 
 
-def compare_both(
-    first: Sequence[Matches],
-    other: Sequence[Matches],
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    generator: np.random.Generator,
-    groups: Labels | None = None,
-) -> BothDifference:
+def compare_both(resampled: Resampled, first: str, other: str, *, level: float = 0.95) -> BothDifference:
     """Compare two variants, several networks of each on the same images, with one interval over seeds and images.
 
     The variances of the two sources are added; the degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019),
@@ -79,40 +69,27 @@ def compare_both(
     no pairs, and their numbers may differ.
 
     Args:
-        first: a network of each seed of the variant that is compared with, at least 2.
-        other: a network of each seed of the other variant, at least 2.
-        resamples: how many times half of the images is drawn, at least 2.
+        resampled: at least 2 networks of each of the two variants.
+        first: the variant that is compared with.
+        other: the variant that is compared.
         level: of the intervals.
-        generator: draws the images.
-        groups: a label for each image; images of one label are drawn together. None if all are independent.
 
     Raises:
-        ValueError: if a variant has fewer than two networks, two were validated on different images or objects, there
-            are fewer than two images or groups, no image has an object, or resamples or level is out of range.
+        ValueError: if a variant has fewer than two networks, there is one image only, or the level is out of range.
     """
     check_level(level)
-    if resamples < 2:
-        raise ValueError(f"resamples={resamples}: at least 2, for example 1000")
-    if min(len(first), len(other)) < 2:
+    sides = [[*resampled.networks[name].values()] for name in (first, other)]
+    split, others = map(len, sides)
+    if min(split, others) < 2:
         raise ValueError(
-            f"{len(first)} and {len(other)} networks: at least 2 seeds of each variant are needed for an interval over "
+            f"{split} and {others} networks: at least 2 seeds of each variant are needed for an interval over "
             "seeds; compare_images needs one"
         )
-    images = len(first[0].images)
-    if images < 2:
-        raise ValueError(f"{images} images: at least 2 are needed for an interval over images")
-    units = int(number_groups(groups, images).max()) + 1
-    draws = resampled_map([*first, *other], resamples=resamples, generator=generator, groups=groups)
-    whole = np.array([mean_average_precision(own) for own in [*first, *other]])
-    split = len(first)
-    found = (_interval(whole[:, k], draws[..., k], split, units, level) for k in range(2))
-    return BothDifference(
-        next(found),
-        next(found),
-        seeds=(split, len(other)),
-        images=images,
-        groups=None if groups is None else units,
-    )
+    if resampled.images < 2:
+        raise ValueError(f"{resampled.images} images: at least 2 are needed for an interval over images")
+    networks = np.stack([*sides[0], *sides[1]], axis=1)
+    found = (_interval(networks[0, :, k], networks[1:, :, k], split, resampled.units, level) for k in range(2))
+    return BothDifference(next(found), next(found), (split, others), resampled.images, resampled.groups)
 
 
 def _interval(

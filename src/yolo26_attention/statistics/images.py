@@ -61,14 +61,63 @@ class ImageDifference:
         )
 
 
-def compare_images(
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """mAP of the networks of several variants on the same images: on all of them, and on random halves.
+
+    Attributes:
+        networks: variant to seed to mAP50-95 and mAP50, fractions of 1: on all images in the first row, on a half in
+            each further one.
+        images: number of images.
+        groups: number of groups of dependent images that were drawn whole; None where each image was drawn by itself.
+    """
+
+    networks: Mapping[str, Mapping[int, Float64[NDArray[np.float64], "rows 2"]]]
+    images: int
+    groups: int | None
+
+    @property
+    def units(self) -> int:
+        """Number of independent images or groups."""
+        return self.images if self.groups is None else self.groups
+
+
+def resample(
     runs: Mapping[str, Mapping[int, Matches]],
     *,
-    baseline: str = "baseline",
     resamples: int = 1000,
-    level: float = 0.95,
     generator: np.random.Generator,
     groups: Labels | None = None,
+) -> Resampled:
+    """Compute mAP of every network on all images and on random halves of them, each half the same for all networks.
+
+    Args:
+        runs: variant to seed to what the run matched.
+        resamples: how many times half of the images is drawn, at least 2.
+        generator: draws the images.
+        groups: a label for each image, in the order of `Matches.images`; images of one label, such as the
+            frames of a video, depend on each other and are drawn together. None if images are independent.
+
+    Raises:
+        ValueError: if there is no run, two were validated on different images or objects, no image has an object,
+            resamples is below 2, or groups are not one label an image or fewer than two.
+    """
+    if resamples < 2:
+        raise ValueError(f"resamples={resamples}: at least 2, for example 1000")
+    matches = [run for own in runs.values() for run in own.values()]
+    halves = resampled_map(matches, resamples=resamples, generator=generator, groups=groups)
+    whole = np.array([mean_average_precision(run) for run in matches])
+    rows = iter(np.concatenate((whole[:, None], halves.transpose(1, 0, 2)), axis=1))
+    images = len(matches[0].images)
+    return Resampled(
+        {name: {seed: next(rows) for seed in own} for name, own in runs.items()},
+        images,
+        None if groups is None else int(number_groups(groups, images).max()) + 1,
+    )
+
+
+def compare_images(
+    resampled: Resampled, *, baseline: str = "baseline", level: float = 0.95
 ) -> dict[str, ImageDifference]:
     """Compare every variant with the baseline on the same validation images, with an interval over images.
 
@@ -81,46 +130,30 @@ def compare_images(
     not count there, as in Ultralytics; one image gives no interval; a variant without a common seed is left out.
 
     Args:
-        runs: variant to seed to what the run matched, the baseline's among them.
+        resampled: the networks of all variants, the baseline's among them.
         baseline: the variant that the others are compared with.
-        resamples: how many times half of the images is drawn, at least 2.
         level: of the intervals.
-        generator: draws the images.
-        groups: a label for each image, in the order of `Matches.images`; images of one label, such as the
-            frames of a video, depend on each other and are drawn together. None if images are independent.
 
     Raises:
-        ValueError: if the baseline is missing, two runs were validated on different images or objects, no image has an
-            object, resamples or level is out of range, or groups are not one label an image or fewer than two.
+        ValueError: if the baseline is missing or the level is out of range.
     """
-    if baseline not in runs:
-        raise ValueError(f"no variant {baseline!r} to compare with; there are {', '.join(runs) or 'none'}")
+    networks, units = resampled.networks, resampled.units
+    if baseline not in networks:
+        raise ValueError(f"no variant {baseline!r} to compare with; there are {', '.join(networks) or 'none'}")
     check_level(level)
-    seeds = {name: tuple(sorted({*own} & {*runs[baseline]})) for name, own in runs.items() if name != baseline}
-    seeds = {name: common for name, common in seeds.items() if common}
-    wanted = [(name, seed) for name, common in seeds.items() for seed in common]
-    wanted += [(baseline, seed) for seed in sorted({seed for common in seeds.values() for seed in common})]
-    if not wanted:
-        return {}
-    if resamples < 2:
-        raise ValueError(f"resamples={resamples}: at least 2, for example 1000")
-    matches = [runs[name][seed] for name, seed in wanted]
-    whole = dict(zip(wanted, np.array([mean_average_precision(own) for own in matches]), strict=True))
-    draws = resampled_map(matches, resamples=resamples, generator=generator, groups=groups)
-    drawn = dict(zip(wanted, draws.transpose(1, 0, 2), strict=True))
-    images = len(matches[0].images)
-    units = int(number_groups(groups, images).max()) + 1
     differences = {}
-    for name, common in seeds.items():
-        point = np.mean([whole[name, seed] - whole[baseline, seed] for seed in common], axis=0)
-        spread = np.mean([drawn[name, seed] - drawn[baseline, seed] for seed in common], axis=0)
-        low, high = interval_of_halves(point, spread, units, level) if units > 1 else (None, None)
+    for name, own in networks.items():
+        common = tuple(sorted({*own} & {*networks[baseline]}))
+        if name == baseline or not common:
+            continue
+        rows = np.mean([own[seed] - networks[baseline][seed] for seed in common], axis=0)
+        point = rows[0]
+        low, high = interval_of_halves(point, rows[1:], units, level) if units > 1 else (None, None)
         map50_95, map50 = (
             Interval(float(point[k]), None if low is None else float(low[k]), None if high is None else float(high[k]))
             for k in range(2)
         )
-        labelled = None if groups is None else units
-        differences[name] = ImageDifference(map50_95, map50, images, common, labelled)
+        differences[name] = ImageDifference(map50_95, map50, resampled.images, common, resampled.groups)
     return differences
 
 

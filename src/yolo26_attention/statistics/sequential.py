@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
@@ -20,6 +19,7 @@ from yolo26_attention.statistics.robust import DOUBLED, judge
 Decision = Literal["better", "worse", "no_difference", "open"]
 
 PATHS, PATHS_AT_A_TIME = 40_000, 4_000
+# Seeds that decide with a lower probability than this are not worth training.
 FUTILE = 0.1
 
 
@@ -134,25 +134,20 @@ def decide(model: StudyModel, boundary: float, margin: float) -> dict[str, Decis
     return decisions
 
 
-@dataclass(frozen=True)
-class Futility:
-    """Whether the remaining seeds can still decide.
-
-    `power` is the probability, given the runs so far, that the last look says better, worse or no difference; `futile`
-    is whether it is below 0.1.
-    """
-
-    power: float
-    futile: bool
-
-
-def futility(
-    estimate: float, se: float, df: float, seeds_now: int, seeds_left: int, margin: float, critical: float
-) -> Futility:
-    """Probability that the remaining seeds decide, given the runs so far.
+def predictive_power(
+    estimate: float | Float64[NDArray[np.float64], "*shape"],
+    se: float | Float64[NDArray[np.float64], "*shape"],
+    df: float,
+    seeds_now: int,
+    seeds_left: int,
+    margin: float,
+    critical: float,
+) -> Float64[NDArray[np.float64], "*shape"]:
+    """Probability that the last look says better, worse or no difference, given the runs so far.
 
     The difference at the last look has the predictive distribution of a t with `df` about the estimate; its standard
-    error then is taken to fall with the square root of the seeds.
+    error then is taken to fall with the square root of the seeds. Below `FUTILE`, the remaining seeds are not worth
+    training.
 
     Args:
         estimate: variant minus baseline so far.
@@ -170,31 +165,14 @@ def futility(
     10, for stopping where it is low.
     """
     check_margin(margin)
-    if not (se > 0 and df > 0 and critical > 0):
+    if not (np.all(np.greater(se, 0)) and df > 0 and critical > 0):
         raise ValueError(f"se={se}, df={df}, critical={critical}: positive numbers are needed")
     if seeds_now < 1 or seeds_left < 0:
         raise ValueError(f"seeds_now={seeds_now}, seeds_left={seeds_left}: at least 1 and at least 0")
-    power = float(
-        predictive_power(np.array([estimate]), np.array([se]), df, seeds_now, seeds_left, margin, critical)[0]
-    )
-    return Futility(power, power < FUTILE)
-
-
-def predictive_power(
-    estimate: Float64[NDArray[np.float64], "*shape"],
-    se: Float64[NDArray[np.float64], "*shape"],
-    df: float,
-    seeds_now: int,
-    seeds_left: int,
-    margin: float,
-    critical: float,
-) -> Float64[NDArray[np.float64], "*shape"]:
-    """`futility`'s probabilities for many estimates and standard errors."""
     last = seeds_now + seeds_left
-    bound = critical * se * math.sqrt(seeds_now / last)
+    bound = critical * np.asarray(se) * math.sqrt(seeds_now / last)
     if not seeds_left:
-        decided: NDArray[np.bool_] = (np.abs(estimate) > bound) | (np.abs(estimate) < margin - bound)
-        return decided.astype(np.float64)
+        return np.asarray((np.abs(estimate) > bound) | (np.abs(estimate) < margin - bound), dtype=np.float64)
     # Scatter of the last estimate about the present one: what is unknown of the mean, and of the seeds to come.
     scale = se * math.sqrt(seeds_left / last)
 
@@ -206,5 +184,4 @@ def predictive_power(
     # Undecided is what lies neither beyond the bound nor within the margin less the bound.
     within = np.maximum(margin - bound, 0)
     undecided = np.where(within < bound, between(-bound, -within) + between(within, bound), 0.0)
-    power: NDArray[np.float64] = 1 - undecided
-    return power
+    return np.asarray(1 - undecided)

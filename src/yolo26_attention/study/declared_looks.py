@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from yolo26_attention.statistics import (
+    FUTILE,
     UNTRAINED,
-    Futility,
     StudyModel,
     at_floor,
     boundaries,
     compare,
     decide,
-    futility,
+    predictive_power,
 )
 from yolo26_attention.study.declaration import Declaration
 
@@ -183,17 +183,17 @@ def _outcomes(
         outcome: Outcome = decision
         power = None
         if outcome == "open" and look < last:
-            left = _power(model, variant, look, last - look, margin, last_level)
-            outcome, power = ("futile" if left.futile else "open"), left.power
+            power = _power(model, variant, look, last - look, margin, last_level)
+            outcome = "futile" if power < FUTILE else "open"
         found[variant] = outcome, power
     return found
 
 
-def _power(model: StudyModel, variant: str, look: int, left: int, margin: float, last_level: float) -> Futility:
+def _power(model: StudyModel, variant: str, look: int, left: int, margin: float, last_level: float) -> float:
     contrast = model[variant]
     # At the last look, the spread is known more precisely.
     critical = model.critical_at(1 - last_level, model.df * (look + left - 1) / (look - 1))
-    return futility(contrast.difference, contrast.se, contrast.df, look, left, margin, critical)
+    return float(predictive_power(contrast.difference, contrast.se, contrast.df, look, left, margin, critical))
 
 
 def look_levels(declared: Declaration, variants: int) -> tuple[float, ...]:
