@@ -72,7 +72,7 @@ def dashboard(options: Options) -> str:
         )
     if not entity:
         raise StudyError("a dashboard needs a user or team; give entity=NAME")
-    from yolo26_attention.run.study_tracking import save_workspace
+    from yolo26_attention.run.wandb_study import save_workspace
 
     return f"{written}\nsaved: {save_workspace(workspace)}"
 

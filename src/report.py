@@ -207,8 +207,8 @@ def _looks(results: "Results", said: "Answer", sites: list[str]) -> list["Pictur
 
     pictures = [draw_detections(said)]
     if any(RunFolder(run.folder).best.is_file() for run in results.study.runs):
+        from yolo26_attention.reporting.attention_windows import draw_windows
         from yolo26_attention.reporting.heatmaps import draw_heatmaps  # imports torch
-        from yolo26_attention.reporting.looks import draw_windows
 
         pictures += draw_heatmaps(results, said.about, sites) if said.about is not None else []
         pictures.append(draw_windows(results, said))
@@ -240,7 +240,7 @@ def _log(results: "Results", folder: Path, output_dir: Path) -> list[str]:
     from yolo26_attention.config.schema import TrackingConfig
     from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
     from yolo26_attention.reporting.workspace import swept_points
-    from yolo26_attention.run.study_tracking import log_report
+    from yolo26_attention.run.wandb_study import log_report
 
     try:
         options = follow_environment(typed_group(recorded, TrackingConfig), [])

@@ -32,6 +32,7 @@ from yolo26_attention.config.registration import register_configs
 from yolo26_attention.counts import number_of
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
+from yolo26_attention.study.next_runs import due, families, refuse_unmeasured, shown_states, standings, unproven
 from yolo26_attention.study.outlook import outlook
 from yolo26_attention.study.plan import (
     Composer,
@@ -45,7 +46,6 @@ from yolo26_attention.study.plan import (
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, SweepOptions, TimeRequest, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
-from yolo26_attention.study.standing import due, families, refuse_unmeasured, shown_states, standings, unproven
 from yolo26_attention.study.text import counted, matrix, status, summary
 from yolo26_attention.study.timing_command import time_at_the_end, time_runs
 from yolo26_attention.study.wandb_sweep import sweep_definition
@@ -144,7 +144,7 @@ def _states(output_dir: Path, planned: Sequence[PlannedRun]) -> list[RunState]:
 
 def _wandb(request: Request, base: DictConfig, output_dir: Path) -> str:
     """Write the sweep's definition, create it with tracking=online, and describe the next step."""
-    from yolo26_attention.run.study_tracking import create_sweep
+    from yolo26_attention.run.wandb_study import create_sweep
 
     if not (SWEEPS / f"{request.study.name}.yaml").is_file():
         raise ConfigError(f"wandb=true: agents look for studies in {SWEEPS.name}/; put {request.study.name}.yaml there")

@@ -54,7 +54,7 @@ def _to_its_end(config: DictConfig) -> float | tuple[float, ...]:
     from yolo26_attention.run.inputs import DataChangedError, DataUnreadableError
     from yolo26_attention.run.runner import run
     from yolo26_attention.run.summary import table
-    from yolo26_attention.run.tracking import TrackingUnavailableError
+    from yolo26_attention.run.wandb_run import TrackingUnavailableError
     from yolo26_attention.study.expectation import expectation
     from yolo26_attention.study.runs import entry_of, not_listed, shared_by
     from yolo26_attention.study.text import announcement

@@ -2,7 +2,7 @@
 
 import pytest
 
-from yolo26_attention.counts import number_of
+from yolo26_attention.counts import number_of, some
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,11 @@ from yolo26_attention.counts import number_of
 )
 def test_a_count_with_its_noun(given, text):
     assert number_of(int(given[0]), *given[1:]) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [("", ""), ("a", "a"), ("ab", "a, b"), ("abc", "a, b and 1 more")],
+)
+def test_the_first_names_and_how_many_more(names, text):
+    assert some(names, most=2) == text

@@ -51,7 +51,7 @@ def test_what_is_not_counted_is_named_and_the_image_size_stands_beside_gflops(ti
     assert len(re.findall(r"GFLOPs at 64 px", text)) == 2
     plan = dataclasses.replace(
         plan,
-        grafts=(Graft("tests.evaluation.test_unseen.Fourier", {}, ("p3",)),),
+        grafts=(Graft("tests.evaluation.test_uncounted_flops.Fourier", {}, ("p3",)),),
     )
     assert re.search(
         r"^not counted    aten::_fft_r2c \(site p3\), aten::_fft_c2r \(site p3\)$", describe(plan), re.MULTILINE

@@ -84,7 +84,7 @@ ELSEWHERE = {
     ("search/driver.py", "the reference of the search"): "as above",
     ("search/driver.py", ": its latencies were measured on "): "as above",
     ("search/definition.py", ": the search chooses "): "tests/search/test_search_file.py",
-    ("study/standing.py", "metric="): "tests/test_stopping.py",
+    ("study/next_runs.py", "metric="): "tests/test_stopping.py",
     ("study/request.py", " has no effect with "): "tests/study/test_request.py",
     ("search/driver.py", "a search ranks after epochs"): "tests/test_search_under_budget.py",
     ("detector/construction.py", ") failed: "): "tests/detector/test_building.py: needs a class of one's own",

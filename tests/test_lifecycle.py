@@ -18,7 +18,7 @@ from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.identity import VERSION, readable_name
 from yolo26_attention.plan.identity_v0 import identity_v0
 from yolo26_attention.run.runner import run
-from yolo26_attention.run.tracker import Tracker
+from yolo26_attention.run.wandb_journal import Tracker
 
 BASELINE = ("attention=baseline", "trainer.fraction=8")
 

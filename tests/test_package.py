@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import yolo26_attention
 from yolo26_attention import grafted_yolo
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,11 @@ def test_every_package_is_installed_and_no_command():
         "hydra_plugins.study_launchers",
         "hydra_plugins.study_sweepers",
     }
+
+
+def test_the_version_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert yolo26_attention.__version__ == project["version"]
 
 
 def test_no_module_of_ours_bears_a_name_that_everybody_could_use(tmp_path):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from yolo26_attention.reporting.notebook import Study
     from yolo26_attention.yolo import GraftedYOLO, grafted_yolo
 
+    __version__: str
+
 __all__ = ["GraftedYOLO", "Study", "grafted_yolo"]
 
 os.environ.setdefault("YOLO_AUTOINSTALL", "false")
@@ -27,4 +29,8 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         module = "yolo26_attention.reporting.notebook" if name == "Study" else "yolo26_attention.yolo"
         return getattr(import_module(module), name)
+    if name == "__version__":
+        from importlib.metadata import version  # takes longer than the rest of this module
+
+        return version("yolo26-attention")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

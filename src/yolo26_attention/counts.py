@@ -1,4 +1,6 @@
-"""Counts of things as text."""
+"""Counts and names of things as text."""
+
+from collections.abc import Sequence
 
 
 def number_of(count: int, what: str, plural: str = "") -> str:
@@ -10,3 +12,8 @@ def number_of(count: int, what: str, plural: str = "") -> str:
         plural: the noun in the plural; by default with an s.
     """
     return f"{count:,} {what if count == 1 else plural or f'{what}s'}"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -16,7 +16,7 @@ from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.plan.checks import check
 from yolo26_attention.plan.tracking_options import check_tracking, follow_environment
-from yolo26_attention.run.tracking import open_tracker
+from yolo26_attention.run.wandb_run import open_tracker
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = TrackingConfig()

@@ -13,10 +13,10 @@ from yolo26_attention.reporting import placebos
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.statistics import compare_seeds
 from yolo26_attention.study.declaration import Declaration
+from yolo26_attention.study.next_runs import standings
 from yolo26_attention.study.progress import run_states
 from yolo26_attention.study.runs import StudyEntry, write_study
 from yolo26_attention.study.runs import read_study as read_declared
-from yolo26_attention.study.standing import standings
 
 NOISE = (0.001, -0.002, 0.0015, -0.0005, 0.002, 0.0, -0.0015, 0.001)
 

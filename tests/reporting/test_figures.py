@@ -53,6 +53,11 @@ def test_same_numbers_same_file(pictures, results):
     assert draw_all(results)[0].svg == pictures["differences"].svg
 
 
+def test_which_file_is_asked_for_first_changes_neither(results):
+    one, other = draw_all(results)[1], draw_all(results)[1]
+    assert (one.svg, one.pdf) == (other.pdf, other.svg)[::-1]
+
+
 def test_a_variant_looks_the_same_everywhere_and_unlike_the_others(results):
     looks = [tuple(look_of(variant, results).values()) for variant in results.variants]
     assert len(set(looks)) == len(looks)

@@ -13,10 +13,10 @@ from yolo26_attention.reporting.over_images import with_images
 from yolo26_attention.reporting.page import page
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.tables import comma_separated, terminal
+from yolo26_attention.study.next_runs import standings
 from yolo26_attention.study.outlook import outlook
 from yolo26_attention.study.progress import run_states
 from yolo26_attention.study.runs import read_study as read_declared
-from yolo26_attention.study.standing import standings
 
 SEEDS = range(4)
 

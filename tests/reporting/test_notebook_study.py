@@ -74,6 +74,11 @@ def test_figures_are_figures_of_matplotlib(outputs):
     assert figures["differences"].axes[0].get_xlabel().startswith("difference of")
 
 
+def test_no_file_is_made_for_figures_of_a_notebook(outputs, monkeypatch):
+    monkeypatch.delattr(Figure, "savefig")
+    assert Study("made_up", outputs, resamples=0).figures()
+
+
 @pytest.mark.parametrize("as_text", [True, False], ids=["str", "Path"])
 def test_a_study_is_found_by_its_folder(outputs, as_text, monkeypatch):
     runs = [{"run": path.name, "variant": path.name, "seed": 0} for path in (outputs / "runs").iterdir()]

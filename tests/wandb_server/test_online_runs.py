@@ -15,7 +15,7 @@ from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.files.record import Record
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.runner import run
-from yolo26_attention.run.study_tracking import log_report
+from yolo26_attention.run.wandb_study import log_report
 from yolo26_attention.training.resuming import Resuming
 
 ROOT = Path(__file__).parent.parent.parent

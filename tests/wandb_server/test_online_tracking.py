@@ -12,7 +12,7 @@ import pytest
 from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.files.journal import Entry, Kind
 from yolo26_attention.files.record import Record
-from yolo26_attention.run.tracking import TrackingUnavailableError, open_tracker
+from yolo26_attention.run.wandb_run import TrackingUnavailableError, open_tracker
 
 OPTIONS = TrackingConfig(mode=TrackingMode.online, project="tests", tags=["mine"])
 KILLED = """

@@ -179,7 +179,7 @@ def _start(shared: Shared, job: _Job, gpu: str | None, folder: Path, scratch: Pa
     environment = os.environ if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
     with output.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hydra_plugins.study_launchers.worker", str(task), str(result)],
+            [sys.executable, "-m", "hydra_plugins.study_launchers.local_worker", str(task), str(result)],
             stdin=subprocess.PIPE,  # closes when this process ends
             stdout=file,
             stderr=subprocess.STDOUT,

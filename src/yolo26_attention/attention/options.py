@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from yolo26_attention.attention.option import ANY, DIVIDES, ODD, POSITIVE, option
+from yolo26_attention.attention.option_field import ANY, DIVIDES, ODD, POSITIVE, option
 from yolo26_attention.attention.options_timm import TIMM_SCHEMAS
 
 BASELINE = "baseline"  # the name of no attention, and of the variant without one

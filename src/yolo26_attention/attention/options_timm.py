@@ -7,7 +7,7 @@ A mechanism that squeezes its channels keeps channels / reduction, rounded to a 
 from dataclasses import dataclass
 from enum import Enum
 
-from yolo26_attention.attention.option import DIVIDES, ODD, POSITIVE, option
+from yolo26_attention.attention.option_field import DIVIDES, ODD, POSITIVE, option
 
 
 class Gate(Enum):

@@ -1,4 +1,4 @@
-"""Parse YAML written by users, with readable errors."""
+"""Parse YAML written by users, with readable errors; overrides in the notation of Hydra's command line."""
 
 import re
 from contextlib import suppress
@@ -40,6 +40,11 @@ def as_override(value: Any) -> str:
         escaped = re.sub(r"\\+(?='|\Z)", lambda found: 2 * found[0], value).replace("'", "\\'")
         return f"'{escaped}'"
     return str(value)
+
+
+def key_of(override: str) -> str:
+    """The key of an override in that notation, without + and ~."""
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _is_bare(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from yolo26_attention.attention.option import option
+from yolo26_attention.attention.option_field import option
 from yolo26_attention.attention.options import ATTENTION_SCHEMAS
 from yolo26_attention.config.errors import ConfigError as ConfigError  # re-export
 

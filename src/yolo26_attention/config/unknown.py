@@ -11,6 +11,7 @@ from typing import get_type_hints
 from hydra.core.config_store import ConfigStore
 
 from yolo26_attention.config.models import OTHER_TASKS, TASK_SUFFIXES
+from yolo26_attention.config.plain_yaml import key_of
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.config.ultralytics_arguments import NEAREST_OPTIMIZER, OTHER_OPTIMIZERS, answer
 
@@ -23,7 +24,7 @@ FOLDER = ("-cd", "--config-dir")
 def given(key: str | None, overrides: Sequence[str], otherwise: str | None = None) -> str:
     """The override that sets a key, or else its group; the last of several, which takes effect."""
     key = str(key)
-    names = [(override.partition("=")[0].lstrip("+~"), override) for override in reversed(overrides)]
+    names = [(key_of(override), override) for override in reversed(overrides)]
     own = [override for name, override in names if name == key or name.startswith((f"{key}.", f"{key}@"))]
     around = [override for name, override in names if key.startswith(f"{name}.")]
     return next(iter([*own, *around]), otherwise or key)

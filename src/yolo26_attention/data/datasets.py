@@ -23,7 +23,7 @@ from yolo26_attention.data.data_yaml import (
     read_yaml,
 )
 from yolo26_attention.data.digits import fingerprint, has_sources, is_digits
-from yolo26_attention.data.former import former_listing
+from yolo26_attention.data.former_identity import former_listing
 from yolo26_attention.data.held_out import HeldOut, find_held_out
 from yolo26_attention.data.splits import find_sources, list_images, name_of
 from yolo26_attention.data.survey import Split, look_at

@@ -4,8 +4,6 @@ It is no part of a run's identity, because it changes no training. So a test spl
 the run is trained, and the reason stands in its log and its record.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from yolo26_attention.data.contents import Contents
 from yolo26_attention.data.data_yaml import DatasetError
 from yolo26_attention.data.splits import label_files, list_images
 from yolo26_attention.data.survey import Split, look_at
+from yolo26_attention.files.digest import json_digest
 
 NONE = "the data set has no test: split"
 
@@ -63,5 +62,4 @@ def find_held_out(
     for split, others in digests.items():
         if shared := len(look.digests & others):
             return HeldOut(f"{shared} of {look.split.images} images of test: are also in {split}")
-    identity = hashlib.sha256(json.dumps(look.listing).encode()).hexdigest()
-    return HeldOut("", look.split, identity)
+    return HeldOut("", look.split, json_digest(look.listing))

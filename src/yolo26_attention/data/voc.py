@@ -1,7 +1,6 @@
 """Reads a data set in the form of Pascal VOC: Annotations/, JPEGImages/ and ImageSets/Main/{train,val,test}.txt."""
 
 import hashlib
-import json
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from ultralytics.data.utils import IMG_FORMATS
 
 from yolo26_attention.data.contents import Contents
 from yolo26_attention.data.data_yaml import DatasetInvalidError, DatasetMissingError
+from yolo26_attention.files.digest import json_digest
 
 FOLDERS = ("Annotations", "JPEGImages", "ImageSets/Main")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -59,7 +59,7 @@ class VocSet:
             [i.split, i.file.name, i.digest, i.width, i.height, [[o.name, *o.box, o.difficult] for o in i.objects]]
             for i in self.images
         ]
-        return hashlib.sha256(json.dumps(parsed).encode()).hexdigest()
+        return json_digest(parsed)
 
 
 def read_voc(folder: Path, cache: Path) -> VocSet:

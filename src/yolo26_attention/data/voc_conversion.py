@@ -4,7 +4,6 @@ Ultralytics' own conversion is a script in its VOC.yaml, for the data set of tha
 checks no file.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -21,7 +20,7 @@ from yolo26_attention.data.digits import BYPRODUCTS
 from yolo26_attention.data.voc import VocImage, VocSet, read_voc
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.files.building import build_folder, discard_folder
-from yolo26_attention.files.digest import file_digest
+from yolo26_attention.files.digest import file_digest, json_digest
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ def convert_voc(name: str, source: Path, cache: Path, digest: str | None = None)
             f"digest {voc.digest}, not data.digest={digest}; restore its files, or choose data=pascal_voc for a set of "
             "your own"
         )
-    key = hashlib.sha256(json.dumps([CONVERSION, voc.digest]).encode()).hexdigest()[:12]
+    key = json_digest([CONVERSION, voc.digest])[:12]
     folder = cache.absolute() / f"{name}-{key}"
     if not folder.exists():
         for image in voc.images:

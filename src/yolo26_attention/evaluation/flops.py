@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from yolo26_attention.compat.pytorch import FakeTensorMode
-from yolo26_attention.evaluation.unseen import Watch, ran
+from yolo26_attention.evaluation.uncounted_flops import Watch, ran
 
 
 @dataclass(frozen=True)

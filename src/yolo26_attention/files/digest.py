@@ -1,7 +1,9 @@
-"""What tells the content of a file from another."""
+"""What tells the content of a file, or a value, from another."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 
 def file_digest(path: Path) -> str:
@@ -12,3 +14,12 @@ def file_digest(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """SHA-256 of a value as JSON with sorted keys.
+
+    Raises:
+        TypeError: if JSON cannot express the value.
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

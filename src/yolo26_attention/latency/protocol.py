@@ -11,7 +11,7 @@ import numpy as np
 
 from yolo26_attention.files.latency import Ratio, Timing
 from yolo26_attention.latency.clocks import Call, Clock
-from yolo26_attention.latency.interval import BLOCKS, ratio_interval
+from yolo26_attention.latency.ratio import BLOCKS, ratio_interval
 
 WARMUP_ROUND = 8  # calls of each network
 WARMUP_STABLE = 0.05

@@ -7,7 +7,6 @@ VERSION increases when the same options mean another training; runs of an earlie
 copy of their identity, such as src/yolo26_attention/plan/identity_v0.py.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from yolo26_attention.attention.options import ATTENTION_SCHEMAS, BASELINE
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.run_config import RunConfig
 from yolo26_attention.config.schema import PASCAL_VOC, Gate, Mode, VocDataConfig
+from yolo26_attention.files.digest import json_digest
 from yolo26_attention.plan.identity_table import ALWAYS, ATTENTION, OPTIMIZER, OUT, PROGRAM, TRAINER, TUNED
 
 VERSION = 1
@@ -37,8 +37,7 @@ def identity(config: Mapping[str, Any], data: str, weights: str | None) -> str:
         data: fingerprint of the data set, in place of its path.
         weights: fingerprint of the starting checkpoint, in place of its path; None for a random start.
     """
-    text = json.dumps(identity_content(config, data, weights), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return json_digest(identity_content(config, data, weights))[:12]
 
 
 def identity_content(config: Mapping[str, Any], data: str, weights: str | None) -> dict[str, Any]:

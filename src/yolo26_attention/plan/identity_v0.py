@@ -3,11 +3,10 @@
 It was a hash over all options of that time, at any value, with the module paths of classes.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from yolo26_attention.files.digest import json_digest
 from yolo26_attention.plan.identity import differing, images_in_memory
 from yolo26_attention.plan.identity_table import ATTENTION, OPTIMIZER, PROGRAM, TRAINER, TUNED
 
@@ -85,7 +84,7 @@ def identity_v0(config: Mapping[str, Any], data: str, weights: str | None) -> st
     if _means_another_training(content) or images_in_memory(config["trainer"]):
         return None
     content |= {"data": data, "model": {"name": config["model"]["name"], "weights": weights}}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return json_digest(content)[:12]
 
 
 def _means_another_training(content: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.plain_yaml import key_of
 from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def follow_environment(
     Raises:
         ConfigError: if WANDB_MODE is unknown.
     """
-    keys = {override.partition("=")[0].lstrip("+~") for override in given}
+    keys = set(map(key_of, given))
     wanted: dict[str, tuple[str, Any]] = {}
     followed: dict[str, Any] = {}
     if (mode := _mode(environ)) is not None:

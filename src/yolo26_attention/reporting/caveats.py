@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from yolo26_attention.counts import number_of
+from yolo26_attention.counts import number_of, some
 from yolo26_attention.files.journal import Trait
 from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.metrics import recorded
@@ -14,7 +14,7 @@ from yolo26_attention.files.record import Record, replaced_best
 from yolo26_attention.files.timings import Target
 from yolo26_attention.reporting.settings import flatten, settings
 from yolo26_attention.reporting.signs import listed
-from yolo26_attention.reporting.study import Study, StudyRun, records_that_count, some
+from yolo26_attention.reporting.study import Study, StudyRun, records_that_count
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import UNTRAINED
 from yolo26_attention.study.targets import described, disturbances

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.reporting.caveats import TIMED_IN
 from yolo26_attention.reporting.cells import Cell
-from yolo26_attention.reporting.column import Column
+from yolo26_attention.reporting.column_type import Column
 from yolo26_attention.reporting.columns import ON_REQUEST, PAPER, component_columns, every_column
 from yolo26_attention.reporting.comparison import MOST_GROUPED, Results, plain_numbers
 from yolo26_attention.reporting.variant import Variant

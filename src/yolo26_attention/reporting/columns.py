@@ -15,7 +15,7 @@ from yolo26_attention.reporting.cells import (
     plain_number,
     verdict_of,
 )
-from yolo26_attention.reporting.column import Column
+from yolo26_attention.reporting.column_type import Column
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.cost_columns import cost_columns
 from yolo26_attention.reporting.scored import flattered

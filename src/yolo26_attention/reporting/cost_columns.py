@@ -4,7 +4,7 @@ from functools import partial
 
 from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.cells import Cell, plain_number, ratio_of, timed_ratio
-from yolo26_attention.reporting.column import Column
+from yolo26_attention.reporting.column_type import Column
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.study.targets import described, short_names

@@ -14,7 +14,7 @@ from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.metrics import MAP50_95, ULTRALYTICS
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.figures import drawn_variants, look_of
-from yolo26_attention.reporting.style import MUTED, Picture, legend_above, new_figure, rendered, styled
+from yolo26_attention.reporting.style import MUTED, Picture, legend_above, new_figure, styled
 from yolo26_attention.reporting.variant import Variant
 
 MAP = ULTRALYTICS[MAP50_95]
@@ -58,7 +58,6 @@ def training(
         axes.set_ylabel("mAP50-95 on the validation images")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         legend_above(figure, *axes.get_legend_handles_labels())
-        files = rendered(figure)
     last = {v.label: journals[v.label][MAP] for v in variants}
     return Picture(
         "training",
@@ -67,7 +66,7 @@ def training(
         "Line plot of mAP50-95 over epochs, ending at "
         + "; ".join(f"{label} {np.mean(curve[max(curve)]):.3f}" for label, curve in last.items())
         + ".",
-        files,
+        figure,
     )
 
 
@@ -99,7 +98,6 @@ def rates(results: Results, variants: Sequence[Variant], journals: Mapping[str, 
             Line2D([], [], color=MUTED, linestyle=(0, (4, 2)), label="rate2, convolution"),
         ]
         legend_above(figure, handles, [str(handle.get_label()) for handle in handles])
-        files = rendered(figure)
     ends = "; ".join(
         f"{variant.label} at {site}: " + ", ".join(
             f"{rate} {np.mean(curve[max(curve)]):.2f}"
@@ -116,7 +114,7 @@ def rates(results: Results, variants: Sequence[Variant], journals: Mapping[str, 
         "The learned factors of the attention (solid) and of the convolution (dashed) at every site; bands reach from "
         f"the lowest seed to the highest.{more}",
         f"Line plots of rate1 and rate2 over epochs; at the end: {ends}.",
-        files,
+        figure,
     )
 
 

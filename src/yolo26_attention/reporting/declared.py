@@ -14,7 +14,7 @@ from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import Comparison, anytime_interval, compare_seeds, pair_seeds
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Arm, Standing, replay
-from yolo26_attention.study.standing import ENDED
+from yolo26_attention.study.next_runs import ENDED
 
 
 def compare_at_looks(

@@ -18,7 +18,7 @@ from yolo26_attention.evaluation.errors import CONFIDENCE
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.study import StudyRun
-from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, rendered, styled
+from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, styled
 from yolo26_attention.reporting.variant import Variant
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,6 @@ def draw_detections(said: Answer) -> Picture | None:
             panels[0].set_ylabel("variant better" if gain[index] > 0 else "baseline better", color=INK)
         for panel, title in zip(axes, ("objects", reference.label, label), strict=False):
             panel.set_title(folded(title, 3))
-        files = rendered(figure)
     shown = ", ".join(Path(str(baseline.images[index])).name for index in chosen)
     return Picture(
         "detections",
@@ -62,7 +61,7 @@ def draw_detections(said: Answer) -> Picture | None:
         f"IoU 0.5, orange does not. These are the images where one network gains most over the other, both ways: "
         f"{shown}.",
         f"Images with objects, detections of {reference.label} and of {label} side by side.",
-        files,
+        figure,
     )
 
 

@@ -4,7 +4,7 @@ from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.effects_told import explained
 from yolo26_attention.reporting.figures import forest_axes
 from yolo26_attention.reporting.signs import interval, signed
-from yolo26_attention.reporting.style import PAPER, Picture, colour_of, rendered, styled
+from yolo26_attention.reporting.style import PAPER, Picture, colour_of, styled
 from yolo26_attention.statistics.factors import Effect
 
 MOST_DRAWN = 30
@@ -24,7 +24,6 @@ def draw_effects(results: Results) -> Picture | None:
             axes.plot((each.low, each.high), (row, row), color=colour, linewidth=1.6)
             axes.plot(each.effect, row, "o" if alone else "D", color=colour, markersize=6,
                       markerfacecolor=colour if alone else PAPER)  # fmt: skip
-        files = rendered(figure)
     more = f" Drawn are {len(drawn)} of {len(effects.estimates)}." if len(drawn) < len(effects.estimates) else ""
     return Picture(
         "effects",
@@ -32,7 +31,7 @@ def draw_effects(results: Results) -> Picture | None:
         f"{explained(effects)} Hollow marks are interactions. The grey band is ±{results.margin:g}, what does not "
         f"matter.{more}",
         f"Effects of components and interactions: {'; '.join(map(_in_words, drawn))}.",
-        files,
+        figure,
     )
 
 

@@ -20,7 +20,6 @@ from yolo26_attention.reporting.style import (
     legend_above,
     marker_of,
     new_figure,
-    rendered,
     styled,
 )
 from yolo26_attention.reporting.swept import swept_lines
@@ -88,7 +87,6 @@ def forest(results: Results) -> Picture | None:
             axes.plot(each.mean, row, look["marker"], color=look["color"], markersize=6)
             paired = [score - each.reference.scores.get(seed, math.nan) for seed, score in each.variant.scores.items()]
             axes.plot(paired, [row + 0.22] * len(paired), "|", color=look["color"], markersize=6, alpha=0.8)
-        files = rendered(figure)
     told = compared[:MOST_DRAWN]
     words = "; ".join(f"{each.variant.label} {_plus_minus(each.comparison.difference)}" for each in told)
     more = f" Drawn are {MOST_IN_FOREST} of {len(results.judged)}." if len(results.judged) > len(compared) else ""
@@ -99,7 +97,7 @@ def forest(results: Results) -> Picture | None:
         f"Difference with its simultaneous {results.level:.0%} interval; the small strokes are single pairs of seeds. "
         f"The grey band is ±{results.margin:g}, what does not matter.{more}",
         f"Forest plot of the difference of {results.study.score_name} to the baseline: {words}.",
-        files,
+        figure,
     )
 
 
@@ -126,7 +124,6 @@ def trade_off(results: Results) -> Picture | None:
         axes.set_xlabel("latency / latency of the stock model (1 = as fast)")
         axes.set_ylabel(f"{results.study.score_name} on the {results.study.images}")
         legend_above(figure, *axes.get_legend_handles_labels())
-        files = rendered(figure)
     best = ", ".join(variant.label for variant, _ in front) or "none"
     targets = results.study.targets
     timed_at = f" (latency: one network of each variant on {described(targets[0])})" if targets else ""
@@ -138,7 +135,7 @@ def trade_off(results: Results) -> Picture | None:
         f"Scatter plot of {results.study.score_name} against latency relative to the stock model: "
         + "; ".join(f"{variant.label} {variant.score:.3f} at {ratio:.2f} times" for variant, ratio in timed)
         + ".",
-        files,
+        figure,
     )
 
 
@@ -187,7 +184,6 @@ def _swept(results: Results, key: str, short: str, lines: Mapping[str, list[Vari
         axes.set_xlabel(short + unit)
         axes.set_ylabel(f"{results.study.score_name} on the {results.study.images}")
         legend_above(figure, *axes.get_legend_handles_labels())
-        files = rendered(figure)
     words = "; ".join(
         f"{name}: " + ", ".join(f"{v.score:.3f} at {v.swept[key]:g}" for v in line) for name, line in drawn.items()
     )
@@ -199,7 +195,7 @@ def _swept(results: Results, key: str, short: str, lines: Mapping[str, list[Vari
         f"Means over seeds with {results.level:.0%} t intervals; the small strokes are single seeds, bands are the "
         f"intervals of what does not vary.{remark}",
         f"Line plot of {results.study.score_name} over {short}: {words}.",
-        files,
+        figure,
     )
 
 
@@ -234,13 +230,12 @@ def sizes(results: Results) -> Picture | None:
         axes.grid(axis="x", visible=False)
         axes.set_ylabel("AP50-95, COCO's definition")
         legend_above(figure, *axes.get_legend_handles_labels())
-        files = rendered(figure)
     return Picture(
         "sizes",
         "AP by object size",
         f"Means over seeds; the small strokes are single seeds. A size without an object has no point.{remark}",
         "Dot plot of AP for small, medium and large objects: " + "; ".join(_sizes_in_words(v) for v in variants) + ".",
-        files,
+        figure,
     )
 
 

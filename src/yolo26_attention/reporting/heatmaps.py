@@ -27,7 +27,7 @@ from yolo26_attention.reporting.detections import all_there, data_of, extremes, 
 from yolo26_attention.reporting.networks import load_network, network_input, visible
 from yolo26_attention.reporting.placebos import side_by_side
 from yolo26_attention.reporting.study import StudyError, StudyRun
-from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, rendered, styled
+from yolo26_attention.reporting.style import INK, Picture, folded, new_figure, styled
 
 log = logging.getLogger(__name__)
 AT_RANDOM = 2
@@ -114,7 +114,6 @@ def _draw(
             ScalarMappable(Normalize(0, 1), COLOURS), ax=axes, location="bottom", shrink=0.7, aspect=40, pad=0.02
         )
         bar.set_label("evidence for the detections, relative to the strongest", color=INK)
-        files = rendered(figure)
     names = ", ".join(path.name for path in paths)
     return Picture(
         f"heatmaps_{where}",
@@ -123,7 +122,7 @@ def _draw(
         f"{seed}. The images are those where one network gains most over the other, and others at random: {names}. A "
         "heatmap shows where evidence is, not whether it is right.",
         f"Images with heatmaps at {where} of {', '.join(labels)} side by side.",
-        files,
+        figure,
     )
 
 

@@ -13,7 +13,7 @@ from yolo26_attention.reporting.detections import data_of, kept_matches
 from yolo26_attention.reporting.figures import drawn_variants, look_of
 from yolo26_attention.reporting.over_images import groups_of
 from yolo26_attention.reporting.placebos import side_by_side
-from yolo26_attention.reporting.style import INK, Picture, folded, legend_above, new_figure, rendered, styled
+from yolo26_attention.reporting.style import INK, Picture, folded, legend_above, new_figure, styled
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import (
     RECALL_POINTS,
@@ -82,7 +82,6 @@ def precision_recall(
         axes.set_xlabel("recall")
         axes.set_ylabel("precision at IoU 0.5")
         legend_above(figure, *axes.get_legend_handles_labels())
-        files = rendered(figure)
     return Picture(
         "precision_recall",
         "Precision over recall",
@@ -91,7 +90,7 @@ def precision_recall(
         "Line plot of precision over recall at an IoU of 0.5; mAP50 is "
         + "; ".join(f"{label} {area:.3f}" for label, area in areas.items())
         + ".",
-        files,
+        figure,
     )
 
 
@@ -120,7 +119,6 @@ def errors(
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("errors per 100 objects")
         legend_above(figure, *axes.get_legend_handles_labels())
-        files = rendered(figure)
     more = f" Drawn are {len(shown)} of {len(variants)} variants." if len(shown) < len(variants) else ""
     intervals = f" Lines are {results.level:.0%} intervals over images." if resamples else ""
     words = "; ".join(
@@ -134,7 +132,7 @@ def errors(
         f"{intervals} Wrong place: IoU 0.1 to 0.5 with an object of the class; both: wrong class and place; "
         f"background: IoU of at most 0.1.{more}",
         f"Dot plot of errors per 100 objects by kind: {words}.",
-        files,
+        figure,
     )
 
 
@@ -188,7 +186,6 @@ def confusions(variants: Sequence[Variant], kept: dict[str, list[Detections]]) -
         panels[0].set_ylabel("object")
         bar = figure.colorbar(image, ax=panels, shrink=0.7, aspect=30, pad=0.02)
         bar.set_label("share of the row", color=INK)
-        files = rendered(figure)
     seen = [share.sum(axis=1)[:classes] > 0 for share in shares.values()]  # classes with an object
     right = {
         label: np.mean(np.diag(share)[:classes][there]) if there.any() else 0.0
@@ -202,7 +199,7 @@ def confusions(variants: Sequence[Variant], kept: dict[str, list[Detections]]) -
         "Confusion matrices; the mean share of objects that are found in their class is "
         + "; ".join(f"{label} {share:.3f}" for label, share in right.items())
         + ".",
-        files,
+        figure,
     )
 
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo26_attention.counts import some
 from yolo26_attention.data.dependent_images import group_labels
 from yolo26_attention.files.metrics import MAP50, MAP50_95
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import kept_matches
 from yolo26_attention.reporting.figures import MOST_DRAWN
-from yolo26_attention.reporting.study import some
 from yolo26_attention.reporting.variant import Variant
 from yolo26_attention.statistics import BothDifference, ImageDifference, Matches, compare_both, compare_images
 

@@ -23,7 +23,7 @@ from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.study import StudyRun
 from yolo26_attention.reporting.style import Picture, follow_page
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.study.again import command_of
+from yolo26_attention.study.rerun_command import command_of
 from yolo26_attention.study.targets import described
 
 

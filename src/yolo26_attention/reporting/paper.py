@@ -5,7 +5,7 @@ from html import escape
 
 from yolo26_attention.reporting.cells import Cell
 from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
-from yolo26_attention.reporting.column import Column
+from yolo26_attention.reporting.column_type import Column
 from yolo26_attention.reporting.columns import PAPER
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.effects import ComponentEffects

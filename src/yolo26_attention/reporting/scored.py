@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from yolo26_attention.counts import some
 from yolo26_attention.files.record import Record, common_split
-from yolo26_attention.reporting.study import Study, StudyRun, some
+from yolo26_attention.reporting.study import Study, StudyRun
 from yolo26_attention.reporting.variant import Variant
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo26_attention.attention.options import BASELINE as BASELINE
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.counts import number_of
+from yolo26_attention.counts import number_of, some
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95, recorded
 from yolo26_attention.files.record import Record, Split
@@ -223,8 +223,8 @@ def _declared_run(entry: StudyEntry, found: FoundRun) -> StudyRun:
 
 def _with_stopped(runs: Sequence[StudyRun], entries: Sequence[StudyEntry], declared: Declaration) -> list[StudyRun]:
     """The runs, of which those that a decision made unnecessary are not waited for."""
+    from yolo26_attention.study.next_runs import with_stopped  # imports scipy, which takes a while
     from yolo26_attention.study.progress import RunState
-    from yolo26_attention.study.standing import with_stopped  # imports scipy, which takes a while
 
     states = [RunState(entry, run.status, run.record) for entry, run in zip(entries, runs, strict=True)]
     needless = {state.entry.run for state in with_stopped(states, declared) if state.state == "stopped"}
@@ -300,8 +300,3 @@ def _unknown(name: str, output_dir: Path, records: Mapping[str, Record]) -> Stud
 
 def _plain(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

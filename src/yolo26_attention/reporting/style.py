@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from matplotlib import rc_context
@@ -60,7 +61,6 @@ class Picture:
     Attributes:
         key: names its file.
         alt: what one sees, for who does not see it.
-        files: SVG and PDF.
         remark: what the answer must say because of it; "" for nothing.
     """
 
@@ -68,30 +68,31 @@ class Picture:
     title: str
     caption: str
     alt: str
-    files: "Rendered"
+    figure: Figure = field(repr=False, compare=False)
     remark: str = ""
 
     @property
     def svg(self) -> bytes:
-        return self.files.svg
+        """The file for a page."""
+        return self._files[0]
 
     @property
     def pdf(self) -> bytes:
-        return self.files.pdf
+        """The file for a paper."""
+        return self._files[1]
 
-    @property
-    def figure(self) -> Figure:
-        """The figure itself, for a notebook."""
-        return self.files.figure
+    @cached_property
+    def _files(self) -> tuple[bytes, bytes]:
+        """SVG and PDF without a date, so that they change only with the numbers.
 
-
-@dataclass(frozen=True)
-class Rendered:
-    """One figure, and its two files: SVG for a page, PDF for a paper."""
-
-    figure: Figure = field(repr=False, compare=False)
-    svg: bytes
-    pdf: bytes
+        Always in this order: every drawing moves the layout of the next one a little.
+        """
+        logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells how it makes each font of a PDF smaller
+        svg, pdf = io.BytesIO(), io.BytesIO()
+        with styled():
+            self.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+            self.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        return svg.getvalue(), pdf.getvalue()
 
 
 def new_figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
@@ -114,16 +115,6 @@ def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
     """A legend above everything, in as many columns as its longest label leaves room for."""
     columns = max(1, min(3, int(figure.get_figwidth() * 13.5 / (max(map(len, labels)) + 5))))
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.2, handletextpad=0.5)
-
-
-def rendered(figure: Figure) -> Rendered:
-    """The figure as SVG and PDF without a date, so that the files change only with its numbers."""
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells how it makes each font of a PDF smaller
-    svg, pdf = io.BytesIO(), io.BytesIO()
-    with styled():
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return Rendered(figure, svg.getvalue(), pdf.getvalue())
 
 
 def follow_page(content: bytes) -> bytes:

@@ -10,7 +10,7 @@ from yolo26_attention.files.latency import Ratio
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.cells import Cell, difference_of
 from yolo26_attention.reporting.choice import BOLD, chosen_columns, rows_of
-from yolo26_attention.reporting.column import Column
+from yolo26_attention.reporting.column_type import Column
 from yolo26_attention.reporting.columns import TERMINAL, component_columns
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.cost_columns import timed_on

@@ -28,8 +28,8 @@ from yolo26_attention.plan.identity import readable_name
 from yolo26_attention.run.inputs import DataChangedError, check_data
 from yolo26_attention.run.measuring import measure_best
 from yolo26_attention.run.scoring import score_test
-from yolo26_attention.run.tracker import Tracker
-from yolo26_attention.run.tracking import TrackingUnavailableError, open_tracker
+from yolo26_attention.run.wandb_journal import Tracker
+from yolo26_attention.run.wandb_run import TrackingUnavailableError, open_tracker
 from yolo26_attention.training.finite import NotFiniteError
 from yolo26_attention.training.state import remove_previous, remove_state
 from yolo26_attention.training.trainer import GraftTrainer

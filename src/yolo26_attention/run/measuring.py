@@ -5,8 +5,6 @@ first, each with its options and its machine.
 """
 
 import dataclasses
-import hashlib
-import json
 import logging
 import pickle
 from collections.abc import Mapping
@@ -17,6 +15,7 @@ import torch
 
 from yolo26_attention.detector.trust import Trust, known_classes_only
 from yolo26_attention.evaluation.flops import count_flops_by_thop, count_operators, count_parameters
+from yolo26_attention.files.digest import json_digest
 from yolo26_attention.files.folder import RunFolder
 from yolo26_attention.files.latency import Latency, NoLatency
 from yolo26_attention.files.model import NetworkCost, TrainedModel
@@ -96,7 +95,7 @@ def measure_again(plan: Plan, record: Record) -> Record:
         return dataclasses.replace(record, latency=known)
     before = record.latency
     first = not isinstance(before, Latency) or _is_of(before, record, wanted)
-    samples = RunFolder(plan.folder).samples.name if first else f"latency-{_digest(wanted)}.npz"
+    samples = RunFolder(plan.folder).samples.name if first else f"latency-{json_digest(wanted)[:8]}.npz"
     with interruptible():
         new = _measured_from_disk(plan, record, samples)
     new = dataclasses.replace(new, environment=environment(plan.latency_device))
@@ -208,7 +207,3 @@ def _failed(plan: Plan, error: str) -> NoLatency:
 
 def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _digest(options: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]

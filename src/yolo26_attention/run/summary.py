@@ -11,7 +11,7 @@ from yolo26_attention.files.metrics import MAP50, MAP50_95, PRECISION, RECALL, U
 from yolo26_attention.files.model import PlaceboMatch, TrainedModel
 from yolo26_attention.files.record import Record
 from yolo26_attention.latency.text import flops_text, latency_rows
-from yolo26_attention.run.tracking_names import is_offline, sync_command
+from yolo26_attention.run.wandb_names import is_offline, sync_command
 from yolo26_attention.statistics import UNTRAINED
 from yolo26_attention.text_tables import aligned
 

@@ -16,9 +16,9 @@ from yolo26_attention.search.candidates import Candidate
 from yolo26_attention.search.driver import Search
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing
+from yolo26_attention.study.next_runs import standings
 from yolo26_attention.study.progress import compared_scores, run_states
 from yolo26_attention.study.runs import read_study
-from yolo26_attention.study.standing import standings
 
 PLACEBO_OF = "placebo of "
 log = logging.getLogger(__name__)

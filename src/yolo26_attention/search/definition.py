@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.plain_yaml import key_of
 from yolo26_attention.config.schema import SCHEMAS
 from yolo26_attention.files.typed import parse
 from yolo26_attention.study.definition import SWEEPS, read_named
@@ -118,7 +119,7 @@ def refuse_overrides(search: SearchFile, overrides: Sequence[str]) -> None:
         ConfigError: naming the option and a way out.
     """
     for override in overrides:
-        key = override.partition("=")[0].lstrip("+~")
+        key = key_of(override)
         if key in search.space:
             raise ConfigError(
                 f"{override}: the search chooses {key} itself, from {search.space[key]}; leave it out, or take {key} "

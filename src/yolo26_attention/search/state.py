@@ -3,13 +3,12 @@
 Scores are not in it: they are read from the runs' journals.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.files.digest import json_digest
 from yolo26_attention.files.typed import read_file, write_file
 from yolo26_attention.search.definition import Confirmation, SearchFile
 from yolo26_attention.study.optuna_search import FREE
@@ -68,8 +67,7 @@ def read_state(folder: Path, search: SearchFile, overrides: Sequence[str]) -> Se
     # More runs or hours continue the same search, and so does another confirmation, until that has begun.
     content = {**asdict(search), "confirm": None, "budget": {"latency_ratio": search.budget.latency_ratio}}
     kept = [override for override in overrides if not override.startswith(FREE)]
-    text = json.dumps([content, kept], sort_keys=True)
-    declared = hashlib.sha256(text.encode()).hexdigest()[:12]
+    declared = json_digest([content, kept])[:12]
     path = folder / "search.json"
     if not path.exists():
         return SearchState(declared)

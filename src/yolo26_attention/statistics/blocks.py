@@ -43,7 +43,6 @@ class StudyModel:
         form: which error the differences are measured against.
         reason: why this form, and whether seeds are blocks.
         blocks: whether the seeds' effects are taken out.
-        block_p: p value of the F test that seeds have no effect; None where it cannot be tested.
         sd: estimated standard deviation of a run with its variant and, where seeds are blocks, its seed given.
         df: degrees of freedom behind `critical`.
         critical: intervals are differences plus and minus this many standard errors.
@@ -56,7 +55,6 @@ class StudyModel:
     form: Form
     reason: str
     blocks: bool
-    block_p: float | None
     sd: float
     df: float
     critical: float
@@ -132,7 +130,6 @@ def compare(
         form=found.form,
         reason=found.reason,
         blocks=found.blocks,
-        block_p=found.block_p,
         sd=math.sqrt(found.variance),
         df=found.df,
         critical=found.critical,

@@ -32,7 +32,6 @@ class Estimates:
         form: form of the error.
         reason: why this form was chosen, and whether seeds are blocks.
         blocks: whether the model has an effect of each seed.
-        block_p: p value of the F test that seeds have no effect; None for the paired t test.
         variance: variance of the shared error.
         df: degrees of freedom of the critical value.
         critical: half the width of an interval, in standard errors.
@@ -48,7 +47,6 @@ class Estimates:
     form: Form
     reason: str
     blocks: bool
-    block_p: float | None
     variance: float
     df: float
     critical: float
@@ -98,7 +96,6 @@ def estimate(
         form=form,
         reason=reason,
         blocks=blocks,
-        block_p=p_blocks,
         variance=float(fitted.variance[0]),
         df=df,
         critical=critical,

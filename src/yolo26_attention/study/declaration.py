@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.config.plain_yaml import key_of
 from yolo26_attention.files.metrics import COMPARED, MAP50_95, PRECISION, RECALL
 from yolo26_attention.plan.identity_table import OUT, PROGRAM, TRAINER
 
@@ -107,7 +108,7 @@ def declaration_hash(declaration: Declaration, question: str, runs: Sequence["St
 
 
 def _has_effect(override: str) -> bool:
-    key = override.partition("=")[0].lstrip("+~")
+    key = key_of(override)
     group, _, option = key.partition(".")
     of_trainer = TRAINER.get(option) if group == "trainer" else None
     return key not in PLACES and OUT not in (PROGRAM.get(group), of_trainer)

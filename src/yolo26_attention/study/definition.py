@@ -25,7 +25,7 @@ from typing import Any
 
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.errors import ConfigError
-from yolo26_attention.config.plain_yaml import as_override, parse_yaml
+from yolo26_attention.config.plain_yaml import as_override, key_of, parse_yaml
 from yolo26_attention.config.recipe import RECIPE, needs_recipe
 from yolo26_attention.study.components import read_components
 from yolo26_attention.study.declaration import KEYS as DECLARED
@@ -117,10 +117,10 @@ class Study:
         """
         varied = self._varied()
         for override in overrides:
-            key = _key(override)
+            key = key_of(override)
             if key in varied:
                 raise ConfigError(f"{override}: {self.name} varies {key} itself; change it in a study file of your own")
-        overridden = {_key(override) for override in overrides}
+        overridden = set(map(key_of, overrides))
         cells = self.cells()
         compared = self._compared(cells)
         points = []
@@ -321,10 +321,6 @@ def _is_swept(value: Any) -> bool:
 def _rest(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options outside the treatment."""
     return {key: value for key, value in options.items() if not TREATMENT.match(key)}
-
-
-def _key(override: str) -> str:
-    return override.split("=")[0].lstrip("+~")
 
 
 def as_overrides(options: Mapping[str, Any]) -> list[str]:

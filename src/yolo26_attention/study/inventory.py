@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
+from yolo26_attention.counts import some
 from yolo26_attention.durations import duration
 from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.journal import epochs, read_journal
 from yolo26_attention.files.locks import LockError, holder, lock_file, run_lock
 from yolo26_attention.files.record import Record, RunHeldError
-from yolo26_attention.study.again import command_of
 from yolo26_attention.study.definition import study_name
+from yolo26_attention.study.rerun_command import command_of
 from yolo26_attention.study.runs import STATES, StudyEntry, find_run, read_study
 from yolo26_attention.study.text import error_line
 from yolo26_attention.text_tables import aligned
@@ -159,14 +160,14 @@ def resolve_run(run: str, output_dir: Path, study: str | None = None) -> Path:
     if of_study and (entries := _entries(output_dir, study_name(of_study[1]))):
         return _of_variant(run, of_study[1], of_study[2], entries, output_dir)
     there = [folder.name for folder in output.recorded()]
-    raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {_some(there) or 'no runs'}")
+    raise ConfigError(f"run={run}: no such run in {runs.absolute()}; it has {some(there, MOST_NAMES) or 'no runs'}")
 
 
 def _of_variant(run: str, study: str, label: str, entries: Sequence[StudyEntry], output_dir: Path) -> Path:
     """The run with the highest score of a variant of a study."""
     labels = list(dict.fromkeys(entry.variant for entry in entries))
     if label not in labels:
-        raise ConfigError(f"run={run}: study {study} has no variant {label}; it has {_some(labels)}")
+        raise ConfigError(f"run={run}: study {study} has no variant {label}; it has {some(labels, MOST_NAMES)}")
     names = {entry.run for entry in entries if entry.variant == label}
     return _highest(f"run={run}", [each for each in list_runs(output_dir) if each.name in names])
 
@@ -183,10 +184,6 @@ def _entries(output_dir: Path, study: str) -> list[StudyEntry]:
     """The runs that a study lists; none without a study.json."""
     content = read_study(output_dir, study)
     return [] if content is None else content.runs
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
 
 
 def remove_run(output_dir: Path, name: str) -> None:

@@ -7,8 +7,8 @@ from yolo26_attention.files.metrics import COMPARED
 from yolo26_attention.statistics import detectable_at_looks, smallest_detectable, worthwhile_baseline_seeds
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import look_levels
+from yolo26_attention.study.next_runs import families
 from yolo26_attention.study.progress import RunState, compared_scores
-from yolo26_attention.study.standing import families
 
 
 def outlook(states: Sequence[RunState], declared: Declaration) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
-from yolo26_attention.run.tracking_names import is_offline
+from yolo26_attention.run.wandb_names import is_offline
+from yolo26_attention.study.next_runs import shown_states, standings
 from yolo26_attention.study.progress import (
     RunState,
     best,
@@ -19,7 +20,6 @@ from yolo26_attention.study.progress import (
     time_left,
 )
 from yolo26_attention.study.runs import STATES, StudyEntry, StudyFile, read_study
-from yolo26_attention.study.standing import shown_states, standings
 from yolo26_attention.text_tables import aligned
 
 

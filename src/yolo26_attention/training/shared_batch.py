@@ -4,7 +4,6 @@ If every run searched for its own, the result would depend on the GPU memory in 
 study would be trained with different batch sizes.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 from ultralytics.utils import LOGGER
 
 from yolo26_attention.files.atomic import atomic
+from yolo26_attention.files.digest import json_digest
 
 
 def shared_batch(folder: Path | None, what: Mapping[str, Any], find: Callable[[], int]) -> int:
@@ -30,7 +30,7 @@ def shared_batch(folder: Path | None, what: Mapping[str, Any], find: Callable[[]
     """
     if folder is None:
         return find()
-    name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+    name = json_digest(what)[:12]
     file = folder / f"{name}.json"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from yolo26_attention.latency.interval import ratio_interval
+from yolo26_attention.latency.ratio import ratio_interval
 
 
 def test_equal_times_have_ratio_one_and_no_width():

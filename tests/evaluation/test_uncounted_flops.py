@@ -12,7 +12,7 @@ from yolo26_attention.detector.grafting import graft
 from yolo26_attention.detector.specification import Graft
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.evaluation.flops import count_operators, count_without_computing
-from yolo26_attention.evaluation.unseen import KERNEL, PARAMETERS
+from yolo26_attention.evaluation.uncounted_flops import KERNEL, PARAMETERS
 
 SIZE = (8, 16, 12)  # channels, height, width
 PIXELS = 16 * 12
@@ -166,7 +166,7 @@ def test_parameters_of_modules_that_do_not_run_are_not_named():
 
 def test_place_is_the_site_of_a_grafted_network():
     model = build_stock("yolo26n", classes=3, channels=3).eval()
-    graft(model, Graft("tests.evaluation.test_unseen.Fourier", {}, ("p3", "p5")))
+    graft(model, Graft("tests.evaluation.test_uncounted_flops.Fourier", {}, ("p3", "p5")))
     stock = build_stock("yolo26n", classes=3, channels=3).eval()
     assert count_operators(stock, 3, 64, 64).not_counted == ()
     assert count_operators(model.eval(), 3, 64, 64).not_counted == (

@@ -13,9 +13,9 @@ from yolo26_attention.attention.acmix import ACmix
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.record import Record
 from yolo26_attention.reporting.answer import answer
+from yolo26_attention.reporting.attention_windows import draw_windows, even_look, look_at
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.detections import draw_detections
-from yolo26_attention.reporting.looks import draw_windows, even_look, look_at
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.yolo import grafted_yolo
 

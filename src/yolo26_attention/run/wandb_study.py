@@ -7,8 +7,8 @@ from typing import Any
 
 from yolo26_attention.config.schema import TrackingConfig
 from yolo26_attention.plan.tracking_options import MOST_NAME
-from yolo26_attention.run.tracking import open_tracker
-from yolo26_attention.run.tracking_names import artifact_name
+from yolo26_attention.run.wandb_names import artifact_name
+from yolo26_attention.run.wandb_run import open_tracker
 
 
 def create_sweep(definition: Mapping[str, Any], project: str, entity: str | None) -> str:

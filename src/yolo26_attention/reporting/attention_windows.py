@@ -26,7 +26,7 @@ from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import all_there, data_of, kept_matches, show
 from yolo26_attention.reporting.networks import load_network, network_input, visible
 from yolo26_attention.reporting.study import StudyRun
-from yolo26_attention.reporting.style import INK, Picture, new_figure, rendered, styled
+from yolo26_attention.reporting.style import INK, Picture, new_figure, styled
 
 IMAGES = 3
 MOST_SITES = 3
@@ -95,7 +95,6 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         )  # fmt: skip
         bar.ax.set_xticklabels(["1/4", "1/2", "1", "2", "4"])
         bar.set_label("weight / weight of an even look", color=INK)
-        files = rendered(figure)
     reached = {
         site: (float(np.mean([own[site].spread for _, own in looks])), looks[0][1][site].window) for site in sites
     }
@@ -108,7 +107,7 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         "The window (dotted) of the pixel in the middle of an image's smallest object (framed), averaged over heads: "
         f"orange pixels are looked at more than evenly, purple ones less. {spread}. Seed {run.seed}.",
         f"Images with the attention windows of {run.variant} drawn over them. {spread}.",
-        files,
+        figure,
         even_look(run.variant, reached),
     )
 

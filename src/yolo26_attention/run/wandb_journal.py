@@ -15,7 +15,7 @@ from yolo26_attention.files.latency import NoLatency
 from yolo26_attention.files.metrics import tracked
 from yolo26_attention.files.record import Record
 from yolo26_attention.files.typed import plain
-from yolo26_attention.run.tracking_names import artifact_name, sync_command
+from yolo26_attention.run.wandb_names import artifact_name, sync_command
 
 log = logging.getLogger(__name__)
 # Ultralytics' plots to log.

@@ -17,8 +17,8 @@ from yolo26_attention.config.schema import TrackingConfig, TrackingMode
 from yolo26_attention.files.journal import Entry, Kind
 from yolo26_attention.files.latency import PeakMemory, Throughput
 from yolo26_attention.files.record import Record
-from yolo26_attention.run.tracker import Tracker
-from yolo26_attention.run.tracking import open_tracker
+from yolo26_attention.run.wandb_journal import Tracker
+from yolo26_attention.run.wandb_run import open_tracker
 
 OPTIONS = TrackingConfig(mode=TrackingMode.offline, project="tests", tags=["mine"])
 EPOCHS = [

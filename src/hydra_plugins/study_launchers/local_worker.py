@@ -1,4 +1,4 @@
-"""The process of one run of hydra/launcher=local: python -m hydra_plugins.study_launchers.worker JOB RESULT.
+"""The process of one run of hydra/launcher=local: python -m hydra_plugins.study_launchers.local_worker JOB RESULT.
 
 JOB is a file with two pickles, the launcher's sys.path and the job; the result is written to RESULT. Without a result
 the launcher takes this process for dead.

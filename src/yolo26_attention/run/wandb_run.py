@@ -10,8 +10,8 @@ from typing import Any
 
 from yolo26_attention.config.schema import TrackingConfig
 from yolo26_attention.plan.tracking_options import INSTEAD, MOST_NAME
-from yolo26_attention.run.tracker import Tracker
-from yolo26_attention.run.tracking_names import fitting_tag, shorten
+from yolo26_attention.run.wandb_journal import Tracker
+from yolo26_attention.run.wandb_names import fitting_tag, shorten
 
 log = logging.getLogger(__name__)
 # How long a run that ends waits for a server that does not answer; W&B's own default is hours. WANDB_FINISH_TIMEOUT
