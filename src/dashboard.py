@@ -23,8 +23,10 @@ class Options:
 
     study: str = field(metadata={"help": "the study, by its name or the path of its file"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})
-    entity: str = field(default="", metadata={"help": "user or team; that of the study's runs if empty"})
-    save: bool = field(default=False, metadata={"help": "save it on the server; always for runs with tracking=online"})
+    entity: str = field(default="", metadata={"help": "user or team; if empty, that of the study's runs"})
+    save: bool = field(
+        default=False, metadata={"help": "save it on the server; always done for runs with tracking=online"}
+    )
 
 
 def dashboard(options: Options) -> str:

@@ -55,8 +55,8 @@ class Options:
     )
     metric: str | None = field(
         default=None,
-        metadata={"help": "by which variants are compared", "shown": f"the study's, or {MAP50_95}", "kind": str,
-                  "choices": tuple(COMPARED)},
+        metadata={"help": "the metric by which variants are compared", "shown": f"the study's, or {MAP50_95}",
+                  "kind": str, "choices": tuple(COMPARED)},
     )  # fmt: skip
     resamples: int = field(
         default=1000,
@@ -64,27 +64,30 @@ class Options:
     )
     columns: str = field(
         default="default",
-        metadata={"help": "of the tables: paper, all, or names such as [map50,recall,fps]; default: table.tex and "
-                  "table.html as in papers, the others with all that was measured"},
+        metadata={"help": "columns of the tables: paper, all, or names such as [map50,recall,fps]; default: those of "
+                  "papers in table.tex and table.html, and everything that was measured in the others"},
     )  # fmt: skip
     looks: bool = field(
-        default=True, metadata={"help": "draw detections, heatmaps and where ACmix looks, from checkpoints and images"}
+        default=True, metadata={"help": "draw detections, heatmaps and attention windows, from checkpoints and images"}
     )
     variant: str = field(
         default="", metadata={"help": "label of the variant to draw beside its baseline", "shown": "the answer's"}
     )
     sites: str = field(
         default="",
-        metadata={"help": "a figure of heatmaps for each, such as [p3,backbone_p4]", "shown": "the variant's, in one"},
+        metadata={
+            "help": "sites with a figure of heatmaps each, such as [p3,backbone_p4]",
+            "shown": "the variant's, in one",
+        },
     )
     tracking: str = field(
         default="as_runs",
-        metadata={"help": "log the report to Weights & Biases as the runs were, or disabled",
+        metadata={"help": "log the report to Weights & Biases in the mode of the runs, or disabled",
                   "choices": ("as_runs", "disabled")},
     )  # fmt: skip
     beside: list[str] = field(
         default_factory=list,
-        metadata={"help": "more studies: where each variant helps, and whether any helps in all", "many": True},
+        metadata={"help": "more studies: shows where each variant helps, and whether any helps in all", "many": True},
     )
 
 

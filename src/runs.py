@@ -42,14 +42,20 @@ class Options:
     )
     show: str = field(
         default="",
-        metadata={"help": "show one run: name, hash, folder or STUDY/VARIANT; best: of study=NAME", "shown": "none"},
+        metadata={
+            "help": "show one run: name, hash, folder or STUDY/VARIANT; or best, with study=NAME",
+            "shown": "none",
+        },
     )
     remove: str = field(
-        default="", metadata={"help": "remove one run, given as for show=, or all that failed: failed", "shown": "none"}
+        default="", metadata={"help": "remove one run, given as for show=; failed: all that failed", "shown": "none"}
     )
     copy: str = field(
         default="",
-        metadata={"help": "copy what src.report needs of study=NAME to this folder: no checkpoints", "shown": "none"},
+        metadata={
+            "help": "copy what src.report needs of study=NAME to this folder, without checkpoints",
+            "shown": "none",
+        },
     )
     yes: bool = field(default=False, metadata={"help": "remove without asking"})
     output_dir: str = field(default="outputs", metadata={"help": "where the runs are"})

@@ -54,11 +54,14 @@ SEARCHES
 class SearchOptions:
     """Options of the command itself; every other option is one of the runs."""
 
-    plan: bool = field(default=False, metadata={"help": "check the space and tell what would be done; train nothing"})
+    plan: bool = field(default=False, metadata={"help": "check the space and print what would be done; train nothing"})
     confirm: bool = field(default=True, metadata={"help": "train the best candidates again with new seeds"})
     search: str = field(
         default="",
-        metadata={"help": "a name that keeps it apart from the same search with other options", "shown": "the file's"},
+        metadata={
+            "help": "a name that keeps this search apart from the same one with other options",
+            "shown": "the file's",
+        },
     )
 
 

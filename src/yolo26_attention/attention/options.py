@@ -85,7 +85,7 @@ class ACmixConfig:
     kernel_att: int = option(7, _WINDOW, ODD)
     kernel_conv: int = option(3, "side of the convolution in pixels", ODD)
     dilation: int = option(1, _DILATION, POSITIVE)
-    paths: Paths = option(Paths.both, "paths that contribute; one alone has no rate")
+    paths: Paths = option(Paths.both, "the paths that contribute; a single path has no rate")
     combine: Combine = option(
         Combine.learned,
         "learned: two rates; complement: rate1 is learned, rate2 = 1 - rate1; sum: both 1; fixed: both as given",
@@ -94,7 +94,7 @@ class ACmixConfig:
     rate2: float = option(0.5, "weight of the convolution; its initial value if it is learned", ANY)
     shift: Shift = option(
         Shift.learned,
-        "the shift convolution: learned from one-hot shifts, fixed at them, or learned from random values",
+        "the shift convolution starts from one-hot shifts and is learned, stays at them, or starts from random values",
     )
     position: bool = option(True, "relative positions in the logits")
     implementation: Implementation = option(Implementation.auto, _IMPLEMENTATION)

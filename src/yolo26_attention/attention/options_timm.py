@@ -17,14 +17,14 @@ class Gate(Enum):
     hard_sigmoid = "hard_sigmoid"
 
 
-_DIVISOR = "the number of squeezed channels is a multiple of it, and at least it"
-_MAXPOOL = "squeeze half the mean and half the maximum, instead of the mean"
-_GATE = "function of the gate"
+_DIVISOR = "the number of squeezed channels is a multiple of divisor, and at least divisor"
+_MAXPOOL = "squeeze by the average of mean and maximum, instead of the mean"
+_GATE = "activation function of the gate"
 _SHORTCUT = "add the input to the output"
-_REDUCTION = "divides the channels for the squeeze"
-_CHANNEL_KERNEL = "length of the convolution in channels; null: from the number of channels, as in the paper"
+_REDUCTION = "squeeze to channels / reduction"
+_CHANNEL_KERNEL = "length of the convolution in channels; null: computed from the number of channels, as in the paper"
 _SPATIAL_KERNEL = "side of the spatial attention's convolution in pixels"
-_CHANNEL_REDUCTION = "divides the channels for the squeeze of the channel attention"
+_CHANNEL_REDUCTION = "the channel attention squeezes to channels / reduction"
 _USE_ATTN = "pool by attention over the pixels; false: by their mean"
 
 
@@ -78,7 +78,7 @@ class CBAMConfig:
     _target_: str = "yolo26_attention.attention.from_timm.cbam"
     kernel_att: int = option(7, _SPATIAL_KERNEL, ODD)
     reduction: int = option(16, _CHANNEL_REDUCTION, "1 to the channels")
-    gate: Gate = option(Gate.sigmoid, "function of both gates")
+    gate: Gate = option(Gate.sigmoid, "activation function of both gates")
 
 
 @dataclass
@@ -102,7 +102,7 @@ class CoordConfig:
     _target_: str = "yolo26_attention.attention.from_timm.coord"
     reduction: int = option(
         16,
-        "two thirds of channels / reduction remain, so that it is as large as SE",
+        "squeeze to two thirds of channels / reduction, so that the module is as large as SE",
         "1 to 2/3 of channels / divisor, or 16",
     )
     divisor: int = option(8, _DIVISOR, POSITIVE)
@@ -116,7 +116,7 @@ class SimpleCoordConfig:
 
     name: str = "scoord"
     _target_: str = "yolo26_attention.attention.from_timm.scoord"
-    reduction: int = option(4, "two thirds of channels / reduction remain", "1 to 2/3 of channels / divisor, or 4")
+    reduction: int = option(4, "squeeze to two thirds of channels / reduction", "1 to 2/3 of channels / divisor, or 4")
     divisor: int = option(8, _DIVISOR, POSITIVE)
     shortcut: bool = option(False, _SHORTCUT)
     gate: Gate = option(Gate.sigmoid, _GATE)
@@ -160,7 +160,7 @@ class SKConfig:
     _target_: str = "yolo26_attention.attention.from_timm.sk"
     kernel_att: int = option(5, "side of the larger window in pixels; the smaller is 3", "odd, 3 to 255")
     keep_3x3: bool = option(
-        True, "the larger window by dilation, not by more weights; must stay true with kernel_att=3"
+        True, "enlarge the larger window by dilation, not by more weights; must stay true with kernel_att=3"
     )
     split_input: bool = option(True, "each convolution sees half of the channels")
     groups: int = option(
@@ -181,7 +181,9 @@ class SplatConfig:
     groups: int = option(
         1, "groups of the convolution, the paper's cardinality", "divides channels / radix and the squeezed channels"
     )
-    reduction: int = option(4, "channels * radix / reduction remain, at least 32", "1 to channels * radix / 32, or 4")
+    reduction: int = option(
+        4, "squeeze to channels * radix / reduction, at least 32", "1 to channels * radix / 32, or 4"
+    )
     norm: bool = option(False, "batch norm as in the paper; training batches of one image are then refused, as with sk")
 
 
@@ -219,7 +221,9 @@ class NonLocalConfig:
 
     name: str = "nl"
     _target_: str = "yolo26_attention.attention.from_timm.nl"
-    reduction: int = option(8, "divides the channels for queries, keys and values", "1 to channels / divisor, or 8")
+    reduction: int = option(
+        8, "queries, keys and values have channels / reduction channels", "1 to channels / divisor, or 8"
+    )
     divisor: int = option(8, _DIVISOR, POSITIVE)
     use_scale: bool = option(True, "divide the products by the square root of the channels")
 

@@ -18,7 +18,7 @@ from yolo26_attention.config.errors import ConfigError as ConfigError  # re-expo
 
 @dataclass
 class PlaceboAttentionConfig:
-    """A plain convolution block of the size of another attention, which `placebo` names."""
+    """A plain convolution block of the same size as another attention, which the group `placebo` names."""
 
     name: str = "placebo"
     _target_: str = "yolo26_attention.attention.placebo.Placebo"
@@ -27,12 +27,12 @@ class PlaceboAttentionConfig:
 
 @dataclass
 class MixConfig:
-    """Several attention modules in one network: by site a name, a mapping with name and options, or a list of these."""
+    """Several attention modules in one network: for each site a name, a mapping with name and options, or a list."""
 
     name: str = "mix"
     # Any, because Hydra adds no key to a dict.
     grafts: Any = option(
-        None, "what goes where, such as {p3: acmix, p5: {name: cbam, mode: replace}}", "a mapping by site"
+        None, "what goes to each site, such as {p3: acmix, p5: {name: cbam, mode: replace}}", "a mapping by site"
     )
 
 
@@ -47,7 +47,7 @@ class MatchBy(StrEnum):
 class PlaceboConfig:
     """The attention that `attention=placebo` matches; no effect on any other attention."""
 
-    matches: str = option("acmix", "the attention that it matches", "another attention, or the dotted path of a class")
+    matches: str = option("acmix", "the attention to match", "another attention, or the dotted path of a class")
     options: Any = option(None, "options of that attention, such as {kernel_att: 5}; null: its defaults", "a mapping")
     by: MatchBy = option(MatchBy.parameters, "what is matched; flops are counted at trainer.imgsz")
 
@@ -82,7 +82,7 @@ class ModelConfig:
 
     name: str = MISSING
     weights: str | None = None  # null: random start; an official name (yolo26n.pt) or a path
-    yaml: str | None = None  # your own detection network instead: path of its YAML in Ultralytics' form
+    yaml: str | None = None  # your own detection network instead: path of its YAML in Ultralytics' format
 
     @property
     def source(self) -> str:
@@ -98,7 +98,7 @@ class DigitsConfig:
     yaml: str | None = None  # your own data set instead: path of its data.yaml
     train_images: int = 512
     val_images: int = 128
-    test_images: int = 0  # of scans that neither training nor validation images have; where runs are scored in the end
+    test_images: int = 0  # made of scans that are in no training or validation image; runs are finally scored on them
     imgsz: int = 160
     seed: int = 0
     download: bool = False  # whether to run the YAML's download step if images are missing
@@ -115,16 +115,16 @@ class PublicDataConfig:
     groups: str | None = None  # of dependent images: a regular expression with (one group), or a file
 
 
-# Name of a data set of the user's own in the form of Pascal VOC, whose folder names it.
+# Name of a user's data set in Pascal VOC format; it is replaced by the name of its folder.
 PASCAL_VOC = "pascal_voc"
 
 
 @dataclass
 class VocDataConfig:
-    """A data set in the form of Pascal VOC: Annotations/, JPEGImages/ and ImageSets/Main/{train,val,test}.txt."""
+    """A data set in Pascal VOC format: Annotations/, JPEGImages/ and ImageSets/Main/{train,val,test}.txt."""
 
     name: str = MISSING
-    source: str | None = None  # the folder that has them
+    source: str | None = None  # the folder that contains these
     download: bool = False  # whether to fetch the archive at `url` if it is not there
     url: str | None = None  # https address of a zip archive of such a folder; null: there is none
     digest: str | None = None  # SHA-256 over its images, boxes and splits; null: any
@@ -141,7 +141,7 @@ class GraftOptimizerConfig:
 
     lr_factor: float = 1.0  # factor on the learning rate of the parameter's group
     muon: bool = True  # false: MuSGD updates the graft by SGD alone
-    weight_decay: float | None = None  # in place of optimizer.weight_decay, scaled alike; null: that of the group
+    weight_decay: float | None = None  # replaces optimizer.weight_decay, scaled alike; null: that of the group
     frozen: bool = False  # the graft keeps its initial values
 
 
@@ -282,17 +282,17 @@ class LatencyConfig:
 
     enabled: bool = True
     backend: Backend = Backend.eager
-    device: str | None = None  # null: that of the training; 0; cpu
+    device: str | None = None  # null: as in the training; 0; cpu
     precision: Precision | None = None  # null: fp16 on a GPU, fp32 on a CPU
     batch: int = 1
     imgsz: int | None = None  # null: trainer.imgsz
-    threads: int | None = None  # CPU threads; null: those of the training
+    threads: int | None = None  # CPU threads; null: as in the training
     seconds: float = 10.0  # time budget for the model alone, and again for end to end; more for more networks
-    patience: float | None = None  # seconds to wait for a quiet machine; null: 0 for a run, 120 for a study as a whole
+    patience: float | None = None  # seconds to wait for a quiet machine; null: 0 for a run, 120 for a whole study
     max_pairs: int = 10_000
     width: float = 0.01  # stop when the 95 % interval is narrower than this fraction of the ratio
     throughput_batches: list[int] = field(default_factory=lambda: [8])  # batch sizes for images per second; []: none
-    again: bool = False  # measure a finished run again even if these options are measured
+    again: bool = False  # measure a finished run again even if it was already measured with these options
 
 
 @dataclass
@@ -313,7 +313,7 @@ class Config:
     latency: Any = MISSING
     placebo: PlaceboConfig = field(default_factory=PlaceboConfig)
     seed: int = 0
-    repeat: int = 0  # 1, 2, ...: the same training once more, as a run of its own
+    repeat: int = 0  # 1, 2, ...: the same training once more, as a separate run
     study: str = "default"
     output_dir: str = "outputs"
     force: bool = False  # train again even if the run is finished; the finished run is kept in replaced/
@@ -325,10 +325,10 @@ class Config:
 
 @dataclass
 class DescribeConfig(Config):
-    """Options of `python -m src.describe`: those of a run, and what is printed."""
+    """Options of `python -m src.describe`: those of a run, and options of what is printed."""
 
     layers: bool = False  # measure every layer of the deployed network
-    markdown: bool = False  # print the table of layers as Markdown, and not the sites
+    markdown: bool = False  # print only the table of layers, as Markdown
 
 
 @dataclass
@@ -338,14 +338,14 @@ class ExportConfig:
     run: str = MISSING  # name, hash or folder; STUDY/VARIANT, or best
     study: str | None = None  # of run=best
     format: str = "onnx"
-    imgsz: Any = None  # side, or [height, width]; null: that of the training
-    batch: int = 1  # of a graph of one size; the largest one with dynamic=true
+    imgsz: Any = None  # side, or [height, width]; null: as in the training
+    batch: int = 1  # batch size of the graph; with dynamic=true, the largest one
     dynamic: bool = False  # whether the graph takes any batch, height and width
     half: bool = False  # 16-bit weights
     int8: bool = False  # 8-bit weights, calibrated on the validation images
     simplify: bool | None = None  # null: Ultralytics' default
     nms: bool | None = None  # whether the graph holds non-maximum suppression; false: the head that needs none
-    opset: int | None = None  # of ONNX; null: the newest that is supported
+    opset: int | None = None  # version of the ONNX operator set; null: the newest that is supported
     check: bool = True  # compare with PyTorch on the validation images
     trust: bool = False  # allow external code from the checkpoint
     output_dir: str = "outputs"

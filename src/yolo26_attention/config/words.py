@@ -5,7 +5,7 @@ from yolo26_attention.config.errors import ConfigError
 WORDS = {
     "help": "write --help",
     "list": "--help lists the options, python -m src.runs the runs, python -m src.sweep --help the studies",
-    "train": "the command that trains is python -m src.train; leave the word out",
+    "train": "python -m src.train is the command that trains; leave the word out",
     "val": "every run is validated after its training; leave the word out",
     "detect": "this program trains detection; leave the word out",
     "predict": "predict with Ultralytics: grafted_yolo, see docs/options.md",

@@ -31,13 +31,13 @@ class SweepOptions:
 
     plan: bool = field(default=False, metadata={"help": "list and check every run, estimate the time, train nothing"})
     status: bool = field(
-        default=False, metadata={"help": "how far the study is; also from another terminal, while it runs"}
+        default=False, metadata={"help": "show how far the study is; works from another terminal while it runs"}
     )
     timing: bool = field(
         default=False,
         metadata={
-            "help": "time the trained variants and the stock model in turn on this machine, as latency.* says; train "
-            "nothing"
+            "help": "time the trained variants and the stock model in turn on this machine, as set by latency.*; "
+            "train nothing"
         },
     )
     retry: bool = field(default=False, metadata={"help": "repeat the runs that failed"})
@@ -48,15 +48,18 @@ class SweepOptions:
     pilot: int | None = field(
         default=None,
         metadata={
-            "help": "train only this many seeds of the baselines, and say which difference the study could find",
+            "help": "train only this many seeds of the baselines, and say which difference the study could detect",
             "shown": "off",
             "least": 2,
         },
     )
-    seeds: str = field(default="", metadata={"help": "such as 0..9 or 0,1,2", "shown": "the study's"})
+    seeds: str = field(default="", metadata={"help": "the seeds, such as 0..9 or 0,1,2", "shown": "the study's"})
     study: str = field(
         default="",
-        metadata={"help": "a name that keeps it apart from the same study with other options", "shown": "the study's"},
+        metadata={
+            "help": "a name that keeps this study apart from the same one with other options",
+            "shown": "the study's",
+        },
     )
 
     @property
