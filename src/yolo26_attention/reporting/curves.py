@@ -29,7 +29,7 @@ def draw_curves(results: Results) -> list[Picture]:
     """Training curves, and the rates of ACmix where it was trained."""
     variants, remark = drawn_variants(results)
     journals = {variant.label: _curves(variant) for variant in variants}
-    drawn = (training(results, variants, journals, remark), rates(results, variants, journals))
+    drawn = (training(results, variants, journals, remark), rates(results, variants, journals, remark))
     return [picture for picture in drawn if picture is not None]
 
 
@@ -70,7 +70,9 @@ def training(
     )
 
 
-def rates(results: Results, variants: Sequence[Variant], journals: Mapping[str, Curves]) -> Picture | None:
+def rates(
+    results: Results, variants: Sequence[Variant], journals: Mapping[str, Curves], remark: str
+) -> Picture | None:
     """rate1 (attention) and rate2 (convolution) over epochs, a panel a site, as the ACmix paper plots them a layer."""
     variants = [v for v in variants if any(name.endswith(("/rate1", "/rate2")) for name in journals[v.label])]
     sites = sorted({name.rsplit("/", 1)[0] for v in variants for name in journals[v.label] if "/rate" in name})
@@ -112,7 +114,7 @@ def rates(results: Results, variants: Sequence[Variant], journals: Mapping[str, 
         "rates",
         "What ACmix makes of its two paths",
         "The learned factors of the attention (solid) and of the convolution (dashed) at every site; bands reach from "
-        f"the lowest seed to the highest.{more}",
+        f"the lowest seed to the highest.{remark}{more}",
         f"Line plots of rate1 and rate2 over epochs; at the end: {ends}.",
         figure,
     )
