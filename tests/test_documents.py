@@ -102,6 +102,7 @@ def workspace(tmp_path_factory):
         if kind in {"yaml", "python"} and (name := re.match(r"# (mine/\S+)\n", block)):
             (folder / name[1]).write_text(block)
     torch.save({"model": build_stock("yolo26s", 10, 3), "train_args": {}}, folder / "yolo26s.pt")
+    shutil.copytree(ROOT / "results", folder / "results")
     variants = {f"acmix kernel_att={k}": ({"name": "acmix", "kernel_att": k}, 0.5) for k in (3, 5)}
     write_study(folder / "outputs", {"baseline": ({"name": "baseline"}, 0.5), **variants}, study="kernel_att")
     runs = [{"run": run.name, "variant": run.name, "seed": 0} for run in (folder / "outputs" / "runs").iterdir()]
@@ -218,7 +219,7 @@ def test_a_command_runs_to_its_end(command, workspace, tmp_path):
     for argument, why in NOT_RUN.items():
         if argument in command:
             pytest.skip(why)
-    for name in ("my", "mine", "yolo26s.pt"):
+    for name in ("my", "mine", "yolo26s.pt", "results"):
         os.symlink(workspace / name, tmp_path / name)
     module, outputs = shlex.split(command)[2], workspace
     trained_before = module in {"src.report", "src.dashboard", "src.export", "src.runs"}

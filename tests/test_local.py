@@ -163,7 +163,7 @@ def test_a_study_survives_a_killed_worker_and_ctrl_c_and_says_how_far_it_is(tmp_
     assert [record["status"] for record in records(tmp_path)] == ["finished"] * 2
     assert min(record["attempts"] for record in records(tmp_path)) == 2
     assert {event["event"] for record in records(tmp_path) for event in record["events"]} == {"resume"}
-    assert "study two: 2 runs: 2 finished; time left " in output
+    assert "study two: 2 runs: 2 finished; best so far " in output
 
 
 @pytest.mark.slow

@@ -46,6 +46,14 @@ def test_status(tmp_path):
     assert status(tmp_path, "nosuch") is None
 
 
+def test_no_time_is_left_where_nothing_is_left_to_train(tmp_path):
+    study(tmp_path)
+    assert "time left" in status(tmp_path, "s")
+    put(tmp_path, "acmix1", "finished", seconds=60.0)
+    assert "time left" not in status(tmp_path, "s")
+    assert "best so far" in status(tmp_path, "s")
+
+
 def test_scores_are_those_of_the_declared_metric(tmp_path):
     declared = Declaration((0, 1), (0, 1), metric="map50")
     write_study(tmp_path, "s", "What?", "python -m src.sweep s", RUNS, declared)

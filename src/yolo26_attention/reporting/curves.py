@@ -70,9 +70,7 @@ def training(
     )
 
 
-def rates(
-    results: Results, variants: Sequence[Variant], journals: Mapping[str, Curves], remark: str
-) -> Picture | None:
+def rates(results: Results, variants: Sequence[Variant], journals: Mapping[str, Curves], remark: str) -> Picture | None:
     """rate1 (attention) and rate2 (convolution) over epochs, a panel a site, as the ACmix paper plots them a layer."""
     variants = [v for v in variants if any(name.endswith(("/rate1", "/rate2")) for name in journals[v.label])]
     sites = sorted({name.rsplit("/", 1)[0] for v in variants for name in journals[v.label] if "/rate" in name})

@@ -58,8 +58,9 @@ def status(output_dir: Path, name: str) -> str | None:
     if content is None:
         return None
     states = shown_states(output_dir, content)
-    outlook = "; ".join(_outlook(distinct(states), content, _running(states)))
-    return "\n".join([*_standing(name, content, states), outlook, *_failures(output_dir, states)])
+    outlook = _outlook(distinct(states), content, _running(states))
+    lines = [*_standing(name, content, states), *(["; ".join(outlook)] if outlook else [])]
+    return "\n".join([*lines, *_failures(output_dir, states)])
 
 
 def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequence[str]) -> str:
@@ -137,7 +138,8 @@ def counted(states: Sequence[RunState]) -> str:
 
 
 def _outlook(states: Sequence[RunState], content: StudyFile, at_once: int) -> list[str]:
-    parts = [f"time left {time_left(states, at_once=at_once)}"]
+    left = time_left(states, at_once=at_once)
+    parts = [] if left.seconds == 0 else [f"time left {left}"]
     metric = _metric(content)
     if (found := best(states, metric)) is not None:
         score, state = found
