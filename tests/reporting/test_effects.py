@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 
@@ -196,3 +197,17 @@ def test_a_mix_is_called_after_what_stands_where():
     entries = {"p3": [{"name": "acmix"}, {"name": "se"}], "p5": [{"name": "placebo", "matches": "cbam"}]}
     config = config_of({"name": "mix", "grafts": entries}, 0)
     assert attention_name(config) == "p3: acmix + se, p5: placebo of cbam"
+
+
+def test_a_published_table_has_all_its_columns(tmp_path):
+    """Table 6 of doi:10.1038/s41598-025-97842-2: three modules, each alone and all together; R, P and both mAP in %."""
+    published = [(), ("acmix",), ("cbam",), ("mosaic",), ("acmix", "cbam", "mosaic")]
+    made = study(tmp_path, combinations=published)
+    table = latex(made, "[recall_percent,precision_percent,map50_percent,map50_95_percent]")
+    header, body = re.search(r"\\toprule\n(.*?)\\\\\n\s*\\midrule\n(.*?)\\bottomrule", table, re.DOTALL).groups()
+    assert [title.strip() for title in header.split("&")] == [
+        "acmix", "cbam", "mosaic", "variant", "R", "P", r"mAP\textsubscript{50}", r"mAP\textsubscript{50--95}",
+    ]  # fmt: skip
+    rows = [[cell.strip() for cell in row.split("&")] for row in body.split(r"\\") if row.strip()]
+    assert [tuple(name for name, cell in zip(COMPONENTS, row, strict=False) if cell) for row in rows] == published
+    assert all(re.match(r"\d\d\.\d", cell) for row in rows for cell in row[4:])
