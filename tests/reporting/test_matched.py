@@ -60,6 +60,13 @@ def test_confusions_stand_beside_the_placebos(study):
     assert re.search("class is baseline .*; acmix .*; placebo of acmix ", pictures(study)["confusions"].alt)
 
 
+def test_titles_of_confusions_are_whole(tmp_path):
+    write_study(tmp_path, {name: VARIANTS[name] for name in ("baseline", "acmix")}, matches=True)
+    svg = pictures(tmp_path)["confusions"].svg.decode()
+    baseline, size = map(float, re.search(r"<!-- baseline -->\n.*translate\(\S+ (\S+)\) scale\((\S+) ", svg).groups())
+    assert baseline > 100 * size * 0.75  # the height of its letters above their baseline, in points
+
+
 def test_classes_without_an_object_are_in_no_mean_share(tmp_path):
     for name in ("baseline", "acmix"):
         write_matches(folder := write_run(tmp_path, config_of({"name": name}, 0), 0.5), 0, 1.0)

@@ -90,6 +90,8 @@ class Picture:
         logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells how it makes each font of a PDF smaller
         svg, pdf = io.BytesIO(), io.BytesIO()
         with styled():
+            # The first drawing of images with a colour bar lays them out before it knows their size, and clips titles.
+            self.figure.draw_without_rendering()
             self.figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
             self.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
         return svg.getvalue(), pdf.getvalue()
