@@ -1,4 +1,7 @@
-"""Check the attention, its placement and what a placebo matches, and specify the graft."""
+"""Check the attention, its placement and what a placebo matches, and specify the graft.
+
+The values of an attention's options are checked in `attention/options.py` and by the module itself.
+"""
 
 import inspect
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where a study stands at its declared looks: which variants are decided, and which are still open."""
+"""The outcome of declared looks, computed from scores alone: which variants are decided, and which are still open."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The looks of a study on disk: which variants are decided, and which runs are trained next."""
+"""The runs that a study trains next: reads its folder, applies the declared looks, and names the runs that are due."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command that trains a run again, or continues it."""
+"""The command `python -m src.train ...` that trains a run again, or continues it."""
 
 import shlex
 from collections.abc import Sequence
