@@ -111,6 +111,16 @@ class SlurmCluster:
         options = ["-D"] if every_attempt else []
         return self.ask("sacct", "-a", "-X", "-n", "-P", *options, "-o", "State").splitlines()
 
+    def ended_states(self, count: int, *, every_attempt: bool = False) -> list[str]:
+        """The same once there are `count` and all have ended; the accounting hears of jobs and of their ends late."""
+
+        def known() -> bool:
+            states = self.states(every_attempt=every_attempt)
+            return len(states) >= count and not {"PENDING", "RUNNING"} & set(states)
+
+        wait_for(known, f"the accounting knows the ends of {count} jobs")
+        return self.states(every_attempt=every_attempt)
+
     def running(self, partition: str = "low") -> dict[str, str]:
         """Node of each running job, by the job's id."""
         lines = self.ask("squeue", "-h", "-t", "R", "-p", partition, "-o", "%i %N").splitlines()

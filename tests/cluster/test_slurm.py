@@ -92,8 +92,7 @@ def test_preempted_runs_are_requeued_and_continue(cluster, tmp_path):
     assert sorted(record["attempts"] for record in found.values()) == [1, 1, 2, 2]
     again = [record for record in found.values() if record["attempts"] == 2]
     assert [[event["event"] for event in record["events"]] for record in again] == [["resume"], ["resume"]]
-    wait_for(lambda: "RUNNING" not in cluster.states(), "the accounting has heard of all")
-    states = cluster.states(every_attempt=True)
+    states = cluster.ended_states(7, every_attempt=True)
     assert {state: states.count(state) for state in states} == {"REQUEUED": 1, "PREEMPTED": 1, "COMPLETED": 5}
 
 
@@ -106,8 +105,7 @@ def test_failing_run_does_not_look_successful(cluster, tmp_path):
     assert "attention.heads=5: " in output
     assert "heads=5 does not divide the 64 channels" in output
     assert statuses(tmp_path) == ["finished"]
-    wait_for(lambda: "RUNNING" not in cluster.states(), "the accounting has heard of both")
-    assert sorted(cluster.states()[len(before) :]) == ["COMPLETED", "FAILED"]
+    assert sorted(cluster.ended_states(len(before) + 2)[len(before) :]) == ["COMPLETED", "FAILED"]
 
 
 def test_killed_job_hides_no_other_and_the_same_command_completes(cluster, tmp_path):
