@@ -9,6 +9,7 @@ import pytest
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.detector.importing import find_class
+from yolo26_attention.detector.own_imports import is_library
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.plan.own_code import code_changed, imported_fingerprint, own_code
 
@@ -187,6 +188,21 @@ def test_a_module_that_is_imported_anew_is_fingerprinted_anew(folder):
     (folder / "own_alone.py").write_text("class Alone: scale = 2\n")
     importlib.reload(sys.modules["own_alone"])
     assert imported_fingerprint(find_class("own_alone.Alone")) not in (None, before)
+
+
+def test_code_of_python_of_packages_and_of_this_program_is_not_ones_own(folder, tmp_path):
+    installed = tmp_path / "env" / "site-packages"
+    installed.mkdir(parents=True)
+    (installed / "other.py").touch()
+    (folder / "own_link.py").symlink_to(installed / "other.py")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "site-packages").symlink_to(folder)
+    assert is_library("json", importlib.import_module("json").__file__)
+    assert is_library("other", installed / "other.py")
+    assert is_library("own_link", folder / "own_link.py")
+    assert is_library("own_alone", tmp_path / "linked" / "site-packages" / "own_alone.py")
+    assert is_library("yolo26_attention.plan", folder / "own_alone.py")
+    assert not is_library("own_alone", folder / "own_alone.py")
 
 
 def test_bytecode_of_a_former_source_is_not_run(folder):

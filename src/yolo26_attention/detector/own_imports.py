@@ -31,9 +31,11 @@ def compile_from_source() -> None:
 
 def is_library(module: str, file: str | Path) -> bool:
     """Whether a module belongs to this program, to an installed package or to Python."""
-    folders = {*Path(file).parts, *Path(file).resolve().parts}
-    library = any(os.path.realpath(file).startswith(folder + os.sep) for folder in LIBRARY)
-    return bool(INSTALLED & folders) or library or module.partition(".")[0] == PROGRAM
+    if module.partition(".")[0] == PROGRAM or not INSTALLED.isdisjoint(Path(file).parts):
+        return True  # most modules, without a look at the disk
+    resolved = os.path.realpath(file)
+    in_library = any(resolved.startswith(folder + os.sep) for folder in LIBRARY)
+    return in_library or not INSTALLED.isdisjoint(Path(resolved).parts)
 
 
 def differs_from_imported(file: Path, fingerprint: str) -> bool:
