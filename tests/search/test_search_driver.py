@@ -271,3 +271,16 @@ def test_a_failure_without_a_traceback_is_named(tmp_path):
     found.record.error = "\n"
     found.record.write(found.folder)
     assert search.failures() == {"baseline": "no traceback"}
+
+
+@pytest.mark.parametrize(("select", "expected"), [("best", 0.2), ("last", 0.1)])
+def test_a_candidate_is_ranked_by_the_epoch_that_its_run_would_choose(select, expected, tmp_path):
+    search = searched(tmp_path, Program(tmp_path))
+    found = search.found(search.space.reference)
+    found.record.config["trainer"]["select"] = select
+    found.record.write(found.folder)
+    journal = RunFolder(found.folder).journal
+    journal.unlink()
+    for epoch, value in enumerate((0.05, 0.2, 0.15, 0.1, 0.4), 1):
+        append_entry(journal, Kind.EPOCH, epoch=epoch, values={"metrics/mAP50-95(B)": value}, scalars={})
+    assert search.score(search.space.reference, 4) == expected

@@ -150,6 +150,11 @@ class Record:
         return self.score_on("val")
 
     @property
+    def scores_last(self) -> bool:
+        """Whether its score is that of its last epoch; otherwise that of its best one, as in earlier versions."""
+        return bool(self.config["trainer"].get("select", "best") == "last")
+
+    @property
     def timed(self) -> Latency | None:
         """Its latency; None if it was not measured, or if that failed."""
         return self.latency if isinstance(self.latency, Latency) else None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from yolo26_attention.counts import some
 from yolo26_attention.files.record import Record, common_split
@@ -48,7 +47,7 @@ def _on_validation(counted: Sequence[tuple[StudyRun, Record]]) -> list[str]:
             f"{len(without)} of {len(counted)} runs have no score on the test images, so that all are compared on the "
             f"validation images: {some(without)}; their own commands score them without training"
         ]
-    if all(selected(record.config) == "last" for _, record in counted):
+    if all(record.scores_last for _, record in counted):
         return ["scored on the validation images, on which nothing was chosen: trainer.select=last"]
     problems = dict.fromkeys(record.data.get("test", {}).get("problem", "") for _, record in counted)
     why = "; ".join(filter(None, problems)) or "these runs were not scored on a test split"
@@ -63,10 +62,5 @@ def flattered(variant: Variant) -> list[float]:
         if run.record is not None
         and run.score is not None
         and run.validation is not None
-        and selected(run.record.config) != "last"
+        and not run.record.scores_last
     ]
-
-
-def selected(config: dict[str, Any]) -> str:
-    """Which epoch a run scores; runs of earlier versions scored the best one."""
-    return str(config["trainer"].get("select", "best"))

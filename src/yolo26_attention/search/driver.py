@@ -267,7 +267,11 @@ class Search:
         return find_run(self.output_dir, self.runs[candidate])
 
     def score(self, candidate: Candidate, epoch: int) -> float | None:
-        """The best mAP50-95 up to an epoch; None if the candidate has not come so far."""
+        """The mAP50-95 after an epoch; None if the candidate has not come so far.
+
+        Up to the last epoch it is chosen as the run chooses it: the best one so far, or with trainer.select=last that
+        of this epoch.
+        """
         found = self.found(candidate)
         if epoch == self.rungs[-1]:
             return None if found.state != "finished" or found.record is None else found.record.score
@@ -275,7 +279,10 @@ class Search:
         values = {each.epoch: each.values[ULTRALYTICS[MAP50_95]] for each in journal}
         if found.state != "finished" and not (values and max(values) >= epoch):
             return None  # one that stopped early has finished
-        return max(value for number, value in values.items() if number <= epoch)
+        so_far = {number: value for number, value in values.items() if number <= epoch}
+        if found.record is not None and found.record.scores_last:
+            return so_far[max(so_far)]
+        return max(so_far.values())
 
     def failures(self) -> dict[str, str]:
         """Why candidates failed, by label."""
