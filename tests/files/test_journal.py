@@ -6,7 +6,15 @@ from unittest import mock
 
 import pytest
 
-from yolo26_attention.files.journal import Entry, Kind, append_entry, epoch_seconds, read_journal, restore_journal
+from yolo26_attention.files.journal import (
+    Entry,
+    Kind,
+    append_entry,
+    epoch_seconds,
+    read_journal,
+    restore_journal,
+    training_seconds,
+)
 
 
 def test_journal_cut_short_is_read_up_to_there(tmp_path):
@@ -67,6 +75,12 @@ def test_restored_it_has_lines_that_were_lost(tmp_path):
 )
 def test_how_long_an_epoch_takes(entries, seconds):
     assert epoch_seconds([Entry(kind, time) for kind, time in entries]) == seconds
+
+
+def test_how_long_the_epochs_of_all_processes_took():
+    times = [(Kind.TRAINING, 0.0), (Kind.EPOCH, 3.0), (Kind.EPOCH, 5.0), (Kind.RESUME, 900.0), (Kind.EPOCH, 904.0)]
+    assert training_seconds([Entry(kind, time) for kind, time in times]) == 9.0
+    assert training_seconds([]) == 0
 
 
 def cut_journal(folder):

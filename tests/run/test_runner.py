@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 import weakref
 
 import pytest
@@ -14,7 +15,8 @@ import torch
 from tests.fabricate import model_of
 from yolo26_attention.detector.stock import build_stock
 from yolo26_attention.files.digest import file_digest
-from yolo26_attention.files.journal import read_journal
+from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.journal import read_journal, training_seconds
 from yolo26_attention.files.record import Record, RunSkippedError
 from yolo26_attention.plan.checks import check
 from yolo26_attention.run.attempt import DiskFullError
@@ -74,9 +76,13 @@ def test_a_signal_interrupts_the_run_and_it_goes_on(plan, undisturbed, monkeypat
     with pytest.raises(KeyboardInterrupt):
         run(plan, "")
     record = Record.read(plan.folder)
+    earlier = training_seconds(read_journal(RunFolder(plan.folder).journal))
+    assert 0 < earlier < record.seconds
     assert record.status == "interrupted"
     assert "KeyboardInterrupt" in record.error
+    start = time.monotonic()
     record = assert_ends_as(undisturbed, plan)
+    assert earlier < record.seconds < earlier + time.monotonic() - start  # of both processes
     assert record.attempts == 2
     assert [(event.event, event.details["epoch"]) for event in record.events] == [("resume", 3)]
 

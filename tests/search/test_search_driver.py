@@ -138,6 +138,17 @@ def test_a_killed_search_ends_as_an_undisturbed_one(lives, tmp_path):
     assert outcome(searched(tmp_path / "killed", Program(tmp_path / "killed"))) == expected
 
 
+def test_the_time_of_a_killed_process_counts_to_its_last_entry(tmp_path):
+    search = searched(tmp_path, Program(tmp_path))
+    journals = [read_journal(RunFolder(search.found(one).folder).journal) for one in search.runs]
+    latest = max(entry.time for journal in journals for entry in journal)
+    search.state.seconds, search.state.training_since = 1000.0, latest - 50
+    search.state.write(search.folder)
+    state = searched(tmp_path, Program(tmp_path)).state
+    assert state.seconds == pytest.approx(1050)
+    assert state.training_since is None
+
+
 def test_a_candidate_that_fails_is_left_out_and_named(tmp_path):
     search = searched(tmp_path, Program(tmp_path, broken=("baseline",)))
     assert search.failures() == {"baseline": "ValueError: broken"}

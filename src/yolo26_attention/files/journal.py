@@ -109,6 +109,16 @@ def epoch_seconds(entries: Iterable[Entry]) -> float | None:
 
     It is the median of the latest epochs. The time between the processes of a resumed training does not count.
     """
+    seconds = _seconds_of_epochs(entries)
+    return median(seconds[-LATEST:]) if seconds else None
+
+
+def training_seconds(entries: Iterable[Entry]) -> float:
+    """How long the completed epochs of a training took in all its processes, with their validation, in seconds."""
+    return sum(_seconds_of_epochs(entries))
+
+
+def _seconds_of_epochs(entries: Iterable[Entry]) -> list[float]:
     began: float | None = None
     seconds = []
     for entry in entries:
@@ -116,7 +126,7 @@ def epoch_seconds(entries: Iterable[Entry]) -> float | None:
             seconds.append(entry.time - began)
         if entry.event in {Kind.TRAINING, Kind.RESUME, Kind.EPOCH}:
             began = entry.time
-    return median(seconds[-LATEST:]) if seconds else None
+    return seconds
 
 
 def append_entry(journal: Path, kind: Kind, **details: Any) -> None:

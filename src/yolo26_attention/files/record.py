@@ -100,11 +100,11 @@ class Record:
 
     `metrics` are those of best.pt on the validation images (fractions of 1). `ap_by_size` and `ap_by_class` are AP50-95
     of the same detections (None if no object has the size). `test` has the scores on the test images, None without any;
-    nothing is chosen by them. `latency` is None if none was asked for. `measurements` are
-    those with other options. `seconds` is the wall-clock time of the process that finished the run. `given` is the
-    configuration as composed, `config` as resolved by the checks. `checkpoints` has SHA-256 digests: `weights` of the
-    starting checkpoint, `best` of best.pt as trained. Records without a format, without `given`, without `checkpoints`
-    and with identity 0 are from earlier versions.
+    nothing is chosen by them. `latency` is None if none was asked for. `measurements` are those with other options.
+    `seconds` is the wall-clock time of the process that finished the run and of the epochs before it; in earlier
+    versions, of that process alone. `given` is the configuration as composed, `config` as resolved by the checks.
+    `checkpoints` has SHA-256 digests: `weights` of the starting checkpoint, `best` of best.pt as trained. Records
+    without a format, without `given`, without `checkpoints` and with identity 0 are from earlier versions.
     """
 
     run_id: str

@@ -16,7 +16,7 @@ from yolo26_attention.evaluation.coco import ap_by_size
 from yolo26_attention.evaluation.detections import read_matches
 from yolo26_attention.files.digest import file_digest
 from yolo26_attention.files.folder import OutputFolder, RunFolder
-from yolo26_attention.files.journal import Entry, Kind, Trait, append_entry, read_journal
+from yolo26_attention.files.journal import Entry, Kind, Trait, append_entry, read_journal, training_seconds
 from yolo26_attention.files.metrics import ULTRALYTICS
 from yolo26_attention.files.record import (
     Record,
@@ -68,7 +68,9 @@ def attempt(plan: Plan, record: Record, tracking_id: str, tags: Sequence[str]) -
         PausedError: after the epoch that `pause` names.
         Exception: any other error.
     """
-    start, files = time.monotonic(), RunFolder(plan.folder)
+    files = RunFolder(plan.folder)
+    earlier = training_seconds(_journal(plan)) if files.state.exists() else 0.0
+    start = time.monotonic() - earlier  # the record's seconds are those of all processes
     try:
         with open_tracker(
             plan.config.tracking,

@@ -197,6 +197,7 @@ class Search:
 
     def start(self) -> None:
         """Start candidates until the runs of the budget, half of its hours, or the space are used up."""
+        self._count_killed()
         first = self.rungs[0]
         self._train(list(self.runs), first)
         while len(self.runs) < self.search.budget.runs and not self._spent(0.5):
@@ -255,12 +256,24 @@ class Search:
             return
         last = epoch == self.rungs[-1]
         pause = "pause=null" if last else f"pause={epoch}"
-        begun = time.monotonic()
+        begun, self.state.training_since = time.monotonic(), time.time()
+        self.state.write(self.folder)
         try:
             self.means.train([[*self._point(one).overrides, pause] for one in due])
         finally:
             self.state.seconds += time.monotonic() - begun
+            self.state.training_since = None
             self.state.write(self.folder)
+
+    def _count_killed(self) -> None:
+        """Count the time of a process that was killed while it trained, up to the last entry of its runs' journals."""
+        began = self.state.training_since
+        if began is None:
+            return
+        journals = (read_journal(RunFolder(self.found(one).folder).journal) for one in self.runs)
+        latest = max((entry.time for journal in journals for entry in journal if entry.time is not None), default=began)
+        self.state.seconds += max(latest - began, 0.0)
+        self.state.training_since = None
 
     def found(self, candidate: Candidate) -> FoundRun:
         """The run of a started candidate."""

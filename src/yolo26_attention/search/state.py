@@ -40,6 +40,7 @@ class SearchState:
         started: candidates in the order of their start.
         impossible: why candidates cannot be built, by label.
         seconds: time spent training, on the clock.
+        training_since: when the training in progress began, in seconds since the epoch; None if none is.
         confirm: how it is confirmed; None before the confirmation has been written.
     """
 
@@ -49,6 +50,7 @@ class SearchState:
     started: list[Started] = field(default_factory=list)
     impossible: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    training_since: float | None = None
     confirm: Confirmation | None = None
 
     def write(self, folder: Path) -> None:

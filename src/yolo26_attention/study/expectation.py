@@ -45,7 +45,7 @@ def expectation(plan: Plan) -> str | None:
 
 
 def finished_records(folders: Iterable[Path]) -> Iterator[Record]:
-    """The records of finished runs whose `seconds` is that of the whole run."""
+    """The records of finished runs whose `seconds` is that of the whole run, in earlier versions, too."""
     for folder in folders:
         try:
             record = Record.read(folder)
