@@ -4,6 +4,7 @@ from statistics import mean
 
 from yolo26_attention.attention.options import BASELINE
 from yolo26_attention.config.plain_yaml import as_override
+from yolo26_attention.counts import number_of
 from yolo26_attention.durations import duration
 from yolo26_attention.search.candidates import Candidate, predicted_ratio
 from yolo26_attention.search.confirmation import PLACEBO_OF, Confirmed, unconfirmed
@@ -59,8 +60,8 @@ def _adds_up(search: Search) -> str:
         return f"Measured on {search.state.machine}." if search.state.machine else ""
     apart = max(abs(costs[search.space.label(one)] - _predicted(search, one)) for one in combined)
     return (
-        f"Costs add up to within {apart:.3f} of stock's latency in {len(combined)} measured combinations. Measured on "
-        f"{search.state.machine}."
+        f"Costs add up to within {apart:.3f} of stock's latency in "
+        f"{number_of(len(combined), 'measured combination')}. Measured on {search.state.machine}."
     )
 
 
