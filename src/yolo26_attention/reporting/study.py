@@ -228,8 +228,8 @@ def _with_stopped(runs: Sequence[StudyRun], entries: Sequence[StudyEntry], decla
 
     states = [RunState(entry, run.status, run.record) for entry, run in zip(entries, runs, strict=True)]
     needless = {state.entry.run for state in with_stopped(states, declared) if state.state == "stopped"}
-    decided = "is not needed, because the study is decided without it"
-    return [replace(run, status="stopped", problem=decided) if run.name in needless else run for run in runs]
+    ended = "is not needed, because the study ended without it"
+    return [replace(run, status="stopped", problem=ended) if run.name in needless else run for run in runs]
 
 
 def _found_runs(records: Mapping[str, Record], output_dir: Path) -> Iterator[StudyRun]:
