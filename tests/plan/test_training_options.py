@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,7 +62,6 @@ def refused_on_two(refused, **trainer):
         ["trainer.cache=true"],
         ["trainer.compile=reduce-overhead"],
         ["trainer.rect=true", "trainer.mosaic=0"],
-        ["trainer.amp=bf16"],
         ["trainer.save_period=1"],
         ["trainer.time=0.5"],
         ["trainer.patience=3"],
@@ -86,6 +86,22 @@ def test_rect_mixes_no_images(mix, refused):
     assert said == (
         f"trainer.{mix}=0.5 has no effect with trainer.rect=true; give trainer.{mix}=0, or leave trainer.rect out"
     )
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_bf16_is_for_gpus(device, refused):
+    assert refused("trainer.amp=bf16", device="cuda") is None
+    said = refused("trainer.amp=bf16", device=device)
+    assert said == f"trainer.amp=bf16 is not possible: on {device} there is no such training; leave it out"
+
+
+def test_bf16_is_for_gpus_that_compute_in_it(refused, monkeypatch):
+    for native in (True, False):
+        cuda = SimpleNamespace(is_available=lambda: True, is_bf16_supported=lambda including_emulation, it=native: it)
+        monkeypatch.setattr("yolo26_attention.plan.training_options.torch", SimpleNamespace(cuda=cuda))
+        said = refused("trainer.amp=bf16", device="cuda")
+        assert (said is None) == native
+    assert "this GPU cannot compute in bfloat16; leave it out" in said
 
 
 def test_channels_last_is_for_gpus(refused):

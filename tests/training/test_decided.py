@@ -89,7 +89,6 @@ def test_what_is_decided_is_recorded(tiny, tmp_path):
             {"optimizer": "AdamW", "lr0": 0.000714, "momentum": 0.9, "warmup_bias_lr": 0.0},
             id="auto",
         ),
-        pytest.param(["trainer.amp=bf16"], {"precision": "bf16"}, id="bf16"),
         pytest.param(["trainer.multi_scale=0.5"], {"imgsz": [32, 96]}, id="multi-scale"),
         pytest.param(["trainer.deterministic=false"], {"deterministic": False}, id="not-deterministic"),
         pytest.param(["trainer.cache=ram"], {"cache": "ram"}, id="images-in-memory"),
@@ -99,6 +98,10 @@ def test_what_is_decided_is_recorded(tiny, tmp_path):
 def test_it_is_what_is_used_and_not_what_was_asked_for(overrides, found, begin):
     values = decided(begin("attention=baseline", *overrides))
     assert {name: values[name] for name in found} == found
+
+
+def test_bf16_which_a_gpu_may_use_is_the_precision(begin):
+    assert decided(begin("attention=baseline", amp="bf16"))["precision"] == "bf16"
 
 
 def test_the_batch_is_that_of_all_gpus(begin):

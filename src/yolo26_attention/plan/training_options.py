@@ -6,6 +6,8 @@ Read from ultralytics/engine/trainer.py, cfg/__init__.py and data/dataset.py (8.
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.config.plain_yaml import as_override
 from yolo26_attention.config.run_config import RunConfig
@@ -31,8 +33,18 @@ def check_training_options(config: RunConfig, device: str, data: Path) -> None:
     if config.pause is not None and "," in str(trainer.device):
         raise ConfigError(f"pause={config.pause} is not possible on several GPUs (trainer.device={trainer.device})")
     _check_batch(trainer, device)
+    if str(trainer.amp).lower() == "bf16" and not _trains_in_bf16(device):
+        where = "this GPU cannot compute in bfloat16" if device == "cuda" else f"on {device} there is no such training"
+        raise ConfigError(f"trainer.amp={trainer.amp} is not possible: {where}; leave it out")
     for key, reason in _without_effect(config, device, data):
         raise ConfigError(f"{key}={as_override(value_of(config, key))} has no effect {reason}")
+
+
+def _trains_in_bf16(device: str) -> bool:
+    """Whether Ultralytics does, which refuses a GPU that only emulates it; any if no GPU is here to be asked."""
+    if device != "cuda" or not torch.cuda.is_available():
+        return device == "cuda"
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _check_batch(trainer: TrainerConfig, device: str) -> None:
@@ -62,7 +74,7 @@ def _without_effect(config: RunConfig, device: str, data: Path) -> Iterator[tupl
     if trainer.channels_last and device != "cuda":
         yield "trainer.channels_last", f"on {device}; leave it out"
     if str(trainer.amp).lower() == "fp16" and device == "cpu":
-        yield "trainer.amp", "on cpu, which trains in 32 bits; leave it out, or give bf16"
+        yield "trainer.amp", "on cpu, which trains in 32 bits; leave it out"
     if not trainer.cls_remap and config.model.weights is None:
         yield "trainer.cls_remap", "without model.weights; leave it out"
     if not trainer.val and trainer.patience != TrainerConfig.patience:
