@@ -160,7 +160,7 @@ def rows(truths: Sequence[Truth], seeds: int) -> Iterator[list[str]]:
 
 
 def row(name: str, found: Sequence[Found]) -> list[str]:
-    """Share that finds the best, mean and 90 % quantile of the regret, mean gain, hours."""
+    """Share that finds the best, mean and 90 % quantile of the regret, hours, mean gain."""
     regrets = np.array([each.regret for each in found])
     gains = [each.gain for each in found if each.gain is not None]
     return [
@@ -168,8 +168,8 @@ def row(name: str, found: Sequence[Found]) -> list[str]:
         f"{np.mean(regrets < 1e-9):.2f}",
         f"{regrets.mean():.4f}",
         f"{np.quantile(regrets, 0.9):.4f}",
-        f"{mean(gains):+.4f}" if gains else "",
         f"{mean(each.hours for each in found):.2f}",
+        f"{mean(gains):+.4f}" if gains else "",
     ]
 
 
@@ -189,8 +189,10 @@ def main() -> None:
         print(
             f"seed {seed}: mAP50-95 from {ordered[0]:.4f} to {ordered[-1]:.4f}, median {ordered[len(ordered) // 2]:.4f}"
         )
-    header = ["method", "best found", "mean regret", "90 % regret", "other seeds, against the grid", "hours / grid"]
-    print("\n" + "\n".join(aligned([header, *rows(truths, int(given.get("seeds", 200)))], right=range(1, 6))))
+    header = ["method", "best found", "mean regret", "90 % regret", "hours / grid", "other seeds, against the grid"]
+    shown = len(header) if first.others else len(header) - 1
+    table = [each[:shown] for each in (header, *rows(truths, int(given.get("seeds", 200))))]
+    print("\n" + "\n".join(aligned(table, right=range(1, shown))))
 
 
 if __name__ == "__main__":

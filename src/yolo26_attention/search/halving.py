@@ -49,7 +49,8 @@ def ranked(scores: Mapping[T, float], costs: Mapping[T, float]) -> list[T]:
 def continuing(scores: Mapping[T, float], costs: Mapping[T, float]) -> Sequence[T]:
     """The candidates that continue: the better half, rounded up; all of them while half have learned next to nothing.
 
-    On the table of `benchmarks/search.py`, ranks at a mAP50-95 of 0.006 say the opposite of those at the end.
+    On a schedule of eight epochs (benchmarks/RESULTS.md), ranks at a mAP50-95 of 0.006 said the opposite of those at
+    the end.
     """
     if scores and median(scores.values()) < LEARNED:
         return list(scores)
