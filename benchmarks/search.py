@@ -150,7 +150,7 @@ def rows(truths: Sequence[Truth], seeds: int) -> Iterator[list[str]]:
     def repeated(method: Callable[[Truth, int], Found]) -> list[Found]:
         return [method(truth, seed) for truth in truths for seed in range(seeds)]
 
-    for runs in (8, 12, 16):
+    for runs in (8, 12, 16, 20, 26):
         found = repeated(lambda truth, seed, runs=runs: truth.search(runs, seed))
         hours = mean(each.hours for each in found)
         yield row(f"search, {runs} runs", found)

@@ -21,8 +21,12 @@ def test_rungs_are_quarters_of_the_full_schedule(epochs, expected):
 def test_the_front_has_what_no_other_candidate_beats():
     scores, costs = {"a": 0.5, "b": 0.6, "c": 0.6, "d": 0.4}, {"a": 1.0, "b": 1.2, "c": 1.1, "d": 1.1}
     assert front(scores, costs) == ["a", "c"]
-    assert ranked(scores, costs) == ["c", "a", "b", "d"]
-    assert continuing(scores, costs) == ["c", "a"]
+
+
+def test_candidates_are_ranked_by_score_and_equal_ones_by_cost():
+    scores, costs = {"a": 0.5, "b": 0.6, "c": 0.6, "d": 0.4}, {"a": 1.0, "b": 1.2, "c": 1.1, "d": 1.1}
+    assert ranked(scores, costs) == ["c", "b", "a", "d"]
+    assert continuing(scores, costs) == ["c", "b"]
 
 
 def test_nobody_is_left_out_before_most_have_learned_something():

@@ -1,8 +1,7 @@
 """Successive halving: all candidates start, and the better half of them continues at 1/4 and at 1/2 of the schedule.
 
-Source: Jamieson and Talwalkar (2016), Non-stochastic best arm identification. In contrast to the paper, a candidate is
-ranked by its score and its cost, and continues its own training: the learning rate follows the full schedule, so that
-the last rung is an ordinary run.
+Source: Jamieson and Talwalkar (2016), Non-stochastic best arm identification. In contrast to the paper, a candidate
+continues its own training: the learning rate follows the full schedule, so that the last rung is an ordinary run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,17 +32,12 @@ def front(scores: Mapping[T, float], costs: Mapping[T, float]) -> list[T]:
 
 
 def ranked(scores: Mapping[T, float], costs: Mapping[T, float]) -> list[T]:
-    """All candidates, best first: front by front, within a front by score; equal ones keep their order.
+    """All candidates, best first: by score, equal scores by cost, and if both are equal in their order.
 
-    Source: non-dominated sorting as in Deb et al. (2002), NSGA-II, without crowding distances.
+    The budget bounds the cost. To rank by fronts of score and cost, as NSGA-II does, continues cheap candidates that
+    score low: on the table of `benchmarks/search.py`, that left a regret of 0.0068 where this order leaves 0.0025.
     """
-    left = dict(scores)
-    order: list[T] = []
-    while left:
-        best = front(left, costs)
-        order += sorted(best, key=lambda one: -left[one])
-        left = {one: score for one, score in left.items() if one not in best}
-    return order
+    return sorted(scores, key=lambda one: (-scores[one], costs[one]))
 
 
 def continuing(scores: Mapping[T, float], costs: Mapping[T, float]) -> Sequence[T]:
