@@ -63,8 +63,14 @@ def make_table(output_dirs: Sequence[Path]) -> dict[str, Any]:
     labels = [SPACE.label(one) for one in SPACE]
     complete = {seed: curves for seed, curves in sorted(scores.items()) if set(curves) == set(labels)}
     if not complete:
-        sys.exit(f"error: no seed has a finished run of all {len(labels)} candidates")
-    measured = json.loads((OutputFolder(output_dirs[0]).searches / "place" / "search.json").read_text())
+        fullest = max(scores.values(), key=len, default={})
+        sys.exit(
+            f"error: no finished run of {', '.join(label for label in labels if label not in fullest)}; train them"
+        )
+    path = OutputFolder(output_dirs[0]).searches / "place" / "search.json"
+    if not path.exists():
+        sys.exit(f"error: there is no {path}; put the output folder of `python -m src.search place` first")
+    measured = json.loads(path.read_text())
     costs = {SPACE.label(one): round(measured["costs"][SPACE.label(one)], 4) for one in costing(SPACE)}
     return {"machine": measured["machine"], "costs": costs, "scores": complete}
 

@@ -42,9 +42,9 @@ def check_training_options(config: RunConfig, device: str, data: Path) -> None:
 
 def _trains_in_bf16(device: str) -> bool:
     """Whether Ultralytics does, which refuses a GPU that only emulates it; any if no GPU is here to be asked."""
-    if device != "cuda" or not torch.cuda.is_available():
-        return device == "cuda"
-    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device != "cuda":
+        return False
+    return not torch.cuda.is_available() or bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _check_batch(trainer: TrainerConfig, device: str) -> None:

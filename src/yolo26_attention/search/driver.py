@@ -282,8 +282,8 @@ class Search:
     def score(self, candidate: Candidate, epoch: int) -> float | None:
         """The mAP50-95 after an epoch; None if the candidate has not come so far.
 
-        Up to the last epoch it is chosen as the run chooses it: the best one so far, or with trainer.select=last that
-        of this epoch.
+        Before the end it is what the run would be scored by: the best one so far, or with trainer.select=last that of
+        this epoch.
         """
         found = self.found(candidate)
         if epoch == self.rungs[-1]:

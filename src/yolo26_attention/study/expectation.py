@@ -45,7 +45,7 @@ def expectation(plan: Plan) -> str | None:
 
 
 def finished_records(folders: Iterable[Path]) -> Iterator[Record]:
-    """The records of finished runs whose `seconds` is that of the whole run, in earlier versions, too."""
+    """The records of finished runs that were never resumed, as earlier versions timed only the last process."""
     for folder in folders:
         try:
             record = Record.read(folder)

@@ -140,7 +140,7 @@ def time_left(states: Sequence[RunState], elsewhere: Sequence[float] = (), at_on
         at_once: how many runs are trained at a time.
     """
     runs = distinct(states)
-    # The record of a resumed run has, in earlier versions, only the time of its last process.
+    # Earlier versions recorded only the time of the last process of a resumed run.
     measured = [
         (state.entry.variant, state.record.seconds)
         for state in runs
