@@ -196,7 +196,13 @@ def test_options_of_a_placebo_at_their_defaults_are_none(recorded):
 
 @pytest.mark.parametrize(
     ("one", "another"),
-    [("fraction=1", "fraction=1.0"), ("amp=fp32", "amp=false"), ("amp=FP32", "amp=false")],
+    [
+        ("fraction=1", "fraction=1.0"),
+        ("amp=fp32", "amp=false"),
+        ("amp=FP32", "amp=false"),
+        ("amp=fp16", "amp=true"),
+        ("amp=BF16", "amp=bf16"),
+    ],
 )
 def test_two_notations_of_one_training_are_one_run(recorded, one, another):
     first, second = (recorded("attention=acmix", "placement=p3", f"trainer.{given}") for given in (one, another))

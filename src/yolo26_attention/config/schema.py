@@ -231,11 +231,12 @@ class TrainerConfig:
     copy_paste_mode: str = "flip"
 
     def __post_init__(self) -> None:
-        """Give two notations of the same training one form, as Ultralytics does: a fraction of 1, and fp32."""
+        """Give notations of the same training one form, as Ultralytics does: a fraction of 1, and the precision."""
         if type(self.fraction) is int and self.fraction == 1:
             self.fraction = 1.0
-        if str(self.amp).lower() == "fp32":
-            self.amp = False
+        if isinstance(self.amp, str):
+            precision = self.amp.lower()
+            self.amp = {"fp32": False, "fp16": True}.get(precision, precision)
 
 
 class TrackingMode(StrEnum):

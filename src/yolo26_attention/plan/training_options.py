@@ -33,7 +33,7 @@ def check_training_options(config: RunConfig, device: str, data: Path) -> None:
     if config.pause is not None and "," in str(trainer.device):
         raise ConfigError(f"pause={config.pause} is not possible on several GPUs (trainer.device={trainer.device})")
     _check_batch(trainer, device)
-    if str(trainer.amp).lower() == "bf16" and not _trains_in_bf16(device):
+    if trainer.amp == "bf16" and not _trains_in_bf16(device):
         where = "this GPU cannot compute in bfloat16" if device == "cuda" else f"on {device} there is no such training"
         raise ConfigError(f"trainer.amp={trainer.amp} is not possible: {where}; leave it out")
     for key, reason in _without_effect(config, device, data):
