@@ -32,7 +32,7 @@ from yolo26_attention.config.registration import register_configs
 from yolo26_attention.counts import number_of
 from yolo26_attention.files.atomic import write_atomically
 from yolo26_attention.study.definition import SWEEPS, load_study, study_names
-from yolo26_attention.study.next_runs import due, families, refuse_unmeasured, shown_states, standings, unproven
+from yolo26_attention.study.next_runs import due, families, refuse_unmeasured, shown_states, unproven
 from yolo26_attention.study.outlook import outlook
 from yolo26_attention.study.plan import (
     Composer,
@@ -46,7 +46,7 @@ from yolo26_attention.study.plan import (
 from yolo26_attention.study.progress import RunState, distinct, run_states, time_left
 from yolo26_attention.study.request import Request, SweepOptions, TimeRequest, parse
 from yolo26_attention.study.runs import StudyEntry, StudyFile, read_study, study_file, write_study
-from yolo26_attention.study.text import counted, matrix, status, summary
+from yolo26_attention.study.text import at_looks, counted, matrix, status, summary
 from yolo26_attention.study.timing_command import time_at_the_end, time_runs
 from yolo26_attention.study.wandb_sweep import sweep_definition
 
@@ -212,8 +212,8 @@ def _train(
     while True:
         states = run_states(output_dir, entries)
         refuse_unmeasured(states, declared)
-        if tried and (told := [standing.text for standing in standings(states, declared).values()]):
-            log.info("study %s: %s", request.name, "; ".join(told))
+        if tried and (told := at_looks(states, declared)):
+            log.info("study %s: %s", request.name, "\n".join(told))
         tried -= {state.entry.run for state in states if state.state == "running"}  # another process has it now
         wanted = due(states, declared) if request.options.pilot is None else _pilot(states, request.options.pilot)
         todo = [state for state in distinct(wanted) if state.state not in settled and state.entry.run not in tried]

@@ -90,8 +90,26 @@ def test_answer_speaks_of_the_best_attention_and_weighs_it_against_its_placebo(t
     said = answer(results_of(tmp_path))
     assert said.about.variant.label == "acmix"
     assert "the highest of 2 variants" in said.effect
-    (placebo,) = [remark for remark in said.remarks if "placebo" in remark]
-    assert "−0.097" in placebo
+    assert "Against placebo of acmix, a plain convolution as large, it is −0.097" in said.effect
+
+
+def test_a_variant_that_has_a_placebo_is_weighed_against_it_although_another_is_higher(tmp_path):
+    write(tmp_path, BASELINE, [0.5, 0.51, 0.52])
+    write(tmp_path, PLACEBO, [0.55, 0.56, 0.57])
+    write(tmp_path, ACMIX, [0.52, 0.53, 0.54])
+    write(tmp_path, CBAM, [0.60, 0.61, 0.62])
+    said = answer(results_of(tmp_path))
+    assert said.about.variant.label == "cbam"
+    assert "Against placebo of acmix, a plain convolution as large, acmix is −0.030" in said.effect
+
+
+def test_an_undecided_answer_names_what_is_decided(tmp_path):
+    write(tmp_path, BASELINE, [0.500, 0.510, 0.505])
+    write(tmp_path, CBAM, [0.51, 0.50, 0.52])
+    write(tmp_path, ACMIX, [0.30, 0.31, 0.305])
+    said = answer(results_of(tmp_path))
+    assert said.effect.startswith("It is undecided whether cbam")
+    assert said.effect.endswith("Of the others, acmix is worse (−0.200).")
 
 
 def test_answer_speaks_of_a_single_pair_only_where_nothing_has_two(tmp_path):
@@ -256,7 +274,7 @@ def test_a_placebo_stands_for_its_attention_in_its_place_with_its_options(change
     declare(tmp_path, "made_up", runs)
     results = results_of(tmp_path)
     said = answer(results)
-    assert any("a plain convolution as large" in remark for remark in said.remarks) == stands
+    assert ("a plain convolution as large" in said.effect) == stands
     assert len(side_by_side(results, said.about)) == 2 + stands
 
 
@@ -288,9 +306,9 @@ def test_of_two_placebos_of_one_attention_none_stands_for_it(tmp_path):
     write(tmp_path, BASELINE, [0.5, 0.51])
     write(tmp_path, ACMIX, [0.6, 0.62])
     write(tmp_path, PLACEBO, [0.5, 0.51])
-    assert sum("Against placebo" in remark for remark in answer(results_of(tmp_path)).remarks) == 1
+    assert answer(results_of(tmp_path)).effect.count("Against placebo") == 1
     write(tmp_path, PLACEBO, [0.5, 0.51], placebo__by="flops", trainer__epochs=13)
-    assert not any("Against placebo" in remark for remark in answer(results_of(tmp_path)).remarks)
+    assert "Against placebo" not in answer(results_of(tmp_path)).effect
 
 
 def test_cost_is_told_as_a_change_of_the_baselines(tmp_path):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from tests.fabricate import config_of, declare, write_run
+from yolo26_attention.plan.attention_names import attention_name
 from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.columns import CHECK_MARK
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.effects_figure import draw_effects
 from yolo26_attention.reporting.paper import document, latex
-from yolo26_attention.reporting.settings import attention_name
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.fabricate import config_of
 from yolo26_attention.durations import duration
 from yolo26_attention.files.locks import run_lock
 from yolo26_attention.files.record import Record
@@ -21,7 +22,7 @@ def put(output_dir, run, status, epochs=0, **values):
     folder.mkdir(parents=True)
     lines = [json.dumps({"event": "epoch", "epoch": number + 1}) + "\n" for number in range(epochs)]
     (folder / "journal.jsonl").write_text("".join(lines))
-    config = {"trainer": {"epochs": 10}}
+    config = config_of({"name": "acmix"}, 0, trainer__epochs=10)
     Record("1", run, "s", 0, config, status=status, **{"metrics": {"map50_95": 0.5}, **values}).write(folder)
 
 

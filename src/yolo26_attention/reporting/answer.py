@@ -1,4 +1,4 @@
-"""The answer in two sentences: does it help, by how much, how sure, at what cost."""
+"""The answer: does it help, by how much, how sure, more than its placebo, at what cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class Answer:
 
     Attributes:
         about: the variant spoken of; None where nothing can be compared.
-        effect: whether it helps, with number and interval.
+        effect: whether it helps, with number and interval, and how it does beside its placebo.
         cost: what it costs.
         remarks: what keeps the two from being misread, most important first.
     """
@@ -89,7 +89,31 @@ def _of_variants(results: Results) -> Answer:
     )
     subject = "It" if results.effects is None else variant.label
     cost = _cost(results, variant, reference, subject)
-    return Answer(about, effect, cost, tuple(_remarks(results, about, attention)))
+    beside = _beside_placebos(results, about, attention)
+    effect = " ".join(filter(None, [effect, _decided_others(about, attention), *beside[:1]]))
+    return Answer(about, effect, cost, (*_remarks(results, about, attention), *beside[1:]))
+
+
+def _beside_placebos(results: Results, about: Compared, attention: Sequence[Compared]) -> list[str]:
+    """The sentences on variants beside their placebos, on the one spoken of first."""
+    rest = [each for each in attention if each is not about]
+    told = [against_placebo(results, about.variant, "it")]
+    told += [against_placebo(results, each.variant, each.variant.label) for each in rest]
+    return [sentence for sentence in told if sentence is not None]
+
+
+def _decided_others(about: Compared, attention: Sequence[Compared]) -> str:
+    """Which other variants are decided, where the one spoken of is not."""
+    if about.comparison.verdict != "undecided":
+        return ""
+    words = {"better": "is better", "worse": "is worse"}
+    told = [
+        f"{each.variant.label} {words.get(verdict) or f'makes no difference larger than {each.comparison.margin:g}'} "
+        f"({signed(each.mean)})"
+        for each in attention
+        if (verdict := each.comparison.verdict) in {"better", "worse", "equivalent"}
+    ]
+    return f"Of the others, {listed(told)}." if told else ""
 
 
 def _no_verdict(results: Results, about: Compared) -> Answer:
@@ -238,8 +262,6 @@ def _remarks(results: Results, about: Compared, chosen_of: Sequence[Compared]) -
         remarks.append(
             f"For other seeds and other images together it is {interval((both.low, both.high))}; this {covers}."
         )
-    if (beside := against_placebo(results, about)) is not None:
-        remarks.append(beside)
     return remarks + [f"{note[0].upper()}{note[1:]}." for note in comparison.notes]
 
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from yolo26_attention.files.record import Record
 from yolo26_attention.files.typed import plain
+from yolo26_attention.plan.attention_names import attention_name
 from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside
 from yolo26_attention.reporting.declared import compare_at_looks, on_declaration
 from yolo26_attention.reporting.effects import ComponentEffects, component_effects
 from yolo26_attention.reporting.references import with_references
 from yolo26_attention.reporting.repeats import set_repeats_aside, variants_of
 from yolo26_attention.reporting.scored import on_common_images
-from yolo26_attention.reporting.settings import attention_name
 from yolo26_attention.reporting.signs import listed
 from yolo26_attention.reporting.study import Study, StudyRun, records_that_count
 from yolo26_attention.reporting.variant import Variant

@@ -2,28 +2,27 @@
 
 import numpy as np
 
+from yolo26_attention.plan.attention_names import stands_for
 from yolo26_attention.reporting.comparison import Compared, Results
+from yolo26_attention.reporting.declared import compare_at_looks
 from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics import compare_seeds
+from yolo26_attention.statistics import Comparison, compare_seeds
 
-NO_OPTIONS = ("name", "_target_")  # of an attention's group: what it is
 AS_LARGE = {"parameters": "as large", "flops": "with as many FLOPs"}
 
 
 def placebo_of(results: Results, variant: Variant) -> Variant | None:
     """The one placebo that stands for a variant: for its attention, with its options, in its place and surroundings."""
-    found = [each for each in results.variants if each.scores and _stands_for(each, variant)]
+    found = [
+        each
+        for each in results.variants
+        if each.scores
+        and each.reference == variant.reference
+        and variant.config
+        and stands_for(each.config, variant.config)
+    ]
     return found[0] if len(found) == 1 else None
-
-
-def _stands_for(placebo: Variant, variant: Variant) -> bool:
-    if placebo.attention != f"placebo of {variant.attention}" or placebo.reference != variant.reference:
-        return False
-    own, other = variant.config, placebo.config
-    options = {key: value for key, value in own["attention"].items() if key not in NO_OPTIONS}
-    matched = other["placebo"]["options"] or options  # earlier records have no options where none were given
-    return own["placement"] == other["placement"] and {**options, **matched} == options
 
 
 def side_by_side(results: Results, about: Compared) -> list[Variant]:
@@ -32,34 +31,38 @@ def side_by_side(results: Results, about: Compared) -> list[Variant]:
     return [about.reference, about.variant, *([] if placebo is None else [placebo])]
 
 
-def against_placebo(results: Results, about: Compared) -> str | None:
+def against_placebo(results: Results, variant: Variant, subject: str) -> str | None:
     """The sentence on a variant beside its placebo; None without one, and before the first declared look.
 
-    At a declared look, the two are compared over the seeds of that look and held to its level.
+    Args:
+        results: of the study.
+        variant: an attention.
+        subject: what the sentence calls it.
     """
-    variant, comparison = about.variant, about.comparison
     placebo = placebo_of(results, variant)
-    looks = results.study.plan is not None and bool(results.study.plan.looks)
-    if placebo is None or (looks and comparison.boundary is None):
+    beside = None if placebo is None else _compared(results, variant, placebo)
+    if placebo is None or beside is None or (mean := beside.difference.mean) is None:
         return None
-    scores = {each.label: each.scores for each in (placebo, variant)}
-    if looks:
-        own, _ = comparison.behind
-        scores = {label: {s: score for s, score in each.items() if s in own} for label, each in scores.items()}
-    beside = compare_seeds(
-        scores,
-        baseline=placebo.label,
-        margin=results.margin,
-        floor=results.floor,
-        level=results.level,
-        boundary=comparison.boundary,
-        generator=np.random.default_rng(0),
-    )[variant.label]
     difference = beside.difference
-    if difference.mean is None:
-        return None
     bounds = f" ({interval(difference.bounds)})" if difference.bounds is not None else ""
     size = AS_LARGE[placebo.config["placebo"]["by"]]
-    return (
-        f"Against {placebo.label}, a plain convolution {size}, it is {signed(difference.mean)}{bounds}: {beside.words}."
-    )
+    return f"Against {placebo.label}, a plain convolution {size}, {subject} is {signed(mean)}{bounds}: {beside.words}."
+
+
+def _compared(results: Results, variant: Variant, placebo: Variant) -> Comparison | None:
+    """A variant beside its placebo, among all that the placebo stands for; None before the first declared look."""
+    scores = {v.label: v.scores for v in results.variants if v is placebo or placebo_of(results, v) is placebo}
+    plan, study = results.study.plan, results.study
+    if plan is None or not plan.looks:
+        return compare_seeds(
+            scores,
+            baseline=placebo.label,
+            margin=results.margin,
+            floor=results.floor,
+            level=results.level,
+            generator=np.random.default_rng(0),
+        )[variant.label]
+    found = compare_at_looks(
+        study, plan.against_placebo, scores, placebo.label, results.margin, results.floor, results.level
+    )[variant.label]
+    return None if found.boundary is None else found

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from yolo26_attention.plan.identity import attention_is_mix, defining
+from yolo26_attention.plan.identity import defining
 
 # Where a graft says what it is; all else of a configuration is what it is compared in.
 GRAFT_KEYS = ("attention.", "placement.", "placebo.", "optimizer.attention.")
@@ -27,16 +27,3 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = "+".join(map(str, value)) if isinstance(value, list) else value
     return flat
-
-
-def attention_name(config: Mapping[str, Any]) -> str:
-    """The attention, for a placebo what it stands for, and for a mix what stands where: `p3: acmix, p5: cbam + se`."""
-    if not attention_is_mix(config):
-        return _name(config["attention"], config.get("placebo", {}))
-    grafts = config["attention"]["grafts"].items()
-    return ", ".join(f"{site}: {' + '.join(_name(entry, entry) for entry in entries)}" for site, entries in grafts)
-
-
-def _name(attention: Mapping[str, Any], placebo: Mapping[str, Any]) -> str:
-    name: str = attention["name"]
-    return f"placebo of {placebo['matches']}" if name == "placebo" else name

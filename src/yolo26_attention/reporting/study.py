@@ -15,7 +15,8 @@ from yolo26_attention.files.folder import OutputFolder, RunFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95, recorded
 from yolo26_attention.files.record import Record, Split
 from yolo26_attention.files.timings import Target
-from yolo26_attention.reporting.settings import attention_name, settings
+from yolo26_attention.plan.attention_names import attention_name
+from yolo26_attention.reporting.settings import settings
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.runs import FoundRun, StudyEntry, find_run
 from yolo26_attention.study.runs import read_study as read_declared

@@ -7,6 +7,7 @@ from typing import Any
 
 from yolo26_attention.files.record import Record
 from yolo26_attention.files.timings import TimedVariant
+from yolo26_attention.plan.attention_names import PLACEBO_OF
 from yolo26_attention.reporting.study import BASELINE, StudyRun, records_that_count
 from yolo26_attention.statistics import Comparison, Estimate
 
@@ -55,7 +56,7 @@ class Variant:
     def is_placebo(self) -> bool:
         """Whether it has placebos and nothing else."""
         names = [name for where in self.attention.split(", ") for name in where.rpartition(": ")[2].split(" + ")]
-        return all(name.startswith("placebo of ") for name in names)
+        return all(name.startswith(PLACEBO_OF) for name in names)
 
     @property
     def counted(self) -> list[StudyRun]:

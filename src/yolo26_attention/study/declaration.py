@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,11 @@ class Declaration:
     def margin_or_default(self) -> float:
         """The declared margin, or MARGIN."""
         return MARGIN if self.margin is None else self.margin
+
+    @property
+    def against_placebo(self) -> "Declaration":
+        """The same for variants beside their placebo, which has as many seeds as they have."""
+        return replace(self, baseline_seeds=self.seeds)
 
     def seeds_at(self, look: int, baseline: bool) -> tuple[int, ...]:
         """Return the seeds trained when each variant has `look` of them; the baseline has seeds in proportion."""

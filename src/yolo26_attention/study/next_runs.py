@@ -5,6 +5,7 @@ from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.metrics import COMPARED, MAP50_95, ULTRALYTICS
+from yolo26_attention.plan.attention_names import stands_for
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
 from yolo26_attention.study.progress import RunState, compared_scores, run_states
@@ -14,7 +15,7 @@ ENDED = {"finished", "failed", "unreadable"}
 
 
 def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, Standing]:
-    """Return where the variants of each baseline stand, by the baseline's label; empty for a study without looks.
+    """Return where the variants of each baseline and of each placebo stand, by its label; empty without looks.
 
     Args:
         states: states of all runs of the study.
@@ -31,9 +32,9 @@ def standings(states: Sequence[RunState], declared: Declaration) -> dict[str, St
         if state.state in ENDED:
             ended.add((variant, seed))
     found = {}
-    for baseline, variants in families([state.entry for state in states]).items():
-        family = {variant: scores[variant] for variant in [baseline, *variants]}
-        found[baseline] = replay(family, lambda v, s: (v, s) in ended, baseline, declared, declared.margin_or_default)
+    for reference, (variants, plan) in _questions(states, declared).items():
+        family = {variant: scores[variant] for variant in [reference, *variants]}
+        found[reference] = replay(family, lambda v, s: (v, s) in ended, reference, plan, declared.margin_or_default)
     return found
 
 
@@ -68,6 +69,25 @@ def families(entries: Sequence[StudyEntry]) -> dict[str, list[str]]:
     return found
 
 
+def placebo_families(states: Sequence[RunState]) -> dict[str, list[str]]:
+    """Return each placebo with the variants that it stands for, by label, as far as there are records to tell.
+
+    A variant that has several placebos is compared with none of them.
+    """
+    configs = {state.entry.variant: state.record.config for state in states if state.record is not None}
+    baselines = {state.entry.variant: state.entry.baseline for state in states}
+    found: dict[str, list[str]] = {}
+    for variant, config in configs.items():
+        placebos = [
+            label
+            for label, other in configs.items()
+            if label != baselines[label] and baselines[label] == baselines[variant] and stands_for(other, config)
+        ]
+        if len(placebos) == 1:
+            found.setdefault(placebos[0], []).append(variant)
+    return found
+
+
 def due(states: Sequence[RunState], declared: Declaration) -> list[RunState]:
     """Return the runs that are trained before the next look; all of them if the study does not stop when decided."""
     return _due(states, declared, standings(states, declared) if declared.stop else {})
@@ -77,11 +97,19 @@ def with_stopped(states: Sequence[RunState], declared: Declaration) -> list[RunS
     """Return the states; pending and interrupted runs that a decision made unnecessary are `stopped`."""
     found = standings(states, declared) if declared.stop else {}
     waiting = {id(state) for state in _due(states, declared, found)}
-    needless = {label for each in found.values() for label, arm in each.arms.items() if arm.outcome != "open"}
-    needless |= {label for label, each in found.items() if each.arms and needless >= each.arms.keys()}
+    questions = _questions(states, declared)
+    unanswered = {
+        label
+        for reference, standing in found.items()
+        for variant in questions[reference][0]
+        if (arm := standing.arms.get(variant)) is None or arm.outcome == "open"
+        for label in (reference, variant)
+    }
     return [
         RunState(state.entry, "stopped")
-        if state.state in {"pending", "interrupted"} and id(state) not in waiting and state.entry.variant in needless
+        if state.state in {"pending", "interrupted"}
+        and id(state) not in waiting
+        and state.entry.variant not in unanswered
         else state
         for state in states
     ]
@@ -98,16 +126,22 @@ def shown_states(output_dir: Path, content: StudyFile) -> list[RunState]:
     return states if content.declared is None else with_stopped(states, content.declared)
 
 
+def _questions(states: Sequence[RunState], declared: Declaration) -> dict[str, tuple[list[str], Declaration]]:
+    """What the study is to decide: each baseline and each placebo, the variants beside it, and the seeds of both."""
+    found = {label: (variants, declared) for label, variants in families([state.entry for state in states]).items()}
+    return found | {label: (variants, declared.against_placebo) for label, variants in placebo_families(states).items()}
+
+
 def _due(states: Sequence[RunState], declared: Declaration, found: Mapping[str, Standing]) -> list[RunState]:
-    """The runs that each baseline's variants still need, and those without a baseline; all of them without looks."""
-    arms = families([state.entry for state in states])
+    """The runs that any question still needs, and those without a baseline; all of them without looks."""
+    questions = {label: each for label, each in _questions(states, declared).items() if label in found}
     wanted = {
         (label, seed)
-        for baseline, standing in found.items()
-        for label in (baseline, *arms[baseline])
-        for seed in needed_seeds(standing, declared, label, label == baseline)
+        for reference, (variants, plan) in questions.items()
+        for label in (reference, *variants)
+        for seed in needed_seeds(found[reference], plan, label, label == reference)
     }
-    judged = {label for baseline in found for label in (baseline, *arms[baseline])}
+    judged = {label for reference, (variants, _) in questions.items() for label in (reference, *variants)}
     return [
         state
         for state in states

@@ -9,6 +9,7 @@ from yolo26_attention.counts import number_of
 from yolo26_attention.files.folder import OutputFolder
 from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.run.wandb_names import is_offline
+from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.next_runs import shown_states, standings
 from yolo26_attention.study.progress import (
     RunState,
@@ -94,16 +95,15 @@ def summary(output_dir: Path, name: str, skipped: Sequence[str], command: Sequen
 def _standing(name: str, content: StudyFile, states: Sequence[RunState]) -> list[str]:
     """The question, the table of all runs, and where the study stands at its looks."""
     head = [f"study {name}: {content.question}", counted(states)]
-    return [*head, "", *_results(states, content), "", *_looks(states, content)]
+    looks = [] if content.declared is None else at_looks(states, content.declared)
+    return [*head, "", *_results(states, content), "", *looks]
 
 
-def _looks(states: Sequence[RunState], content: StudyFile) -> list[str]:
-    """Describe where the study stands at its looks, in one line per baseline."""
-    if content.declared is None:
-        return []
-    found = standings(states, content.declared)
+def at_looks(states: Sequence[RunState], declared: Declaration) -> list[str]:
+    """Describe where a study stands at its looks, in one line per baseline and placebo."""
+    found = standings(states, declared)
     several = len(found) > 1
-    return [f"{f'against {baseline}: ' if several else ''}{standing.text}" for baseline, standing in found.items()]
+    return [f"{f'against {reference}: ' if several else ''}{standing.text}" for reference, standing in found.items()]
 
 
 def _metric(content: StudyFile) -> str:
