@@ -28,6 +28,7 @@ from yolo26_attention.study.declaration import MARGIN
 from yolo26_attention.study.definition import study_name
 
 if TYPE_CHECKING:
+    from yolo26_attention.files.windows import WindowSpreads
     from yolo26_attention.reporting.answer import Answer
     from yolo26_attention.reporting.comparison import Compared, Results
     from yolo26_attention.reporting.style import Picture
@@ -106,6 +107,7 @@ def report(options: Options) -> str:
     from yolo26_attention.reporting.paper import document, latex
     from yolo26_attention.reporting.pictures import draw_pictures
     from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
+    from yolo26_attention.reporting.window_spread import even_windows
 
     if options.sites and not options.looks:
         raise ConfigError(f"sites={options.sites} has no effect with looks=false; leave one of them out")
@@ -117,8 +119,12 @@ def report(options: Options) -> str:
     said = answer(results)
     drawn = replace(said, about=_about(results, options.variant)) if options.variant else said
     pictures = draw_pictures(results, drawn, options.resamples)
-    pictures += _looks(results, drawn, named_list(options.sites)) if options.looks else []
-    said = replace(said, remarks=(*said.remarks, *filter(None, (picture.remark for picture in pictures))))
+    kept = OutputFolder(Path(options.output_dir)).windows(study.name)
+    known = measured = _spreads(kept)
+    if options.looks:
+        looked, measured = _looks(results, drawn, named_list(options.sites), known)
+        pictures += looked
+    said = replace(said, remarks=(*said.remarks, *filter(None, [even_windows(results, drawn, measured)])))
     command = _command(options)
     folder = study.folder / "report"
     files = {
@@ -133,6 +139,8 @@ def report(options: Options) -> str:
     figures = {f"{picture.key}.svg": picture.svg for picture in pictures}
     figures |= {f"{picture.key}.pdf": picture.pdf for picture in pictures}
     _write(folder, files, figures)
+    if measured != known:  # a report without checkpoints says it, too
+        measured.write(kept)
     written = [f"written to {folder}: {', '.join(files)}, figures/"]
     if options.tracking == "as_runs":
         written += _log(results, folder, Path(options.output_dir))
@@ -201,8 +209,24 @@ def _about(results: "Results", label: str) -> "Compared":
     return results.judged[labels.index(label)]
 
 
-def _looks(results: "Results", said: "Answer", sites: list[str]) -> list["Picture"]:
-    """Pictures of what networks do on the images that score them."""
+def _spreads(path: Path) -> "WindowSpreads":
+    """What earlier reports measured of the attention.
+
+    Raises:
+        StudyError: if it cannot be read.
+    """
+    from yolo26_attention.files.windows import WindowSpreads
+
+    try:
+        return WindowSpreads.read(path)
+    except ValueError as error:
+        raise StudyError(f"{path} cannot be read ({error}); remove it, and make the report again") from error
+
+
+def _looks(
+    results: "Results", said: "Answer", sites: list[str], measured: "WindowSpreads"
+) -> tuple[list["Picture"], "WindowSpreads"]:
+    """Pictures of what networks do on the images that score them, and what was measured there."""
     from yolo26_attention.reporting.detections import draw_detections
 
     pictures = [draw_detections(said)]
@@ -211,10 +235,13 @@ def _looks(results: "Results", said: "Answer", sites: list[str]) -> list["Pictur
         from yolo26_attention.reporting.heatmaps import draw_heatmaps  # imports torch
 
         pictures += draw_heatmaps(results, said.about, sites) if said.about is not None else []
-        pictures.append(draw_windows(results, said))
+        if (drawn := draw_windows(results, said)) is not None:
+            picture, variant, spread = drawn
+            pictures.append(picture)
+            measured = replace(measured, variants={**measured.variants, variant: spread})
     elif sites:
         log.warning("the heatmaps are not drawn: no run of the study has a checkpoint here (best.pt)")
-    return [picture for picture in pictures if picture is not None]
+    return [picture for picture in pictures if picture is not None], measured
 
 
 def _write(folder: Path, files: dict[str, str], figures: dict[str, bytes]) -> None:

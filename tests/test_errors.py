@@ -116,6 +116,7 @@ ELSEWHERE = {
         )
     },
     ("reporting/study.py", "timings.json of study "): "tests/reporting/test_timed_together.py",
+    ("report.py", "cannot be read"): "tests/reporting/test_window_spread.py",
     **{
         ("runs.py", part): "tests/test_runs_listed.py"
         for part in (

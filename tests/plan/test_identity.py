@@ -200,7 +200,6 @@ def test_options_of_a_placebo_at_their_defaults_are_none(recorded):
         ("fraction=1", "fraction=1.0"),
         ("amp=fp32", "amp=false"),
         ("amp=FP32", "amp=false"),
-        ("amp=fp16", "amp=true"),
         ("amp=BF16", "amp=bf16"),
     ],
 )

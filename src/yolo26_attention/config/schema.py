@@ -235,8 +235,7 @@ class TrainerConfig:
         if type(self.fraction) is int and self.fraction == 1:
             self.fraction = 1.0
         if isinstance(self.amp, str):
-            precision = self.amp.lower()
-            self.amp = {"fp32": False, "fp16": True}.get(precision, precision)
+            self.amp = False if self.amp.lower() == "fp32" else self.amp.lower()
 
 
 class TrackingMode(StrEnum):

@@ -107,6 +107,10 @@ class OutputFolder:
         """What the variants of a study cost, timed together: `files.timings`."""
         return self.studies / study / "timings.json"
 
+    def windows(self, study: str) -> Path:
+        """How far the attention of a study's networks spreads, when a report looked into them: `files.windows`."""
+        return self.studies / study / "windows.json"
+
     @property
     def searches(self) -> Path:
         """Folder of the searches' folders, each with its search.json."""

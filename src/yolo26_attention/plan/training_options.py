@@ -73,7 +73,7 @@ def _without_effect(config: RunConfig, device: str, data: Path) -> Iterator[tupl
                 yield f"trainer.{mix}", f"with trainer.rect=true; give trainer.{mix}=0, or leave trainer.rect out"
     if trainer.channels_last and device != "cuda":
         yield "trainer.channels_last", f"on {device}; leave it out"
-    if str(trainer.amp).lower() == "fp16" and device == "cpu":
+    if trainer.amp == "fp16" and device == "cpu":
         yield "trainer.amp", "on cpu, which trains in 32 bits; leave it out"
     if not trainer.cls_remap and config.model.weights is None:
         yield "trainer.cls_remap", "without model.weights; leave it out"

@@ -21,6 +21,7 @@ from yolo26_attention.detector.mix import attention_groups
 from yolo26_attention.detector.modes import Gated
 from yolo26_attention.evaluation.detections import Detections
 from yolo26_attention.files.folder import RunFolder
+from yolo26_attention.files.windows import SiteSpread, Spread
 from yolo26_attention.reporting.answer import Answer
 from yolo26_attention.reporting.comparison import Results
 from yolo26_attention.reporting.detections import all_there, data_of, kept_matches, show
@@ -31,7 +32,6 @@ from yolo26_attention.reporting.style import INK, Picture, new_figure, styled
 IMAGES = 3
 MOST_SITES = 3
 COLOURS = "PuOr_r"  # told apart with any colour vision
-EVEN = 0.9  # of a window: attention over more pixels than that selects nothing
 REACH = 2.0  # in powers of two either way
 UNDER_TEST = "acmix"
 
@@ -53,8 +53,8 @@ class Look:
     window: int
 
 
-def draw_windows(results: Results, said: Answer) -> Picture | None:
-    """The windows around the smallest object of some images.
+def draw_windows(results: Results, said: Answer) -> tuple[Picture, str, Spread] | None:
+    """The windows around the smallest object of some images; the variant, and how far its attention spreads.
 
     None unless there are a checkpoint with ACmix, matches and the images; a warning says which images are missing.
     """
@@ -96,38 +96,21 @@ def draw_windows(results: Results, said: Answer) -> Picture | None:
         bar.ax.set_xticklabels(["1/4", "1/2", "1", "2", "4"])
         bar.set_label("weight / weight of an even look", color=INK)
     reached = {
-        site: (float(np.mean([own[site].spread for _, own in looks])), looks[0][1][site].window) for site in sites
+        site: SiteSpread(float(np.mean([own[site].spread for _, own in looks])), looks[0][1][site].window)
+        for site in sites
     }
     spread = "On average each head of a pixel spreads its attention over " + ", ".join(
-        f"{pixels:.0f} of {window} pixels at {site}" for site, (pixels, window) in reached.items()
+        f"{each.pixels:.0f} of {each.window} pixels at {site}" for site, each in reached.items()
     )
-    return Picture(
+    picture = Picture(
         "windows",
         f"Where {run.variant} looks",
         "The window (dotted) of the pixel in the middle of an image's smallest object (framed), averaged over heads: "
         f"orange pixels are looked at more than evenly, purple ones less. {spread}. Seed {run.seed}.",
         f"Images with the attention windows of {run.variant} drawn over them. {spread}.",
         figure,
-        even_look(run.variant, reached),
     )
-
-
-def even_look(variant: str, reached: Mapping[str, tuple[float, int]]) -> str:
-    """A sentence for the answer if windowed attention does not select; "" if it does at one site or more.
-
-    Args:
-        variant: label of the variant.
-        reached: site to the number of pixels over which a head spreads its attention, and that of its window.
-    """
-    if not reached or any(pixels < EVEN * window for pixels, window in reached.values()):
-        return ""
-    told = ", ".join(
-        f"{pixels:.0f} of the {window} pixels of its window at {site}" for site, (pixels, window) in reached.items()
-    )
-    return (
-        f"The attention of {variant} averages its window and selects nothing: a pixel spreads it over {told}, "
-        "so a plain mean would do the same."
-    )
+    return picture, run.variant, Spread(run.name, reached)
 
 
 def _run(results: Results, said: Answer) -> StudyRun | None:

@@ -61,7 +61,6 @@ class Picture:
     Attributes:
         key: names its file.
         alt: what one sees, for who does not see it.
-        remark: what the answer must say because of it; "" for nothing.
     """
 
     key: str
@@ -69,7 +68,6 @@ class Picture:
     caption: str
     alt: str
     figure: Figure = field(repr=False, compare=False)
-    remark: str = ""
 
     @property
     def svg(self) -> bytes:

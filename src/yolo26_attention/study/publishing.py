@@ -59,7 +59,7 @@ def publish(output_dir: Path, study: str, target: Path) -> list[Path]:
             "the runs of every study and their states, output_dir=FOLDER names another folder"
         )
     source = OutputFolder(output_dir)
-    files = [source.studies / study / "study.json", source.timings(study)]
+    files = [source.studies / study / "study.json", source.timings(study), source.windows(study)]
     for run in finished:
         assert run.record is not None, "it has finished"
         files += _of_run(run.folder, run.record)
