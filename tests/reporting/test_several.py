@@ -48,6 +48,45 @@ def test_it_says_where_each_variant_helps_and_what_helps_everywhere(output_dir):
     assert "note: first: mAP50-95 on the validation images, margin 0.005" in shown
 
 
+def write_labelled(output_dir, study, variants):
+    """A study of variants by label, each with its attention and how much it differs from the baseline."""
+    runs = []
+    for label, (attention, shift) in {"baseline": ({"name": "baseline"}, 0.0), **variants}.items():
+        for seed in range(4):
+            config = config_of(attention, seed, study=study, data__imgsz=160 if study == "one" else 320)
+            folder = write_run(output_dir / study, config, 0.5 + shift + 0.001 * ((7 * seed + len(label)) % 4))
+            folder = folder.rename(output_dir / "runs" / f"{study}-{folder.name}")
+            runs.append({"run": folder.name, "variant": label, "seed": seed, "baseline": "baseline"})
+    declare(output_dir, study, runs)
+
+
+@pytest.mark.parametrize(
+    ("second", "rows"),
+    [
+        pytest.param({"acmix": ({"name": "acmix", "kernel_att": 7}, 0.1)}, ["acmix kernel_att=7"], id="another_label"),
+        pytest.param({"acmix": ({"name": "acmix"}, 0.1)}, ["acmix kernel_att=7"], id="a_default"),
+        pytest.param({"acmix": ({"name": "acmix", "kernel_att": 5}, 0.1)}, [], id="other_options"),
+        pytest.param(
+            {"a": ({"name": "acmix"}, 0.1), "b": ({"name": "acmix", "kernel_att": 7}, 0.1)}, [], id="two_of_them"
+        ),
+        pytest.param(
+            {"acmix": ({"name": "acmix"}, 0.1), "acmix kernel_att=7": ({"name": "se"}, 0.1)},
+            ["acmix kernel_att=7"],
+            id="label_first",
+        ),
+    ],
+)
+def test_the_same_attention_under_another_label_is_the_same_variant(second, rows, tmp_path):
+    (tmp_path / "runs").mkdir()
+    first = {f"acmix kernel_att={size}": ({"name": "acmix", "kernel_att": size}, 0.1) for size in (3, 7)}
+    write_labelled(tmp_path, "one", first)
+    write_labelled(tmp_path, "two", second)
+    several = join_studies([compare(read_study(name, tmp_path)) for name in ("one", "two")])
+    assert [row.label for row in several.rows] == rows
+    renamed = "acmix kernel_att=7 is called acmix in two" in several.notes
+    assert renamed == (rows != [] and "acmix kernel_att=7" not in second)
+
+
 def test_it_says_so_if_nothing_helps_everywhere(output_dir):
     several = join_studies([compare(read_study(name, output_dir), margin=0.2) for name in SHIFTS])
     assert several.answer[-1] == (

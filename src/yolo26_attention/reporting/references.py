@@ -90,6 +90,11 @@ def _tested(
     return tested
 
 
+def graft_alone(variant: Variant, reference: Variant) -> dict[str, Any] | None:
+    """The graft of a variant as flat settings; None if it has none, or if it differs from its reference otherwise."""
+    return None if variant.is_stock or _around(variant) != _around(reference) else _graft(variant)
+
+
 def _graft(variant: Variant) -> dict[str, Any]:
     return {key: value for key, value in _settings(variant).items() if key.startswith(GRAFT_KEYS)}
 

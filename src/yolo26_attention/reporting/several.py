@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from yolo26_attention.reporting.caveats import notes_on_unlearned, notes_on_variant
 from yolo26_attention.reporting.cells import Cell, difference_cell, verdict_of
@@ -10,6 +11,7 @@ from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.escapes import in_markdown
 from yolo26_attention.reporting.left_out import left_out
 from yolo26_attention.reporting.page import template
+from yolo26_attention.reporting.references import graft_alone
 from yolo26_attention.reporting.signs import interval, listed, signed
 from yolo26_attention.text_tables import aligned, markdown_table
 
@@ -90,14 +92,41 @@ class Several:
 
 
 def join_studies(studies: Sequence[Results]) -> Several:
-    """Put the variants that at least two studies have beside each other, by their label."""
-    known = [{each.variant.label: each for each in results.compared} for results in studies]
+    """Put the variants that at least two studies have beside each other.
+
+    They are matched by their label. Variants of other labels are matched if they have the same attention with the same
+    options in the same places, and are the only ones of their studies that have; their row has the first one's label.
+    """
+    known: list[dict[str, Compared]] = []
+    renamed = []
+    for results in studies:
+        own = {each.variant.label: each for each in results.compared}
+        names = {label: _alike(label, own, known) or label for label in own}
+        known.append({names[label]: each for label, each in own.items()})
+        renamed += [
+            f"{name} is called {label} in {results.study.name}" for label, name in names.items() if name != label
+        ]
     labels = dict.fromkeys(label for each in known for label in each)
     shared = [label for label in labels if sum(label in each for each in known) > 1]
     rows = tuple(
         Row(label, {r.study.name: each.get(label) for r, each in zip(studies, known, strict=True)}) for label in shared
     )
-    return Several(tuple(studies), rows, tuple(_notes(studies, known, labels, rows)))
+    return Several(tuple(studies), rows, (*_notes(studies, known, labels, rows), *renamed))
+
+
+def _alike(label: str, own: Mapping[str, Compared], known: Sequence[Mapping[str, Compared]]) -> str | None:
+    """The label under which earlier studies have the graft of a variant; None if no other label matches it."""
+    if any(label in each for each in known):
+        return None
+    graft = _graft(own[label])
+    if graft is None or sum(_graft(each) == graft for each in own.values()) > 1:
+        return None
+    found = {name for each in known for name, other in each.items() if name not in own and _graft(other) == graft}
+    return found.pop() if len(found) == 1 else None
+
+
+def _graft(each: Compared) -> dict[str, Any] | None:
+    return graft_alone(each.variant, each.reference)
 
 
 def _notes(
