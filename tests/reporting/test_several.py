@@ -87,6 +87,18 @@ def test_the_same_attention_under_another_label_is_the_same_variant(second, rows
     assert renamed == (rows != [] and "acmix kernel_att=7" not in second)
 
 
+def test_a_variant_is_weighed_against_its_placebo_in_each_study(tmp_path):
+    (tmp_path / "runs").mkdir()
+    for study, shift in (("one", 0.1), ("two", 0.2)):
+        write_labelled(tmp_path, study, {"acmix": ({"name": "acmix"}, 0.1), "placebo": ({"name": "placebo"}, shift)})
+    several = join_studies([compare(read_study(name, tmp_path)) for name in ("one", "two")])
+    assert len(several.answer) == 4
+    assert re.fullmatch(
+        r"Beside its placebo, acmix .* on one \([+−]0\.00\d, .*\) and is worse on two \(−0\.\d{3}, .*\)\.",
+        several.answer[2],
+    )
+
+
 def test_it_says_so_if_nothing_helps_everywhere(output_dir):
     several = join_studies([compare(read_study(name, output_dir), margin=0.2) for name in SHIFTS])
     assert several.answer[-1] == (

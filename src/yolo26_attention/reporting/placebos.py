@@ -39,22 +39,28 @@ def against_placebo(results: Results, variant: Variant, subject: str) -> str | N
         variant: an attention.
         subject: what the sentence calls it.
     """
-    placebo = placebo_of(results, variant)
-    beside = None if placebo is None else _compared(results, variant, placebo)
-    if placebo is None or beside is None or (mean := beside.difference.mean) is None:
+    found = beside_placebo(results, variant)
+    if found is None or (mean := found[1].difference.mean) is None:
         return None
+    placebo, beside = found
     difference = beside.difference
     bounds = f" ({interval(difference.bounds)})" if difference.bounds is not None else ""
     size = AS_LARGE[placebo.config["placebo"]["by"]]
     return f"Against {placebo.label}, a plain convolution {size}, {subject} is {signed(mean)}{bounds}: {beside.words}."
 
 
-def _compared(results: Results, variant: Variant, placebo: Variant) -> Comparison | None:
-    """A variant beside its placebo, among all that the placebo stands for; None before the first declared look."""
+def beside_placebo(results: Results, variant: Variant) -> tuple[Variant, Comparison] | None:
+    """A variant's placebo and the comparison with it, together with all other variants that the placebo stands for.
+
+    None without a placebo, and before the first declared look.
+    """
+    placebo = placebo_of(results, variant)
+    if placebo is None:
+        return None
     scores = {v.label: v.scores for v in results.variants if v is placebo or placebo_of(results, v) is placebo}
     plan, study = results.study.plan, results.study
     if plan is None or not plan.looks:
-        return compare_seeds(
+        found = compare_seeds(
             scores,
             baseline=placebo.label,
             margin=results.margin,
@@ -62,7 +68,8 @@ def _compared(results: Results, variant: Variant, placebo: Variant) -> Compariso
             level=results.level,
             generator=np.random.default_rng(0),
         )[variant.label]
+        return placebo, found
     found = compare_at_looks(
         study, plan.against_placebo, scores, placebo.label, results.margin, results.floor, results.level
     )[variant.label]
-    return None if found.boundary is None else found
+    return None if found.boundary is None else (placebo, found)

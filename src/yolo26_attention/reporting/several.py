@@ -11,6 +11,7 @@ from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.escapes import in_markdown
 from yolo26_attention.reporting.left_out import left_out
 from yolo26_attention.reporting.page import template
+from yolo26_attention.reporting.placebos import beside_placebo
 from yolo26_attention.reporting.references import graft_alone
 from yolo26_attention.reporting.signs import interval, listed, signed
 from yolo26_attention.text_tables import aligned, markdown_table
@@ -22,6 +23,7 @@ VERBS = {
     "identical": "changes nothing",
     "undecided": "is undecided",
 }
+BESIDE_PLACEBO = {**VERBS, "better": "is better", "worse": "is worse"}
 VERBS_OF_MANY = {
     "better": "help",
     "worse": "hurt",
@@ -70,14 +72,15 @@ class Several:
 
     @property
     def answer(self) -> list[str]:
-        """A sentence for each variant, then one on what all studies agree on.
+        """A sentence for each variant, one for each that has a placebo, and one on what all studies agree on.
 
         A variant helps in all studies if each of them says so. No correction is needed for that: the probability that
         all of several true nulls are rejected is at most that of one (Berger 1982, intersection-union tests).
         """
         if not self.rows:
             return ["No variant is in two of these studies under the same label, so nothing can be compared."]
-        return [*map(_sentence, self.rows), self._agreement()]
+        beside = filter(None, (_beside_placebo(self.studies, row) for row in self.rows))
+        return [*map(_sentence, self.rows), *beside, self._agreement()]
 
     def _agreement(self) -> str:
         everywhere = "in both studies" if len(self.studies) == 2 else f"in all {len(self.studies)} studies"
@@ -178,6 +181,19 @@ def _sentence(row: Row) -> str:
         sure = f"{signed(each.mean)}" + ("" if bounds is None else f", {interval(bounds)}")
         told.append(f"{VERBS[each.comparison.verdict]} on {name} ({sure})")
     return f"{row.label} {listed(told)}."
+
+
+def _beside_placebo(studies: Sequence[Results], row: Row) -> str:
+    """The sentence on a variant beside its placebos; "" if no study has one."""
+    told = []
+    for results, each in zip(studies, row.found.values(), strict=True):
+        found = None if each is None else beside_placebo(results, each.variant)
+        if found is None or (mean := found[1].difference.mean) is None or found[1].unlearned is not None:
+            continue
+        bounds = found[1].difference.bounds
+        sure = signed(mean) + ("" if bounds is None else f", {interval(bounds)}")
+        told.append(f"{BESIDE_PLACEBO[found[1].verdict]} on {results.study.name} ({sure})")
+    return f"Beside its placebo, {row.label} {listed(told)}." if told else ""
 
 
 def _cells(several: Several) -> list[list[Cell]]:
