@@ -84,7 +84,7 @@ def with_placebo(output_dir, seeds):
 def test_a_placebo_is_compared_at_the_look_and_its_level(tmp_path):
     said = answer(with_placebo(tmp_path, 5)).effect
     assert re.search(
-        r"Against placebo, a plain convolution as large, it is \+0\.05\d \(.*\): better \(look 1 of 2\)\.", said
+        r"Against placebo, a plain convolution as large, acmix is \+0\.05\d \(.*\): better \(look 1 of 2\)\.", said
     )
     path = tmp_path / "runs" / "placebo_of_acmix-12-s4"
     record = Record.read(path)

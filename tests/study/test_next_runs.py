@@ -1,5 +1,7 @@
 """A study that stops when it is decided has two questions about an attention: the baseline's and the placebo's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -81,15 +83,26 @@ def test_the_report_judges_the_placebo_at_the_look_of_the_sweep(states, tmp_path
     found = states({"baseline": 4, "placebo": 6, "acmix": 6}, placebo=0.1, acmix=0.112)
     arm = standings(found, PLAN)["placebo"].arms["acmix"]
     (told,) = [each for each in answer(compare(read_study("made_up", tmp_path))).effect.split(". ") if "convol" in each]
-    assert told.startswith("Against placebo, a plain convolution as large, it is +0.0")
+    assert told.startswith("Against placebo, a plain convolution as large, acmix is +0.0")
     assert f"(look {arm.look} of 3" in told
     assert arm.look > 1
 
 
-def test_another_seed_of_another_placebo_is_no_question(states):
+@pytest.mark.parametrize("failure", ["nothing", "failed"])
+def test_a_placebo_without_a_result_leaves_no_question_open(failure, states):
+    found = states(LOOK_1, placebo=0.0, acmix=0.3)
+    for number, state in enumerate(found):
+        if state.entry.variant == "placebo" and state.record is not None:
+            metrics = {"map50_95": 1e-5} if failure == "nothing" else {}
+            status = "finished" if failure == "nothing" else "failed"
+            found[number] = replace(state, state=status, record=replace(state.record, metrics=metrics, status=status))
+    assert standings(found, PLAN)["placebo"].arms["acmix"].outcome == "alone"
+    assert not [each for each in left(found) if each[0] == "acmix"]
+
+
+def test_there_is_no_question_before_all_variants_have_a_record(states):
     found = states(LOOK_1)
     assert placebo_families(found) == {"placebo": ["acmix"]}
-    for state in found:
-        if state.record is not None and state.entry.variant == "placebo":
-            state.record.config["placebo"]["options"] = {"kernel_att": 5}
-    assert placebo_families(found) == {}
+    assert placebo_families(states({**LOOK_1, "placebo": 0})) == {}
+    unknown = [replace(each, record=None) if each.entry.variant == "baseline" else each for each in found]
+    assert placebo_families(unknown) == {}

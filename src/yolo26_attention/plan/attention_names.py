@@ -1,9 +1,9 @@
-"""What a configuration's attention is called, and which configurations are the placebo of which."""
+"""What the attention of a configuration is called, and which variants are the placebos of which."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from yolo26_attention.plan.identity import attention_is_mix
+from yolo26_attention.plan.identity import attention_is_mix, defining
 
 NO_OPTIONS = ("name", "_target_")  # of an attention's group: what it is
 PLACEBO_OF = "placebo of "
@@ -17,13 +17,41 @@ def attention_name(config: Mapping[str, Any]) -> str:
     return ", ".join(f"{site}: {' + '.join(_name(entry, entry) for entry in entries)}" for site, entries in grafts)
 
 
-def stands_for(placebo: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Whether a configuration is the placebo of another: of its attention, with its options, at its sites."""
-    if attention_name(placebo) != f"{PLACEBO_OF}{attention_name(config)}":
-        return False
+def placebos(configs: Mapping[str, Mapping[str, Any]], baselines: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the label of the placebo of every variant that has exactly one, by the variant's label.
+
+    A placebo is compared with the same baseline and differs in nothing but the attention, whose options it matches. A
+    variant that others are compared with is a baseline, and no placebo.
+
+    Args:
+        configs: resolved configuration of each variant, by label.
+        baselines: label of the baseline of each variant; None where it is not known.
+    """
+    compared = {label for label in configs if baselines[label] not in (None, label)}
+    named: dict[str, list[str]] = {}
+    for label in compared - {*baselines.values()}:
+        named.setdefault(attention_name(configs[label]), []).append(label)
+    found = {}
+    for label in (label for label in configs if label in compared):
+        own = [
+            other
+            for other in named.get(f"{PLACEBO_OF}{attention_name(configs[label])}", [])
+            if baselines[other] == baselines[label] and _matches(configs[other], configs[label])
+        ]
+        if len(own) == 1:
+            found[label] = own[0]
+    return found
+
+
+def _matches(placebo: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether a placebo of an attention matches these options of it, and all else is alike."""
     options = {key: value for key, value in config["attention"].items() if key not in NO_OPTIONS}
     matched = placebo["placebo"]["options"] or options  # earlier records have no options where none were given
-    return placebo["placement"] == config["placement"] and {**options, **matched} == options
+    return {**options, **matched} == options and _around(placebo) == _around(config)
+
+
+def _around(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in defining(config).items() if key not in ("attention", "placebo", "seed")}
 
 
 def _name(attention: Mapping[str, Any], placebo: Mapping[str, Any]) -> str:

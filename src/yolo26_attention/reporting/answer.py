@@ -96,9 +96,7 @@ def _of_variants(results: Results) -> Answer:
 
 def _beside_placebos(results: Results, about: Compared, attention: Sequence[Compared]) -> list[str]:
     """The sentences on variants beside their placebos, on the one spoken of first."""
-    rest = [each for each in attention if each is not about]
-    told = [against_placebo(results, about.variant, "it")]
-    told += [against_placebo(results, each.variant, each.variant.label) for each in rest]
+    told = [against_placebo(results, each.variant) for each in sorted(attention, key=lambda each: each is not about)]
     return [sentence for sentence in told if sentence is not None]
 
 

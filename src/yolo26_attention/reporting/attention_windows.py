@@ -110,7 +110,8 @@ def draw_windows(results: Results, said: Answer) -> tuple[Picture, str, Spread] 
         f"Images with the attention windows of {run.variant} drawn over them. {spread}.",
         figure,
     )
-    return picture, run.variant, Spread(run.name, reached)
+    finite = {site: each for site, each in reached.items() if np.isfinite(each.pixels)}
+    return picture, run.variant, Spread(run.name, finite)
 
 
 def _run(results: Results, said: Answer) -> StudyRun | None:

@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from yolo26_attention.files.record import Record
 from yolo26_attention.files.typed import plain
-from yolo26_attention.plan.attention_names import attention_name
+from yolo26_attention.plan.attention_names import attention_name, placebos
 from yolo26_attention.reporting.caveats import notes_on, set_doubtful_runs_aside
 from yolo26_attention.reporting.declared import compare_at_looks, on_declaration
 from yolo26_attention.reporting.effects import ComponentEffects, component_effects
@@ -100,6 +101,14 @@ class Results:
     def variant(self, label: str) -> Variant:
         """The variant of that label."""
         return next(variant for variant in self.variants if variant.label == label)
+
+    @cached_property
+    def placebos(self) -> Mapping[str, str]:
+        """Label of a variant to that of its placebo; empty before all variants of a study with looks have a record."""
+        if self.study.plan is not None and self.study.plan.looks and not all(each.config for each in self.variants):
+            return {}
+        configs = {variant.label: variant.config for variant in self.variants if variant.config}
+        return placebos(configs, {variant.label: variant.reference for variant in self.variants})
 
     @property
     def compared(self) -> list[Compared]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from yolo26_attention.plan.attention_names import stands_for
 from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.declared import compare_at_looks
 from yolo26_attention.reporting.signs import interval, signed
@@ -13,16 +12,10 @@ AS_LARGE = {"parameters": "as large", "flops": "with as many FLOPs"}
 
 
 def placebo_of(results: Results, variant: Variant) -> Variant | None:
-    """The one placebo that stands for a variant: for its attention, with its options, in its place and surroundings."""
-    found = [
-        each
-        for each in results.variants
-        if each.scores
-        and each.reference == variant.reference
-        and variant.config
-        and stands_for(each.config, variant.config)
-    ]
-    return found[0] if len(found) == 1 else None
+    """The one placebo that stands for a variant, if it has a score."""
+    label = results.placebos.get(variant.label)
+    placebo = None if label is None else results.variant(label)
+    return None if placebo is None or not placebo.scores else placebo
 
 
 def side_by_side(results: Results, about: Compared) -> list[Variant]:
@@ -31,22 +24,21 @@ def side_by_side(results: Results, about: Compared) -> list[Variant]:
     return [about.reference, about.variant, *([] if placebo is None else [placebo])]
 
 
-def against_placebo(results: Results, variant: Variant, subject: str) -> str | None:
-    """The sentence on a variant beside its placebo; None without one, and before the first declared look.
+def against_placebo(results: Results, variant: Variant) -> str | None:
+    """The sentence on a variant beside its placebo.
 
-    Args:
-        results: of the study.
-        variant: an attention.
-        subject: what the sentence calls it.
+    None without a placebo, before the first declared look, and where one of the two has learned nothing.
     """
     found = beside_placebo(results, variant)
-    if found is None or (mean := found[1].difference.mean) is None:
+    if found is None or (mean := found[1].difference.mean) is None or found[1].unlearned is not None:
         return None
     placebo, beside = found
-    difference = beside.difference
-    bounds = f" ({interval(difference.bounds)})" if difference.bounds is not None else ""
+    bounds = f" ({interval(beside.difference.bounds)})" if beside.difference.bounds is not None else ""
     size = AS_LARGE[placebo.config["placebo"]["by"]]
-    return f"Against {placebo.label}, a plain convolution {size}, {subject} is {signed(mean)}{bounds}: {beside.words}."
+    return (
+        f"Against {placebo.label}, a plain convolution {size}, {variant.label} is {signed(mean)}{bounds}: "
+        f"{beside.words}."
+    )
 
 
 def beside_placebo(results: Results, variant: Variant) -> tuple[Variant, Comparison] | None:
@@ -57,7 +49,8 @@ def beside_placebo(results: Results, variant: Variant) -> tuple[Variant, Compari
     placebo = placebo_of(results, variant)
     if placebo is None:
         return None
-    scores = {v.label: v.scores for v in results.variants if v is placebo or placebo_of(results, v) is placebo}
+    family = {placebo.label, *(label for label, other in results.placebos.items() if other == placebo.label)}
+    scores = {each.label: each.scores for each in results.variants if each.label in family}
     plan, study = results.study.plan, results.study
     if plan is None or not plan.looks:
         found = compare_seeds(

@@ -78,7 +78,7 @@ class Several:
         all of several true nulls are rejected is at most that of one (Berger 1982, intersection-union tests).
         """
         if not self.rows:
-            return ["No variant is in two of these studies under the same label, so nothing can be compared."]
+            return ["No variant is in two of these studies, so nothing can be compared."]
         beside = filter(None, (_beside_placebo(self.studies, row) for row in self.rows))
         return [*map(_sentence, self.rows), *beside, self._agreement()]
 
@@ -184,16 +184,20 @@ def _sentence(row: Row) -> str:
 
 
 def _beside_placebo(studies: Sequence[Results], row: Row) -> str:
-    """The sentence on a variant beside its placebos; "" if no study has one."""
-    told = []
+    """The sentence on a variant beside its placebos; "" if no study has a verdict on that."""
+    told, silent = [], []
     for results, each in zip(studies, row.found.values(), strict=True):
-        found = None if each is None else beside_placebo(results, each.variant)
+        if each is None:
+            continue
+        found = beside_placebo(results, each.variant)
         if found is None or (mean := found[1].difference.mean) is None or found[1].unlearned is not None:
+            silent.append(results.study.name)
             continue
         bounds = found[1].difference.bounds
         sure = signed(mean) + ("" if bounds is None else f", {interval(bounds)}")
         told.append(f"{BESIDE_PLACEBO[found[1].verdict]} on {results.study.name} ({sure})")
-    return f"Beside its placebo, {row.label} {listed(told)}." if told else ""
+    missing = [f"has no such comparison on {listed(silent)}"] if silent else []
+    return f"Beside its placebo, {row.label} {listed([*told, *missing])}." if told else ""
 
 
 def _cells(several: Several) -> list[list[Cell]]:

@@ -17,7 +17,7 @@ from yolo26_attention.statistics import (
 )
 from yolo26_attention.study.declaration import Declaration
 
-Outcome = Literal["better", "worse", "no_difference", "unlearned", "futile", "open"]
+Outcome = Literal["better", "worse", "no_difference", "unlearned", "alone", "futile", "open"]
 Scores = Mapping[str, Mapping[int, float]]
 
 WORDS = {
@@ -25,6 +25,7 @@ WORDS = {
     "worse": "worse",
     "no_difference": "no difference larger than the margin",
     "unlearned": "learned nothing",
+    "alone": "cannot be compared, because what it is compared with learned nothing or failed",
     "futile": "cannot be decided with the seeds that are left",
     "open": "open",
 }
@@ -36,7 +37,8 @@ class Arm:
 
     Attributes:
         outcome: what that look decided; `futile` where the seeds left would decide with a probability below
-            0.1, `unlearned` where its scores are those of an untrained network.
+            0.1, `unlearned` where its scores are those of an untrained network, `alone` where those of the baseline
+            are, or where no run of the baseline has a score.
         look: number of that look, from 1.
         seeds: number of seeds of each variant at that look.
         power: probability that the last look decides, if it is open; None if unknown.
@@ -175,6 +177,8 @@ def _outcomes(
     floor = max(margin, UNTRAINED)
     unlearned = [name for name, own in scores.items() if at_floor(own.values(), floor)]
     found: dict[str, tuple[Outcome, float | None]] = dict.fromkeys(unlearned, ("unlearned", None))
+    if baseline in unlearned or not any(map(math.isfinite, scores[baseline].values())):
+        return dict.fromkeys(scores, ("alone", None)) | found
     try:
         model = look_model(scores, baseline, margin)
     except ValueError:  # there is nothing to compare

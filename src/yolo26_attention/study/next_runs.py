@@ -5,7 +5,7 @@ from pathlib import Path
 
 from yolo26_attention.config.errors import ConfigError
 from yolo26_attention.files.metrics import COMPARED, MAP50_95, ULTRALYTICS
-from yolo26_attention.plan.attention_names import stands_for
+from yolo26_attention.plan.attention_names import placebos
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Standing, needed_seeds, replay
 from yolo26_attention.study.progress import RunState, compared_scores, run_states
@@ -70,21 +70,18 @@ def families(entries: Sequence[StudyEntry]) -> dict[str, list[str]]:
 
 
 def placebo_families(states: Sequence[RunState]) -> dict[str, list[str]]:
-    """Return each placebo with the variants that it stands for, by label, as far as there are records to tell.
+    """Return each placebo with the variants that it stands for, by label.
 
-    A variant that has several placebos is compared with none of them.
+    Records tell, so there is none before all variants of a baseline have one: a look is held to a number of variants
+    that must not change.
     """
     configs = {state.entry.variant: state.record.config for state in states if state.record is not None}
     baselines = {state.entry.variant: state.entry.baseline for state in states}
+    unknown = {baselines[variant] for variant in baselines if variant not in configs}
+    known = {variant: config for variant, config in configs.items() if baselines[variant] not in unknown}
     found: dict[str, list[str]] = {}
-    for variant, config in configs.items():
-        placebos = [
-            label
-            for label, other in configs.items()
-            if label != baselines[label] and baselines[label] == baselines[variant] and stands_for(other, config)
-        ]
-        if len(placebos) == 1:
-            found.setdefault(placebos[0], []).append(variant)
+    for variant, placebo in placebos(known, baselines).items():
+        found.setdefault(placebo, []).append(variant)
     return found
 
 
