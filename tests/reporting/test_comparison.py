@@ -90,7 +90,7 @@ def test_answer_speaks_of_the_best_attention_and_weighs_it_against_its_placebo(t
     said = answer(results_of(tmp_path))
     assert said.about.variant.label == "acmix"
     assert "the highest of 2 variants" in said.effect
-    assert "Against placebo of acmix, a plain convolution as large, acmix is −0.097" in said.effect
+    assert "Against placebo of acmix, a plain convolution as large, acmix is −0.097" in said.beside
 
 
 def test_a_variant_that_has_a_placebo_is_weighed_against_it_although_another_is_higher(tmp_path):
@@ -100,7 +100,7 @@ def test_a_variant_that_has_a_placebo_is_weighed_against_it_although_another_is_
     write(tmp_path, CBAM, [0.60, 0.61, 0.62])
     said = answer(results_of(tmp_path))
     assert said.about.variant.label == "cbam"
-    assert "Against placebo of acmix, a plain convolution as large, acmix is −0.030" in said.effect
+    assert "Against placebo of acmix, a plain convolution as large, acmix is −0.030" in said.beside
 
 
 def test_an_undecided_answer_names_what_is_decided(tmp_path):
@@ -109,7 +109,7 @@ def test_an_undecided_answer_names_what_is_decided(tmp_path):
     write(tmp_path, ACMIX, [0.30, 0.31, 0.305])
     said = answer(results_of(tmp_path))
     assert said.effect.startswith("It is undecided whether cbam")
-    assert said.effect.endswith("Of the others, acmix is worse (−0.200).")
+    assert said.beside == "Of the other variants, acmix is worse (−0.200)."
 
 
 def test_answer_speaks_of_a_single_pair_only_where_nothing_has_two(tmp_path):
@@ -274,7 +274,7 @@ def test_a_placebo_stands_for_its_attention_in_its_place_with_its_options(change
     declare(tmp_path, "made_up", runs)
     results = results_of(tmp_path)
     said = answer(results)
-    assert ("a plain convolution as large" in said.effect) == stands
+    assert ("a plain convolution as large" in said.beside) == stands
     assert len(side_by_side(results, said.about)) == 2 + stands
 
 
@@ -306,14 +306,14 @@ def test_a_placebo_of_another_training_stands_for_nothing(tmp_path):
     write(tmp_path, BASELINE, [0.5, 0.51])
     write(tmp_path, ACMIX, [0.6, 0.62])
     write(tmp_path, PLACEBO, [0.5, 0.51], trainer__epochs=13)
-    assert "Against placebo" not in answer(results_of(tmp_path)).effect
+    assert "Against placebo" not in answer(results_of(tmp_path)).beside
 
 
 def test_a_placebo_that_learned_nothing_is_no_opponent(tmp_path):
     write(tmp_path, BASELINE, [0.5, 0.51])
     write(tmp_path, ACMIX, [0.6, 0.62])
     write(tmp_path, PLACEBO, [0.0, 1e-5])
-    assert "Against placebo" not in answer(results_of(tmp_path)).effect
+    assert "Against placebo" not in answer(results_of(tmp_path)).beside
 
 
 def test_cost_is_told_as_a_change_of_the_baselines(tmp_path):

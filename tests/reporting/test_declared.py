@@ -82,14 +82,14 @@ def with_placebo(output_dir, seeds):
 
 
 def test_a_placebo_is_compared_at_the_look_and_its_level(tmp_path):
-    said = answer(with_placebo(tmp_path, 5)).effect
+    said = answer(with_placebo(tmp_path, 5)).beside
     assert re.search(
         r"Against placebo, a plain convolution as large, acmix is \+0\.05\d \(.*\): better \(look 1 of 2\)\.", said
     )
     path = tmp_path / "runs" / "placebo_of_acmix-12-s4"
     record = Record.read(path)
     replace(record, metrics={**record.metrics, "map50_95": 0.9}).write(path)
-    assert answer(results_of(tmp_path)).effect == said
+    assert answer(results_of(tmp_path)).beside == said
 
 
 def test_seeds_that_a_stopped_variant_has_beyond_its_look_count_in_no_later_look_as_in_the_sweep(tmp_path):
@@ -115,7 +115,7 @@ def test_seeds_that_a_stopped_variant_has_beyond_its_look_count_in_no_later_look
 
 
 def test_before_the_first_look_no_placebo_is_judged_either(tmp_path):
-    assert "Against placebo" not in answer(with_placebo(tmp_path, 2)).effect
+    assert "Against placebo" not in answer(with_placebo(tmp_path, 2)).beside
 
 
 def test_groups_say_that_they_do_not_allow_for_looks(tmp_path):

@@ -82,7 +82,7 @@ def test_what_beats_its_placebo_is_trained_on_while_the_baseline_leaves_it_open(
 def test_the_report_judges_the_placebo_at_the_look_of_the_sweep(states, tmp_path):
     found = states({"baseline": 4, "placebo": 6, "acmix": 6}, placebo=0.1, acmix=0.112)
     arm = standings(found, PLAN)["placebo"].arms["acmix"]
-    (told,) = [each for each in answer(compare(read_study("made_up", tmp_path))).effect.split(". ") if "convol" in each]
+    (told,) = [each for each in answer(compare(read_study("made_up", tmp_path))).beside.split(". ") if "convol" in each]
     assert told.startswith("Against placebo, a plain convolution as large, acmix is +0.0")
     assert f"(look {arm.look} of 3" in told
     assert arm.look > 1

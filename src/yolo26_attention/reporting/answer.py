@@ -27,15 +27,17 @@ class Answer:
 
     Attributes:
         about: the variant spoken of; None where nothing can be compared.
-        effect: whether it helps, with number and interval, and how it does beside its placebo.
+        effect: whether it helps, with number and interval.
+        beside: how it does beside its placebo, and which others are decided if it is not; "" for neither.
         cost: what it costs.
-        remarks: what keeps the two from being misread, most important first.
+        remarks: what keeps these from being misread, most important first.
     """
 
     about: Compared | None
     effect: str
     cost: str
     remarks: tuple[str, ...]
+    beside: str = ""
 
 
 def answer(results: Results) -> Answer:
@@ -56,7 +58,8 @@ def _of_components(results: Results, effects: ComponentEffects) -> Answer:
         return found
     network = _network(found.about.reference)
     sentences = (effect_sentence(effects, network), interaction_sentence(effects))
-    return replace(found, effect=" ".join(filter(None, sentences)), remarks=(found.effect, *found.remarks))
+    remarks = (*filter(None, (found.effect, found.beside)), *found.remarks)
+    return replace(found, effect=" ".join(filter(None, sentences)), remarks=remarks, beside="")
 
 
 def _of_variants(results: Results) -> Answer:
@@ -87,11 +90,12 @@ def _of_variants(results: Results) -> Answer:
         f"{verdict}: {results.study.score_name}{where} is {_fraction(own)} instead of {_fraction(base)}, "
         f"{signed(about.mean)}{equal_seeds} ({_sure(results, reference, comparison)})."
     )
-    subject = "It" if results.effects is None else variant.label
+    placebos = _beside_placebos(results, about, attention)
+    beside = " ".join(filter(None, [*placebos[:1], _decided_others(about, attention)]))
+    subject = variant.label if beside or results.effects is not None else "It"
     cost = _cost(results, variant, reference, subject)
-    beside = _beside_placebos(results, about, attention)
-    effect = " ".join(filter(None, [effect, _decided_others(about, attention), *beside[:1]]))
-    return Answer(about, effect, cost, (*_remarks(results, about, attention), *beside[1:]))
+    remarks = (*_remarks(results, about, attention), *placebos[1:])
+    return Answer(about, effect, cost, remarks, beside)
 
 
 def _beside_placebos(results: Results, about: Compared, attention: Sequence[Compared]) -> list[str]:
@@ -111,7 +115,7 @@ def _decided_others(about: Compared, attention: Sequence[Compared]) -> str:
         for each in attention
         if (verdict := each.comparison.verdict) in {"better", "worse", "equivalent"}
     ]
-    return f"Of the others, {listed(told)}." if told else ""
+    return f"Of the other variants, {listed(told)}." if told else ""
 
 
 def _no_verdict(results: Results, about: Compared) -> Answer:

@@ -88,7 +88,7 @@ class Study:
 
     @cached_property
     def answer(self) -> Answer:
-        """The answer in sentences: `effect`, `cost` and `remarks`."""
+        """The answer in sentences: `effect`, `beside`, `cost` and `remarks`."""
         return answer(self.results)
 
     def frame(self) -> "DataFrame":

@@ -28,7 +28,8 @@ from yolo26_attention.text_tables import aligned, markdown_table
 def terminal(results: Results, answer: Answer, written: Sequence[str], choice: str = "default") -> str:
     """The answer, the table, what is left out and what was written, as plain text."""
     chosen = chosen_columns(results, choice, TERMINAL)
-    lines = [answer.effect, answer.cost, *(f"- {remark}" for remark in answer.remarks), "", *_aligned(results, chosen)]
+    said = [answer.effect, *([answer.beside] if answer.beside else []), answer.cost]
+    lines = [*said, *(f"- {remark}" for remark in answer.remarks), "", *_aligned(results, chosen)]
     lines += ["", *_effects(results.effects)] if results.effects is not None and results.effects.estimates else []
     if len(results.groups) > 0:
         lines += ["", "cannot be told apart: " + "; ".join(", ".join(group) for group in results.groups)]
@@ -58,6 +59,7 @@ def markdown(results: Results, answer: Answer, pictures: Sequence[Picture], choi
     lines += [in_markdown(results.study.question), ""] if results.study.question else []
     lines += [
         in_markdown(answer.effect),
+        *([in_markdown(answer.beside)] if answer.beside else []),
         in_markdown(answer.cost),
         "",
         *(f"- {in_markdown(remark)}" for remark in answer.remarks),
