@@ -63,3 +63,8 @@ def test_of_two_placebos_none_is_chosen():
 def test_a_placebo_has_the_baseline_of_the_variant_and_is_none(baselines):
     cbam = config_of({"name": "cbam"}, 0)
     assert found(baselines, acmix=config_of(ACMIX, 0), placebo=PLACEBO, cbam=cbam) == {}
+
+
+@pytest.mark.parametrize(("other", "placebo"), [("baseline", {}), ("another", {"acmix": "placebo"})])
+def test_there_is_none_while_a_variant_of_the_same_baseline_is_unknown(other, placebo):
+    assert found({"later": other}, acmix=config_of(ACMIX, 0), placebo=PLACEBO) == placebo

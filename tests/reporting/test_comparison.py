@@ -82,25 +82,24 @@ def test_answer_where_nothing_has_finished(tmp_path):
     assert said.effect == "Nothing can be said yet: no run has a result (1 not a number, 1 failed)."
 
 
-def test_answer_speaks_of_the_best_attention_and_weighs_it_against_its_placebo(tmp_path):
-    write(tmp_path, BASELINE, [0.5, 0.5, 0.5])
-    write(tmp_path, PLACEBO, [0.7, 0.71, 0.72])
-    write(tmp_path, ACMIX, [0.60, 0.61, 0.63])
-    write(tmp_path, CBAM, [0.55, 0.56, 0.57])
+@pytest.mark.parametrize(
+    ("baseline", "placebo", "acmix", "cbam", "about", "beside"),
+    [
+        pytest.param([0.5, 0.5, 0.5], [0.7, 0.71, 0.72], [0.60, 0.61, 0.63], [0.55, 0.56, 0.57], "acmix", "−0.097",
+                     id="its_own"),
+        pytest.param([0.5, 0.51, 0.52], [0.55, 0.56, 0.57], [0.52, 0.53, 0.54], [0.60, 0.61, 0.62], "cbam", "−0.030",
+                     id="another_is_higher"),
+    ],
+)  # fmt: skip
+def test_answer_speaks_of_the_best_attention_and_weighs_one_against_its_placebo(
+    baseline, placebo, acmix, cbam, about, beside, tmp_path
+):
+    for attention, scores in ((BASELINE, baseline), (PLACEBO, placebo), (ACMIX, acmix), (CBAM, cbam)):
+        write(tmp_path, attention, scores)
     said = answer(results_of(tmp_path))
-    assert said.about.variant.label == "acmix"
+    assert said.about.variant.label == about
     assert "the highest of 2 variants" in said.effect
-    assert "Against placebo of acmix, a plain convolution as large, acmix is −0.097" in said.beside
-
-
-def test_a_variant_that_has_a_placebo_is_weighed_against_it_although_another_is_higher(tmp_path):
-    write(tmp_path, BASELINE, [0.5, 0.51, 0.52])
-    write(tmp_path, PLACEBO, [0.55, 0.56, 0.57])
-    write(tmp_path, ACMIX, [0.52, 0.53, 0.54])
-    write(tmp_path, CBAM, [0.60, 0.61, 0.62])
-    said = answer(results_of(tmp_path))
-    assert said.about.variant.label == "cbam"
-    assert "Against placebo of acmix, a plain convolution as large, acmix is −0.030" in said.beside
+    assert f"Against placebo of acmix, a plain convolution as large, acmix is {beside}" in said.beside
 
 
 def test_an_undecided_answer_names_what_is_decided(tmp_path):

@@ -21,13 +21,15 @@ def placebos(configs: Mapping[str, Mapping[str, Any]], baselines: Mapping[str, s
     """Return the label of the placebo of every variant that has exactly one, by the variant's label.
 
     A placebo is compared with the same baseline and differs in nothing but the attention, whose options it matches. A
-    variant that others are compared with is a baseline, and no placebo.
+    variant that others are compared with is a baseline, and no placebo. Where the configuration of a baseline or of
+    one of its variants is missing, there is none: the number of variants that a placebo stands for must not change.
 
     Args:
-        configs: resolved configuration of each variant, by label.
+        configs: resolved configuration of each variant, by label, as far as it is known.
         baselines: label of the baseline of each variant; None where it is not known.
     """
-    compared = {label for label in configs if baselines[label] not in (None, label)}
+    unknown = {each for label in baselines if label not in configs for each in (label, baselines[label])}
+    compared = {label for label in configs if baselines[label] not in {None, label, *unknown}}
     named: dict[str, list[str]] = {}
     for label in compared - {*baselines.values()}:
         named.setdefault(attention_name(configs[label]), []).append(label)

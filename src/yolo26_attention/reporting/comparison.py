@@ -104,11 +104,10 @@ class Results:
 
     @cached_property
     def placebos(self) -> Mapping[str, str]:
-        """Label of a variant to that of its placebo; empty before all variants of a study with looks have a record."""
-        if self.study.plan is not None and self.study.plan.looks and not all(each.config for each in self.variants):
-            return {}
+        """Label of a variant to that of its placebo; with looks, none before all variants have a record."""
         configs = {variant.label: variant.config for variant in self.variants if variant.config}
-        return placebos(configs, {variant.label: variant.reference for variant in self.variants})
+        looks = self.study.plan is not None and bool(self.study.plan.looks)
+        return placebos(configs, {v.label: v.reference for v in self.variants if looks or v.config})
 
     @property
     def compared(self) -> list[Compared]:

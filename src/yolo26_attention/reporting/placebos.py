@@ -25,44 +25,41 @@ def side_by_side(results: Results, about: Compared) -> list[Variant]:
 
 
 def against_placebo(results: Results, variant: Variant) -> str | None:
-    """The sentence on a variant beside its placebo.
-
-    None without a placebo, before the first declared look, and where one of the two has learned nothing.
-    """
+    """The sentence on a variant beside its placebo; None where `beside_placebo` is."""
     found = beside_placebo(results, variant)
-    if found is None or (mean := found[1].difference.mean) is None or found[1].unlearned is not None:
+    if found is None:
         return None
-    placebo, beside = found
+    placebo, beside = found.reference, found.comparison
     bounds = f" ({interval(beside.difference.bounds)})" if beside.difference.bounds is not None else ""
     size = AS_LARGE[placebo.config["placebo"]["by"]]
     return (
-        f"Against {placebo.label}, a plain convolution {size}, {variant.label} is {signed(mean)}{bounds}: "
+        f"Against {placebo.label}, a plain convolution {size}, {variant.label} is {signed(found.mean)}{bounds}: "
         f"{beside.words}."
     )
 
 
-def beside_placebo(results: Results, variant: Variant) -> tuple[Variant, Comparison] | None:
-    """A variant's placebo and the comparison with it, together with all other variants that the placebo stands for.
+def beside_placebo(results: Results, variant: Variant) -> Compared | None:
+    """A variant beside its placebo, compared together with all other variants that the placebo stands for.
 
-    None without a placebo, and before the first declared look.
+    None without a placebo, before the first declared look, and where one of the two has learned nothing.
     """
     placebo = placebo_of(results, variant)
     if placebo is None:
         return None
+    found = _compared(results, placebo)[variant.label]
+    early = bool(results.study.plan and results.study.plan.looks) and found.boundary is None
+    if early or found.unlearned is not None or (mean := found.difference.mean) is None:
+        return None
+    return Compared(variant, placebo, mean, found)
+
+
+def _compared(results: Results, placebo: Variant) -> dict[str, Comparison]:
+    """All variants that a placebo stands for compared with it, by label; at the declared looks, if there are any."""
     family = {placebo.label, *(label for label, other in results.placebos.items() if other == placebo.label)}
     scores = {each.label: each.scores for each in results.variants if each.label in family}
-    plan, study = results.study.plan, results.study
-    if plan is None or not plan.looks:
-        found = compare_seeds(
-            scores,
-            baseline=placebo.label,
-            margin=results.margin,
-            floor=results.floor,
-            level=results.level,
-            generator=np.random.default_rng(0),
-        )[variant.label]
-        return placebo, found
-    found = compare_at_looks(
-        study, plan.against_placebo, scores, placebo.label, results.margin, results.floor, results.level
-    )[variant.label]
-    return None if found.boundary is None else (placebo, found)
+    margin, floor, level = results.margin, results.floor, results.level
+    plan = results.study.plan
+    if plan is not None and plan.looks:
+        return compare_at_looks(results.study, plan.against_placebo, scores, placebo.label, margin, floor, level)
+    generator = np.random.default_rng(0)
+    return compare_seeds(scores, baseline=placebo.label, margin=margin, floor=floor, level=level, generator=generator)

@@ -177,9 +177,7 @@ def _sentence(row: Row) -> str:
         if each.comparison.unlearned is not None:
             told.append(f"has no verdict on {name}, where a network learned nothing")
             continue
-        bounds = each.comparison.difference.bounds
-        sure = f"{signed(each.mean)}" + ("" if bounds is None else f", {interval(bounds)}")
-        told.append(f"{VERBS[each.comparison.verdict]} on {name} ({sure})")
+        told.append(_found(each, name, VERBS))
     return f"{row.label} {listed(told)}."
 
 
@@ -189,15 +187,19 @@ def _beside_placebo(studies: Sequence[Results], row: Row) -> str:
     for results, each in zip(studies, row.found.values(), strict=True):
         if each is None:
             continue
-        found = beside_placebo(results, each.variant)
-        if found is None or (mean := found[1].difference.mean) is None or found[1].unlearned is not None:
+        if (beside := beside_placebo(results, each.variant)) is not None:
+            told.append(_found(beside, results.study.name, BESIDE_PLACEBO))
+        else:
             silent.append(results.study.name)
-            continue
-        bounds = found[1].difference.bounds
-        sure = signed(mean) + ("" if bounds is None else f", {interval(bounds)}")
-        told.append(f"{BESIDE_PLACEBO[found[1].verdict]} on {results.study.name} ({sure})")
     missing = [f"has no such comparison on {listed(silent)}"] if silent else []
     return f"Beside its placebo, {row.label} {listed([*told, *missing])}." if told else ""
+
+
+def _found(each: Compared, study: str, verbs: Mapping[str, str]) -> str:
+    """What a study says of a variant, with the difference and its interval."""
+    bounds = each.comparison.difference.bounds
+    sure = signed(each.mean) + ("" if bounds is None else f", {interval(bounds)}")
+    return f"{verbs[each.comparison.verdict]} on {study} ({sure})"
 
 
 def _cells(several: Several) -> list[list[Cell]]:

@@ -70,17 +70,11 @@ def families(entries: Sequence[StudyEntry]) -> dict[str, list[str]]:
 
 
 def placebo_families(states: Sequence[RunState]) -> dict[str, list[str]]:
-    """Return each placebo with the variants that it stands for, by label.
-
-    Records tell, so there is none before all variants of a baseline have one: a look is held to a number of variants
-    that must not change.
-    """
+    """Return each placebo with the variants that it stands for, by label, once all variants have a record."""
     configs = {state.entry.variant: state.record.config for state in states if state.record is not None}
     baselines = {state.entry.variant: state.entry.baseline for state in states}
-    unknown = {baselines[variant] for variant in baselines if variant not in configs}
-    known = {variant: config for variant, config in configs.items() if baselines[variant] not in unknown}
     found: dict[str, list[str]] = {}
-    for variant, placebo in placebos(known, baselines).items():
+    for variant, placebo in placebos(configs, baselines).items():
         found.setdefault(placebo, []).append(variant)
     return found
 
