@@ -118,6 +118,24 @@ def test_before_the_first_look_no_placebo_is_judged_either(tmp_path):
     assert "Against placebo" not in answer(with_placebo(tmp_path, 2)).beside
 
 
+@pytest.mark.parametrize(("seeds", "spent"), [(2, None), (3, "it spends 0.035"), (5, "looks 1 to 2 spend 0.050")])
+def test_the_level_that_the_looks_have_spent_is_told(seeds, spent, tmp_path):
+    plan = Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5))
+    put(tmp_path, plan, seeds, shift=0.0)
+    results = results_of(tmp_path)
+    told = [note for note in results.notes if "allowed for false verdicts" in note]
+    if spent is None:
+        assert told == []
+        return
+    nominal = results.variant("acmix").comparison.boundary
+    look = 1 if seeds == 3 else 2
+    assert told == [
+        f"at look {look} of 2, a difference is shown by an adjusted p below {nominal:.3f}; {spent} of the 0.05 allowed "
+        "for false verdicts"
+    ]
+    assert 0 < nominal < 0.05
+
+
 def test_groups_say_that_they_do_not_allow_for_looks(tmp_path):
     put(tmp_path, Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=(3, 5)), seeds=5, shift=0.0)
     results = results_of(tmp_path)

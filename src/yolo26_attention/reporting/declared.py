@@ -11,7 +11,7 @@ from yolo26_attention.files.metrics import COMPARED, MAP50_95
 from yolo26_attention.reporting.signs import interval
 from yolo26_attention.reporting.study import Study, StudyRun
 from yolo26_attention.reporting.variant import Variant
-from yolo26_attention.statistics import Comparison, anytime_interval, compare_seeds, pair_seeds
+from yolo26_attention.statistics import Comparison, anytime_interval, compare_seeds, pair_seeds, spent_share
 from yolo26_attention.study.declaration import Declaration
 from yolo26_attention.study.declared_looks import Arm, Standing, replay, scores_at
 from yolo26_attention.study.next_runs import ENDED
@@ -58,7 +58,9 @@ def compare_at_looks(
             generator=np.random.default_rng(0),
         )[variant]
         found[variant] = (
-            replace(comparison, look=_words(standing, arm)) if arm is not None else _too_early(comparison, plan)
+            replace(comparison, look=_words(standing, arm), look_number=arm.look)
+            if arm is not None
+            else _too_early(comparison, plan)
         )
     return found
 
@@ -98,11 +100,27 @@ def on_declaration(study: Study, variants: Sequence[Variant]) -> list[str]:
     notes = [
         f"declared {when} (plan {study.plan_hash}): {metric}{number_of(len(plan.seeds), 'seed')}, {margin}{looks}{stop}"
     ]
+    notes += _level_spent(plan, variants)
     if study.metric != plan.metric:
         notes.append(f"the study declares {COMPARED[plan.metric]}, but this report compares {study.score_name}")
     if study.known and not plan.looks:
         notes += [text for variant in variants if (text := _undeclared(study.known, variant, variants)) is not None]
     return notes
+
+
+def _level_spent(plan: Declaration, variants: Sequence[Variant]) -> list[str]:
+    """The level of the last look that judged a variant, and the share of the whole level that is spent by then."""
+    comparisons = [variant.comparison for variant in variants if variant.comparison is not None]
+    reached = [(c.look_number, c.boundary, 1 - c.difference.level) for c in comparisons if c.look_number is not None]
+    if not reached:
+        return []
+    number, boundary, alpha = max(reached)
+    spent = alpha * spent_share(plan.looks, number)
+    spenders = "it spends" if number == 1 else f"looks 1 to {number} spend"
+    return [
+        f"at look {number} of {len(plan.looks)}, a difference is shown by an adjusted p below {boundary:.3f}; "
+        f"{spenders} {spent:.3f} of the {alpha:.2g} allowed for false verdicts"
+    ]
 
 
 def _undeclared(known: int, variant: Variant, variants: Sequence[Variant]) -> str | None:

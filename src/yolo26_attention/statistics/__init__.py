@@ -26,7 +26,7 @@ from yolo26_attention.statistics.power import (
 )
 from yolo26_attention.statistics.precision_recall import RECALL_POINTS, precision_over_recall
 from yolo26_attention.statistics.seeds import UNTRAINED, Comparison, at_floor, compare_seeds, pair_seeds
-from yolo26_attention.statistics.sequential import FUTILE, boundaries, decide, predictive_power
+from yolo26_attention.statistics.sequential import FUTILE, boundaries, decide, predictive_power, spent_share
 from yolo26_attention.statistics.shrinkage import shrunken
 
 __all__ = [
@@ -68,5 +68,6 @@ __all__ = [
     "resampled_map",
     "shrunken",
     "smallest_detectable",
+    "spent_share",
     "worthwhile_baseline_seeds",
 ]

@@ -46,6 +46,7 @@ class Comparison:
         reason: why that form.
         unlearned: whose scores lie at the floor; there is no test then.
         look: the declared look behind it, in words; empty without one.
+        look_number: of that look, from 1; None without one.
         boundary: nominal level of that look; None without one.
     """
 
@@ -64,6 +65,7 @@ class Comparison:
     reason: str = ""
     unlearned: Unlearned | None = None
     look: str = ""
+    look_number: int | None = None
     boundary: float | None = None
 
     @property

@@ -70,9 +70,8 @@ def _boundaries(own: tuple[int, ...], variants: int, level: float, base: tuple[i
         least = simulate_looks(own, base, variants, level, paths=PATHS // 2, doubled=doubled)
         kinds.append((least, DOUBLED * (1 - level)))
     found: list[float] = []
-    for index, seeds in enumerate(own):
-        fraction = 1.0 if index == len(own) - 1 else seeds / own[-1]
-        share = math.log1p((math.e - 1) * fraction)
+    for index in range(len(own)):
+        share = spent_share(own, index + 1)
         nominal = 1 - level
         for p, alpha in kinds:
             running = (p[:, :index] >= found).all(axis=1)
@@ -80,6 +79,16 @@ def _boundaries(own: tuple[int, ...], variants: int, level: float, base: tuple[i
             nominal = min(nominal, float(np.partition(p[running, index], max(left, 1))[max(left, 1)]))
         found.append(nominal)
     return tuple(found)
+
+
+def spent_share(looks: Sequence[int], number: int) -> float:
+    """Share of the level that the looks up to this one may spend on false verdicts (Pocock's type).
+
+    Args:
+        looks: seeds of each variant at each look.
+        number: of the look, from 1.
+    """
+    return math.log1p((math.e - 1) * (looks[number - 1] / looks[-1]))
 
 
 def simulate_looks(
