@@ -16,7 +16,9 @@ from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.columns import CHECK_MARK
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.effects_figure import draw_effects
+from yolo26_attention.reporting.page import page
 from yolo26_attention.reporting.paper import document, latex
+from yolo26_attention.reporting.signs import interval, signed
 from yolo26_attention.reporting.study import read_study
 from yolo26_attention.reporting.tables import comma_separated, effects_separated, markdown, terminal
 
@@ -96,6 +98,16 @@ def test_two_sentences_say_which_component_did_what(results):
     assert "acmix and cbam help each other (+0.0" in said.effect
     assert said.remarks[0].startswith("acmix + cbam, the highest of 7 variants, makes yolo26n on digits better")
     assert said.cost.startswith("acmix + cbam takes ")
+    assert [each.name for each in said.effects] == ["acmix", "cbam", "mosaic"]
+
+
+def test_the_page_draws_the_effect_of_each_component_and_names_the_largest(results):
+    shown = page(results, answer(results), [], "", "")
+    assert re.findall('<span class="name">([^<]*)</span>', shown) == ["acmix", "cbam", "mosaic"]
+    assert shown.count('class="range"') == 3
+    largest = next(each for each in results.effects.estimates if each.name == "acmix")
+    tile = re.search(r"<dt>effect of acmix on mAP50-95</dt><dd>([^<]*)<small>([^<]*)</small>", shown)
+    assert tile.groups() == (signed(largest.effect), interval((largest.low, largest.high)))
 
 
 def test_the_combination_without_components_is_the_baseline_and_components_are_no_confounds(results):

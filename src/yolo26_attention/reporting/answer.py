@@ -11,7 +11,7 @@ from yolo26_attention.reporting.comparison import Compared, Results
 from yolo26_attention.reporting.cost_columns import timed_on
 from yolo26_attention.reporting.effects import ComponentEffects
 from yolo26_attention.reporting.effects_told import effect_sentence, interaction_sentence
-from yolo26_attention.reporting.placebos import against_placebo
+from yolo26_attention.reporting.placebos import beside_placebo, placebo_sentence
 from yolo26_attention.reporting.scored import flattered
 from yolo26_attention.reporting.signs import interval, listed, minus, signed
 from yolo26_attention.reporting.variant import Variant
@@ -19,6 +19,21 @@ from yolo26_attention.statistics import Comparison, shrunken
 from yolo26_attention.study.targets import short_names
 
 SEEN = 5e-4  # smaller differences are not seen in three digits
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference or an effect of which the first two sentences speak.
+
+    Attributes:
+        name: what it is an effect of, or against what.
+        mean: in units of the score.
+        bounds: of its interval; both `mean` without one.
+    """
+
+    name: str
+    mean: float
+    bounds: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class Answer:
         beside: how it does beside its placebo, and which others are decided if it is not; "" for neither.
         cost: what it costs.
         remarks: what keeps these from being misread, most important first.
+        effects: of which `effect` and `beside` speak, in this order.
     """
 
     about: Compared | None
@@ -38,6 +54,7 @@ class Answer:
     cost: str
     remarks: tuple[str, ...]
     beside: str = ""
+    effects: tuple[Effect, ...] = ()
 
 
 def answer(results: Results) -> Answer:
@@ -59,7 +76,9 @@ def _of_components(results: Results, effects: ComponentEffects) -> Answer:
     network = _network(found.about.reference)
     sentences = (effect_sentence(effects, network), interaction_sentence(effects))
     remarks = (*filter(None, (found.effect, found.beside)), *found.remarks)
-    return replace(found, effect=" ".join(filter(None, sentences)), remarks=remarks, beside="")
+    main = () if effects.main is None else effects.main.estimates
+    drawn = tuple(Effect(each.name, each.effect, (each.low, each.high)) for each in main)
+    return replace(found, effect=" ".join(filter(None, sentences)), remarks=remarks, beside="", effects=drawn)
 
 
 def _of_variants(results: Results) -> Answer:
@@ -91,17 +110,24 @@ def _of_variants(results: Results) -> Answer:
         f"{signed(about.mean)}{equal_seeds} ({_sure(results, reference, comparison)})."
     )
     placebos = _beside_placebos(results, about, attention)
-    beside = " ".join(filter(None, [*placebos[:1], _decided_others(about, attention)]))
+    sentences = [placebo_sentence(each) for each in placebos]
+    beside = " ".join(filter(None, [*sentences[:1], _decided_others(about, attention)]))
     subject = variant.label if beside or results.effects is not None else "It"
     cost = _cost(results, variant, reference, subject)
-    remarks = (*_remarks(results, about, attention), *placebos[1:])
-    return Answer(about, effect, cost, remarks, beside)
+    remarks = (*_remarks(results, about, attention), *sentences[1:])
+    drawn = tuple(_drawn(each) for each in (about, *(each for each in placebos[:1] if each.variant is variant)))
+    return Answer(about, effect, cost, remarks, beside, drawn)
 
 
-def _beside_placebos(results: Results, about: Compared, attention: Sequence[Compared]) -> list[str]:
-    """The sentences on variants beside their placebos, on the one spoken of first."""
-    told = [against_placebo(results, each.variant) for each in sorted(attention, key=lambda each: each is not about)]
-    return [sentence for sentence in told if sentence is not None]
+def _beside_placebos(results: Results, about: Compared, attention: Sequence[Compared]) -> list[Compared]:
+    """Variants beside their placebos, the one spoken of first."""
+    found = [beside_placebo(results, each.variant) for each in sorted(attention, key=lambda each: each is not about)]
+    return [each for each in found if each is not None]
+
+
+def _drawn(compared: Compared) -> Effect:
+    bounds = compared.comparison.difference.bounds or (compared.mean, compared.mean)
+    return Effect(f"against {compared.reference.label}", compared.mean, bounds)
 
 
 def _decided_others(about: Compared, attention: Sequence[Compared]) -> str:
@@ -210,11 +236,15 @@ def _cost(results: Results, variant: Variant, reference: Variant, subject: str =
             text += f" at {size:.0f}\u00a0px" if unit == "GFLOPs" and size is not None else ""
             alike = unit != "GFLOPs" or size == _flops_size(reference)
             if alike and reference.numbers.get(key):
-                text += f" ({minus(f'{variant.numbers[key] / reference.numbers[key] - 1:+.1%}')} against the baseline)"
+                text += f" ({_against_baseline(variant.numbers[key], reference.numbers[key])})"
             parts.append(text)
     if not parts:
         return "Its cost was not measured."
     return f"{subject} takes {listed(parts)}."
+
+
+def _against_baseline(own: float, base: float) -> str:
+    return "as the baseline" if own == base else f"{minus(f'{own / base - 1:+.1%}')} against the baseline"
 
 
 def _elsewhere(results: Results, variant: Variant) -> list[str]:

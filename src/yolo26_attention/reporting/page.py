@@ -97,13 +97,19 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
     """The numbers of the first screen: what, number, how sure."""
     tiles = []
     if (about := answer.about) is not None:
-        found, ratio = about.comparison.difference, about.variant.ratio
-        bounds = "no interval over seeds" if found.bounds is None else interval(found.bounds)
+        name, whose = results.study.score_name, ""
+        if results.effects is None:
+            found = about.comparison.difference
+            bounds = "no interval over seeds" if found.bounds is None else interval(found.bounds)
+            tiles.append((f"difference of {name}", signed(about.mean), bounds))
+        else:
+            whose = f" of {about.variant.label}"
+            if answer.effects:
+                largest = max(answer.effects, key=lambda each: abs(each.mean))
+                tiles.append((f"effect of {largest.name} on {name}", signed(largest.mean), interval(largest.bounds)))
+        if (ratio := about.variant.ratio).mean is not None:
+            tiles.append((f"latency{whose}, of the stock model's", f"{ratio.mean:.2f} ×", latency_sure(about.variant)))
         own, base = about.comparison.seeds
-        whose = "" if results.effects is None else f", {about.variant.label}"
-        tiles.append((f"difference of {results.study.score_name}{whose}", signed(about.mean), bounds))
-        if ratio.mean is not None:
-            tiles.append(("latency, of the stock model's", f"{ratio.mean:.2f} ×", latency_sure(about.variant)))
         tiles.append(("seeds", str(own), f"{base} of the baseline"))
     finished = sum(run.counts for run in results.study.runs)
     others = Counter(run.status for run in results.study.runs if not run.counts)
@@ -111,21 +117,21 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
     return [*tiles, ("runs compared", f"{finished} of {len(results.study.runs)}", told)]
 
 
-def _scale(results: Results, answer: Answer) -> dict[str, float] | None:
-    """Where difference, interval, zero and margin lie on a line from 0 to 100."""
-    if answer.about is None:
+def _scale(results: Results, answer: Answer) -> dict[str, Any] | None:
+    """Where the answer's effects with their intervals, zero and the margin lie on a line from 0 to 100."""
+    if not answer.effects:
         return None
-    mean = answer.about.mean
-    low, high = answer.about.comparison.difference.bounds or (mean, mean)
-    reach = 1.1 * max(map(abs, (mean, low, high, results.margin)))
+    values = [value for each in answer.effects for value in (each.mean, *each.bounds)]
+    reach = 1.1 * max(map(abs, (*values, results.margin)))
 
     def place(value: float) -> float:
         return round(50 + 50 * value / reach, 2)
 
     return {
-        "mean": place(mean),
-        "low": place(low),
-        "high": place(high),
+        "lines": [
+            {"name": each.name, "mean": place(each.mean), "low": place(each.bounds[0]), "high": place(each.bounds[1])}
+            for each in answer.effects
+        ],
         "band_low": place(-results.margin),
         "band_high": place(results.margin),
         "reach": reach,

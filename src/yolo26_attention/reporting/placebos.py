@@ -24,16 +24,17 @@ def side_by_side(results: Results, about: Compared) -> list[Variant]:
     return [about.reference, about.variant, *([] if placebo is None else [placebo])]
 
 
-def against_placebo(results: Results, variant: Variant) -> str | None:
-    """The sentence on a variant beside its placebo; None where `beside_placebo` is."""
-    found = beside_placebo(results, variant)
-    if found is None:
-        return None
+def placebo_sentence(found: Compared) -> str:
+    """The sentence on a variant beside its placebo.
+
+    Args:
+        found: by `beside_placebo`.
+    """
     placebo, beside = found.reference, found.comparison
     bounds = f" ({interval(beside.difference.bounds)})" if beside.difference.bounds is not None else ""
     size = AS_LARGE[placebo.config["placebo"]["by"]]
     return (
-        f"Against {placebo.label}, a plain convolution {size}, {variant.label} is {signed(found.mean)}{bounds}: "
+        f"Against {placebo.label}, a plain convolution {size}, {found.variant.label} is {signed(found.mean)}{bounds}: "
         f"{beside.words}."
     )
 
