@@ -1,4 +1,4 @@
-"""docs/terminal.svg, the picture at the top of the README: a real run, recorded from a terminal (`make picture`).
+"""docs/terminal.svg, a picture of the README: a real run, recorded from a terminal (`make picture`).
 
 Every line appears as late as it did in the run, in SECONDS altogether. Of a long output the first and the last lines
 are drawn, with an ellipsis between them. A reader who wants no motion sees all lines at once.
