@@ -32,7 +32,7 @@ evidence: install  ## run the studies of blood cells and digits to their ends, a
 	$(RUN) -m src.report digits
 	$(RUN) -m src.report digits blood_cells
 
-test: install  ## set up if needed, then the default tests (under 10 minutes on two cores)
+test: install  ## set up if needed, then the default tests (10 to 20 minutes on two cores)
 	$(RUN) $(PYTEST_TWICE) -m "not slow and not gpu and not chaos and not browser and not cluster"
 
 test-all: install  ## run all tests, including slow ones, except those of test-chaos, test-browser and test-cluster
