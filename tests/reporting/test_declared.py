@@ -190,3 +190,23 @@ def test_seeds_that_were_added_later_get_an_interval_that_holds_however_often_on
     low, high = map(float, re.search(r"([+-][\d.]+) to ([+-][\d.]+) holds", added.replace("−", "-")).groups())
     shown = results_of(tmp_path).variant("acmix").comparison.difference.bounds
     assert low < shown[0] < shown[1] < high
+
+
+@pytest.mark.parametrize(
+    ("looks", "others", "told"),
+    [
+        ((), 0, ""),
+        ((3, 5), 0, "not adjusted for the declared looks"),
+        ((), 1, "not adjusted for the other comparisons"),
+        ((3, 5), 1, "not adjusted for the other comparisons and the declared looks"),
+    ],
+)
+def test_the_report_says_for_what_intervals_over_images_are_not_adjusted(looks, others, told, tmp_path):
+    plan = Declaration((0, 1, 2, 3, 4), (0, 1, 2, 3, 4), looks=looks)
+    entries = []
+    for seed in plan.seeds:
+        for row, name in enumerate(("baseline", "acmix", "cbam")[: 2 + others]):
+            run = write_run(tmp_path, config_of({"name": name}, seed), 0.5 + NOISE[(3 * seed + row) % 8]).name
+            entries.append(StudyEntry(run, name, seed, baseline="baseline"))
+    write_study(tmp_path, "made_up", "Why?", "c", entries, plan)
+    assert results_of(tmp_path).unadjusted == told

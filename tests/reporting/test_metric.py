@@ -75,6 +75,13 @@ def test_looks_and_outlook_follow_the_declared_metric(output_dir):
     assert any(" in mAP50 is found with a probability of 80 %" in line for line in outlook(states, content.declared))
 
 
+@pytest.mark.parametrize(("looks", "end"), [([], "images."), ([2, 4], "and is not adjusted for the declared looks.")])
+def test_the_answer_says_for_what_the_interval_over_images_is_not_adjusted(looks, end, output_dir):
+    results = with_images(compare(with_metric(output_dir, "map50", looks=looks)), 100)
+    (remark,) = [each for each in answer(results).remarks if each.startswith("For other seeds and other images")]
+    assert remark.endswith(end)
+
+
 def test_intervals_over_images_are_of_the_metric_or_said_to_be_missing(output_dir):
     by_map50 = with_images(compare(with_metric(output_dir, "map50")), 100)
     assert by_map50.over_images("acmix") is by_map50.images["acmix"].map50

@@ -10,7 +10,7 @@ from yolo26_attention.reporting.answer import answer
 from yolo26_attention.reporting.comparison import compare
 from yolo26_attention.reporting.detections import kept_matches
 from yolo26_attention.reporting.study import read_study
-from yolo26_attention.reporting.tables import terminal
+from yolo26_attention.reporting.tables import markdown, terminal
 from yolo26_attention.study.progress import RunState, compared_scores
 from yolo26_attention.study.runs import StudyEntry
 
@@ -89,6 +89,17 @@ def test_where_the_last_epoch_is_scored_nothing_was_chosen(tmp_path):
     for name, pairs in PAIRS.items():
         write(tmp_path, name, [(validation, None) for validation, _ in pairs], select="last")
     assert any("nothing was chosen: trainer.select=last" in note for note in read(tmp_path).notes)
+
+
+@pytest.mark.parametrize(
+    ("select", "meaning"),
+    [("best", "validation images, where each run's best epoch was chosen"), ("last", "validation images")],
+)
+def test_the_column_says_whether_something_was_chosen_on_the_validation_images(select, meaning, tmp_path):
+    for name, pairs in PAIRS.items():
+        write(tmp_path, name, pairs, select=select)
+    found = read(tmp_path)
+    assert f"- validation: mAP50-95 on the {meaning}\n" in markdown(found, answer(found), [])
 
 
 def test_looks_judge_by_what_the_report_compares(results):

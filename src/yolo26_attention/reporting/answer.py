@@ -291,8 +291,10 @@ def _remarks(results: Results, about: Compared, chosen_of: Sequence[Compared]) -
         )
     if (both := results.over_both(variant.label)) is not None:
         covers = results.both[variant.label].covers
+        unadjusted = results.unadjusted and f" and is {results.unadjusted}"
         remarks.append(
-            f"For other seeds and other images together it is {interval((both.low, both.high))}; this {covers}."
+            f"For other seeds and other images together it is {interval((both.low, both.high))}; this {covers}"
+            f"{unadjusted}."
         )
     return remarks + [f"{note[0].upper()}{note[1:]}." for note in comparison.notes]
 

@@ -107,9 +107,11 @@ def _size_column(results: Results, size: str, meaning: str) -> Column:
 def _chosen_on(results: Results) -> list[Column]:
     """The scores where epochs were chosen, beside those on the test images."""
     metric = results.study.score_name
+    last = all(record.scores_last for variant in results.variants for record in variant.records)
+    chosen = "" if last else ", where each run's best epoch was chosen"
     return [
         Column(
-            "validation", "validation", f"{metric} on the validation images, where each run's best epoch was chosen",
+            "validation", "validation", f"{metric} on the validation images{chosen}",
             lambda v: mean_cell([run.validation for run in v.counted if run.validation is not None], results.level),
         ),
         Column(
@@ -124,6 +126,7 @@ def _chosen_on(results: Results) -> list[Column]:
 def _differences(results: Results) -> list[Column]:
     """How each variant compares with its baseline."""
     level, metric = f"{results.level:.0%}", results.study.score_name
+    unadjusted = results.unadjusted and f", {results.unadjusted}"
     model = f"simultaneous {level} interval from one model of all runs"
     return [
         Column(
@@ -143,12 +146,14 @@ def _differences(results: Results) -> list[Column]:
             lambda v: Cell(verdict_of(v)), words=True,
         ),
         Column(
-            "over_images", "over images", f"{level} interval of the difference for other images and these networks",
+            "over_images", "over images",
+            f"{level} interval of the difference for other images and these networks{unadjusted}",
             lambda v: over_images(results, v),
         ),
         Column(
             "seeds_and_images", "seeds and images",
-            f"{level} interval of the difference for other seeds and other images", lambda v: over_both(results, v),
+            f"{level} interval of the difference for other seeds and other images{unadjusted}",
+            lambda v: over_both(results, v),
         ),
         Column(
             "paired", "paired by seed", f"difference over common seeds, with its own {level} t interval", paired,

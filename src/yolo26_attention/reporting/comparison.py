@@ -88,6 +88,14 @@ class Results:
         """Labels of the variants whose scores lie at the floor."""
         return [variant.label for variant in self.variants if not variant.learned]
 
+    @property
+    def unadjusted(self) -> str:
+        """For what intervals over images allow in no way, as those over seeds do; "" if there is no such thing."""
+        plan = self.study.plan
+        others = ["the other comparisons"] if len(self.judged) > 1 else []
+        looks = ["the declared looks"] if plan is not None and plan.looks else []
+        return f"not adjusted for {listed([*others, *looks])}" if others or looks else ""
+
     def over_images(self, label: str) -> Interval | None:
         """A variant's difference of the metric over images; None if it has none."""
         found = self.images.get(label)
