@@ -76,4 +76,5 @@ def test_other_machines_are_a_note_where_both_are_known(key, what, compared):
     for run in results.study.runs:
         if run.record.config["attention"]["name"] == "acmix":
             run.record.environment[key] = next(environments)
-    assert f"the runs come from 2 {what}: see versions and hardware" in compare(results.study, 0.005).notes
+    note = f"the runs come from 2 {what}; index.html lists them under Versions and hardware"
+    assert note in compare(results.study, 0.005).notes

@@ -111,7 +111,7 @@ def notes_on(study: Study, variants: Sequence[Variant], floor: float) -> list[st
     for key, what in MACHINE.items():
         kinds = {str(environment[key]) for environment in environments if environment.get(key) is not None}
         if len(kinds) > 1:
-            notes.append(f"the runs come from {len(kinds)} {what}: see versions and hardware")
+            notes.append(f"the runs come from {len(kinds)} {what}; index.html lists them under Versions and hardware")
     notes += [] if study.targets else _on_latencies(records)
     notes += [note for target in study.targets for note in _on_target(target)]
     notes += _on_costs(records)
