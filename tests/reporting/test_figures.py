@@ -64,6 +64,22 @@ def test_a_variant_looks_the_same_everywhere_and_unlike_the_others(results):
     assert {colour for colour, *_ in looks[1:]} <= set(COLOURS)
 
 
+def test_a_swept_line_is_told_from_what_does_not_vary(tmp_path):
+    runs = []
+    for label, attention, swept_values in [
+        ("baseline", {"name": "baseline"}, {}),
+        ("placebo", {"name": "placebo"}, {}),
+        *((f"k{k}", {"name": "acmix", "kernel_att": k}, {"attention.kernel_att": k}) for k in (3, 5)),
+    ]:
+        folder = write_run(tmp_path, config_of(attention, 0), 0.5)
+        runs.append({"run": folder.name, "variant": label, "seed": 0, "swept": swept_values})
+    declare(tmp_path, "made_up", runs)
+    results = results_of(tmp_path)
+    (picture,) = swept(results)
+    for label in ("placebo", "k3"):
+        assert look_of(results.variant(label), results)["color"].lower() in picture.svg.decode().lower()
+
+
 def test_svg_follows_the_page_into_the_dark(pictures):
     text = follow_page(pictures["differences"].svg).decode()
     drawing = text[text.index("</style>") :]

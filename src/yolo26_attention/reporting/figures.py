@@ -168,14 +168,15 @@ def _swept(results: Results, key: str, short: str, lines: Mapping[str, list[Vari
             axes.axhline(variant.score, color=colour, linestyle=dashes, linewidth=1.2, label=variant.label)
             if variant.mean.bounds is not None:
                 axes.axhspan(*variant.mean.bounds, color=colour, alpha=0.12, linewidth=0)
-        for index, (name, line) in enumerate(drawn.items()):
+        for name, line in drawn.items():
             at = [variant.swept[key] for variant in line]
-            colour = colour_of(index)
+            look = look_of(line[0], results)
+            colour = look["color"]
             for variant in line:
                 _bar(axes, variant.mean, variant.swept[key], colour)
                 axes.plot([variant.swept[key]] * len(variant.scores), list(variant.scores.values()), "_",
                           color=colour, alpha=0.7, markersize=7)  # fmt: skip
-            axes.plot(at, [variant.score for variant in line], marker_of(index) + dashes_of(index),
+            axes.plot(at, [variant.score for variant in line], look["marker"] + look["linestyle"],
                       color=colour, label=name, markersize=6)  # fmt: skip
         values = sorted({variant.swept[key] for line in drawn.values() for variant in line})
         if len(values) <= MOST_TICKS:
