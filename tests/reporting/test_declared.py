@@ -87,9 +87,9 @@ def test_a_placebo_is_compared_at_the_look_and_its_level(tmp_path):
     assert re.search(
         r"Against placebo, a plain convolution as large, acmix is \+0\.05\d \(.*\): better \(look 1 of 2\)\.", said
     )
-    assert [each.name for each in found.effects] == ["against baseline", "against placebo"]
-    low, high = found.effects[1].bounds
-    assert 0 < low < found.effects[1].mean < high
+    assert [each.name for each in found.drawn] == ["against baseline", "against placebo"]
+    low, high = found.drawn[1].bounds
+    assert 0 < low < found.drawn[1].mean < high
     path = tmp_path / "runs" / "placebo_of_acmix-12-s4"
     record = Record.read(path)
     replace(record, metrics={**record.metrics, "map50_95": 0.9}).write(path)

@@ -98,7 +98,7 @@ def test_two_sentences_say_which_component_did_what(results):
     assert "acmix and cbam help each other (+0.0" in said.effect
     assert said.remarks[0].startswith("acmix + cbam, the highest of 7 variants, makes yolo26n on digits better")
     assert said.cost.startswith("acmix + cbam takes ")
-    assert [each.name for each in said.effects] == ["acmix", "cbam", "mosaic"]
+    assert [each.name for each in said.drawn] == ["acmix", "cbam", "mosaic"]
 
 
 def test_the_page_draws_the_effect_of_each_component_and_names_the_largest(results):

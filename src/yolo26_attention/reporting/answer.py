@@ -22,8 +22,8 @@ SEEN = 5e-4  # smaller differences are not seen in three digits
 
 
 @dataclass(frozen=True)
-class Effect:
-    """A difference or an effect of which the first two sentences speak.
+class Drawn:
+    """A difference or an effect that the first two sentences name, to be drawn with its interval.
 
     Attributes:
         name: what it is an effect of, or against what.
@@ -46,7 +46,7 @@ class Answer:
         beside: how it does beside its placebo, and which others are decided if it is not; "" for neither.
         cost: what it costs.
         remarks: what keeps these from being misread, most important first.
-        effects: of which `effect` and `beside` speak, in this order.
+        drawn: what `effect` and `beside` name, in this order.
     """
 
     about: Compared | None
@@ -54,7 +54,7 @@ class Answer:
     cost: str
     remarks: tuple[str, ...]
     beside: str = ""
-    effects: tuple[Effect, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
 
 
 def answer(results: Results) -> Answer:
@@ -77,8 +77,8 @@ def _of_components(results: Results, effects: ComponentEffects) -> Answer:
     sentences = (effect_sentence(effects, network), interaction_sentence(effects))
     remarks = (*filter(None, (found.effect, found.beside)), *found.remarks)
     main = () if effects.main is None else effects.main.estimates
-    drawn = tuple(Effect(each.name, each.effect, (each.low, each.high)) for each in main)
-    return replace(found, effect=" ".join(filter(None, sentences)), remarks=remarks, beside="", effects=drawn)
+    drawn = tuple(Drawn(each.name, each.effect, (each.low, each.high)) for each in main)
+    return replace(found, effect=" ".join(filter(None, sentences)), remarks=remarks, beside="", drawn=drawn)
 
 
 def _of_variants(results: Results) -> Answer:
@@ -125,9 +125,9 @@ def _beside_placebos(results: Results, about: Compared, attention: Sequence[Comp
     return [each for each in found if each is not None]
 
 
-def _drawn(compared: Compared) -> Effect:
+def _drawn(compared: Compared) -> Drawn:
     bounds = compared.comparison.difference.bounds or (compared.mean, compared.mean)
-    return Effect(f"against {compared.reference.label}", compared.mean, bounds)
+    return Drawn(f"against {compared.reference.label}", compared.mean, bounds)
 
 
 def _decided_others(about: Compared, attention: Sequence[Compared]) -> str:

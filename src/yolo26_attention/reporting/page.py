@@ -104,8 +104,8 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
             tiles.append((f"difference of {name}", signed(about.mean), bounds))
         else:
             whose = f" of {about.variant.label}"
-            if answer.effects:
-                largest = max(answer.effects, key=lambda each: abs(each.mean))
+            if answer.drawn:
+                largest = max(answer.drawn, key=lambda each: abs(each.mean))
                 tiles.append((f"effect of {largest.name} on {name}", signed(largest.mean), interval(largest.bounds)))
         if (ratio := about.variant.ratio).mean is not None:
             tiles.append((f"latency{whose}, of the stock model's", f"{ratio.mean:.2f} ×", latency_sure(about.variant)))
@@ -118,10 +118,10 @@ def _tiles(results: Results, answer: Answer) -> list[tuple[str, str, str]]:
 
 
 def _scale(results: Results, answer: Answer) -> dict[str, Any] | None:
-    """Where the answer's effects with their intervals, zero and the margin lie on a line from 0 to 100."""
-    if not answer.effects:
+    """Where what the answer names, with intervals, zero and the margin lie on a line from 0 to 100."""
+    if not answer.drawn:
         return None
-    values = [value for each in answer.effects for value in (each.mean, *each.bounds)]
+    values = [value for each in answer.drawn for value in (each.mean, *each.bounds)]
     reach = 1.1 * max(map(abs, (*values, results.margin)))
 
     def place(value: float) -> float:
@@ -130,7 +130,7 @@ def _scale(results: Results, answer: Answer) -> dict[str, Any] | None:
     return {
         "lines": [
             {"name": each.name, "mean": place(each.mean), "low": place(each.bounds[0]), "high": place(each.bounds[1])}
-            for each in answer.effects
+            for each in answer.drawn
         ],
         "band_low": place(-results.margin),
         "band_high": place(results.margin),
