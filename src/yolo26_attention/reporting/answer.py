@@ -115,7 +115,7 @@ def _of_variants(results: Results) -> Answer:
     subject = variant.label if beside or results.effects is not None else "It"
     cost = _cost(results, variant, reference, subject)
     remarks = (*_remarks(results, about, attention), *sentences[1:])
-    drawn = tuple(_drawn(each) for each in (about, *(each for each in placebos[:1] if each.variant is variant)))
+    drawn = tuple(_drawn(each) for each in (about, *placebos[:1]) if each.variant is variant)
     return Answer(about, effect, cost, remarks, beside, drawn)
 
 

@@ -107,8 +107,7 @@ def _size_column(results: Results, size: str, meaning: str) -> Column:
 def _chosen_on(results: Results) -> list[Column]:
     """The scores where epochs were chosen, beside those on the test images."""
     metric = results.study.score_name
-    last = all(record.scores_last for variant in results.variants for record in variant.records)
-    chosen = "" if last else ", where each run's best epoch was chosen"
+    chosen = ", where each run's best epoch was chosen" if any(map(flattered, results.variants)) else ""
     return [
         Column(
             "validation", "validation", f"{metric} on the validation images{chosen}",

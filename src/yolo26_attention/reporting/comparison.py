@@ -90,7 +90,7 @@ class Results:
 
     @property
     def unadjusted(self) -> str:
-        """For what intervals over images allow in no way, as those over seeds do; "" if there is no such thing."""
+        """What intervals over images are not adjusted for, unlike those over seeds; "" for nothing."""
         plan = self.study.plan
         others = ["the other comparisons"] if len(self.judged) > 1 else []
         looks = ["the declared looks"] if plan is not None and plan.looks else []
